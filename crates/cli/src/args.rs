@@ -1,0 +1,207 @@
+//! What can be typed: commands, arguments and flags. Nothing is decided here.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use data::TaskKind;
+use search::Strategy;
+use train::Metric;
+
+/// Explores deep-learning models for your data in parallel, and gives back the best trained one.
+#[derive(Debug, Parser)]
+#[command(name = "lehr", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Explore models for DATA until the budget is used, and keep the best. Run it again to go on.
+    Explore(Box<ExploreArgs>),
+    /// How a study stands: trials, best score, budget, how busy the trainers were.
+    Status(StudyArgs),
+    /// All trials of a study, best first.
+    Trials(TrialsArgs),
+    /// The best model so far and its three scores.
+    Best(StudyArgs),
+    /// Where a trial comes from, why it was proposed, how it went.
+    Explain(ExplainArgs),
+    /// What a model says of the rows or images in FILE.
+    Predict(PredictArgs),
+    /// Write a model for use elsewhere.
+    Export(ExportArgs),
+    /// The schema of lehr.toml, or a study's configuration with every default visible.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// What this machine offers, and whether anything stands in the way.
+    Doctor(DoctorArgs),
+    /// A slave node; started by `explore`.
+    #[command(hide = true)]
+    Worker,
+    /// The first process of a worker; started by it.
+    #[command(hide = true)]
+    Generator,
+    /// The second process of a worker; started by it.
+    #[command(hide = true)]
+    Trainer,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExploreArgs {
+    /// A file (CSV, NPY, NPZ, IDX, zip, tar), a folder of class folders, a lehr.toml, or a folder
+    /// with a lehr.toml in it.
+    pub(crate) data: PathBuf,
+    /// Rows that only the final score may see, in a file like DATA.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) test: Option<PathBuf>,
+    /// Column to predict.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) target: Option<String>,
+    /// Overrules what the target looks like.
+    #[arg(long, value_enum)]
+    pub(crate) task: Option<TaskArg>,
+    /// What decides between trials.
+    #[arg(long, value_parser = metric)]
+    pub(crate) metric: Option<Metric>,
+    /// How long to explore, as in `90s`, `10m`, `1h 30m` [default: 10m if --trials is not given].
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub(crate) time: Option<Duration>,
+    /// How many trials to make.
+    #[arg(long, value_name = "N")]
+    pub(crate) trials: Option<u64>,
+    /// Folder of the study [default: the data's name with .lehr, here].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Seed of the split and of everything random.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Worker nodes on this machine.
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<u16>,
+    /// Trainers of one worker [default: one per core].
+    #[arg(long, value_name = "N")]
+    pub(crate) slots: Option<u16>,
+    /// Memory of one trainer in MiB [default: its share of what is free].
+    #[arg(long, value_name = "MIB")]
+    pub(crate) memory_mib: Option<u64>,
+    /// How models are found: `annealing`, or `random` for comparison.
+    #[arg(long, value_enum)]
+    pub(crate) strategy: Option<StrategyArg>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum TaskArg {
+    Classification,
+    Regression,
+}
+
+impl From<TaskArg> for TaskKind {
+    fn from(task: TaskArg) -> TaskKind {
+        match task {
+            TaskArg::Classification => TaskKind::Classification,
+            TaskArg::Regression => TaskKind::Regression,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum StrategyArg {
+    Annealing,
+    Random,
+}
+
+impl From<StrategyArg> for Strategy {
+    fn from(strategy: StrategyArg) -> Strategy {
+        match strategy {
+            StrategyArg::Annealing => Strategy::Annealing,
+            StrategyArg::Random => Strategy::Random,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StudyArgs {
+    /// Folder of the study.
+    pub(crate) study: PathBuf,
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrialsArgs {
+    /// Folder of the study.
+    pub(crate) study: PathBuf,
+    /// Show at most so many.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) top: usize,
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// Number of the trial.
+    pub(crate) trial: u64,
+    /// Folder of the study.
+    pub(crate) study: PathBuf,
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PredictArgs {
+    /// A study's folder, or a folder with model.json and model.safetensors.
+    pub(crate) model: PathBuf,
+    /// Rows or images, of the kind the model was trained on.
+    pub(crate) file: PathBuf,
+    /// Write to this file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// A study's folder, or a folder with model.json and model.safetensors.
+    pub(crate) model: PathBuf,
+    /// Write an ONNX file, from raw input to label.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) onnx: Option<PathBuf>,
+    /// Write the weights as safetensors, with a model.json beside it.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) safetensors: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// The JSON Schema of lehr.toml.
+    Schema,
+    /// A lehr.toml, or a study's configuration, with every default visible.
+    Render {
+        /// A lehr.toml, a folder with one, or a study's folder.
+        path: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn metric(text: &str) -> Result<Metric, String> {
+    text.parse().map_err(|_| {
+        let known: Vec<String> = Metric::ALL.iter().map(Metric::to_string).collect();
+        format!(
+            "`{text}` is not a metric: choose one of {}",
+            known.join(", ")
+        )
+    })
+}

@@ -1,0 +1,116 @@
+//! `lehr best`: the best model so far, its three scores, and what simple models reach.
+
+use anyhow::{Result, bail};
+use study::{
+    conclude::{Conclusion, Scored, WithInterval, conclude},
+    folder::StudyFolder,
+    model::Model,
+    trial::Bytes,
+};
+
+use crate::{args::StudyArgs, command::read_study, show};
+
+pub(crate) fn run(args: &StudyArgs) -> Result<String> {
+    let study = read_study(&args.study)?;
+    let Some((conclusion, model)) = conclude(&study.folder, &study.config, &study.ledger)? else {
+        bail!(
+            "no trial of the study in {} has a score yet",
+            args.study.display()
+        );
+    };
+    Ok(match args.json {
+        true => show::pretty_json(&conclusion),
+        false => text(&study.folder, &conclusion, &model),
+    })
+}
+
+pub(crate) fn text(folder: &StudyFolder, conclusion: &Conclusion, model: &Model) -> String {
+    let Conclusion {
+        trial,
+        metric,
+        winner,
+        baselines,
+        cost,
+        ..
+    } = conclusion;
+    let mut text = format!(
+        "winner      trial {trial}: {}\n            {} parameters, {} MFLOP per example, {}\n",
+        model.card.architecture,
+        cost.parameters,
+        show::significant(cost.flops as f64 / 1e6),
+        model.card.setting,
+    );
+    text += &format!(
+        "{metric:<11} validation {} ({} rows, seen by the search)\n",
+        value(winner.validation),
+        conclusion.validation_rows
+    );
+    text += &format!(
+        "            vault      {} ({} rows, never seen before; 95 % interval {})\n",
+        value(winner.vault.map(|vault| vault.value)),
+        conclusion.vault_rows,
+        interval(winner.vault),
+    );
+    for baseline in baselines {
+        text += &format!("            {:<10} {}\n", "", compared(baseline));
+    }
+    text += &format!(
+        "model       {} ({})\n",
+        folder.best().display(),
+        Bytes(model.weights.to_safetensors().len() as u64)
+    );
+    text += &format!("report      {}\n", folder.report().display());
+    text
+}
+
+fn compared(baseline: &Scored) -> String {
+    let vault = value(baseline.vault.map(|vault| vault.value));
+    format!("{vault} by {} (vault)", baseline.name)
+}
+
+fn value(value: Option<f64>) -> String {
+    value.map_or("-".to_string(), show::significant)
+}
+
+fn interval(vault: Option<WithInterval>) -> String {
+    vault.map_or("-".to_string(), |vault| {
+        format!(
+            "{} to {}",
+            show::significant(vault.low),
+            show::significant(vault.high)
+        )
+    })
+}
+
+/// The model card: what lies beside the model for whoever finds it in a year.
+pub(crate) fn card(conclusion: &Conclusion, model: &Model) -> String {
+    let Conclusion {
+        trial,
+        metric,
+        winner,
+        baselines,
+        cost,
+        ..
+    } = conclusion;
+    let mut text = format!(
+        "# Model of trial {trial}\n\n\
+         - architecture: `{}`\n- parameters: {}\n- hyperparameters: {}\n- weights: blake3 {}\n\n\
+         | {metric} | validation | vault | 95 % interval |\n|---|---|---|---|\n",
+        model.card.architecture, cost.parameters, model.card.setting, model.card.weights,
+    );
+    for scored in std::iter::once(winner).chain(baselines) {
+        text += &format!(
+            "| {} | {} | {} | {} |\n",
+            scored.name,
+            value(scored.validation),
+            value(scored.vault.map(|vault| vault.value)),
+            interval(scored.vault)
+        );
+    }
+    text += &format!(
+        "\nThe search chose this model by its validation score ({} rows); the vault ({} rows) was \
+         opened once, after the choice.\n",
+        conclusion.validation_rows, conclusion.vault_rows
+    );
+    text
+}

@@ -1,0 +1,119 @@
+//! `lehr explain`: where a trial comes from, why it was proposed, what was trained, how it went.
+
+use anyhow::Result;
+use search::TrialId;
+use serde_json::json;
+use study::{
+    ledger::Ledger,
+    trial::{Bytes, Trial, TrialResult, TrialState},
+};
+
+use crate::{args::ExplainArgs, command::read_study, show};
+
+/// Generations of ancestors that are shown.
+const ANCESTORS_MAX: usize = 50;
+
+pub(crate) fn run(args: &ExplainArgs) -> Result<String> {
+    let study = read_study(&args.study)?;
+    let trial = study.ledger.trial(TrialId(args.trial))?;
+    let ancestors = ancestors(&study.ledger, &trial)?;
+    if args.json {
+        let line: Vec<_> = ancestors.iter().map(|ancestor| ancestor.id).collect();
+        return Ok(show::pretty_json(&json!({
+            "trial": trial.id,
+            "candidate": trial.candidate,
+            "result": trial.result(),
+            "run": trial.run(),
+            "ancestors": line,
+        })));
+    }
+    let cost = trial.candidate.architecture.cost();
+    let mut text = format!("trial       {}\n", trial.id);
+    text += &format!("network     {}\n", trial.candidate.architecture);
+    text += &format!(
+        "size        {} parameters, {} MFLOP per example\n",
+        cost.parameters,
+        show::significant(cost.flops as f64 / 1e6)
+    );
+    text += &format!("setting     {}\n", trial.candidate.setting);
+    text += &format!("origin      {}\n", trial.candidate.origin);
+    text += &format!("proposed by {}\n", trial.candidate.proposed_by);
+    text += &how_it_went(&trial);
+    for ancestor in &ancestors {
+        let score = ancestor.result().map_or(f64::NAN, |result| result.score);
+        text += &format!(
+            "ancestor    {} with score {}: {}\n",
+            ancestor.id,
+            show::significant(score),
+            ancestor.candidate.origin
+        );
+    }
+    Ok(text)
+}
+
+/// Parent, grandparent and so on, nearest first.
+pub(crate) fn ancestors(ledger: &Ledger, trial: &Trial) -> Result<Vec<Trial>> {
+    let mut ancestors: Vec<Trial> = Vec::new();
+    let mut parent = trial.candidate.parent();
+    while let Some(id) = parent.filter(|_| ancestors.len() < ANCESTORS_MAX) {
+        let ancestor = ledger.trial(id)?;
+        parent = ancestor.candidate.parent();
+        ancestors.push(ancestor);
+    }
+    Ok(ancestors)
+}
+
+fn how_it_went(trial: &Trial) -> String {
+    match &trial.state {
+        TrialState::Queued => "state       waiting for a slot\n".to_string(),
+        TrialState::Running { worker, slot, .. } => {
+            format!("state       being trained by {worker}, slot {}\n", slot.0)
+        }
+        TrialState::Failed { run, reason, .. } => {
+            format!("state       failed on {}: {reason}\n", run.worker)
+        }
+        TrialState::Finished { run, result, .. } => {
+            let lines = finished(result);
+            format!(
+                "state       finished on {}, slot {}\n{lines}",
+                run.worker, run.slot.0
+            )
+        }
+    }
+}
+
+fn finished(result: &TrialResult) -> String {
+    let metrics: Vec<String> = result
+        .metrics
+        .iter()
+        .map(|(metric, value)| format!("{metric} {}", show::significant(*value)))
+        .collect();
+    let mut text = format!(
+        "validation  {} (epoch {} of {} trained, {} planned)\n",
+        metrics.join(", "),
+        result.epoch,
+        result.curve.len(),
+        result.recipe.epochs
+    );
+    if let Some(proof) = result.inheritance {
+        let difference = match proof.output_difference_max {
+            Some(difference) => format!(
+                "outputs differ by at most {difference:.1e} on {} real rows before training",
+                proof.rows
+            ),
+            None => "a shrinking morph changed its outputs by design".to_string(),
+        };
+        text += &format!(
+            "inherited   {:.0} % of its weights; {difference}\n",
+            proof.inherited_share * 100.0
+        );
+    }
+    text += &format!(
+        "cost        {}, {} of memory, weights {} in {}\n",
+        show::seconds(result.seconds),
+        Bytes(result.memory_bytes),
+        Bytes(result.artifact_bytes),
+        result.artifact
+    );
+    text
+}

@@ -1,0 +1,119 @@
+//! `lehr explore`: makes a study or takes it up, explores it, and shows the winner.
+
+use std::{
+    env, fs,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use anyhow::{Context, Result, bail};
+use study::{
+    conclude::{Conclusion, conclude},
+    config::StudyConfig,
+    explore::{Snapshot, explore},
+    folder::StudyFolder,
+    ledger::Ledger,
+    master::EndReason,
+    model::Model,
+    open::{Opened, open},
+    prepared::PreparedFiles,
+};
+
+use crate::{
+    Ended, Outcome, args::ExploreArgs, command::best, progress::Progress, report, settings, show,
+    tell,
+};
+
+pub(crate) fn run(args: &ExploreArgs) -> Result<Outcome> {
+    let told = settings::decide(args)?;
+    let (study, opened) = open(told.config, &told.out)?;
+    let (folder, config) = (study.folder.clone(), study.config.clone());
+    greet(&folder, &config, opened)?;
+    let interrupt = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&interrupt))
+            .context("could not listen for Ctrl-C")?;
+    }
+    let program = env::current_exe().context("could not find the program itself")?;
+    let mut progress = Progress::new(&config);
+    let mut failures = Vec::new();
+    let end = explore(study, &program, &interrupt, &mut |snapshot: &Snapshot| {
+        failures.extend(progress.show(snapshot));
+    });
+    progress.finish();
+    // Even if exploring broke off, what was found is shown.
+    let ledger = Ledger::open_to_read(&folder.ledger())?;
+    let concluded = conclude(&folder, &config, &ledger)?;
+    let end = end?;
+    let Some((conclusion, model)) = concluded else {
+        return nothing_found(&folder, &end, &failures);
+    };
+    write_best(&folder, &conclusion, &model)?;
+    report::write(&folder, &config, &ledger, &conclusion)?;
+    let text = match args.json {
+        true => show::pretty_json(&conclusion),
+        false => best::text(&folder, &conclusion, &model),
+    };
+    let ended = if end == EndReason::Interrupted {
+        Ended::Resumable
+    } else {
+        Ended::Done
+    };
+    tell(&said_at_the_end(&end));
+    Ok(Outcome { text, ended })
+}
+
+fn greet(folder: &StudyFolder, config: &StudyConfig, opened: Opened) -> Result<()> {
+    let described = PreparedFiles::at(&folder.prepared()).read_described()?;
+    let shown = folder.root().display();
+    if opened == Opened::TakenUp {
+        tell(&format!("taking up the study in {shown}"));
+        return Ok(());
+    }
+    let rendered = settings::render(config)?;
+    fs::write(folder.config(), rendered).context("could not write lehr.toml into the study")?;
+    tell(&format!("data    {}", described.data));
+    for notice in &described.notices {
+        tell(&format!("        {notice}"));
+    }
+    tell(&format!("study   {shown}"));
+    Ok(())
+}
+
+/// The files that a user takes away; the model itself is there already.
+fn write_best(folder: &StudyFolder, conclusion: &Conclusion, model: &Model) -> Result<()> {
+    let card = best::card(conclusion, model);
+    fs::write(folder.best().join("card.md"), card).context("could not write the model card")?;
+    super::export::write_onnx(model, &folder.best().join("model.onnx"))
+}
+
+fn nothing_found(folder: &StudyFolder, end: &EndReason, failures: &[String]) -> Result<Outcome> {
+    if *end == EndReason::Interrupted {
+        tell("stopped before any trial ended; the same command goes on");
+        return Ok(Outcome {
+            text: String::new(),
+            ended: Ended::Resumable,
+        });
+    }
+    let last = failures
+        .last()
+        .map_or(String::new(), |failure| format!("; the last: {failure}"));
+    bail!(
+        "no trial of the study in {} got a score ({} failed{last}): give it more time or memory, \
+         or look at `lehr trials {}`",
+        folder.root().display(),
+        failures.len(),
+        folder.root().display(),
+    )
+}
+
+fn said_at_the_end(end: &EndReason) -> String {
+    match end {
+        EndReason::Time => "the time is used up".to_string(),
+        EndReason::Trials => "all trials are done".to_string(),
+        EndReason::Interrupted => "stopped; the same command goes on".to_string(),
+        EndReason::Exhausted => "nothing new was found to try".to_string(),
+        EndReason::WorkersDie { message } => {
+            format!("workers die as soon as they are started: {message}")
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The program `lehr`: arguments in, one command run, its text out.
+//!
+//! Standard output is for results, standard error for talk. Exit codes: 0 done, 1 it could not be
+//! done, 2 the command line was wrong, 75 stopped but resumable.
+
+mod args;
+mod command;
+mod progress;
+mod report;
+mod settings;
+mod show;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use args::{Cli, Command, ConfigCommand};
+use clap::Parser;
+
+/// The study was stopped before its budget was used; the same command goes on.
+const STOPPED_BUT_RESUMABLE: u8 = 75;
+
+/// What a command leaves behind: text for standard output, and how it ended.
+pub(crate) struct Outcome {
+    pub(crate) text: String,
+    pub(crate) ended: Ended,
+}
+
+/// How a command ended.
+pub(crate) enum Ended {
+    Done,
+    Resumable,
+}
+
+impl From<String> for Outcome {
+    fn from(text: String) -> Outcome {
+        Outcome {
+            text,
+            ended: Ended::Done,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match run(cli.command) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            tell(&format!("error: {}", show::chain(&error)));
+            return ExitCode::FAILURE;
+        }
+    };
+    // A reader that has seen enough, as `head`, is no failure.
+    let _ = io::stdout().write_all(outcome.text.as_bytes());
+    match outcome.ended {
+        Ended::Done => ExitCode::SUCCESS,
+        Ended::Resumable => ExitCode::from(STOPPED_BUT_RESUMABLE),
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Explore(args) => command::explore::run(&args),
+        Command::Status(args) => command::status::run(&args).map(Outcome::from),
+        Command::Trials(args) => command::trials::run(&args).map(Outcome::from),
+        Command::Best(args) => command::best::run(&args).map(Outcome::from),
+        Command::Explain(args) => command::explain::run(&args).map(Outcome::from),
+        Command::Predict(args) => command::predict::run(&args).map(Outcome::from),
+        Command::Export(args) => command::export::run(&args).map(Outcome::from),
+        Command::Config(ConfigCommand::Schema) => {
+            Ok(Outcome::from(show::pretty_json(&settings::schema())))
+        }
+        Command::Config(ConfigCommand::Render { path }) => {
+            command::config::render(&path).map(Outcome::from)
+        }
+        Command::Doctor(args) => command::doctor::run(&args).map(Outcome::from),
+        Command::Worker => Ok(study::process::worker::run()
+            .map(|()| String::new())?
+            .into()),
+        Command::Generator => Ok(study::process::generator::run()
+            .map(|()| String::new())?
+            .into()),
+        Command::Trainer => Ok(study::process::trainer::run()
+            .map(|()| String::new())?
+            .into()),
+    }
+}
+
+/// Talk, on standard error; if nobody can hear it, that is no reason to stop.
+pub(crate) fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}

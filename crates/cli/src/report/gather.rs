@@ -1,0 +1,303 @@
+//! From a study on disk to what its report shows.
+//!
+//! Reads the ledger and the notices, computes nothing that they do not say, and writes one file.
+
+use std::{collections::BTreeMap, fs};
+
+use anyhow::{Context, Result};
+use data::Severity;
+use study::{
+    conclude::{Conclusion, Scored},
+    config::StudyConfig,
+    folder::StudyFolder,
+    ledger::Ledger,
+    prepared::PreparedFiles,
+    trial::{Bytes, Instant, Run, Trial, TrialResult, TrialState},
+};
+use train::Metric;
+
+use super::{model::*, render};
+use crate::{command::explain::ancestors, show};
+
+/// Trials on the leaderboard; `leaderboard.csv` has all.
+const LEADERS_MAX: usize = 25;
+
+/// Writes `report.html` into the study's folder; readers see the old page or the new one.
+pub(crate) fn write(
+    folder: &StudyFolder,
+    config: &StudyConfig,
+    ledger: &Ledger,
+    conclusion: &Conclusion,
+) -> Result<()> {
+    let page = render(&gather(folder, config, ledger, conclusion)?);
+    let path = folder.report();
+    let beside = path.with_extension("html.new");
+    fs::write(&beside, page)
+        .and_then(|()| fs::rename(&beside, &path))
+        .with_context(|| format!("could not write the report {}", path.display()))
+}
+
+fn gather(
+    folder: &StudyFolder,
+    config: &StudyConfig,
+    ledger: &Ledger,
+    conclusion: &Conclusion,
+) -> Result<ReportModel> {
+    let metric = conclusion.metric;
+    let described = PreparedFiles::at(&folder.prepared()).read_described()?;
+    let trials = ledger.trials()?;
+    let best = ledger.trial(conclusion.trial)?;
+    let result = best.result().context("the winner has no result")?;
+    let notice = |notice: &data::Notice| NoticeShown {
+        loudness: match notice.severity {
+            Severity::Note => Loudness::Note,
+            Severity::Warning => Loudness::Warning,
+        },
+        text: notice.text.clone(),
+    };
+    Ok(ReportModel {
+        study: folder
+            .root()
+            .file_stem()
+            .map_or("study".to_string(), |name| {
+                name.to_string_lossy().into_owned()
+            }),
+        data: described.data,
+        metric: MetricShown {
+            name: metric.to_string(),
+            better: better(metric),
+        },
+        notices: described.notices.iter().map(notice).collect(),
+        settings: settings(config, ledger.spent_seconds()?),
+        validation_rows: conclusion.validation_rows,
+        vault_rows: conclusion.vault_rows,
+        winner: winner(&best, result, conclusion),
+        baselines: conclusion.baselines.iter().map(compared).collect(),
+        leaderboard: leaderboard(&trials, metric),
+        progress: progress(&trials, metric),
+        curve: curve(result, metric),
+        failures: failures(&trials),
+        lineage: lineage(ledger, &best, metric)?,
+    })
+}
+
+/// Scores are higher-is-better by definition; where the metric goes the same way, so is it.
+fn better(metric: Metric) -> Better {
+    if metric.score(1.0) > metric.score(0.0) {
+        Better::Higher
+    } else {
+        Better::Lower
+    }
+}
+
+fn value_of(trial: &Trial, metric: Metric) -> Option<f64> {
+    trial.result()?.metrics.get(&metric).copied()
+}
+
+fn scores(scored: &Scored) -> Scores {
+    let vault = scored.vault.map(|vault| VaultScore {
+        value: vault.value,
+        low: vault.low,
+        high: vault.high,
+    });
+    Scores {
+        validation: scored.validation,
+        vault,
+    }
+}
+
+fn compared(scored: &Scored) -> Compared {
+    Compared {
+        name: scored.name.clone(),
+        scores: scores(scored),
+    }
+}
+
+fn winner(best: &Trial, result: &TrialResult, conclusion: &Conclusion) -> Winner {
+    let setting = best.candidate.setting.values();
+    Winner {
+        trial: best.id.0,
+        architecture: best.candidate.architecture.clone(),
+        setting: setting
+            .map(|(name, value)| Fact::new(name, value.to_string()))
+            .collect(),
+        scores: scores(&conclusion.winner),
+        weights_bytes: result.artifact_bytes,
+        seconds: result.seconds,
+    }
+}
+
+fn settings(config: &StudyConfig, spent_seconds: f64) -> Vec<Fact> {
+    let resources = &config.resources;
+    let mut facts = vec![Fact::new("data", config.data.display().to_string())];
+    if let Some(test) = &config.test {
+        facts.push(Fact::new("vault from", test.display().to_string()));
+    }
+    if let Some(seconds) = config.budget.seconds {
+        facts.push(Fact::new("time budget", show::seconds(seconds)));
+    }
+    if let Some(trials) = config.budget.trials {
+        facts.push(Fact::new("trial budget", trials.to_string()));
+    }
+    facts.push(Fact::new("time used", show::seconds(spent_seconds)));
+    facts.push(Fact::new("seed", config.seed.to_string()));
+    let processes = format!(
+        "{} worker(s), each with {} trainer(s) of {} thread(s)",
+        resources.workers, resources.slots, resources.threads
+    );
+    facts.push(Fact::new("processes", processes));
+    if let Some(bytes) = resources.memory_bytes_max {
+        facts.push(Fact::new("memory of a trainer", Bytes(bytes).to_string()));
+    }
+    facts
+}
+
+fn leaderboard(trials: &[Trial], metric: Metric) -> Vec<LeaderRow> {
+    let mut finished: Vec<(&Trial, &TrialResult)> = trials
+        .iter()
+        .filter_map(|trial| Some((trial, trial.result()?)))
+        .collect();
+    finished.sort_by(|(a, _), (b, _)| show::by_score(a, b));
+    let row = |(trial, result): &(&Trial, &TrialResult)| LeaderRow {
+        trial: trial.id.0,
+        value: value_of(trial, metric).unwrap_or(f64::NAN),
+        loss: result.loss,
+        parameters: trial.candidate.architecture.cost().parameters,
+        seconds: result.seconds,
+        epochs: result.curve.len(),
+        origin: trial.candidate.origin.to_string(),
+        notation: trial.candidate.architecture.to_string(),
+    };
+    finished.iter().take(LEADERS_MAX).map(row).collect()
+}
+
+fn progress(trials: &[Trial], metric: Metric) -> Vec<ProgressPoint> {
+    let explored = Explored::of(trials.iter().filter_map(Trial::run));
+    trials
+        .iter()
+        .filter_map(|trial| {
+            let inherited = trial.result()?.inheritance.is_some();
+            Some(ProgressPoint {
+                seconds: explored.seconds_at(trial.run()?.finished_at),
+                trial: trial.id.0,
+                value: value_of(trial, metric)?,
+                start: if inherited {
+                    Start::Inherited
+                } else {
+                    Start::Fresh
+                },
+            })
+        })
+        .collect()
+}
+
+/// When anything was trained: pauses between two runs of the command do not count as exploring.
+struct Explored {
+    /// First and last moment of each stretch without a pause, in order.
+    stretches: Vec<(Instant, Instant)>,
+}
+
+impl Explored {
+    fn of<'a>(runs: impl Iterator<Item = &'a Run>) -> Explored {
+        let mut spans: Vec<(Instant, Instant)> =
+            runs.map(|run| (run.claimed_at, run.finished_at)).collect();
+        spans.sort_by(|a, b| a.0.0.total_cmp(&b.0.0));
+        let mut stretches: Vec<(Instant, Instant)> = Vec::new();
+        for (start, end) in spans {
+            match stretches.last_mut() {
+                Some(last) if start <= last.1 => last.1 = if end > last.1 { end } else { last.1 },
+                _ => stretches.push((start, end)),
+            }
+        }
+        Explored { stretches }
+    }
+
+    /// Seconds explored up to this moment.
+    fn seconds_at(&self, moment: Instant) -> f64 {
+        let before = |(start, end): &(Instant, Instant)| {
+            let end = if moment < *end { moment } else { *end };
+            end.since(*start).max(0.0)
+        };
+        self.stretches.iter().map(before).sum()
+    }
+}
+
+fn curve(result: &TrialResult, metric: Metric) -> Vec<EpochPoint> {
+    let point = |report: &train::EpochReport| EpochPoint {
+        epoch: report.epoch,
+        train_loss: report.train_loss,
+        validation_loss: report.validation.loss,
+        value: report
+            .validation
+            .metrics
+            .get(&metric)
+            .copied()
+            .unwrap_or(f64::NAN),
+    };
+    result.curve.iter().map(point).collect()
+}
+
+fn failures(trials: &[Trial]) -> Vec<FailureCount> {
+    let mut by_kind: BTreeMap<&str, FailureCount> = BTreeMap::new();
+    for trial in trials {
+        let TrialState::Failed { reason, .. } = &trial.state else {
+            continue;
+        };
+        let kind = reason.kind();
+        let failure = by_kind.entry(kind).or_insert_with(|| FailureCount {
+            kind: kind.to_string(),
+            count: 0,
+            example: String::new(),
+        });
+        failure.count += 1;
+        failure.example = format!("trial {}: {reason}", trial.id);
+    }
+    by_kind.into_values().collect()
+}
+
+fn lineage(ledger: &Ledger, best: &Trial, metric: Metric) -> Result<Vec<Generation>> {
+    let mut line = ancestors(ledger, best)?;
+    line.reverse();
+    line.push(best.clone());
+    let generation = |trial: &Trial| Generation {
+        trial: trial.id.0,
+        change: trial.candidate.origin.to_string(),
+        value: value_of(trial, metric),
+        parameters: trial.candidate.architecture.cost().parameters,
+    };
+    Ok(line.iter().map(generation).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use study::trial::{Slot, WorkerName};
+
+    use super::*;
+
+    fn run(claimed: f64, finished: f64) -> Run {
+        Run {
+            worker: WorkerName("node-1".to_string()),
+            slot: Slot(0),
+            claimed_at: Instant(claimed),
+            finished_at: Instant(finished),
+        }
+    }
+
+    #[test]
+    fn a_pause_between_two_runs_is_not_time_explored() {
+        let runs = [
+            run(1000.0, 1010.0),
+            run(1002.0, 1006.0),
+            run(5000.0, 5003.0),
+        ];
+        let explored = Explored::of(runs.iter());
+        let at = [1000.0, 1006.0, 1010.0, 3000.0, 5003.0].map(|t| explored.seconds_at(Instant(t)));
+        assert_eq!(at, [0.0, 6.0, 10.0, 10.0, 13.0]);
+    }
+
+    #[test]
+    fn errors_are_better_when_lower_and_accuracy_when_higher() {
+        assert_eq!(better(Metric::Rmse), Better::Lower);
+        assert_eq!(better(Metric::Accuracy), Better::Higher);
+    }
+}

@@ -1,0 +1,102 @@
+//! `report.html`: what a study found, on one page that opens anywhere, now and in ten years.
+//!
+//! The page is one file: style and drawings are inside, no script runs, nothing is loaded. [`model`]
+//! says what is shown, [`gather`] reads it from a study, the other files draw one thing each.
+
+mod axis;
+mod curve;
+mod forest;
+mod frame;
+mod gather;
+mod graph;
+mod layout;
+mod model;
+mod parts;
+mod progress;
+mod sections;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+pub(crate) use gather::write;
+use model::ReportModel;
+use parts::{facts, section};
+
+use crate::show;
+
+/// Goes into the page as it is.
+const STYLE: &str = include_str!("style.css");
+
+/// The page.
+pub(crate) fn render(model: &ReportModel) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (model.study) " – lehr" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body { main { (body(model)) } }
+        }
+    };
+    page.into_string()
+}
+
+fn body(model: &ReportModel) -> Markup {
+    html! {
+        p.eyebrow { "Study " (model.study) " · " (model.data) }
+        h1 { (sections::headline(model)) }
+        (sections::tiles(model))
+        (section(
+            "Beside simple models",
+            "The vault's rows were opened once, after the winner had been chosen. \
+             The validation rows chose it, so its score there flatters.",
+            &forest::comparison(model),
+        ))
+        (section(
+            "Exploration",
+            "Each dot is a trial, at the time when its training ended. Point at one to read it.",
+            &progress::progress_chart(&model.progress, &model.metric),
+        ))
+        (section(
+            "The winner",
+            "From its input at the top: each layer with its output's shape and its parameters.",
+            &winner(model),
+        ))
+        (section("Best trials", "", &sections::leaderboard(model)))
+        @if !model.failures.is_empty() {
+            (section(
+                "Trials without a score",
+                "They stay in the pool as failures; nothing was put in their place.",
+                &sections::failures(model),
+            ))
+        }
+        (section("The data", &model.data, &sections::notices(model)))
+        (section("Settings", "", &facts(&model.settings)))
+        (section("The scores as numbers", "", &sections::scores(model)))
+        footer { "Made by lehr. This page is one file and loads nothing." }
+    }
+}
+
+fn winner(model: &ReportModel) -> Markup {
+    html! {
+        div.beside {
+            div.drawing { (graph::architecture_graph(&model.winner.architecture)) }
+            div.rest {
+                h3 { "Where it comes from" }
+                (sections::lineage(model))
+                h3 { "Its training" }
+                p.quiet {
+                    (model.curve.len()) " epochs in " (show::seconds(model.winner.seconds))
+                    "; the weights are those of its best epoch"
+                }
+                (curve::learning_curve(&model.curve, &model.metric))
+                (sections::winner(model))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

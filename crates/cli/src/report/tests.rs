@@ -1,0 +1,223 @@
+//! The page as a whole, rendered from a sample study.
+
+use super::{model::*, render};
+
+/// A small study of images with one skip, one failure and a hostile name.
+fn sample() -> ReportModel {
+    let architecture = "in 1x8x8 | conv 16 k3 | bn | a: relu | conv 32 k3 s2 | bn | relu | \
+                        b: conv 32 k3 | c: conv 32 k1 s2 (a) | d: add b c | bn | relu | \
+                        e: conv 32 k3 | add d e | relu | gap | dropout 0.2 | dense 10"
+        .parse()
+        .expect("the sample's notation is right");
+    ReportModel {
+        study: "digits <8x8>".into(),
+        data: "1797 grey images of 8x8 pixels, 10 classes".into(),
+        metric: MetricShown {
+            name: "accuracy".into(),
+            better: Better::Higher,
+        },
+        notices: vec![NoticeShown {
+            loudness: Loudness::Warning,
+            text: "12 rows <script>alert(1)</script> stand twice".into(),
+        }],
+        settings: vec![Fact::new("time", "90 s"), Fact::new("seed", "1")],
+        validation_rows: 360,
+        vault_rows: 359,
+        winner: Winner {
+            trial: 57,
+            architecture,
+            setting: vec![
+                Fact::new("learning_rate", "0.00213"),
+                Fact::new("batch_size", "32"),
+            ],
+            scores: scores(0.9917, 0.9861, 0.9678, 0.9941),
+            weights_bytes: 84_512,
+            seconds: 7.4,
+        },
+        baselines: vec![
+            Compared {
+                name: "the commonest class".into(),
+                scores: scores(0.1, 0.1, 0.07, 0.14),
+            },
+            Compared {
+                name: "a linear model".into(),
+                scores: scores(0.958, 0.9526, 0.925, 0.97),
+            },
+        ],
+        leaderboard: (0..8).map(leader_row).collect(),
+        progress: (0..80).map(progress_point).collect(),
+        curve: (1..=24).map(epoch_point).collect(),
+        failures: vec![FailureCount {
+            kind: "infeasible".into(),
+            count: 3,
+            example: "training needs 3.0 GiB of memory; the slot has 2.0 GiB".into(),
+        }],
+        lineage: vec![
+            generation(2, "seed `conv-2`", 0.9611, 5_034),
+            generation(19, "deepen after 5 (residual k3)", 0.9778, 14_314),
+            generation(57, "widen 4 by 16, skip from 3 to 8", 0.9917, 20_874),
+        ],
+    }
+}
+
+fn scores(validation: f64, value: f64, low: f64, high: f64) -> Scores {
+    Scores {
+        validation: Some(validation),
+        vault: Some(VaultScore { value, low, high }),
+    }
+}
+
+fn generation(trial: u64, change: &str, value: f64, parameters: u64) -> Generation {
+    Generation {
+        trial,
+        change: change.into(),
+        value: Some(value),
+        parameters,
+    }
+}
+
+fn leader_row(rank: u64) -> LeaderRow {
+    LeaderRow {
+        trial: 57 - rank * 6,
+        value: 0.9917 - rank as f64 * 0.0028,
+        loss: 0.031 + rank as f64 * 0.004,
+        parameters: 20_874 - rank * 1_111,
+        seconds: 7.4 + rank as f64,
+        epochs: 24,
+        origin: "widen 4 by 16 from trial 19".into(),
+        notation: "in 1x8x8 | conv 16 k3 | bn | relu | gap | dense 10".into(),
+    }
+}
+
+/// Scores that rise and scatter, without a random generator: enough to look at.
+fn progress_point(index: u64) -> ProgressPoint {
+    let step = index as f64;
+    let scatter = (step * 12.9898).sin().abs();
+    let value = match index % 17 {
+        5 => 0.31 + 0.1 * scatter,
+        _ => 0.9917 - 0.16 * (-step / 14.0).exp() - 0.035 * scatter,
+    };
+    let start = if index.is_multiple_of(3) || index < 8 {
+        Start::Fresh
+    } else {
+        Start::Inherited
+    };
+    ProgressPoint {
+        seconds: 1.1 * step + scatter,
+        trial: index,
+        value,
+        start,
+    }
+}
+
+fn epoch_point(epoch: u32) -> EpochPoint {
+    let passed = f64::from(epoch);
+    EpochPoint {
+        epoch,
+        train_loss: 2.1 * (-passed / 4.0).exp() + 0.01,
+        validation_loss: 1.9 * (-passed / 4.5).exp() + 0.04 + 0.004 * (passed * 2.0).sin(),
+        value: 0.9917 - 0.5 * (-passed / 3.0).exp() - 0.002 * (passed * 3.0).cos().abs(),
+    }
+}
+
+/// Opening tags that have no closing one, or the other way round.
+fn unbalanced(page: &str) -> Vec<String> {
+    let mut open: Vec<&str> = Vec::new();
+    let mut wrong = Vec::new();
+    for part in page.split('<').skip(1) {
+        let tag = part.split('>').next().unwrap_or_default();
+        let name = tag
+            .trim_start_matches('/')
+            .split(' ')
+            .next()
+            .unwrap_or_default();
+        let is_single = ["!DOCTYPE", "meta", "br"].contains(&name);
+        match tag.strip_prefix('/') {
+            Some(name) if open.last() == Some(&name) => drop(open.pop()),
+            Some(name) => wrong.push(format!("</{name}> closes {:?}", open.last())),
+            None if !is_single => open.push(name),
+            None => {}
+        }
+    }
+    wrong.extend(open.iter().map(|name| format!("<{name}> stays open")));
+    wrong
+}
+
+#[test]
+fn the_page_is_well_formed() {
+    assert_eq!(unbalanced(&render(&sample())), Vec::<String>::new());
+    assert_eq!(
+        unbalanced("<p><b>x</p>").len(),
+        3,
+        "the check sees what is wrong"
+    );
+}
+
+#[test]
+fn the_page_loads_nothing_and_runs_nothing() {
+    let page = render(&sample());
+    for forbidden in [
+        "http:", "https:", "//", "src=", "href=", "<script", "@import", "url(",
+    ] {
+        assert!(!page.contains(forbidden), "the page contains {forbidden}");
+    }
+}
+
+#[test]
+fn what_users_wrote_is_shown_and_not_obeyed() {
+    let page = render(&sample());
+    assert!(
+        page.contains("digits &lt;8x8&gt;"),
+        "the name of the study is missing"
+    );
+    assert!(
+        page.contains("12 rows &lt;script&gt;"),
+        "the notice is missing"
+    );
+}
+
+#[test]
+fn the_page_says_all_three_scores_and_what_simple_models_reach() {
+    let page = render(&sample());
+    for said in [
+        "0.9861",
+        "0.9678 – 0.9941",
+        "0.9917",
+        "0.9526",
+        "0.1000 (0.0700 – 0.1400)",
+    ] {
+        assert!(page.contains(said), "{said} is missing");
+    }
+}
+
+#[test]
+fn the_page_shows_the_winner_its_ancestors_and_the_failures() {
+    let page = render(&sample());
+    for said in [
+        "dense 10",
+        "trial 19: deepen after 5 (residual k3)",
+        "the slot has 2.0 GiB",
+        "batch_size",
+    ] {
+        assert!(page.contains(said), "{said} is missing");
+    }
+}
+
+#[test]
+fn a_study_with_one_trial_and_no_vault_has_a_page_too() {
+    let mut model = sample();
+    model.winner.scores = Scores {
+        validation: Some(0.5),
+        vault: None,
+    };
+    model.baselines.clear();
+    model.progress.truncate(1);
+    model.curve.truncate(1);
+    model.failures.clear();
+    let page = render(&model);
+    assert_eq!(unbalanced(&page), Vec::<String>::new());
+    assert!(
+        page.contains("There is no vault") && !page.contains("NaN"),
+        "{page}"
+    );
+}

@@ -1,0 +1,475 @@
+//! What a user typed, in `lehr.toml` or as flags, and how it becomes what will be done.
+//!
+//! [`StudyToml`] is the file; [`study::config::StudyConfig`] is the decision. A key that is not
+//! known is an error with the nearest one that is.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use data::{SplitShares, TaskKind};
+use schemars::JsonSchema;
+use search::{SearchSettings, Space, Strategy};
+use serde::{Deserialize, Serialize};
+use study::config::{Budget, Resources, StudyConfig, TrainingSettings};
+use train::{ClassWeights, Metric};
+
+use crate::args::ExploreArgs;
+
+/// How long a study explores if nobody says.
+const DEFAULT_SECONDS: f64 = 600.0;
+
+/// Share of the free memory that all trainers together may have.
+const MEMORY_SHARE: f64 = 0.8;
+
+/// A `lehr.toml`. Paths are relative to the file; everything but `data` has a default.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StudyToml {
+    /// File or folder to learn from.
+    pub(crate) data: PathBuf,
+    /// Rows that only the final score may see, in a file like `data`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) test: Option<PathBuf>,
+    /// Column to predict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) target: Option<String>,
+    /// `classification` or `regression`; overrules what the target looks like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) task: Option<TaskKind>,
+    /// `accuracy`, `balanced_accuracy`, `auc`, `log_loss`; `rmse`, `mae`, `r2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) metric: Option<Metric>,
+    /// Seed of the split and of everything random.
+    #[serde(default)]
+    pub(crate) seed: u64,
+    /// When to stop.
+    #[serde(default)]
+    pub(crate) budget: BudgetToml,
+    /// How many rows validate, how many stay in the vault.
+    #[serde(default)]
+    pub(crate) split: SplitToml,
+    /// Processes and their limits.
+    #[serde(default)]
+    pub(crate) resources: ResourcesToml,
+    /// How a trial is trained.
+    #[serde(default)]
+    pub(crate) training: TrainingToml,
+    /// How models are searched.
+    #[serde(default)]
+    pub(crate) search: SearchToml,
+}
+
+/// `[budget]`: the first limit reached ends the study.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BudgetToml {
+    /// How long to explore, as in `90s`, `10m`, `1h 30m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) time: Option<String>,
+    /// How many trials to make.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) trials: Option<u64>,
+}
+
+/// `[split]`: shares of all rows, each from 0 to below 1.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SplitToml {
+    /// Rows that decide between trials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) validation: Option<f64>,
+    /// Rows that only the final score sees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) vault: Option<f64>,
+}
+
+/// `[resources]`: processes and their limits.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResourcesToml {
+    /// Worker nodes on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) workers: Option<u16>,
+    /// Trainers of one worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) slots: Option<u16>,
+    /// Threads of one trainer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) threads: Option<u8>,
+    /// Memory of one trainer in MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) memory_mib: Option<u64>,
+}
+
+/// `[training]`: how a trial is trained, as far as it is not searched.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TrainingToml {
+    /// Epochs of a trial that starts from nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) epochs: Option<u32>,
+    /// Epochs of a trial that inherits weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) epochs_inherited: Option<u32>,
+    /// Epochs without a better score before a trial ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) patience: Option<u32>,
+    /// `equal`, or `balanced`: rare classes weigh more in the loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) class_weights: Option<ClassWeights>,
+}
+
+/// `[search]`: how models are searched.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SearchToml {
+    /// `annealing`, or `random` for comparison.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) strategy: Option<Strategy>,
+    /// No model may have more parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) parameters_max: Option<u64>,
+    /// No model may need more operations for one example.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) flops_max: Option<u64>,
+    /// Hyperparameters that are searched: name, kind, range. The usual ones if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub(crate) space: Option<Space>,
+}
+
+/// What `explore` was told: the decided study, and where it lies.
+pub(crate) struct Told {
+    pub(crate) config: StudyConfig,
+    pub(crate) out: PathBuf,
+}
+
+/// Decides a study from flags and, if there is one, a `lehr.toml`; flags win.
+pub(crate) fn decide(args: &ExploreArgs) -> Result<Told> {
+    let file = toml_of(&args.data);
+    let (mut typed, name) = match &file {
+        Some(path) => {
+            let folder = path.parent().unwrap_or(Path::new("."));
+            (
+                read(path)?,
+                name_of(&fs::canonicalize(folder).unwrap_or(folder.to_path_buf())),
+            )
+        }
+        None => {
+            let typed = StudyToml {
+                data: args.data.clone(),
+                ..StudyToml::default()
+            };
+            (typed, name_of(&args.data))
+        }
+    };
+    apply_flags(&mut typed, args);
+    let config = decided(&typed)?;
+    let out = args
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(format!("{name}.lehr")));
+    Ok(Told { config, out })
+}
+
+/// The `lehr.toml` that this path means, if it means one.
+pub(crate) fn toml_of(path: &Path) -> Option<PathBuf> {
+    if path
+        .extension()
+        .is_some_and(|extension| extension == "toml")
+    {
+        return Some(path.to_path_buf());
+    }
+    Some(path.join("lehr.toml")).filter(|file| file.is_file())
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .map(|name| {
+            name.to_string_lossy()
+                .split('.')
+                .next()
+                .unwrap_or_default()
+                .to_string()
+        })
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "study".to_string())
+}
+
+/// Reads a `lehr.toml`; its paths become relative to where the command runs.
+pub(crate) fn read(path: &Path) -> Result<StudyToml> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
+    let shown = path.display();
+    let table: toml::Table = text
+        .parse()
+        .with_context(|| format!("{shown} is not a TOML file that can be read"))?;
+    refuse_unknown_keys(&table, &schema(), "")
+        .with_context(|| format!("{shown} cannot be used"))?;
+    let mut typed: StudyToml =
+        toml::from_str(&text).with_context(|| format!("{shown} cannot be used"))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    typed.data = folder.join(&typed.data);
+    typed.test = typed.test.map(|test| folder.join(test));
+    Ok(typed)
+}
+
+/// The JSON Schema of `lehr.toml`.
+pub(crate) fn schema() -> serde_json::Value {
+    schemars::schema_for!(StudyToml).to_value()
+}
+
+fn refuse_unknown_keys(table: &toml::Table, schema: &serde_json::Value, place: &str) -> Result<()> {
+    let definitions = schema.get("$defs").cloned().unwrap_or_default();
+    refuse_in(table, schema, &definitions, place)
+}
+
+fn refuse_in(
+    table: &toml::Table,
+    schema: &serde_json::Value,
+    definitions: &serde_json::Value,
+    place: &str,
+) -> Result<()> {
+    let Some(known) = schema
+        .get("properties")
+        .and_then(|properties| properties.as_object())
+    else {
+        return Ok(());
+    };
+    for (key, value) in table {
+        let Some(part) = known.get(key) else {
+            let nearest = known
+                .keys()
+                .max_by(|a, b| {
+                    strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key))
+                })
+                .map_or("", String::as_str);
+            bail!(
+                "`{place}{key}` is not a key of lehr.toml: did you mean `{place}{nearest}`? \
+                 (`lehr config schema` lists all keys)"
+            );
+        };
+        let reference = part
+            .get("$ref")
+            .and_then(|name| name.as_str())
+            .unwrap_or_default();
+        let section = reference
+            .strip_prefix("#/$defs/")
+            .and_then(|name| definitions.get(name));
+        if let (toml::Value::Table(inner), Some(section)) = (value, section) {
+            refuse_in(inner, section, definitions, &format!("{place}{key}."))?;
+        }
+    }
+    Ok(())
+}
+
+fn apply_flags(typed: &mut StudyToml, args: &ExploreArgs) {
+    fn set<T: Clone>(typed: &mut Option<T>, flag: &Option<T>) {
+        if flag.is_some() {
+            typed.clone_from(flag);
+        }
+    }
+    set(&mut typed.test, &args.test);
+    set(&mut typed.target, &args.target);
+    set(&mut typed.task, &args.task.map(TaskKind::from));
+    set(&mut typed.metric, &args.metric);
+    typed.seed = args.seed.unwrap_or(typed.seed);
+    if args.time.is_some() || args.trials.is_some() {
+        let time = args
+            .time
+            .map(|time| humantime::format_duration(time).to_string());
+        typed.budget = BudgetToml {
+            time,
+            trials: args.trials,
+        };
+    }
+    set(&mut typed.resources.workers, &args.workers);
+    set(&mut typed.resources.slots, &args.slots);
+    set(&mut typed.resources.memory_mib, &args.memory_mib);
+    set(
+        &mut typed.search.strategy,
+        &args.strategy.map(Strategy::from),
+    );
+}
+
+/// The decision: every default filled in.
+pub(crate) fn decided(typed: &StudyToml) -> Result<StudyConfig> {
+    let shares = SplitShares::default();
+    let resources = resources(&typed.resources);
+    let mut search = SearchSettings::default();
+    search.strategy = typed.search.strategy.unwrap_or(search.strategy);
+    search.limits.parameters = typed.search.parameters_max;
+    search.limits.flops = typed.search.flops_max;
+    search.limits.memory_bytes = resources.memory_bytes_max;
+    search.space = typed.search.space.clone().unwrap_or_default();
+    Ok(StudyConfig {
+        data: typed.data.clone(),
+        test: typed.test.clone(),
+        target: typed.target.clone(),
+        task: typed.task,
+        metric: typed.metric,
+        seed: typed.seed,
+        budget: budget(&typed.budget)?,
+        split: SplitShares {
+            validation: typed.split.validation.unwrap_or(shares.validation),
+            vault: typed.split.vault.unwrap_or(shares.vault),
+        },
+        resources,
+        training: TrainingSettings {
+            epochs: typed.training.epochs,
+            epochs_inherited: typed.training.epochs_inherited,
+            patience: typed.training.patience,
+            class_weights: typed.training.class_weights.unwrap_or(ClassWeights::Equal),
+        },
+        search,
+    })
+}
+
+fn budget(typed: &BudgetToml) -> Result<Budget> {
+    let seconds = typed
+        .time
+        .as_deref()
+        .map(|text| {
+            humantime::parse_duration(text)
+                .map(|time| time.as_secs_f64())
+                .with_context(|| format!("`budget.time` = {text:?} is not a duration like 10m"))
+        })
+        .transpose()?;
+    let nothing_said = seconds.is_none() && typed.trials.is_none();
+    Ok(Budget {
+        seconds: seconds.or(nothing_said.then_some(DEFAULT_SECONDS)),
+        trials: typed.trials,
+    })
+}
+
+fn resources(typed: &ResourcesToml) -> Resources {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let workers = typed.workers.unwrap_or(1);
+    let threads = typed.threads.unwrap_or(1).max(1);
+    // One trial per core: two trainers of one thread do more than one of two.
+    let per_worker = cores / usize::from(workers.max(1)) / usize::from(threads);
+    let slots = typed
+        .slots
+        .unwrap_or_else(|| u16::try_from(per_worker.max(1)).unwrap_or(u16::MAX));
+    let all_slots = u64::from(workers.max(1)) * u64::from(slots.max(1));
+    let share = free_memory_bytes().map(|bytes| (bytes as f64 * MEMORY_SHARE) as u64 / all_slots);
+    let memory_bytes_max = typed.memory_mib.map(|mib| mib << 20).or(share);
+    Resources {
+        workers,
+        slots,
+        threads,
+        memory_bytes_max,
+    }
+}
+
+/// Memory that is free now, or what the container may have, whichever is less.
+pub(crate) fn free_memory_bytes() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("MemAvailable:"))?;
+    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    let limit = [
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ]
+    .iter()
+    .find_map(|path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok());
+    Some(limit.map_or(kibibytes << 10, |limit| limit.min(kibibytes << 10)))
+}
+
+/// A decided study as a `lehr.toml`, with every default visible.
+pub(crate) fn render(config: &StudyConfig) -> Result<String> {
+    let absolute = |path: &PathBuf| fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+    let search = &config.search;
+    let typed = StudyToml {
+        data: absolute(&config.data),
+        test: config.test.as_ref().map(absolute),
+        target: config.target.clone(),
+        task: config.task,
+        metric: config.metric,
+        seed: config.seed,
+        budget: BudgetToml {
+            time: config.budget.seconds.map(|seconds| {
+                humantime::format_duration(Duration::from_secs_f64(seconds)).to_string()
+            }),
+            trials: config.budget.trials,
+        },
+        split: SplitToml {
+            validation: Some(config.split.validation),
+            vault: Some(config.split.vault),
+        },
+        resources: ResourcesToml {
+            workers: Some(config.resources.workers),
+            slots: Some(config.resources.slots),
+            threads: Some(config.resources.threads),
+            memory_mib: config.resources.memory_bytes_max.map(|bytes| bytes >> 20),
+        },
+        training: TrainingToml {
+            epochs: config.training.epochs,
+            epochs_inherited: config.training.epochs_inherited,
+            patience: config.training.patience,
+            class_weights: Some(config.training.class_weights),
+        },
+        search: SearchToml {
+            strategy: Some(search.strategy),
+            parameters_max: search.limits.parameters,
+            flops_max: search.limits.flops,
+            space: (!search.space.is_empty()).then(|| search.space.clone()),
+        },
+    };
+    toml::to_string(&typed).context("the configuration could not be shown as TOML")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lehr.toml");
+        fs::write(&path, text).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn an_unknown_key_is_answered_with_the_nearest_one() {
+        let (_folder, path) = written("data = \"x.csv\"\n[budget]\ntme = \"10m\"\n");
+        let error = format!("{:#}", read(&path).unwrap_err());
+        assert!(
+            error.contains("`budget.tme` is not a key of lehr.toml"),
+            "{error}"
+        );
+        assert!(error.contains("did you mean `budget.time`?"), "{error}");
+    }
+
+    #[test]
+    fn a_rendered_configuration_decides_the_same_study() {
+        let (_folder, path) = written(
+            "data = \"x.csv\"\nseed = 7\n[budget]\ntime = \"90s\"\ntrials = 5\n\
+             [resources]\nmemory_mib = 500\n",
+        );
+        let decided_once = decided(&read(&path).unwrap()).unwrap();
+        let (_second, again) = written(&render(&decided_once).unwrap());
+        let decided_twice = decided(&read(&again).unwrap()).unwrap();
+        assert_eq!(decided_once.budget, decided_twice.budget);
+        assert_eq!(decided_once.seed, decided_twice.seed);
+        assert_eq!(decided_once.split, decided_twice.split);
+        assert_eq!(decided_once.search, decided_twice.search);
+    }
+
+    #[test]
+    fn paths_in_a_lehr_toml_are_relative_to_it() {
+        let (folder, path) = written("data = \"x.csv\"\n");
+        assert_eq!(read(&path).unwrap().data, folder.path().join("x.csv"));
+    }
+}

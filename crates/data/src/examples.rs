@@ -1,0 +1,318 @@
+//! Preprocessed rows as trainers take them: compact in memory, filled into a batch without allocation.
+
+use std::{fs, path::Path};
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::error::DataError;
+
+/// What a network gets for one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemShape {
+    /// A vector.
+    Features(u32),
+    /// An image, channels last.
+    Image {
+        /// Rows of pixels.
+        height: u32,
+        /// Columns of pixels.
+        width: u32,
+        /// Values per pixel.
+        channels: u32,
+    },
+}
+
+impl ItemShape {
+    /// How many values one row has.
+    pub fn values(self) -> usize {
+        match self {
+            ItemShape::Features(count) => count as usize,
+            ItemShape::Image {
+                height,
+                width,
+                channels,
+            } => height as usize * width as usize * channels as usize,
+        }
+    }
+}
+
+/// What is to be predicted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Targets {
+    /// One of `count` classes each.
+    Classes {
+        /// Class of each row.
+        ids: Vec<u32>,
+        /// How many classes there are.
+        count: u32,
+    },
+    /// A standardised value each.
+    Values(Vec<f32>),
+    /// Not known.
+    None,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Inputs {
+    Floats(Vec<f32>),
+    /// Bytes, and for each channel what is subtracted and what is divided by.
+    Bytes {
+        bytes: Vec<u8>,
+        shift: Vec<f32>,
+        scale: Vec<f32>,
+    },
+}
+
+/// Preprocessed rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Examples {
+    item: ItemShape,
+    inputs: Inputs,
+    targets: Targets,
+    rows: usize,
+}
+
+impl Examples {
+    /// Rows given as numbers that a network can take as they are.
+    pub fn from_floats(item: ItemShape, inputs: Vec<f32>, targets: Targets) -> Examples {
+        let rows = inputs.len() / item.values().max(1);
+        Examples {
+            item,
+            inputs: Inputs::Floats(inputs),
+            targets,
+            rows,
+        }
+    }
+
+    /// Images given as bytes; `(byte − shift[c]) / scale[c]` is what a network takes.
+    pub fn from_bytes(
+        item: ItemShape,
+        bytes: Vec<u8>,
+        shift: Vec<f32>,
+        scale: Vec<f32>,
+        targets: Targets,
+    ) -> Examples {
+        let rows = bytes.len() / item.values().max(1);
+        Examples {
+            item,
+            inputs: Inputs::Bytes {
+                bytes,
+                shift,
+                scale,
+            },
+            targets,
+            rows,
+        }
+    }
+
+    /// How many rows.
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// How many values one row has.
+    pub fn item_len(&self) -> usize {
+        self.item.values()
+    }
+
+    /// What one row is.
+    pub fn item(&self) -> ItemShape {
+        self.item
+    }
+
+    /// What is to be predicted.
+    pub fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
+    /// Fills a batch.
+    ///
+    /// # Shapes
+    /// `out: [rows.len()][item_len]`, channels last.
+    pub fn copy_inputs(&self, rows: &[u32], out: &mut [f32]) {
+        let len = self.item_len();
+        for (row, out) in rows.iter().zip(out.chunks_exact_mut(len)) {
+            let from = *row as usize * len..(*row as usize + 1) * len;
+            match &self.inputs {
+                Inputs::Floats(values) => out.copy_from_slice(&values[from]),
+                Inputs::Bytes {
+                    bytes,
+                    shift,
+                    scale,
+                } => {
+                    fill_normalised(&bytes[from], shift, scale, out);
+                }
+            }
+        }
+    }
+}
+
+fn fill_normalised(bytes: &[u8], shift: &[f32], scale: &[f32], out: &mut [f32]) {
+    let channels = shift.len();
+    for (pixel, out) in bytes
+        .chunks_exact(channels)
+        .zip(out.chunks_exact_mut(channels))
+    {
+        for channel in 0..channels {
+            out[channel] = (f32::from(pixel[channel]) - shift[channel]) / scale[channel];
+        }
+    }
+}
+
+/// Names of the tensors in a file of examples.
+const INPUTS: &str = "inputs";
+const SHIFT: &str = "shift";
+const SCALE: &str = "scale";
+const CLASSES: &str = "classes";
+const VALUES: &str = "values";
+
+/// The key under which the rest is written.
+const ABOUT: &str = "lehr.examples";
+
+#[derive(Serialize, Deserialize)]
+struct About {
+    format: u32,
+    item: ItemShape,
+    classes: u32,
+}
+
+impl Examples {
+    /// Writes them to a file that trainers load: safetensors, nothing executable.
+    ///
+    /// # Errors
+    /// If the disk is full or may not be written.
+    pub fn save(&self, path: &Path) -> Result<(), DataError> {
+        let classes = match &self.targets {
+            Targets::Classes { count, .. } => *count,
+            _ => 0,
+        };
+        let about = About {
+            format: 1,
+            item: self.item,
+            classes,
+        };
+        let about = serde_json::to_string(&about).expect("its keys are strings");
+        let owned = self.tensors();
+        let views = owned.iter().map(|(name, kind, bytes)| {
+            let length = bytes.len() / if *kind == Dtype::U8 { 1 } else { 4 };
+            let view = TensorView::new(*kind, vec![length], bytes);
+            (*name, view.expect("the length was computed from the bytes"))
+        });
+        let metadata = Some([(ABOUT.to_string(), about)].into_iter().collect());
+        let bytes = safetensors::serialize(views, metadata)
+            .map_err(|error| damaged(path, &error.to_string()))?;
+        fs::write(path, bytes).map_err(|source| DataError::Unreadable {
+            path: path.to_path_buf(),
+            source,
+        })
+    }
+
+    fn tensors(&self) -> Vec<(&'static str, Dtype, Vec<u8>)> {
+        let mut tensors = match &self.inputs {
+            Inputs::Floats(values) => vec![(INPUTS, Dtype::F32, float_bytes(values))],
+            Inputs::Bytes {
+                bytes,
+                shift,
+                scale,
+            } => vec![
+                (INPUTS, Dtype::U8, bytes.clone()),
+                (SHIFT, Dtype::F32, float_bytes(shift)),
+                (SCALE, Dtype::F32, float_bytes(scale)),
+            ],
+        };
+        match &self.targets {
+            Targets::Classes { ids, .. } => {
+                let bytes = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+                tensors.push((CLASSES, Dtype::U32, bytes));
+            }
+            Targets::Values(values) => tensors.push((VALUES, Dtype::F32, float_bytes(values))),
+            Targets::None => {}
+        }
+        tensors
+    }
+
+    /// Loads what [`Examples::save`] wrote.
+    ///
+    /// # Errors
+    /// If the file is missing, damaged, or of another kind.
+    pub fn load(path: &Path) -> Result<Examples, DataError> {
+        let bytes = fs::read(path).map_err(|source| DataError::Unreadable {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        read_examples(&bytes).ok_or_else(|| damaged(path, "it holds no prepared rows"))
+    }
+}
+
+fn damaged(path: &Path, problem: &str) -> DataError {
+    DataError::Malformed {
+        path: path.to_path_buf(),
+        problem: problem.to_string(),
+    }
+}
+
+fn read_examples(bytes: &[u8]) -> Option<Examples> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes).ok()?;
+    let about = metadata.metadata().as_ref()?.get(ABOUT)?;
+    let about: About = serde_json::from_str(about).ok()?;
+    if about.format != 1 {
+        return None;
+    }
+    let tensors = SafeTensors::deserialize(bytes).ok()?;
+    let floats = |name: &str| {
+        tensors
+            .tensor(name)
+            .ok()
+            .map(|view| read_floats(view.data()))
+    };
+    let inputs = tensors.tensor(INPUTS).ok()?;
+    let targets = match (tensors.tensor(CLASSES).ok(), floats(VALUES)) {
+        (Some(view), _) => {
+            let ids: Vec<u32> = view
+                .data()
+                .chunks_exact(4)
+                .map(|four| u32::from_le_bytes(four.try_into().expect("four bytes")))
+                .collect();
+            if ids.iter().any(|id| *id >= about.classes) {
+                return None;
+            }
+            Targets::Classes {
+                ids,
+                count: about.classes,
+            }
+        }
+        (None, Some(values)) => Targets::Values(values),
+        (None, None) => Targets::None,
+    };
+    Some(match inputs.dtype() {
+        Dtype::U8 => Examples::from_bytes(
+            about.item,
+            inputs.data().to_vec(),
+            floats(SHIFT)?,
+            floats(SCALE)?,
+            targets,
+        ),
+        _ => Examples::from_floats(about.item, read_floats(inputs.data()), targets),
+    })
+}
+
+fn float_bytes(values: &[f32]) -> Vec<u8> {
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
+}
+
+fn read_floats(bytes: &[u8]) -> Vec<f32> {
+    bytes
+        .chunks_exact(4)
+        .map(|four| f32::from_le_bytes(four.try_into().expect("four bytes")))
+        .collect()
+}

@@ -1,0 +1,379 @@
+//! Images in class folders: a folder or an archive, with `train/` and `test/` on top or without.
+//!
+//! Everything is gone through twice: once for the headers, which decide on size and colours, once
+//! for the pixels, which are resized at once, so that the memory needed is that of the result.
+//! Rows are in the order of their paths, whatever the order of the files. One bad file is a notice,
+//! not the end. Nothing is written to disk and no link is followed.
+
+mod decode;
+mod entries;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use crate::{error::DataError, limits::ReadLimits, notice::Notice};
+use decode::Size;
+use entries::{Container, Item, Survey, some_of};
+
+/// Images with their classes.
+pub(crate) struct ReadImages {
+    pub(crate) height: u32,
+    pub(crate) width: u32,
+    /// 1 (gray) or 3 (red, green, blue).
+    pub(crate) channels: u32,
+    /// Image after image, row by row, channels last.
+    pub(crate) bytes: Vec<u8>,
+    /// Class of each image.
+    pub(crate) labels: Vec<String>,
+    /// Which images stood under `test/`.
+    pub(crate) is_test: Vec<bool>,
+    pub(crate) notices: Vec<Notice>,
+}
+
+/// Pixels of the good images, their numbers, and the numbers of the bad ones with the reasons.
+pub(crate) type Unlabelled = (Vec<u8>, Vec<u64>, Vec<(u64, String)>);
+
+/// An image that is to become a row.
+struct Row<'a> {
+    path: &'a str,
+    class: &'a str,
+    part: Part,
+}
+
+/// Pixels of the images that could be decoded, without gaps, and why the others could not.
+struct Decoded {
+    bytes: Vec<u8>,
+    /// Number of the image among those asked for, and the reason.
+    problems: BTreeMap<usize, String>,
+}
+
+/// Whether something can be images in class folders: a folder with folders in it, or an archive.
+pub(crate) fn looks_like_images(path: &Path) -> bool {
+    match Container::of(path) {
+        Ok(Container::Folder) => std::fs::read_dir(path).is_ok_and(|mut entries| {
+            entries.any(|entry| {
+                entry
+                    .and_then(|entry| entry.file_type())
+                    .is_ok_and(|kind| kind.is_dir())
+            })
+        }),
+        Ok(Container::Zip | Container::Tar | Container::GzipTar) => true,
+        Ok(Container::SingleFile) | Err(_) => false,
+    }
+}
+
+/// Reads images in class folders, as `size` (height, width, channels) if a model wants it so; else,
+/// in the size that most of them have, and gray if all of them are.
+///
+/// # Errors
+///
+/// If there is nothing to learn from, if the archive is damaged, and if a limit is exceeded.
+pub(crate) fn read(
+    path: &Path,
+    size: Option<Size>,
+    limits: &ReadLimits,
+) -> Result<ReadImages, DataError> {
+    let mut survey = Survey::of(path, limits)?;
+    let images = std::mem::take(&mut survey.images);
+    if images.is_empty() {
+        return Err(survey.nothing_found(path));
+    }
+    let layout = Layout::of(images.keys().map(String::as_str));
+    let rows: Vec<Row<'_>> = images
+        .keys()
+        .filter_map(|path| row(&layout, path))
+        .collect();
+    if rows.is_empty() {
+        let problem = format!(
+            "its {} images are in no class folders: put those of each class into a folder named \
+             after it",
+            images.len()
+        );
+        return Err(DataError::NothingToLearn {
+            path: path.to_path_buf(),
+            problem,
+        });
+    }
+    let headers: Vec<_> = rows.iter().map(|row| images[row.path]).collect();
+    let (height, width, channels) = size.unwrap_or_else(|| decode::common_size(&headers));
+    let size = (height, width, channels);
+    let paths: Vec<&str> = rows.iter().map(|row| row.path).collect();
+    let decoded = decode_all(path, &paths, size, limits)?;
+
+    let outside = images
+        .keys()
+        .map(String::as_str)
+        .filter(|path| layout.place(path).is_none());
+    let mut notices = layout_notices(&rows, &outside.collect());
+    notices.extend(decode::conversions(&headers, size));
+    for (row, reason) in &decoded.problems {
+        survey
+            .broken
+            .insert(paths[*row].to_string(), reason.clone());
+    }
+    let good: Vec<&Row<'_>> = rows
+        .iter()
+        .enumerate()
+        .filter(|(row, _)| !decoded.problems.contains_key(row))
+        .map(|(_, row)| row)
+        .collect();
+    if good.is_empty() {
+        return Err(survey.nothing_found(path));
+    }
+    notices.extend(survey.notices());
+    notices.extend(empty_classes(&layout, &survey, &good));
+    check_classes(path, &good, limits)?;
+    Ok(ReadImages {
+        height,
+        width,
+        channels,
+        bytes: decoded.bytes,
+        labels: good.iter().map(|row| row.class.to_string()).collect(),
+        is_test: good.iter().map(|row| row.part == Part::Test).collect(),
+        notices,
+    })
+}
+
+/// Reads images without classes: one file, or all that a folder or an archive holds at any depth.
+///
+/// What is an image by content or name, is a link, or leads out is numbered from 1 in the order of
+/// the paths; other files are left out. The result is the pixels of the good ones, their numbers,
+/// and the numbers of the bad ones with the reasons.
+///
+/// # Errors
+///
+/// If there is no image, if the archive is damaged, and if a limit is exceeded.
+pub(crate) fn read_unlabelled(
+    path: &Path,
+    size: Size,
+    limits: &ReadLimits,
+) -> Result<Unlabelled, DataError> {
+    let survey = Survey::of(path, limits)?;
+    if survey.images.is_empty() && survey.broken.is_empty() {
+        return Err(survey.nothing_found(path));
+    }
+    let paths: Vec<&str> = survey.images.keys().map(String::as_str).collect();
+    let decoded = decode_all(path, &paths, size, limits)?;
+    let mut outcomes: BTreeMap<&str, Option<&String>> = paths
+        .iter()
+        .enumerate()
+        .map(|(row, path)| (*path, decoded.problems.get(&row)))
+        .collect();
+    for (path, reason) in survey.broken.iter().chain(&survey.refused) {
+        outcomes.entry(path).or_insert(Some(reason));
+    }
+    let mut good = Vec::new();
+    let mut bad = Vec::new();
+    for (number, (path, outcome)) in (1..).zip(outcomes) {
+        match outcome {
+            None => good.push(number),
+            Some(reason) => bad.push((number, format!("`{path}`: {reason}"))),
+        }
+    }
+    Ok((decoded.bytes, good, bad))
+}
+
+fn row<'a>(layout: &Layout, path: &'a str) -> Option<Row<'a>> {
+    layout
+        .place(path)
+        .map(|(class, part)| Row { path, class, part })
+}
+
+/// Decodes the images of the given paths, which are sorted.
+fn decode_all(
+    path: &Path,
+    paths: &[&str],
+    size: Size,
+    limits: &ReadLimits,
+) -> Result<Decoded, DataError> {
+    let item = u64::from(size.0)
+        .saturating_mul(size.1.into())
+        .saturating_mul(size.2.into());
+    if item.saturating_mul(paths.len() as u64) > limits.bytes_max {
+        return Err(DataError::TooLarge {
+            path: path.to_path_buf(),
+            what: format!("{} images of {item} bytes", paths.len()),
+            limit: format!("{} bytes", limits.bytes_max),
+        });
+    }
+    let item = item as usize;
+    let mut bytes = vec![0; item * paths.len()];
+    let gone = "it was gone when it was to be read".to_string();
+    let mut problems: BTreeMap<usize, String> =
+        (0..paths.len()).map(|row| (row, gone.clone())).collect();
+    let mut seen = BTreeSet::new();
+    entries::visit(path, limits, &mut |name, entry| {
+        let Ok(row) = paths.binary_search(&name) else {
+            return;
+        };
+        if !seen.insert(row) {
+            return;
+        }
+        let pixels = match entry {
+            Item::File(content) => decode::pixels(content, size, limits),
+            Item::Broken(reason) | Item::Refused(reason) => Err(reason),
+            Item::Folder | Item::Litter => return,
+        };
+        match pixels {
+            Ok(pixels) => {
+                bytes[row * item..(row + 1) * item].copy_from_slice(&pixels);
+                problems.remove(&row);
+            }
+            Err(reason) => {
+                problems.insert(row, reason);
+            }
+        }
+    })?;
+    close_gaps(&mut bytes, item, paths.len(), &problems);
+    Ok(Decoded { bytes, problems })
+}
+
+/// Moves the items that are no problem to the front, in place.
+fn close_gaps(bytes: &mut Vec<u8>, item: usize, count: usize, problems: &BTreeMap<usize, String>) {
+    let mut end = 0;
+    for row in (0..count).filter(|row| !problems.contains_key(row)) {
+        bytes.copy_within(row * item..(row + 1) * item, end);
+        end += item;
+    }
+    bytes.truncate(end);
+}
+
+/// What is to be said of images that are not where classes are, and of validation folders.
+fn layout_notices(rows: &[Row<'_>], outside: &BTreeSet<&str>) -> Vec<Notice> {
+    let mut notices = Vec::new();
+    if !outside.is_empty() {
+        notices.push(Notice::warning(format!(
+            "skipped {} images that are in no class folder: {}",
+            outside.len(),
+            some_of(outside.iter().copied())
+        )));
+    }
+    let validation = rows
+        .iter()
+        .filter(|row| row.part == Part::Validation)
+        .count();
+    if validation > 0 {
+        notices.push(Notice::note(format!(
+            "the {validation} images in the validation folder are used like those for training: \
+             lehr sets rows aside for validation by itself"
+        )));
+    }
+    notices
+}
+
+/// Class folders in which nothing could be used.
+fn empty_classes(layout: &Layout, survey: &Survey, good: &[&Row<'_>]) -> Vec<Notice> {
+    let filled: BTreeSet<&str> = good.iter().map(|row| row.class).collect();
+    let named: BTreeSet<&str> = survey
+        .folders
+        .iter()
+        .filter_map(|folder| layout.class_folder(folder))
+        .collect();
+    named
+        .difference(&filled)
+        .map(|class| {
+            Notice::warning(format!(
+                "folder `{class}` holds no image that can be used, so it is no class"
+            ))
+        })
+        .collect()
+}
+
+fn check_classes(path: &Path, good: &[&Row<'_>], limits: &ReadLimits) -> Result<(), DataError> {
+    let classes: BTreeSet<&str> = good.iter().map(|row| row.class).collect();
+    if classes.len() > limits.classes_max {
+        return Err(DataError::TooLarge {
+            path: path.to_path_buf(),
+            what: format!("the number of class folders ({})", classes.len()),
+            limit: format!("{} classes", limits.classes_max),
+        });
+    }
+    Ok(())
+}
+
+/// Where the classes are: under a folder that wraps everything, and under `train/` and `test/`, or
+/// not.
+struct Layout {
+    /// With the `/` at its end; empty if there is none.
+    wrapper: String,
+    levels: Levels,
+}
+
+/// What the folders on top stand for.
+#[derive(Clone, Copy)]
+enum Levels {
+    Classes,
+    PartsThenClasses,
+}
+
+/// What the data set's author meant an image for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Training,
+    Validation,
+    Test,
+}
+
+impl Part {
+    fn of_folder(name: &str) -> Option<Part> {
+        match name.to_lowercase().as_str() {
+            "train" | "training" => Some(Part::Training),
+            "val" | "valid" | "validation" => Some(Part::Validation),
+            "test" | "testing" => Some(Part::Test),
+            _ => None,
+        }
+    }
+}
+
+impl Layout {
+    /// A single folder on top is a wrapper if the images under it are in folders, and if it is not
+    /// `train/`. `train/` and `test/` count as such if nothing else is on their level.
+    fn of<'a>(images: impl Iterator<Item = &'a str> + Clone) -> Layout {
+        let tops: BTreeSet<&str> = images.clone().map(top).collect();
+        let deep = images.clone().any(|path| path.split('/').count() >= 3);
+        let wrapper = match tops.first() {
+            Some(only) if tops.len() == 1 && deep && !Layout::is_training(only) => {
+                format!("{only}/")
+            }
+            _ => String::new(),
+        };
+        let inner = images.map(|path| path.strip_prefix(&wrapper).unwrap_or(path));
+        let tops: BTreeSet<&str> = inner.clone().map(top).collect();
+        let deep = inner.clone().any(|path| path.split('/').count() >= 3);
+        let parts = tops.iter().all(|name| Part::of_folder(name).is_some());
+        let trains = tops.iter().any(|name| Layout::is_training(name));
+        let levels = if parts && trains && deep {
+            Levels::PartsThenClasses
+        } else {
+            Levels::Classes
+        };
+        Layout { wrapper, levels }
+    }
+
+    fn is_training(name: &str) -> bool {
+        Part::of_folder(name) == Some(Part::Training)
+    }
+
+    /// The class of the file at `path`, and what it is for; nothing if it is in no class folder.
+    fn place<'a>(&self, path: &'a str) -> Option<(&'a str, Part)> {
+        let mut path = path.strip_prefix(&self.wrapper)?;
+        let mut part = Part::Training;
+        if let Levels::PartsThenClasses = self.levels {
+            let (top, rest) = path.split_once('/')?;
+            part = Part::of_folder(top)?;
+            path = rest;
+        }
+        path.split_once('/').map(|(class, _)| (class, part))
+    }
+
+    /// The class that a folder, with a `/` at its end, is or lies in.
+    fn class_folder<'a>(&self, folder: &'a str) -> Option<&'a str> {
+        self.place(folder).map(|(class, _)| class)
+    }
+}
+
+fn top(path: &str) -> &str {
+    path.split('/').next().unwrap_or(path)
+}

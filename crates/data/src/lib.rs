@@ -1,0 +1,34 @@
+//! What a model learns from: readers, splits, preprocessing, batches.
+//!
+//! Read in this order: [`source`] (data as they were read), [`read`](mod@read) (finding out what a
+//! file is), `table`, `npy`, `idx`, `images` (the kinds), [`split`](mod@split) (which row is for what),
+//! [`fitted`] and [`preprocess`] (from raw rows to numbers), [`rows`] (new rows for a fitted model),
+//! [`examples`] (what trainers load). Nothing here knows of networks.
+
+pub mod error;
+pub mod examples;
+pub mod fitted;
+mod idx;
+mod images;
+pub mod limits;
+pub mod notice;
+mod npy;
+pub mod preprocess;
+pub mod read;
+pub mod rows;
+pub mod source;
+pub mod split;
+mod table;
+
+pub use error::DataError;
+pub use examples::{Examples, ItemShape, Targets};
+pub use fitted::{FittedColumn, FittedImage, FittedKind, FittedTask, Indicator};
+pub use limits::ReadLimits;
+pub use notice::{Notice, Severity};
+pub use preprocess::Preprocessor;
+pub use read::read;
+pub use rows::{BadRow, RawRows};
+pub use source::{
+    Cells, Column, Dataset, Fingerprint, Images, RawTargets, Request, Source, Table, Task, TaskKind,
+};
+pub use split::{Split, SplitShares, split};

@@ -1,0 +1,29 @@
+//! How much of anything is read at most: hostile or mistaken input ends in a message, not in memory.
+
+/// Limits of reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadLimits {
+    /// Bytes of a file, and of all that an archive unpacks to.
+    pub bytes_max: u64,
+    /// Pixels of one image.
+    pub image_pixels_max: u64,
+    /// Files in a folder or archive.
+    pub entries_max: usize,
+    /// Columns of a table.
+    pub columns_max: usize,
+    /// Classes of a target.
+    pub classes_max: usize,
+}
+
+impl Default for ReadLimits {
+    /// What fits comfortably into the memory of a small machine.
+    fn default() -> ReadLimits {
+        ReadLimits {
+            bytes_max: 2 << 30,
+            image_pixels_max: 50_000_000,
+            entries_max: 2_000_000,
+            columns_max: 20_000,
+            classes_max: 1_000,
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Data as they were read, before any preprocessing: columns or images, and what is to be predicted.
+
+use std::{fmt, ops::Range, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{limits::ReadLimits, notice::Notice};
+
+/// What is to be read, and how far the user has decided about it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Request {
+    /// File or folder.
+    pub path: PathBuf,
+    /// More rows of the same kind, for the vault.
+    pub test: Option<PathBuf>,
+    /// Column to predict.
+    pub target: Option<String>,
+    /// Overrules what the target looks like.
+    pub task: Option<TaskKind>,
+    /// How much is read at most.
+    pub limits: ReadLimits,
+}
+
+/// What kind of thing is predicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskKind {
+    /// One of a few classes.
+    Classification,
+    /// A number.
+    Regression,
+}
+
+/// What is predicted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Task {
+    /// One of these classes.
+    Classification {
+        /// Their names, sorted.
+        classes: Vec<String>,
+    },
+    /// A number.
+    Regression {
+        /// Name of the column.
+        target: String,
+    },
+}
+
+/// Digest of everything that was read, targets included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint(blake3::Hash);
+
+impl Fingerprint {
+    pub(crate) fn of(hasher: &blake3::Hasher) -> Fingerprint {
+        Fingerprint(hasher.finalize())
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.to_hex())
+    }
+}
+
+/// Data as they were read.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// All rows; given test rows stand at the end.
+    pub dataset: Dataset,
+    /// Rows that were given as test rows: these are the vault.
+    pub given_test_rows: Range<usize>,
+    /// What is predicted.
+    pub task: Task,
+    /// What was noticed.
+    pub notices: Vec<Notice>,
+    /// What makes these data these.
+    pub fingerprint: Fingerprint,
+    /// One line: kind, rows, size, classes.
+    pub description: String,
+}
+
+/// Rows of one kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Dataset {
+    /// Rows of a table.
+    Table(Table),
+    /// Images.
+    Images(Images),
+}
+
+impl Dataset {
+    /// How many rows.
+    pub fn rows(&self) -> usize {
+        self.targets().len()
+    }
+
+    /// What is known of each row's target.
+    pub fn targets(&self) -> &RawTargets {
+        match self {
+            Dataset::Table(table) => &table.targets,
+            Dataset::Images(images) => &images.targets,
+        }
+    }
+}
+
+/// Columns of the same length.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// What is predicted from.
+    pub columns: Vec<Column>,
+    /// What is predicted.
+    pub targets: RawTargets,
+}
+
+/// A named column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its cells.
+    pub cells: Cells,
+}
+
+/// The cells of a column.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cells {
+    /// Numbers; what is missing is not a number.
+    Numbers(Vec<f64>),
+    /// Words.
+    Words(Vec<Option<String>>),
+}
+
+impl Cells {
+    /// How many.
+    pub fn len(&self) -> usize {
+        match self {
+            Cells::Numbers(cells) => cells.len(),
+            Cells::Words(cells) => cells.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Images of one size.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Images {
+    /// Rows of pixels.
+    pub height: u32,
+    /// Columns of pixels.
+    pub width: u32,
+    /// Values per pixel.
+    pub channels: u32,
+    /// Image after image, row after row, channels last.
+    pub bytes: Vec<u8>,
+    /// What is predicted.
+    pub targets: RawTargets,
+}
+
+/// Targets as they were read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RawTargets {
+    /// Index into the task's classes.
+    Classes(Vec<u32>),
+    /// Numbers in their own unit.
+    Values(Vec<f64>),
+    /// Not known, of so many rows.
+    Unknown(usize),
+}
+
+impl RawTargets {
+    /// How many.
+    pub fn len(&self) -> usize {
+        match self {
+            RawTargets::Classes(ids) => ids.len(),
+            RawTargets::Values(values) => values.len(),
+            RawTargets::Unknown(rows) => *rows,
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,326 @@
+//! From the bytes of a delimited file to its records: encoding, delimiter and header are found out.
+
+use std::{collections::BTreeSet, fs, io::Read, path::Path};
+
+use flate2::read::MultiGzDecoder;
+
+use crate::{error::DataError, limits::ReadLimits, notice::Notice};
+
+/// Lines that are looked at to find the delimiter.
+const SNIFFED_LINES: usize = 50;
+
+/// A cell with more than this many line ends is an unbalanced quote, not text.
+const CELL_LINES_MAX: usize = 200;
+
+/// Records of a delimited file.
+pub(crate) struct Records {
+    pub(crate) header: Vec<String>,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) decimal: Decimal,
+    pub(crate) notices: Vec<Notice>,
+}
+
+/// A record and the line where it starts.
+pub(crate) struct Row {
+    pub(crate) line: u64,
+    pub(crate) cells: Vec<String>,
+}
+
+/// How a fraction is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decimal {
+    Point,
+    Comma,
+}
+
+/// What happens to a record with another number of cells than the header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ragged {
+    /// The file is refused.
+    Refuse,
+    /// The record is kept as it is, for the caller to judge.
+    Keep,
+}
+
+/// Reads a delimited file, plain or gzipped.
+pub(crate) fn read(path: &Path, limits: &ReadLimits, ragged: Ragged) -> Result<Records, DataError> {
+    let bytes = read_bytes(path, limits)?;
+    let mut notices = Vec::new();
+    let text = decode(path, &bytes, &mut notices)?;
+    if text.trim().is_empty() {
+        return Err(malformed(
+            path,
+            "the file is empty: a header and rows are needed".into(),
+        ));
+    }
+    let delimiter = sniff_delimiter(&text);
+    let (header, rows) = parse(path, &text, delimiter, limits, ragged)?;
+    let decimal = match delimiter {
+        b';' if has_decimal_commas(&rows) => {
+            notices.push(Notice::note(
+                "`;` separates the columns and `,` is the decimal mark",
+            ));
+            Decimal::Comma
+        }
+        _ => Decimal::Point,
+    };
+    Ok(Records {
+        header,
+        rows,
+        decimal,
+        notices,
+    })
+}
+
+pub(crate) fn malformed(path: &Path, problem: String) -> DataError {
+    DataError::Malformed {
+        path: path.to_path_buf(),
+        problem,
+    }
+}
+
+/// All bytes of a file, unpacked if it is gzip, up to the limit.
+pub(crate) fn read_bytes(path: &Path, limits: &ReadLimits) -> Result<Vec<u8>, DataError> {
+    let unreadable = |source| DataError::Unreadable {
+        path: path.to_path_buf(),
+        source,
+    };
+    let file = fs::File::open(path).map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.is_dir() {
+        return Err(malformed(
+            path,
+            "it is a folder where a file was expected".into(),
+        ));
+    }
+    let mut start = Vec::new();
+    let mut reader = file.take(limits.bytes_max + 1);
+    reader
+        .by_ref()
+        .take(2)
+        .read_to_end(&mut start)
+        .map_err(unreadable)?;
+    let is_gzip = start == [0x1f, 0x8b];
+    let whole = start.as_slice().chain(reader);
+    let mut bytes = Vec::new();
+    let read = match is_gzip {
+        true => MultiGzDecoder::new(whole)
+            .take(limits.bytes_max + 1)
+            .read_to_end(&mut bytes),
+        false => whole.take(limits.bytes_max + 1).read_to_end(&mut bytes),
+    };
+    if let Err(error) = read {
+        let problem = match is_gzip {
+            true => format!("its gzip stream is damaged or cut ({error})"),
+            false => return Err(unreadable(error)),
+        };
+        return Err(malformed(path, problem));
+    }
+    if bytes.len() as u64 > limits.bytes_max {
+        return Err(DataError::TooLarge {
+            path: path.to_path_buf(),
+            what: "its content".to_string(),
+            limit: format!("{} bytes", limits.bytes_max),
+        });
+    }
+    Ok(bytes)
+}
+
+/// Text from bytes: UTF-8 and UTF-16 by their marks, otherwise UTF-8, otherwise Latin-1.
+fn decode(path: &Path, bytes: &[u8], notices: &mut Vec<Notice>) -> Result<String, DataError> {
+    let text = match bytes {
+        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8_lossy(rest).into_owned(),
+        [0xff, 0xfe, rest @ ..] => utf16(path, rest, u16::from_le_bytes, notices)?,
+        [0xfe, 0xff, rest @ ..] => utf16(path, rest, u16::from_be_bytes, notices)?,
+        _ => match std::str::from_utf8(bytes) {
+            Ok(text) => text.to_string(),
+            Err(_) => {
+                notices.push(Notice::note(
+                    "the text is not UTF-8 and was read as Latin-1",
+                ));
+                bytes.iter().map(|byte| char::from(*byte)).collect()
+            }
+        },
+    };
+    match text.bytes().position(|byte| byte == 0) {
+        Some(place) => {
+            let line = text[..place].matches('\n').count() + 1;
+            Err(malformed(
+                path,
+                format!("line {line} holds a NUL byte: this is no text table"),
+            ))
+        }
+        None => Ok(text),
+    }
+}
+
+fn utf16(
+    path: &Path,
+    bytes: &[u8],
+    unit: fn([u8; 2]) -> u16,
+    notices: &mut Vec<Notice>,
+) -> Result<String, DataError> {
+    notices.push(Notice::note("the text is UTF-16"));
+    let units: Vec<u16> = bytes
+        .chunks_exact(2)
+        .map(|pair| unit([pair[0], pair[1]]))
+        .collect();
+    String::from_utf16(&units).map_err(|_| {
+        malformed(
+            path,
+            "it begins like UTF-16 but is not: save it as UTF-8".into(),
+        )
+    })
+}
+
+/// The delimiter that splits the first lines into the most equal and the most numerous cells.
+fn sniff_delimiter(text: &str) -> u8 {
+    let lines: Vec<&str> = text
+        .lines()
+        .take(SNIFFED_LINES)
+        .filter(|l| !l.is_empty())
+        .collect();
+    let quality = |delimiter: &u8| {
+        let counts: Vec<usize> = lines
+            .iter()
+            .map(|line| unquoted(line, *delimiter))
+            .collect();
+        let first = counts.first().copied().unwrap_or(0);
+        let equal = counts
+            .iter()
+            .filter(|count| **count == first && first > 0)
+            .count();
+        (equal, first)
+    };
+    // The order breaks ties: earlier wins, so it is read backwards.
+    [b'|', b'\t', b';', b',']
+        .into_iter()
+        .max_by_key(quality)
+        .unwrap_or(b',')
+}
+
+fn unquoted(line: &str, delimiter: u8) -> usize {
+    let mut quoted = false;
+    let mut count = 0;
+    for byte in line.bytes() {
+        quoted ^= byte == b'"';
+        count += usize::from(byte == delimiter && !quoted);
+    }
+    count
+}
+
+fn parse(
+    path: &Path,
+    text: &str,
+    delimiter: u8,
+    limits: &ReadLimits,
+    ragged: Ragged,
+) -> Result<(Vec<String>, Vec<Row>), DataError> {
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(text.as_bytes());
+    let mut records = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| malformed(path, error.to_string()))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        if let Some(cell) = record
+            .iter()
+            .find(|c| c.matches('\n').count() > CELL_LINES_MAX)
+        {
+            let lines = cell.matches('\n').count();
+            let problem = format!(
+                "line {line} opens a quote that runs over {lines} lines: close it, or double it"
+            );
+            return Err(malformed(path, problem));
+        }
+        let cells: Vec<String> = record.iter().map(|cell| cell.trim().to_string()).collect();
+        records.push(Row { line, cells });
+    }
+    refuse_open_quote(path, text, delimiter)?;
+    let header = records.remove(0).cells;
+    check_header(path, &header, limits)?;
+    if ragged == Ragged::Refuse {
+        refuse_ragged(path, &header, &records)?;
+    }
+    Ok((header, records))
+}
+
+/// The parser closes an open quote at the end of the file in silence; a user wants to know.
+fn refuse_open_quote(path: &Path, text: &str, delimiter: u8) -> Result<(), DataError> {
+    let mut open_at: Option<usize> = None;
+    let mut line = 1;
+    let mut before = b'\n';
+    for byte in text.bytes() {
+        match (byte, open_at) {
+            (b'"', None) if before == b'\n' || before == delimiter || before == b'\r' => {
+                open_at = Some(line);
+            }
+            (b'"', Some(_)) => open_at = None,
+            // A doubled quote inside a quoted cell opens it again.
+            (b'"', None) if before == b'"' => open_at = Some(line),
+            (b'\n', _) => line += 1,
+            _ => {}
+        }
+        before = byte;
+    }
+    match open_at {
+        Some(line) => {
+            let problem = format!("line {line} opens a quote that is never closed");
+            Err(malformed(path, problem))
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_header(path: &Path, header: &[String], limits: &ReadLimits) -> Result<(), DataError> {
+    if header.len() > limits.columns_max {
+        return Err(DataError::TooLarge {
+            path: path.to_path_buf(),
+            what: format!("a header of {} columns", header.len()),
+            limit: format!("{} columns", limits.columns_max),
+        });
+    }
+    let mut seen = BTreeSet::new();
+    match header.iter().find(|name| !seen.insert(name.as_str())) {
+        Some(name) => {
+            let problem = format!("two columns are named `{name}`: rename one of them");
+            Err(malformed(path, problem))
+        }
+        None => Ok(()),
+    }
+}
+
+fn refuse_ragged(path: &Path, header: &[String], rows: &[Row]) -> Result<(), DataError> {
+    let ragged: Vec<&Row> = rows
+        .iter()
+        .filter(|row| row.cells.len() != header.len())
+        .collect();
+    let Some(first) = ragged.first() else {
+        return Ok(());
+    };
+    let lines: Vec<String> = ragged
+        .iter()
+        .take(10)
+        .map(|row| row.line.to_string())
+        .collect();
+    let problem = format!(
+        "the header has {} columns, but line {} has {} cells ({} such line(s): line {})",
+        header.len(),
+        first.line,
+        first.cells.len(),
+        ragged.len(),
+        lines.join(", ")
+    );
+    Err(malformed(path, problem))
+}
+
+fn has_decimal_commas(rows: &[Row]) -> bool {
+    let cells = || rows.iter().take(1000).flat_map(|row| &row.cells);
+    let is_number = |cell: &str, mark: char| {
+        cell.matches(mark).count() == 1 && cell.replace(mark, ".").parse::<f64>().is_ok()
+    };
+    let commas = cells().filter(|cell| is_number(cell, ',')).count();
+    let points = cells().filter(|cell| is_number(cell, '.')).count();
+    commas > points
+}

@@ -1,0 +1,385 @@
+//! The values one hyperparameter may take, and how to move among them.
+//!
+//! Every domain is seen through a unit scale from 0 to 1, logarithmic where it says so, so that a
+//! step means the same for a learning rate and for a number of rows. Sampled floats keep three
+//! significant digits: settings that train alike are then equal, and people can read them.
+
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{normal::quantile, setting::Value};
+
+/// Standard deviation of a mutation of a float on the unit scale.
+const MUTATION_STEP: f64 = 0.2;
+
+/// How often a mutation is drawn again because rounding led back to the same value.
+const MUTATION_DRAWS_MAX: usize = 8;
+
+/// Whether equal steps add or multiply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// Equal steps add.
+    #[default]
+    Linear,
+    /// Equal steps multiply; the lower end is above 0.
+    Log,
+}
+
+/// The values one hyperparameter may take; both ends belong to it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Domain {
+    /// Any number in between.
+    Float {
+        /// Lower end.
+        low: f64,
+        /// Upper end.
+        high: f64,
+        /// How it is searched.
+        scale: Scale,
+    },
+    /// Whole numbers `low`, `low + step` … (linear) or `low`, `low · step` … (log).
+    Integer {
+        /// Lower end.
+        low: i64,
+        /// Upper end.
+        high: i64,
+        /// How it is searched.
+        scale: Scale,
+        /// Difference of neighbours, or their ratio: at least 1, or at least 2.
+        step: i64,
+    },
+    /// One of a few names, in no order.
+    Category {
+        /// The names.
+        choices: Vec<String>,
+    },
+}
+
+/// Which rule a domain breaks.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum DomainError {
+    /// Ends the wrong way round, or not numbers.
+    #[error("`low` = {low} and `high` = {high} are no range: low must be a number, not above high")]
+    NoRange {
+        /// Lower end.
+        low: f64,
+        /// Upper end.
+        high: f64,
+    },
+    /// A logarithm of nothing.
+    #[error("`low` = {low} has no logarithm: with scale \"log\" it must be above 0")]
+    NoLogarithm {
+        /// Lower end.
+        low: f64,
+    },
+    /// Whole numbers that floats cannot tell apart.
+    #[error(
+        "`low` = {low} and `high` = {high} are too large: at most ±{}",
+        Domain::INTEGER_MAX
+    )]
+    TooLarge {
+        /// Lower end.
+        low: i64,
+        /// Upper end.
+        high: i64,
+    },
+    /// A step that does not move.
+    #[error("`step` = {step} does not move: it must be at least {least}")]
+    NoStep {
+        /// The step.
+        step: i64,
+        /// What it must be at least.
+        least: i64,
+    },
+    /// Nothing to choose from.
+    #[error("`choices` is empty: name at least one")]
+    NoChoice,
+    /// The same choice twice.
+    #[error("the choice {choice:?} is given twice")]
+    RepeatedChoice {
+        /// Which.
+        choice: String,
+    },
+}
+
+impl Domain {
+    /// Larger whole numbers are not exact as floats.
+    pub const INTEGER_MAX: i64 = 1 << 53;
+
+    /// Checks every rule of a domain.
+    ///
+    /// # Errors
+    /// The first rule broken.
+    pub fn check(&self) -> Result<(), DomainError> {
+        match self {
+            Domain::Float { low, high, scale } => check_range(*low, *high, *scale),
+            Domain::Integer {
+                low,
+                high,
+                scale,
+                step,
+            } => {
+                if low.unsigned_abs().max(high.unsigned_abs()) > Domain::INTEGER_MAX as u64 {
+                    return Err(DomainError::TooLarge {
+                        low: *low,
+                        high: *high,
+                    });
+                }
+                check_range(*low as f64, *high as f64, *scale)?;
+                let least = if *scale == Scale::Log { 2 } else { 1 };
+                if *step < least {
+                    return Err(DomainError::NoStep { step: *step, least });
+                }
+                Ok(())
+            }
+            Domain::Category { choices } => check_choices(choices),
+        }
+    }
+
+    /// Whether it has more than one value, so that there is something to search.
+    pub fn is_free(&self) -> bool {
+        match self {
+            Domain::Float { low, high, .. } => low < high,
+            _ => self.count() > 1,
+        }
+    }
+
+    /// The value in the middle of its scale; of an even number of values, the lower middle one; of
+    /// names, the first.
+    pub fn middle(&self) -> Value {
+        match self {
+            Domain::Float { .. } => Value::Float(self.float_at(0.5)),
+            Domain::Integer { .. } => self.nth((self.count() - 1) / 2),
+            Domain::Category { .. } => self.nth(0),
+        }
+    }
+
+    /// A value drawn uniformly on its scale.
+    pub fn sample(&self, rng: &mut ChaCha8Rng) -> Value {
+        match self {
+            Domain::Float { .. } => Value::Float(self.float_at(rng.random())),
+            _ => self.nth(rng.random_range(0..self.count())),
+        }
+    }
+
+    /// Another value near this one (of names: any other); the same one if there is no other.
+    pub fn mutate(&self, value: &Value, rng: &mut ChaCha8Rng) -> Value {
+        let value = self.clamp(value).unwrap_or_else(|| self.middle());
+        if !self.is_free() {
+            return value;
+        }
+        match (self, &value) {
+            (Domain::Float { .. }, Value::Float(from)) => {
+                Value::Float(self.mutated_float(*from, rng))
+            }
+            (Domain::Category { .. }, _) => {
+                // Uniform over the others: the places after its own move up by one.
+                let drawn = rng.random_range(0..self.count() - 1);
+                self.nth(drawn + u64::from(drawn >= self.place(&value)))
+            }
+            _ => self.mutated_integer(self.place(&value), rng),
+        }
+    }
+
+    /// The nearest value of this domain, or `None` if the kind of value is another.
+    pub fn clamp(&self, value: &Value) -> Option<Value> {
+        match (self, value) {
+            (Domain::Float { low, high, .. }, Value::Float(value)) if !value.is_nan() => {
+                Some(Value::Float(value.clamp(*low, *high)))
+            }
+            (Domain::Float { low, high, .. }, Value::Integer(value)) => {
+                Some(Value::Float((*value as f64).clamp(*low, *high)))
+            }
+            (Domain::Integer { .. }, Value::Integer(_)) => Some(self.nth(self.place(value))),
+            (Domain::Category { choices }, Value::Category(name)) if choices.contains(name) => {
+                Some(value.clone())
+            }
+            _ => None,
+        }
+    }
+
+    /// How many values a domain of whole numbers or names has.
+    fn count(&self) -> u64 {
+        match self {
+            Domain::Float { .. } => 0,
+            Domain::Integer {
+                low,
+                high,
+                scale: Scale::Linear,
+                step,
+            } => ((high - low) / step).unsigned_abs() + 1,
+            Domain::Integer {
+                low,
+                high,
+                scale: Scale::Log,
+                step,
+            } => {
+                let powers = std::iter::successors(Some(*low), |value| value.checked_mul(*step));
+                powers.take_while(|value| value <= high).count() as u64
+            }
+            Domain::Category { choices } => choices.len() as u64,
+        }
+    }
+
+    /// The value at this place of whole numbers or names.
+    fn nth(&self, place: u64) -> Value {
+        match self {
+            Domain::Float { .. } => unreachable!("floats are not counted"),
+            Domain::Integer {
+                low,
+                scale: Scale::Linear,
+                step,
+                ..
+            } => Value::Integer(low + step * place as i64),
+            Domain::Integer {
+                low,
+                scale: Scale::Log,
+                step,
+                ..
+            } => Value::Integer(low * step.pow(place as u32)),
+            Domain::Category { choices } => Value::Category(choices[place as usize].clone()),
+        }
+    }
+
+    /// The place of the nearest value; 0 for a name that is not there.
+    fn place(&self, value: &Value) -> u64 {
+        let last = self.count().saturating_sub(1);
+        match (self, value) {
+            (
+                Domain::Integer {
+                    low,
+                    high,
+                    scale,
+                    step,
+                },
+                Value::Integer(value),
+            ) => {
+                let (low, value, step) = (
+                    *low as f64,
+                    (*value).clamp(*low, *high) as f64,
+                    *step as f64,
+                );
+                let steps = match scale {
+                    Scale::Linear => (value - low) / step,
+                    Scale::Log => (value / low).ln() / step.ln(),
+                };
+                (steps.round() as u64).min(last)
+            }
+            (Domain::Category { choices }, Value::Category(name)) => choices
+                .iter()
+                .position(|choice| choice == name)
+                .unwrap_or(0)
+                as u64,
+            _ => 0,
+        }
+    }
+
+    /// The float at this place of the unit scale, three significant digits, within the domain.
+    fn float_at(&self, unit: f64) -> f64 {
+        let Domain::Float { low, high, scale } = self else {
+            unreachable!("only floats have a place on the unit scale")
+        };
+        let exact = match scale {
+            Scale::Linear => low + unit * (high - low),
+            Scale::Log => low * (high / low).powf(unit),
+        };
+        rounded(exact).clamp(*low, *high)
+    }
+
+    fn mutated_float(&self, from: f64, rng: &mut ChaCha8Rng) -> f64 {
+        let Domain::Float { low, high, scale } = self else {
+            unreachable!("only floats have a place on the unit scale")
+        };
+        let unit = match scale {
+            Scale::Linear => (from - low) / (high - low),
+            Scale::Log => (from / low).ln() / (high / low).ln(),
+        };
+        let mut mutated = from;
+        for _ in 0..MUTATION_DRAWS_MAX {
+            let step = MUTATION_STEP * quantile(rng.random_range(f64::EPSILON..1.0));
+            mutated = self.float_at(reflected(unit + step));
+            if mutated != from {
+                break;
+            }
+        }
+        mutated
+    }
+
+    /// A step or more up or down; each further step is half as likely.
+    fn mutated_integer(&self, from: u64, rng: &mut ChaCha8Rng) -> Value {
+        let last = self.count() - 1;
+        let mut steps = 1;
+        while steps < last && rng.random_bool(0.5) {
+            steps += 1;
+        }
+        let (up, down) = (
+            from.checked_add(steps).filter(|to| *to <= last),
+            from.checked_sub(steps),
+        );
+        let to = match (up, down) {
+            (Some(up), Some(down)) => {
+                if rng.random_bool(0.5) {
+                    up
+                } else {
+                    down
+                }
+            }
+            (Some(only), None) | (None, Some(only)) => only,
+            // Too far for both sides: to the end that is farther away.
+            (None, None) => {
+                if from > last / 2 {
+                    0
+                } else {
+                    last
+                }
+            }
+        };
+        self.nth(to)
+    }
+}
+
+fn check_range(low: f64, high: f64, scale: Scale) -> Result<(), DomainError> {
+    if !(low.is_finite() && high.is_finite() && (high - low).is_finite() && low <= high) {
+        return Err(DomainError::NoRange { low, high });
+    }
+    if scale == Scale::Log && low <= 0.0 {
+        return Err(DomainError::NoLogarithm { low });
+    }
+    Ok(())
+}
+
+fn check_choices(choices: &[String]) -> Result<(), DomainError> {
+    if choices.is_empty() {
+        return Err(DomainError::NoChoice);
+    }
+    let repeated = choices
+        .iter()
+        .enumerate()
+        .find(|(place, choice)| choices[..*place].contains(choice));
+    match repeated {
+        Some((_, choice)) => Err(DomainError::RepeatedChoice {
+            choice: choice.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Three significant digits.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.2e}")
+        .parse()
+        .expect("a number that was printed can be read")
+}
+
+/// Back into 0 to 1 as if the ends were mirrors; beyond a whole length, the nearer end.
+fn reflected(unit: f64) -> f64 {
+    let once = if unit < 0.0 { -unit } else { unit };
+    let twice = if once > 1.0 { 2.0 - once } else { once };
+    twice.clamp(0.0, 1.0)
+}
+
+#[cfg(test)]
+mod tests;

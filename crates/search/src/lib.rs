@@ -1,0 +1,34 @@
+//! Which model next: pure functions of the history pool and a seed.
+//!
+//! No clock, no thread, no file, no hash map: the same pool, budget fraction and random stream give
+//! the same proposal. Read in this order: [`setting`], [`domain`] and [`space`] (hyperparameters),
+//! [`fingerprint`] (what makes two trials the same), [`pool`] (the history of all slave nodes'
+//! models), [`annealing`] (base models, and among them the target base models), [`limits`] and
+//! [`chain`] (random morphs that stay within them), [`variants`] (children with settings of their
+//! own), [`screen`] (which child is proposed), [`origin`] (what a trial remembers of all this),
+//! [`settings`], and [`propose`], which puts them together.
+
+pub mod annealing;
+pub mod chain;
+pub mod domain;
+pub mod fingerprint;
+pub mod limits;
+mod normal;
+pub mod origin;
+pub mod pool;
+mod propose;
+pub mod screen;
+pub mod setting;
+pub mod settings;
+pub mod space;
+pub mod variants;
+
+pub use domain::{Domain, DomainError, Scale};
+pub use fingerprint::{Fingerprint, FingerprintError};
+pub use limits::Limits;
+pub use origin::{Origin, Proposal};
+pub use pool::{Outcome, Pool, PoolEntry, PoolError, TrialId};
+pub use propose::{SearchError, Task, propose};
+pub use setting::{Setting, Value};
+pub use settings::{BudgetFraction, SearchSettings, SettingsError, Strategy};
+pub use space::{Parameter, Space, SpaceError, TaskHint};

@@ -1,0 +1,165 @@
+//! What no model of a study may exceed, known before a single number is computed.
+//!
+//! Parameters and operations are exact. Memory is an estimate: the exact number is known to the
+//! training engine's plan, which refuses what does not fit; here it only keeps the search away from
+//! models that would be refused.
+
+use std::fmt;
+
+use morph::{Architecture, Cost};
+use serde::{Deserialize, Serialize};
+
+use crate::setting::{Setting, Value};
+
+/// The hyperparameter that says how many examples are in memory at once.
+const BATCH_SIZE: &str = "batch_size";
+
+/// Examples in memory at once where the setting does not say.
+const BATCH_SIZE_USUAL: u64 = 64;
+
+/// Bytes per learned value in training: itself, its gradient and two moments, 4 bytes each.
+const BYTES_PER_PARAMETER: u64 = 16;
+
+/// Every activation is kept until its gradient, of the same size, is known.
+const COPIES_OF_ACTIVATIONS: u64 = 2;
+
+/// What no model may exceed; nothing is limited by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Learned values.
+    pub parameters: Option<u64>,
+    /// Floating-point operations of the forward pass of one example.
+    pub flops: Option<u64>,
+    /// Bytes that training takes, by estimate.
+    pub memory_bytes: Option<u64>,
+}
+
+impl Limits {
+    /// How much of the tightest limit a model uses: above 1 it breaks it, 0 if nothing is limited.
+    pub fn used(&self, architecture: &Architecture, setting: &Setting) -> f64 {
+        let cost = architecture.cost();
+        let share = |needed: u64, limit: Option<u64>| match limit {
+            Some(limit) => needed as f64 / limit as f64,
+            None => 0.0,
+        };
+        share(cost.parameters, self.parameters)
+            .max(share(cost.flops, self.flops))
+            .max(share(training_bytes(cost, setting), self.memory_bytes))
+    }
+
+    /// Whether a model breaks none of them.
+    pub fn allow(&self, architecture: &Architecture, setting: &Setting) -> bool {
+        self.used(architecture, setting) <= 1.0
+    }
+}
+
+/// Estimate of the memory that training takes: weights with gradients and moments, and twice the
+/// activations of a batch.
+///
+/// # Units
+/// Bytes.
+pub fn training_bytes(cost: Cost, setting: &Setting) -> u64 {
+    let batch = match setting.value(BATCH_SIZE) {
+        Some(Value::Integer(batch)) => u64::try_from(*batch).unwrap_or(0).max(1),
+        _ => BATCH_SIZE_USUAL,
+    };
+    let activations = cost.activation_bytes.saturating_mul(batch);
+    let parameters = cost.parameters.saturating_mul(BYTES_PER_PARAMETER);
+    activations
+        .saturating_mul(COPIES_OF_ACTIVATIONS)
+        .saturating_add(parameters)
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            self.parameters
+                .map(|limit| format!("at most {limit} parameters")),
+            self.flops
+                .map(|limit| format!("at most {limit} operations per example")),
+            self.memory_bytes
+                .map(|limit| format!("at most {limit} bytes of training memory")),
+        ];
+        let said: Vec<String> = parts.into_iter().flatten().collect();
+        if said.is_empty() {
+            return f.write_str("no limits");
+        }
+        f.write_str(&said.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn architecture() -> Architecture {
+        // 4·8 + 8 + 8·2 + 2 = 58 parameters; 2·4·8 + 8 + 2·8·2 = 104 operations;
+        // 4 + 8 + 8 + 2 + 2 values.
+        "in 4 | dense 8 | relu | dense 2".parse().unwrap()
+    }
+
+    #[test]
+    fn the_tightest_limit_counts() {
+        let used = |limits: Limits| limits.used(&architecture(), &Setting::default());
+        assert_eq!(used(Limits::default()), 0.0);
+        let parameters = Some(116);
+        assert_eq!(
+            used(Limits {
+                parameters,
+                ..Limits::default()
+            }),
+            0.5
+        );
+        assert_eq!(
+            used(Limits {
+                parameters,
+                flops: Some(104),
+                ..Limits::default()
+            }),
+            1.0
+        );
+        assert_eq!(
+            used(Limits {
+                parameters: Some(0),
+                ..Limits::default()
+            }),
+            f64::INFINITY
+        );
+    }
+
+    #[test]
+    fn a_limit_may_be_reached_but_not_exceeded() {
+        let limits = |parameters| Limits {
+            parameters: Some(parameters),
+            ..Limits::default()
+        };
+        assert!(limits(58).allow(&architecture(), &Setting::default()));
+        assert!(!limits(57).allow(&architecture(), &Setting::default()));
+    }
+
+    #[test]
+    fn memory_grows_with_the_batch() {
+        let of = |batch| {
+            let setting = Setting::default().with("batch_size", Value::Integer(batch));
+            training_bytes(architecture().cost(), &setting)
+        };
+        assert_eq!(of(1), 58 * 16 + 2 * 24 * 4);
+        assert_eq!(of(64), 58 * 16 + 64 * 2 * 24 * 4);
+        assert_eq!(
+            training_bytes(architecture().cost(), &Setting::default()),
+            of(64)
+        );
+    }
+
+    #[test]
+    fn limits_are_shown_as_a_list() {
+        let limits = Limits {
+            parameters: Some(1000),
+            flops: None,
+            memory_bytes: Some(4096),
+        };
+        insta::assert_snapshot!(limits, @"at most 1000 parameters, at most 4096 bytes of training memory");
+        insta::assert_snapshot!(Limits::default(), @"no limits");
+    }
+}

@@ -1,0 +1,337 @@
+//! The history pool: every model that any slave node has trained, in commit order, without gaps.
+//!
+//! A pool is only ever appended to, by sequence numbers 1, 2, 3 …; whoever skips or repeats one is
+//! refused, so that every generator that has heard the first `n` rows knows the same. Trials that
+//! are under way are known by their fingerprints only. Scores are looked at by rank, never by
+//! value: failed trials are the worst and stay.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use morph::Architecture;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{fingerprint::Fingerprint, normal, setting::Setting};
+
+/// Number of a trial within its study.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TrialId(pub u64);
+
+impl fmt::Display for TrialId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// How a trial ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Outcome {
+    /// With a score; higher is better. One that is not finite counts as a failure.
+    Scored(f64),
+    /// Without one.
+    Failed,
+}
+
+/// A trial that has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolEntry {
+    /// Which.
+    pub trial: TrialId,
+    /// Its place in the history, from 1.
+    pub sequence: u64,
+    /// What was trained.
+    pub architecture: Architecture,
+    /// With which hyperparameters.
+    pub setting: Setting,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The trial whose weights it inherited.
+    pub parent: Option<TrialId>,
+}
+
+impl PoolEntry {
+    /// Its score, if it has one.
+    pub fn score(&self) -> Option<f64> {
+        match self.outcome {
+            Outcome::Scored(score) if score.is_finite() => Some(score),
+            _ => None,
+        }
+    }
+}
+
+/// Why a row of the history was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PoolError {
+    /// A gap or a repetition.
+    #[error("trial {trial} has sequence number {given}; the next one of this pool is {next}")]
+    NotNext {
+        /// Which trial.
+        trial: TrialId,
+        /// Its sequence number.
+        given: u64,
+        /// The one that is missing.
+        next: u64,
+    },
+    /// A trial that has ended before.
+    #[error("trial {trial} has ended already, at sequence number {earlier}; a trial ends once")]
+    EndedTwice {
+        /// Which trial.
+        trial: TrialId,
+        /// Its earlier sequence number.
+        earlier: u64,
+    },
+}
+
+/// All trials that have ended, and the fingerprints of those that have not.
+#[derive(Clone, Debug, Default)]
+pub struct Pool {
+    entries: Vec<PoolEntry>,
+    /// Sequence number of each trial.
+    sequences: BTreeMap<TrialId, u64>,
+    ended: BTreeSet<Fingerprint>,
+    pending: BTreeSet<Fingerprint>,
+    children: BTreeMap<TrialId, u32>,
+}
+
+impl Pool {
+    /// Appends the next row of the history; its fingerprint is no longer pending.
+    ///
+    /// # Errors
+    /// If its sequence number is not the next, or its trial has ended before. Nothing changes then.
+    pub fn push(&mut self, entry: PoolEntry) -> Result<(), PoolError> {
+        let next = self.entries.len() as u64 + 1;
+        let (trial, given) = (entry.trial, entry.sequence);
+        if given != next {
+            return Err(PoolError::NotNext { trial, given, next });
+        }
+        if let Some(earlier) = self.sequences.get(&trial) {
+            return Err(PoolError::EndedTwice {
+                trial,
+                earlier: *earlier,
+            });
+        }
+        let fingerprint = Fingerprint::of(&entry.architecture, &entry.setting);
+        self.pending.remove(&fingerprint);
+        self.ended.insert(fingerprint);
+        self.sequences.insert(trial, given);
+        if let Some(parent) = entry.parent {
+            *self.children.entry(parent).or_default() += 1;
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    /// A trial is under way; nothing happens if it has ended already.
+    pub fn add_pending(&mut self, fingerprint: Fingerprint) {
+        if !self.ended.contains(&fingerprint) {
+            self.pending.insert(fingerprint);
+        }
+    }
+
+    /// A trial is no longer under way and will not end.
+    pub fn remove_pending(&mut self, fingerprint: Fingerprint) {
+        self.pending.remove(&fingerprint);
+    }
+
+    /// Whether such a trial has ended or is under way.
+    pub fn contains(&self, fingerprint: Fingerprint) -> bool {
+        self.ended.contains(&fingerprint) || self.pending.contains(&fingerprint)
+    }
+
+    /// All trials that have ended, in commit order.
+    pub fn entries(&self) -> &[PoolEntry] {
+        &self.entries
+    }
+
+    /// How many trials are under way.
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// How many ended trials inherited this one's weights.
+    pub fn children(&self, trial: TrialId) -> u32 {
+        self.children.get(&trial).copied().unwrap_or(0)
+    }
+
+    /// Each entry's score on a scale that depends on ranks only.
+    ///
+    /// # Shapes
+    /// One value per entry, in commit order.
+    /// # Units
+    /// Standard deviations: z = Φ⁻¹((rank − ½)/n), rank 1 the worst. Equal scores share the mean of
+    /// their ranks; trials without a score share the worst ranks.
+    /// # Cost
+    /// `O(n log n)`.
+    /// # Source
+    /// Rank-based inverse normal transformation with Hazen's offset (Hazen 1914).
+    pub fn standing(&self) -> Vec<f64> {
+        let scores: Vec<f64> = self
+            .entries
+            .iter()
+            .map(|entry| entry.score().unwrap_or(f64::NEG_INFINITY))
+            .collect();
+        let mut order: Vec<usize> = (0..scores.len()).collect();
+        order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]));
+        let mut standing = vec![0.0; scores.len()];
+        let mut below = 0;
+        // Comparing by `==` puts 0.0 and -0.0, which `total_cmp` tells apart, in one group.
+        for tied in order.chunk_by(|a, b| scores[*a] == scores[*b]) {
+            // Ranks below+1 ..= below+len have this mean, less the half of the formula.
+            let mean = below as f64 + tied.len() as f64 / 2.0;
+            let value = normal::quantile(mean / scores.len() as f64);
+            tied.iter().for_each(|place| standing[*place] = value);
+            below += tied.len();
+        }
+        standing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::setting::Value;
+
+    fn entry(sequence: u64, outcome: Outcome) -> PoolEntry {
+        PoolEntry {
+            trial: TrialId(100 + sequence),
+            sequence,
+            architecture: "in 4 | dense 8 | relu | dense 2".parse().unwrap(),
+            setting: Setting::default().with("number", Value::Integer(sequence as i64)),
+            outcome,
+            parent: None,
+        }
+    }
+
+    fn pool(outcomes: &[Outcome]) -> Pool {
+        let mut pool = Pool::default();
+        for (place, outcome) in outcomes.iter().enumerate() {
+            pool.push(entry(place as u64 + 1, *outcome)).unwrap();
+        }
+        pool
+    }
+
+    #[test]
+    fn a_gap_or_a_repetition_in_the_history_is_refused() {
+        let mut pool = pool(&[Outcome::Failed]);
+        let gap = pool
+            .push(entry(3, Outcome::Failed))
+            .unwrap_err()
+            .to_string();
+        insta::assert_snapshot!(gap, @"trial 103 has sequence number 3; the next one of this pool is 2");
+        let again = PoolEntry {
+            sequence: 2,
+            ..entry(1, Outcome::Failed)
+        };
+        let again = pool.push(again).unwrap_err().to_string();
+        insta::assert_snapshot!(again, @"trial 101 has ended already, at sequence number 1; a trial ends once");
+        assert_eq!(pool.entries().len(), 1);
+        pool.push(entry(2, Outcome::Failed)).unwrap();
+    }
+
+    #[test]
+    fn a_trial_is_known_from_proposal_to_end_and_after() {
+        let mut pool = Pool::default();
+        let trial = entry(1, Outcome::Scored(0.5));
+        let fingerprint = Fingerprint::of(&trial.architecture, &trial.setting);
+        assert!(!pool.contains(fingerprint));
+        pool.add_pending(fingerprint);
+        assert!(pool.contains(fingerprint));
+        pool.push(trial).unwrap();
+        assert_eq!(pool.pending(), 0);
+        // News of the proposal may arrive after the news of its end.
+        pool.add_pending(fingerprint);
+        assert_eq!(pool.pending(), 0);
+        assert!(pool.contains(fingerprint));
+    }
+
+    #[test]
+    fn a_withdrawn_trial_may_be_proposed_again() {
+        let mut pool = Pool::default();
+        let trial = entry(1, Outcome::Failed);
+        let fingerprint = Fingerprint::of(&trial.architecture, &trial.setting);
+        pool.add_pending(fingerprint);
+        pool.remove_pending(fingerprint);
+        assert!(!pool.contains(fingerprint));
+    }
+
+    #[test]
+    fn children_are_counted_when_they_end() {
+        let mut pool = pool(&[Outcome::Scored(1.0)]);
+        for sequence in 2..5 {
+            let parent = Some(TrialId(101));
+            pool.push(PoolEntry {
+                parent,
+                ..entry(sequence, Outcome::Failed)
+            })
+            .unwrap();
+        }
+        assert_eq!(pool.children(TrialId(101)), 3);
+        assert_eq!(pool.children(TrialId(102)), 0);
+    }
+
+    /// The definition, one entry at a time.
+    fn slow_standing(outcomes: &[Outcome]) -> Vec<f64> {
+        let score = |outcome: &Outcome| match outcome {
+            Outcome::Scored(score) if score.is_finite() => *score,
+            _ => f64::NEG_INFINITY,
+        };
+        let one = |own: &Outcome| {
+            let worse = outcomes
+                .iter()
+                .filter(|other| score(other) < score(own))
+                .count() as f64;
+            let equal = outcomes
+                .iter()
+                .filter(|other| score(other) == score(own))
+                .count() as f64;
+            let rank = worse + (equal + 1.0) / 2.0;
+            normal::quantile((rank - 0.5) / outcomes.len() as f64)
+        };
+        outcomes.iter().map(one).collect()
+    }
+
+    #[test]
+    fn standing_agrees_with_its_definition_and_ties_and_failures_are_averaged() {
+        let scored = |score| Outcome::Scored(score);
+        let outcomes = [
+            scored(0.5),
+            scored(-3.0),
+            Outcome::Failed,
+            scored(0.5),
+            scored(f64::NAN),
+            scored(1e9),
+            scored(0.0),
+            scored(-0.0),
+            scored(f64::INFINITY),
+            scored(0.7),
+        ];
+        let standing = pool(&outcomes).standing();
+        for (fast, slow) in standing.iter().zip(slow_standing(&outcomes)) {
+            assert!((fast - slow).abs() < 1e-12, "{standing:?}");
+        }
+        assert_eq!(standing[0], standing[3]);
+        assert_eq!(standing[6], standing[7]);
+        // A failure, a score that is no number and an infinite one: the three worst.
+        assert_eq!([standing[2], standing[4]], [standing[8]; 2]);
+        assert!(standing.iter().all(|z| *z >= standing[2]));
+        assert!(standing[5] > standing[9]);
+    }
+
+    #[test]
+    fn standing_does_not_depend_on_the_unit_of_the_score() {
+        let scores = [0.3, 0.1, 0.9, 0.4];
+        let plain = pool(&scores.map(Outcome::Scored)).standing();
+        let warped = pool(&scores.map(|score: f64| Outcome::Scored(-1e6 / score.exp()))).standing();
+        assert_eq!(plain, warped);
+    }
+
+    #[test]
+    fn one_trial_stands_in_the_middle_and_none_stands_nowhere() {
+        assert_eq!(pool(&[Outcome::Failed]).standing(), [0.0]);
+        assert!(Pool::default().standing().is_empty());
+    }
+}

@@ -1,0 +1,349 @@
+//! What every proposal promises, whatever the pool: nothing twice, nothing beyond a limit, always
+//! the same for the same arguments, and exactly what replaying its morphs gives.
+
+#![expect(clippy::unwrap_used, reason = "what a test cannot do without fails it")]
+
+use std::collections::BTreeSet;
+
+use morph::{Architecture, ChannelImportance, Morph, Shape, seeds};
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use search::{
+    BudgetFraction, Fingerprint, Limits, Origin, Outcome, Pool, PoolEntry, Proposal, SearchError,
+    SearchSettings, Space, Strategy as Search, Task, TaskHint, TrialId, propose,
+};
+
+const TABLE: Task = Task {
+    input: Shape::Flat { features: 12 },
+    outputs: 3,
+};
+const IMAGE: Task = Task {
+    input: Shape::Image {
+        channels: 1,
+        height: 8,
+        width: 8,
+    },
+    outputs: 4,
+};
+
+fn settings(strategy: Search, hint: TaskHint) -> SearchSettings {
+    // A few variants are enough to see what holds for each of them.
+    let space = Space::default_for(hint);
+    SearchSettings {
+        strategy,
+        space,
+        variants: 2,
+        ..SearchSettings::default()
+    }
+}
+
+fn next(pool: &Pool, used: f64, task: &Task, settings: &SearchSettings, seed: u64) -> Proposal {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    propose(
+        pool,
+        BudgetFraction::clamped(used),
+        task,
+        settings,
+        &mut rng,
+    )
+    .unwrap()
+}
+
+fn parent(origin: &Origin) -> Option<TrialId> {
+    match origin {
+        Origin::Variant { parent, .. } => Some(*parent),
+        _ => None,
+    }
+}
+
+/// A made-up score: any function that tells proposals apart will do.
+fn score(proposal: &Proposal) -> f64 {
+    let text = Fingerprint::of(&proposal.architecture, &proposal.setting).to_string();
+    f64::from(u32::from_str_radix(&text[..8], 16).unwrap())
+}
+
+/// Trains `trials` proposals one after the other; every seventh fails.
+fn explored(task: &Task, settings: &SearchSettings, trials: u64) -> (Pool, Vec<Proposal>) {
+    let mut pool = Pool::default();
+    let mut proposals = Vec::new();
+    for sequence in 1..=trials {
+        let used = sequence as f64 / trials as f64;
+        let proposal = next(&pool, used, task, settings, sequence);
+        let outcome = match sequence % 7 {
+            0 => Outcome::Failed,
+            _ => Outcome::Scored(score(&proposal)),
+        };
+        let entry = PoolEntry {
+            trial: TrialId(sequence),
+            sequence,
+            architecture: proposal.architecture.clone(),
+            setting: proposal.setting.clone(),
+            outcome,
+            parent: parent(&proposal.origin),
+        };
+        pool.push(entry).unwrap();
+        proposals.push(proposal);
+    }
+    (pool, proposals)
+}
+
+fn replayed(start: &Architecture, morphs: &[Morph]) -> Architecture {
+    morphs.iter().fold(start.clone(), |architecture, morph| {
+        morph
+            .apply(&architecture, &ChannelImportance::unknown())
+            .unwrap()
+            .architecture
+    })
+}
+
+#[test]
+fn the_first_proposals_are_the_seeds_with_default_hyperparameters() {
+    for (task, hint, seeds) in [
+        (TABLE, TaskHint::Table, seeds::table_seeds(12, 3)),
+        (IMAGE, TaskHint::Image, seeds::image_seeds(IMAGE.input, 4)),
+    ] {
+        let settings = settings(Search::Annealing, hint);
+        let (_, proposals) = explored(&task, &settings, seeds.len() as u64);
+        for (proposal, (name, architecture)) in proposals.iter().zip(seeds) {
+            assert_eq!(proposal.architecture, architecture);
+            assert_eq!(proposal.setting, settings.space.defaults());
+            assert_eq!(
+                proposal.origin,
+                Origin::Seed {
+                    name: name.to_string()
+                }
+            );
+        }
+    }
+}
+
+#[test]
+fn replaying_a_proposals_morphs_gives_exactly_its_architecture() {
+    for (task, hint) in [(TABLE, TaskHint::Table), (IMAGE, TaskHint::Image)] {
+        let (pool, proposals) = explored(&task, &settings(Search::Annealing, hint), 60);
+        let mut seeds = seeds::table_seeds(12, 3);
+        seeds.extend(seeds::image_seeds(IMAGE.input, 4));
+        let mut variants = 0;
+        for proposal in &proposals {
+            let (start, morphs) = match &proposal.origin {
+                Origin::Seed { .. } => continue,
+                Origin::Fresh { seed, morphs } => {
+                    let (_, start) = seeds.iter().find(|(name, _)| name == seed).unwrap();
+                    (start, morphs)
+                }
+                Origin::Variant { parent, morphs, .. } => {
+                    variants += 1;
+                    (&pool.entries()[parent.0 as usize - 1].architecture, morphs)
+                }
+            };
+            assert_eq!(
+                replayed(start, morphs),
+                proposal.architecture,
+                "{}",
+                proposal.origin
+            );
+        }
+        assert!(variants > 40, "only {variants} variants");
+    }
+}
+
+#[test]
+fn a_variants_parent_is_a_target_and_targets_are_base_models_that_have_a_score() {
+    let (pool, proposals) = explored(&TABLE, &settings(Search::Annealing, TaskHint::Table), 80);
+    for (place, proposal) in proposals.iter().enumerate() {
+        let Origin::Variant {
+            parent,
+            temperature,
+            base_models,
+            targets,
+            morphs,
+        } = &proposal.origin
+        else {
+            continue;
+        };
+        assert!(targets.contains(parent) && targets.len() <= 4 && base_models.len() <= 16);
+        assert!(targets.iter().all(|target| base_models.contains(target)));
+        assert!((0.1..=1.0).contains(temperature));
+        // Nothing is limited here, so no chain was repaired.
+        assert!((1..=3).contains(&morphs.len()));
+        for base in base_models {
+            assert!(base.0 as usize <= place, "trial {base} had not ended");
+            assert!(pool.entries()[base.0 as usize - 1].score().is_some());
+        }
+    }
+}
+
+#[test]
+fn sixty_four_proposals_in_a_row_from_one_pool_are_all_distinct() {
+    for strategy in [Search::Annealing, Search::Random] {
+        let settings = settings(strategy, TaskHint::Table);
+        // From nothing, when no seed has ended yet, and from a pool that knows something.
+        for known in [0, 20] {
+            let (mut pool, _) = explored(&TABLE, &settings, known);
+            let mut met: BTreeSet<Fingerprint> = pool
+                .entries()
+                .iter()
+                .map(|entry| Fingerprint::of(&entry.architecture, &entry.setting))
+                .collect();
+            for seed in 0..64 {
+                let proposal = next(&pool, 0.5, &TABLE, &settings, seed);
+                let fingerprint = Fingerprint::of(&proposal.architecture, &proposal.setting);
+                assert!(met.insert(fingerprint), "{strategy}: {}", proposal.origin);
+                pool.add_pending(fingerprint);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_pool_and_seed_give_the_same_proposal() {
+    let settings = settings(Search::Annealing, TaskHint::Table);
+    let (pool, proposals) = explored(&TABLE, &settings, 40);
+    let (again, repeated) = explored(&TABLE, &settings, 40);
+    assert_eq!(proposals, repeated);
+    let mut differing = 0;
+    for seed in 0..20 {
+        let proposal = next(&pool, 0.5, &TABLE, &settings, seed);
+        assert_eq!(proposal, next(&again, 0.5, &TABLE, &settings, seed));
+        differing += usize::from(proposal != next(&pool, 0.5, &TABLE, &settings, seed + 100));
+    }
+    assert_eq!(differing, 20);
+}
+
+#[test]
+fn random_proposals_do_not_look_at_scores_and_inherit_nothing() {
+    let settings = settings(Search::Random, TaskHint::Table);
+    let (_, proposals) = explored(&TABLE, &settings, 30);
+    for (proposal, seed) in proposals.iter().zip(1..) {
+        assert!(matches!(proposal.origin, Origin::Fresh { .. }));
+        assert_eq!(
+            *proposal,
+            next(&Pool::default(), 0.0, &TABLE, &settings, seed)
+        );
+    }
+}
+
+#[test]
+fn about_the_stated_share_of_proposals_is_fresh() {
+    let settings = SearchSettings {
+        fresh_share: 0.3,
+        ..settings(Search::Annealing, TaskHint::Table)
+    };
+    let (pool, _) = explored(&TABLE, &settings, 20);
+    let fresh = (0..300)
+        .filter(|seed| {
+            let origin = next(&pool, 0.5, &TABLE, &settings, *seed).origin;
+            matches!(origin, Origin::Fresh { .. })
+        })
+        .count() as f64;
+    // Four standard deviations are 32.
+    assert!((fresh - 90.0).abs() < 32.0, "{fresh} of 300");
+}
+
+#[test]
+fn limits_that_nothing_meets_are_named_with_what_the_smallest_seed_needs() {
+    let limits = Limits {
+        parameters: Some(10),
+        ..Limits::default()
+    };
+    let settings = SearchSettings {
+        limits,
+        ..settings(Search::Annealing, TaskHint::Table)
+    };
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let used = BudgetFraction::default();
+    let error = propose(&Pool::default(), used, &TABLE, &settings, &mut rng).unwrap_err();
+    insta::assert_snapshot!(error, @"no model was found within the limits (at most 10 parameters): the smallest seed architecture has 39 parameters and takes 72 operations per example; raise the limits");
+}
+
+#[test]
+fn data_that_no_seed_takes_are_refused() {
+    let task = Task {
+        input: Shape::Sequence {
+            channels: 2,
+            length: 50,
+        },
+        outputs: 3,
+    };
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let settings = SearchSettings::default();
+    let used = BudgetFraction::default();
+    let error = propose(&Pool::default(), used, &task, &settings, &mut rng).unwrap_err();
+    insta::assert_snapshot!(error, @"no seed architecture takes examples of shape 2x50 and gives 3 value(s): tables and images with at least one of each are searched");
+}
+
+#[test]
+fn a_search_that_has_seen_everything_says_so() {
+    // With no hyperparameters and room for little more than the linear model, nothing is left soon.
+    let limits = Limits {
+        parameters: Some(39),
+        ..Limits::default()
+    };
+    let settings = SearchSettings {
+        limits,
+        ..SearchSettings::default()
+    };
+    let mut pool = Pool::default();
+    let used = BudgetFraction::default();
+    let error = (0..2000)
+        .find_map(|seed| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            match propose(&pool, used, &TABLE, &settings, &mut rng) {
+                Ok(proposal) => {
+                    assert!(limits.allow(&proposal.architecture, &proposal.setting));
+                    pool.add_pending(Fingerprint::of(&proposal.architecture, &proposal.setting));
+                    None
+                }
+                Err(error) => Some(error),
+            }
+        })
+        .unwrap();
+    assert!(
+        matches!(
+            error,
+            SearchError::Exhausted {
+                ended: 0,
+                pending: 1..,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn no_proposal_exceeds_any_limit(
+        parameters in 200_u64..20_000,
+        flops in 1_000_u64..100_000,
+        memory in 30_000_u64..3_000_000,
+        seed in 0_u64..1000,
+    ) {
+        let limits = Limits {
+            parameters: Some(parameters),
+            flops: Some(flops),
+            memory_bytes: Some(memory),
+        };
+        let settings = SearchSettings { limits, ..settings(Search::Annealing, TaskHint::Table) };
+        let mut pool = Pool::default();
+        for sequence in 1..=15 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed + sequence);
+            let used = BudgetFraction::clamped(0.3);
+            let proposal = propose(&pool, used, &TABLE, &settings, &mut rng).unwrap();
+            prop_assert!(limits.allow(&proposal.architecture, &proposal.setting));
+            let outcome = Outcome::Scored(score(&proposal));
+            let parent = parent(&proposal.origin);
+            let Proposal { architecture, setting, .. } = proposal;
+            let trial = TrialId(sequence);
+            let entry = PoolEntry { trial, sequence, architecture, setting, outcome, parent };
+            pool.push(entry).unwrap();
+        }
+    }
+}

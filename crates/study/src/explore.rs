@@ -1,0 +1,310 @@
+//! Exploring: the shell around the master. Makes or takes up a study, starts its workers, carries
+//! their questions to the master and its answers back, until the master says that it is over.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use search::TrialId;
+use thiserror::Error;
+
+use crate::{
+    config::StudyConfig,
+    folder::{FolderError, StudyFolder, StudyLock},
+    ledger::{Counts, Ending, Ledger, LedgerError},
+    master::{Action, EndReason, Event, Happening, Master},
+    message::{Ask, GeneratorSetup, Progress, TrainerSetup, WorkerSetup},
+    prepared::{PrepareError, PreparedFiles, network_task, target_scale},
+    process::{Child, Said},
+    spool::Spool,
+    trial::{Instant, WorkerName},
+};
+
+/// How often the master looks at the clock.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How long workers may take to leave when told to, in seconds.
+const GRACE_SECS: f64 = 120.0;
+
+/// Why exploring failed. What was computed before stays in the study folder.
+#[derive(Debug, Error)]
+pub enum ExploreError {
+    /// The data.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A child process or the spool.
+    #[error("could not {action}")]
+    Process {
+        /// What was to be done.
+        action: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// How a study stands, for those who watch.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// How many trials are where.
+    pub counts: Counts,
+    /// The best so far: trial and score.
+    pub best: Option<(TrialId, f64)>,
+    /// Seconds of exploring so far, over all runs of the command.
+    pub spent_seconds: f64,
+    /// Share of the budget used.
+    pub budget_used: f64,
+    /// How far the running trials are.
+    pub running: Vec<Progress>,
+    /// What happened since the last snapshot.
+    pub happened: Vec<Happening>,
+}
+
+/// An open study, ready to be explored by this process and no other.
+#[derive(Debug)]
+pub struct Study {
+    /// Where it lies.
+    pub folder: StudyFolder,
+    /// What is done.
+    pub config: StudyConfig,
+    pub(crate) ledger: Ledger,
+    pub(crate) lock: StudyLock,
+}
+
+enum Happened {
+    Worker(WorkerName, Said<Ask>),
+}
+
+struct Shell<'a> {
+    setups: BTreeMap<WorkerName, WorkerSetup>,
+    workers: BTreeMap<WorkerName, Child>,
+    program: PathBuf,
+    events: Sender<Happened>,
+    log: File,
+    happened: Vec<Happening>,
+    interrupt: &'a AtomicBool,
+}
+
+/// The time by the system's clock.
+pub fn now() -> Instant {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Instant(since.map_or(0.0, |duration| duration.as_secs_f64()))
+}
+
+/// Explores an open study until its budget, or the user, ends it.
+///
+/// `program` is lehr itself: workers, generators and trainers are its subcommands. `watch` sees a
+/// snapshot several times a second.
+///
+/// # Errors
+/// If the ledger or a worker's process cannot be used; the study can be taken up again.
+pub fn explore(
+    study: Study,
+    program: &Path,
+    interrupt: &AtomicBool,
+    watch: &mut dyn FnMut(&Snapshot),
+) -> Result<EndReason, ExploreError> {
+    let Study {
+        folder,
+        config,
+        mut ledger,
+        lock,
+    } = study;
+    take_in_spooled(&folder, &mut ledger)?;
+    let files = PreparedFiles::at(&folder.prepared());
+    let targets = PreparedFiles::load(&files.train)?.targets().clone();
+    let setups = worker_setups(&folder, &config, &ledger)?;
+    let mut master = Master::take_up(ledger, config, targets, now())?;
+    let (events, happenings) = channel();
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.log())
+        .map_err(failed("open the log"))?;
+    let mut shell = Shell {
+        workers: BTreeMap::new(),
+        program: program.to_path_buf(),
+        events,
+        log,
+        happened: Vec::new(),
+        interrupt,
+        setups,
+    };
+    for name in shell.setups.keys().cloned().collect::<Vec<_>>() {
+        shell.start_worker(&name)?;
+    }
+    let reason = shell.serve(&mut master, &happenings, watch)?;
+    drop(lock);
+    Ok(reason)
+}
+
+fn failed(action: &'static str) -> impl Fn(io::Error) -> ExploreError {
+    move |source| ExploreError::Process { action, source }
+}
+
+/// Brings results into the ledger that a dead master had not noted yet.
+fn take_in_spooled(folder: &StudyFolder, ledger: &mut Ledger) -> Result<(), ExploreError> {
+    let spool = Spool::at(&folder.spool());
+    for spooled in spool.all().map_err(failed("read the spool"))? {
+        let ending = Ending::Finished(Box::new(spooled.result));
+        ledger.finish(spooled.lease, &ending, now())?;
+        spool
+            .remove(spooled.lease)
+            .map_err(failed("clear the spool"))?;
+    }
+    Ok(())
+}
+
+fn worker_setups(
+    folder: &StudyFolder,
+    config: &StudyConfig,
+    ledger: &Ledger,
+) -> Result<BTreeMap<WorkerName, WorkerSetup>, ExploreError> {
+    let files = PreparedFiles::at(&folder.prepared());
+    let preprocessor = files.read_preprocessor()?;
+    let metric = config
+        .metric
+        .expect("a study's metric is decided when it is made");
+    let trainer = TrainerSetup {
+        train: files.train,
+        validation: files.validation,
+        artifacts: folder.artifacts(),
+        metric,
+        target_scale: target_scale(&preprocessor),
+        threads: config.resources.threads,
+        memory_bytes_max: config.resources.memory_bytes_max,
+    };
+    let mut setups = BTreeMap::new();
+    for number in 1..=config.resources.workers {
+        let name = WorkerName(format!("node-{number}"));
+        let generator = GeneratorSetup {
+            worker: name.clone(),
+            task: network_task(&preprocessor),
+            settings: config.search.clone(),
+            seed: config.seed.wrapping_add(u64::from(number)),
+            proposals_made: ledger.proposals_of(&name)?,
+            ahead: config.resources.slots + 1,
+        };
+        let setup = WorkerSetup {
+            name: name.clone(),
+            slots: config.resources.slots,
+            generator,
+            trainer: trainer.clone(),
+            spool: folder.spool(),
+        };
+        setups.insert(name, setup);
+    }
+    Ok(setups)
+}
+
+impl Shell<'_> {
+    fn serve(
+        &mut self,
+        master: &mut Master,
+        happenings: &Receiver<Happened>,
+        watch: &mut dyn FnMut(&Snapshot),
+    ) -> Result<EndReason, ExploreError> {
+        let mut kill_at: Option<Instant> = None;
+        let mut watched_at = Instant(0.0);
+        loop {
+            let event = match happenings.recv_timeout(TICK) {
+                Ok(Happened::Worker(name, Said::Message(ask))) => Event::Asked(name, ask),
+                Ok(Happened::Worker(name, Said::End)) => self.bury(name),
+                Err(RecvTimeoutError::Timeout) => Event::Tick,
+                Err(RecvTimeoutError::Disconnected) => unreachable!("the shell holds a sender"),
+            };
+            let now = now();
+            let mut actions = master.step(event, now)?;
+            if self.interrupt.load(Ordering::Relaxed) {
+                actions.extend(master.step(Event::Interrupt, now)?);
+            }
+            for action in actions {
+                if let Some(reason) = self.carry_out(action)? {
+                    watch(&self.snapshot(master, now)?);
+                    return Ok(reason);
+                }
+            }
+            if now.since(watched_at) >= TICK.as_secs_f64() {
+                watched_at = now;
+                watch(&self.snapshot(master, now)?);
+            }
+            if master.is_ending() && now.since(*kill_at.get_or_insert(now)) > GRACE_SECS {
+                // Their ends arrive as events, and the master ends with the last of them.
+                self.workers.clear();
+            }
+        }
+    }
+
+    fn bury(&mut self, worker: WorkerName) -> Event {
+        let message = match self.workers.remove(&worker) {
+            Some(mut child) => child.bury().1,
+            None => "stopped, because it did not leave in time".to_string(),
+        };
+        Event::Left { worker, message }
+    }
+
+    fn carry_out(&mut self, action: Action) -> Result<Option<EndReason>, ExploreError> {
+        match action {
+            Action::Reply(worker, reply) => {
+                if let Some(child) = self.workers.get_mut(&worker) {
+                    child.tell(&reply);
+                }
+            }
+            Action::StartWorker(worker) => self.start_worker(&worker)?,
+            Action::Log(happening) => self.write_log(happening)?,
+            Action::End(reason) => return Ok(Some(reason)),
+        }
+        Ok(None)
+    }
+
+    fn start_worker(&mut self, name: &WorkerName) -> Result<(), ExploreError> {
+        let events = self.events.clone();
+        let sender = name.clone();
+        let wrap = move |said| Happened::Worker(sender.clone(), said);
+        let mut child = Child::start(&self.program, "worker", events, wrap)
+            .map_err(failed("start a worker"))?;
+        child.tell(&self.setups[name]);
+        self.workers.insert(name.clone(), child);
+        Ok(())
+    }
+
+    fn write_log(&mut self, happening: Happening) -> Result<(), ExploreError> {
+        let line = serde_json::json!({ "at": now(), "happening": &happening });
+        writeln!(self.log, "{line}").map_err(failed("write the log"))?;
+        self.happened.push(happening);
+        Ok(())
+    }
+
+    fn snapshot(&mut self, master: &Master, now: Instant) -> Result<Snapshot, ExploreError> {
+        let best = master.ledger().best()?;
+        Ok(Snapshot {
+            counts: master.ledger().counts()?,
+            best: best.and_then(|trial| trial.result().map(|result| (trial.id, result.score))),
+            spent_seconds: master.spent_seconds(now),
+            budget_used: master.budget_used(now)?,
+            running: master.progress().cloned().collect(),
+            happened: std::mem::take(&mut self.happened),
+        })
+    }
+}
+
+impl Drop for Shell<'_> {
+    fn drop(&mut self) {
+        // Whatever ends the shell, no worker may write into a study whose master is gone.
+        self.workers.clear();
+    }
+}

@@ -1,0 +1,285 @@
+//! The folder of a study: what lies where in it, and who may write it.
+//!
+//! A new study is built beside its final place and moved there in one step, so that a folder with a
+//! ledger is always a whole study.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+/// Why a study folder cannot be used.
+#[derive(Debug, Error)]
+pub enum FolderError {
+    /// The file system said no.
+    #[error("the study folder {} could not be {action}", .path.display())]
+    Io {
+        /// Which folder.
+        path: PathBuf,
+        /// What was to be done.
+        action: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// There is no study.
+    #[error("{} is not a study folder: it has no ledger.sqlite", .path.display())]
+    NoStudy {
+        /// Which folder.
+        path: PathBuf,
+    },
+    /// Something else lies there.
+    #[error("{} exists and is not a study: choose another --out, or remove it", .path.display())]
+    Occupied {
+        /// Which folder.
+        path: PathBuf,
+    },
+    /// Another process explores it.
+    #[error("{} is being explored by another process", .path.display())]
+    Busy {
+        /// Which folder.
+        path: PathBuf,
+    },
+    /// SQLite is not safe there.
+    #[error(
+        "{} lies on a network file system ({kind}), where SQLite loses data: choose a local --out",
+        .path.display()
+    )]
+    NetworkFileSystem {
+        /// Which folder.
+        path: PathBuf,
+        /// Which kind.
+        kind: &'static str,
+    },
+}
+
+/// Where everything of a study lies.
+#[derive(Clone, Debug)]
+pub struct StudyFolder {
+    root: PathBuf,
+}
+
+impl StudyFolder {
+    /// The folder of an existing study.
+    ///
+    /// # Errors
+    /// If there is no ledger in it.
+    pub fn open(root: &Path) -> Result<StudyFolder, FolderError> {
+        let folder = StudyFolder {
+            root: root.to_path_buf(),
+        };
+        if !folder.ledger().is_file() {
+            return Err(FolderError::NoStudy { path: folder.root });
+        }
+        Ok(folder)
+    }
+
+    /// Whether a study is at this place; something else there is an error.
+    ///
+    /// # Errors
+    /// If the place is taken by something that is no study.
+    pub fn find(root: &Path) -> Result<Option<StudyFolder>, FolderError> {
+        let empty = || fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_none());
+        match StudyFolder::open(root) {
+            Ok(folder) => Ok(Some(folder)),
+            Err(_) if !root.exists() || empty() => Ok(None),
+            Err(_) => Err(FolderError::Occupied {
+                path: root.to_path_buf(),
+            }),
+        }
+    }
+
+    /// Builds a new study folder: `fill` puts everything in, then it appears at `root` at once.
+    ///
+    /// # Errors
+    /// If it cannot be written, or lies on a network file system, or `fill` fails.
+    pub fn create<E: From<FolderError>>(
+        root: &Path,
+        fill: impl FnOnce(&StudyFolder) -> Result<(), E>,
+    ) -> Result<StudyFolder, E> {
+        let mut name = root.file_name().unwrap_or_default().to_os_string();
+        name.push(format!(".{}.part", std::process::id()));
+        let unfinished = StudyFolder {
+            root: root.with_file_name(name),
+        };
+        let filled = unfinished
+            .make_directories()
+            .map_err(E::from)
+            .and_then(|()| fill(&unfinished));
+        if let Err(error) = filled {
+            // Best effort: the study was not made, and half a folder should not stay.
+            let _ = fs::remove_dir_all(&unfinished.root);
+            return Err(error);
+        }
+        let _ = fs::remove_dir(root);
+        fs::rename(&unfinished.root, root).map_err(|source| {
+            E::from(FolderError::Io {
+                path: root.to_path_buf(),
+                action: "created",
+                source,
+            })
+        })?;
+        Ok(StudyFolder {
+            root: root.to_path_buf(),
+        })
+    }
+
+    fn make_directories(&self) -> Result<(), FolderError> {
+        for directory in [self.artifacts(), self.prepared(), self.spool(), self.best()] {
+            fs::create_dir_all(&directory).map_err(|source| FolderError::Io {
+                path: self.root.clone(),
+                action: "created",
+                source,
+            })?;
+        }
+        refuse_network_file_system(&self.root)
+    }
+
+    /// The right to write this study, until it is dropped.
+    ///
+    /// # Errors
+    /// If another process has it.
+    pub fn lock(&self) -> Result<StudyLock, FolderError> {
+        let path = self.root.join("lock");
+        let file = File::create(&path).map_err(|source| FolderError::Io {
+            path: self.root.clone(),
+            action: "written",
+            source,
+        })?;
+        match file.try_lock() {
+            Ok(()) => Ok(StudyLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(FolderError::Busy {
+                path: self.root.clone(),
+            }),
+            Err(TryLockError::Error(source)) => Err(FolderError::Io {
+                path: self.root.clone(),
+                action: "locked",
+                source,
+            }),
+        }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The ledger.
+    pub fn ledger(&self) -> PathBuf {
+        self.root.join("ledger.sqlite")
+    }
+
+    /// Weights, by digest.
+    pub fn artifacts(&self) -> PathBuf {
+        self.root.join("artifacts")
+    }
+
+    /// Preprocessed rows, as trainers load them.
+    pub fn prepared(&self) -> PathBuf {
+        self.root.join("prepared")
+    }
+
+    /// Results on their way into the ledger.
+    pub fn spool(&self) -> PathBuf {
+        self.root.join("spool")
+    }
+
+    /// The winner, ready to use.
+    pub fn best(&self) -> PathBuf {
+        self.root.join("best")
+    }
+
+    /// What is being explored, and how: every default visible.
+    pub fn config(&self) -> PathBuf {
+        self.root.join("lehr.toml")
+    }
+
+    /// All finished trials as a table.
+    pub fn leaderboard(&self) -> PathBuf {
+        self.root.join("leaderboard.csv")
+    }
+
+    /// What happened, for people.
+    pub fn report(&self) -> PathBuf {
+        self.root.join("report.html")
+    }
+
+    /// What happened, for machines.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log.jsonl")
+    }
+}
+
+/// The right to write a study; it ends with the process, however that ends.
+#[derive(Debug)]
+pub struct StudyLock {
+    _file: File,
+}
+
+/// Magic numbers of `statfs(2)` under which file locks or `fsync` are not what SQLite needs.
+const NETWORK_FILE_SYSTEMS: [(u64, &str); 8] = [
+    (0x6969, "NFS"),
+    (0xFF53_4D42, "CIFS"),
+    (0xFE53_4D42, "SMB2"),
+    (0x0BD0_0BD0, "Lustre"),
+    (0x4750_4653, "GPFS"),
+    (0x1983_0326, "BeeGFS"),
+    (0x00C3_6400, "Ceph"),
+    (0x0102_1997, "9P"),
+];
+
+fn refuse_network_file_system(root: &Path) -> Result<(), FolderError> {
+    let Ok(status) = rustix::fs::statfs(root) else {
+        return Ok(());
+    };
+    // The type of `f_type` differs between platforms; the magic numbers have 32 bits on all.
+    let magic = status.f_type as u64 & 0xFFFF_FFFF;
+    match NETWORK_FILE_SYSTEMS
+        .iter()
+        .find(|(known, _)| *known == magic)
+    {
+        Some((_, kind)) => Err(FolderError::NetworkFileSystem {
+            path: root.to_path_buf(),
+            kind,
+        }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_study_that_could_not_be_filled_leaves_nothing_behind() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().join("study");
+        let error = FolderError::NoStudy { path: root.clone() };
+        let made = StudyFolder::create(&root, |_| Err(error));
+        assert!(made.is_err());
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_with_something_else_in_it_is_not_taken() {
+        let place = tempfile::tempdir().unwrap();
+        assert!(StudyFolder::find(place.path()).unwrap().is_none());
+        fs::write(place.path().join("thesis.tex"), "do not lose me").unwrap();
+        let error = StudyFolder::find(place.path()).unwrap_err();
+        assert!(matches!(error, FolderError::Occupied { .. }), "{error}");
+    }
+
+    #[test]
+    fn two_processes_never_write_one_study() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().join("study");
+        let folder = StudyFolder::create::<FolderError>(&root, |_| Ok(())).unwrap();
+        let held = folder.lock().unwrap();
+        assert!(matches!(folder.lock(), Err(FolderError::Busy { .. })));
+        drop(held);
+        folder.lock().unwrap();
+    }
+}

@@ -1,0 +1,395 @@
+//! The five operations that change a ledger: propose, claim, beat, finish, release.
+
+use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
+use search::TrialId;
+
+use super::{
+    CRASHES_MAX, Claim, Ending, FinishOutcome, LEASE_SECS, Ledger, LedgerError, Proposed, Release,
+    ReleaseOutcome, failed, fingerprint_text, from_json, record::as_integer, to_json,
+};
+use crate::trial::{
+    Candidate, Digest, FailReason, Instant, Lease, LeaseEpoch, Sequence, Slot, TrialResult,
+    WorkerName,
+};
+
+impl Ledger {
+    /// Queues a candidate, unless the study has it already or its budget is used up; the budget is
+    /// counted down in the same transaction.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn propose(
+        &mut self,
+        candidate: &Candidate,
+        now: Instant,
+    ) -> Result<Proposed, LedgerError> {
+        let action = "take a proposal";
+        let transaction = self.begin(action)?;
+        let fingerprint = fingerprint_text(&candidate.fingerprint());
+        let left: Option<i64> = transaction
+            .query_row("select proposals_left from study", [], |row| row.get(0))
+            .map_err(failed(action))?;
+        if left == Some(0) {
+            return Ok(Proposed::BudgetSpent);
+        }
+        let inserted = transaction
+            .execute(
+                "insert into trial (fingerprint, candidate, state, proposed_at)
+                 values (?1, ?2, 'queued', ?3) on conflict (fingerprint) do nothing",
+                params![fingerprint, to_json(candidate), now.0],
+            )
+            .map_err(failed(action))?;
+        if inserted == 0 {
+            return Ok(Proposed::Duplicate);
+        }
+        let trial = trial_id(transaction.last_insert_rowid());
+        transaction
+            .execute("update study set proposals_left = proposals_left - 1", [])
+            .map_err(failed(action))?;
+        transaction
+            .execute(
+                "insert into proposals_by (worker, count) values (?1, 1)
+                 on conflict (worker) do update set count = count + 1",
+                [&candidate.proposed_by.0],
+            )
+            .map_err(failed(action))?;
+        transaction.commit().map_err(failed(action))?;
+        Ok(Proposed::Accepted(trial))
+    }
+
+    /// Gives the oldest waiting trial to a slot; failing that, one whose lease has run out.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn claim(
+        &mut self,
+        worker: &WorkerName,
+        slot: Slot,
+        now: Instant,
+    ) -> Result<Option<Claim>, LedgerError> {
+        let action = "give out a trial";
+        let transaction = self.begin(action)?;
+        let Some((trial, epoch, candidate)) = next_to_claim(&transaction, now)? else {
+            return Ok(None);
+        };
+        let lease = Lease {
+            trial,
+            epoch: LeaseEpoch(epoch + 1),
+        };
+        transaction
+            .execute(
+                "update trial set state = 'running', epoch = ?2, worker = ?3, slot = ?4,
+                 claimed_at = ?5, lease_until = ?6 where id = ?1",
+                params![
+                    row_id(trial),
+                    lease.epoch.0,
+                    worker.0,
+                    slot.0,
+                    now.0,
+                    now.plus(LEASE_SECS).0
+                ],
+            )
+            .map_err(failed(action))?;
+        let parent = candidate
+            .parent()
+            .map(|id| parent_of(&transaction, id))
+            .transpose()?;
+        transaction.commit().map_err(failed(action))?;
+        Ok(Some(Claim {
+            lease,
+            candidate,
+            parent,
+        }))
+    }
+
+    /// Extends leases; a lease that ran out revives if nobody took the trial. Returns those lost.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn beat(&mut self, leases: &[Lease], now: Instant) -> Result<Vec<Lease>, LedgerError> {
+        let action = "extend a lease";
+        let transaction = self.begin(action)?;
+        let mut lost = Vec::new();
+        for lease in leases {
+            let held = transaction
+                .execute(
+                    "update trial set lease_until = ?3
+                     where id = ?1 and epoch = ?2 and state = 'running'",
+                    params![row_id(lease.trial), lease.epoch.0, now.plus(LEASE_SECS).0],
+                )
+                .map_err(failed(action))?;
+            if held == 0 {
+                lost.push(*lease);
+            }
+        }
+        transaction.commit().map_err(failed(action))?;
+        Ok(lost)
+    }
+
+    /// Records how a trial ended, at the next place of the history, and keeps the best up to date;
+    /// saying it twice changes nothing, and a result whose lease was lost is kept as a stray.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written, or there is no such trial.
+    pub fn finish(
+        &mut self,
+        lease: Lease,
+        ending: &Ending,
+        now: Instant,
+    ) -> Result<FinishOutcome, LedgerError> {
+        let action = "record a result";
+        let transaction = self.begin(action)?;
+        let (state, epoch, sequence) = transaction
+            .query_row(
+                "select state, epoch, sequence from trial where id = ?1",
+                [row_id(lease.trial)],
+                |row| {
+                    Ok((
+                        row.get::<_, String>(0)?,
+                        row.get::<_, u32>(1)?,
+                        row.get::<_, Option<u64>>(2)?,
+                    ))
+                },
+            )
+            .optional()
+            .map_err(failed(action))?
+            .ok_or(LedgerError::NoSuchTrial { trial: lease.trial })?;
+        let outcome = match (epoch == lease.epoch.0, sequence) {
+            (true, Some(sequence)) => FinishOutcome::Again(Sequence(sequence)),
+            (true, None) if state == "running" => {
+                FinishOutcome::Recorded(end_trial(&transaction, lease.trial, ending, now)?)
+            }
+            _ => {
+                keep_stray(&transaction, lease, ending)?;
+                FinishOutcome::Stray
+            }
+        };
+        transaction.commit().map_err(failed(action))?;
+        Ok(outcome)
+    }
+
+    /// Gives a lease back. A trial whose trainer died [`CRASHES_MAX`] times has failed.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn release(
+        &mut self,
+        lease: Lease,
+        release: &Release,
+        now: Instant,
+    ) -> Result<ReleaseOutcome, LedgerError> {
+        let action = "take a lease back";
+        let transaction = self.begin(action)?;
+        let crashes: Option<u32> = transaction
+            .query_row(
+                "select crashes from trial where id = ?1 and epoch = ?2 and state = 'running'",
+                params![row_id(lease.trial), lease.epoch.0],
+                |row| row.get(0),
+            )
+            .optional()
+            .map_err(failed(action))?;
+        let Some(crashes) = crashes else {
+            return Ok(ReleaseOutcome::NotHeld);
+        };
+        let outcome = match release {
+            Release::Returned => ReleaseOutcome::Queued,
+            Release::Crashed { message } => {
+                record_crash(&transaction, lease, message, now)?;
+                let attempts = crashes + 1;
+                if attempts >= CRASHES_MAX {
+                    let message = message.clone();
+                    ReleaseOutcome::GivenUp(FailReason::Crashed { attempts, message })
+                } else {
+                    ReleaseOutcome::Queued
+                }
+            }
+        };
+        match &outcome {
+            ReleaseOutcome::GivenUp(reason) => {
+                end_trial(
+                    &transaction,
+                    lease.trial,
+                    &Ending::Failed(reason.clone()),
+                    now,
+                )?;
+            }
+            _ => requeue(&transaction, lease.trial)?,
+        }
+        transaction.commit().map_err(failed(action))?;
+        Ok(outcome)
+    }
+
+    /// Puts every running trial of one worker, or of all, back into the queue: its process is gone.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn release_all(&mut self, worker: Option<&WorkerName>) -> Result<usize, LedgerError> {
+        self.connection
+            .execute(
+                "update trial set state = 'queued', worker = null, slot = null, claimed_at = null,
+                 lease_until = null
+                 where state = 'running' and (?1 is null or worker = ?1)",
+                [worker.map(|name| &name.0)],
+            )
+            .map_err(failed("take leases back"))
+    }
+
+    fn begin(&mut self, action: &'static str) -> Result<Transaction<'_>, LedgerError> {
+        self.connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed(action))
+    }
+}
+
+/// Two probes, each on its own partial index: one `order by` over both states would sort them all.
+fn next_to_claim(
+    transaction: &Transaction<'_>,
+    now: Instant,
+) -> Result<Option<(TrialId, u32, Candidate)>, LedgerError> {
+    const QUEUED: &str =
+        "select id, epoch, candidate from trial where state = 'queued' order by id limit 1";
+    const EXPIRED: &str = "select id, epoch, candidate from trial
+         where state = 'running' and lease_until < ?1 order by lease_until limit 1";
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok((
+            row.get::<_, i64>(0)?,
+            row.get::<_, u32>(1)?,
+            row.get::<_, String>(2)?,
+        ))
+    };
+    let action = failed("give out a trial");
+    let queued = transaction
+        .query_row(QUEUED, [], read)
+        .optional()
+        .map_err(&action)?;
+    let found = match queued {
+        Some(found) => Some(found),
+        None => transaction
+            .query_row(EXPIRED, [now.0], read)
+            .optional()
+            .map_err(&action)?,
+    };
+    found
+        .map(|(id, epoch, text)| Ok((trial_id(id), epoch, from_json("candidate", &text)?)))
+        .transpose()
+}
+
+fn parent_of(
+    transaction: &Transaction<'_>,
+    parent: TrialId,
+) -> Result<(Candidate, Digest), LedgerError> {
+    let (candidate, result): (String, Option<String>) = transaction
+        .query_row(
+            "select candidate, result from trial where id = ?1",
+            [row_id(parent)],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .map_err(failed("look up a parent"))?;
+    let candidate = from_json("candidate", &candidate)?;
+    let result = result.ok_or(LedgerError::NoSuchTrial { trial: parent })?;
+    let result: TrialResult = from_json("result", &result)?;
+    Ok((candidate, result.artifact))
+}
+
+fn end_trial(
+    transaction: &Transaction<'_>,
+    trial: TrialId,
+    ending: &Ending,
+    now: Instant,
+) -> Result<Sequence, LedgerError> {
+    let action = "record a result";
+    let sequence: u64 = transaction
+        .query_row(
+            "update study set sequence = sequence + 1 returning sequence",
+            [],
+            |row| row.get(0),
+        )
+        .map_err(failed(action))?;
+    let (state, result, failure) = match ending {
+        Ending::Finished(result) => ("finished", Some(result), None),
+        Ending::Failed(reason) => ("failed", None, Some(to_json(reason))),
+    };
+    transaction
+        .execute(
+            "update trial set state = ?2, sequence = ?3, finished_at = ?4, score = ?5, loss = ?6,
+             result = ?7, failure = ?8, lease_until = null where id = ?1",
+            params![
+                row_id(trial),
+                state,
+                as_integer(sequence),
+                now.0,
+                result.map(|result| result.score),
+                result.map(|result| result.loss),
+                result.map(to_json),
+                failure
+            ],
+        )
+        .map_err(failed(action))?;
+    transaction
+        .execute(
+            "update study set best =
+             (select id from trial where state = 'finished' order by score desc, loss, id limit 1)",
+            [],
+        )
+        .map_err(failed(action))?;
+    Ok(Sequence(sequence))
+}
+
+fn keep_stray(
+    transaction: &Transaction<'_>,
+    lease: Lease,
+    ending: &Ending,
+) -> Result<(), LedgerError> {
+    let text = match ending {
+        Ending::Finished(result) => to_json(result),
+        Ending::Failed(reason) => to_json(reason),
+    };
+    transaction
+        .execute(
+            "insert into stray (trial, epoch, result) values (?1, ?2, ?3)",
+            params![row_id(lease.trial), lease.epoch.0, text],
+        )
+        .map_err(failed("keep a stray result"))?;
+    Ok(())
+}
+
+fn record_crash(
+    transaction: &Transaction<'_>,
+    lease: Lease,
+    message: &str,
+    now: Instant,
+) -> Result<(), LedgerError> {
+    let action = "record a crash";
+    transaction
+        .execute(
+            "insert into crash (trial, epoch, at, message) values (?1, ?2, ?3, ?4)",
+            params![row_id(lease.trial), lease.epoch.0, now.0, message],
+        )
+        .map_err(failed(action))?;
+    transaction
+        .execute(
+            "update trial set crashes = crashes + 1 where id = ?1",
+            [row_id(lease.trial)],
+        )
+        .map_err(failed(action))?;
+    Ok(())
+}
+
+fn requeue(transaction: &Transaction<'_>, trial: TrialId) -> Result<(), LedgerError> {
+    transaction
+        .execute(
+            "update trial set state = 'queued', worker = null, slot = null, claimed_at = null,
+             lease_until = null where id = ?1",
+            [row_id(trial)],
+        )
+        .map_err(failed("take a lease back"))?;
+    Ok(())
+}
+
+fn trial_id(row: i64) -> TrialId {
+    TrialId(row.unsigned_abs())
+}
+
+pub(super) fn row_id(trial: TrialId) -> i64 {
+    as_integer(trial.0)
+}

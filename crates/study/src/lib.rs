@@ -1,0 +1,24 @@
+//! Who does what, and what has happened: the study, its ledger, and the processes that explore it.
+//!
+//! Read in this order: [`trial`] (what a trial is), [`config`] (what will be done), [`ledger`] (what
+//! has happened), [`message`] (what the roles say to each other), [`master`] and [`worker`] (what
+//! they decide), [`explore`] and [`process`] (what carries the decisions out), [`open`] (making and
+//! taking up a study), [`conclude`] (the winner and its scores), [`model`] (what a user takes away).
+
+pub mod artifact;
+pub mod conclude;
+pub mod config;
+pub mod explore;
+pub mod folder;
+pub mod ledger;
+pub mod master;
+pub mod message;
+pub mod model;
+pub mod open;
+pub mod prepared;
+pub mod process;
+pub mod recipe;
+pub mod spool;
+pub mod status;
+pub mod trial;
+pub mod worker;

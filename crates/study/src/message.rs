@@ -1,0 +1,378 @@
+//! What the four roles say to each other: one JSON object a line, over pipes.
+//!
+//! A worker asks its master; every answer carries the news, so nothing else has to be heard. A
+//! worker tells its generator the news and gets candidates; it gives a trainer jobs and gets
+//! reports. Children speak only to their parent.
+
+use std::{
+    io::{self, BufRead, Write},
+    path::PathBuf,
+};
+
+use search::{Fingerprint, SearchSettings, Task, TrialId};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use train::{EpochReport, Metric};
+
+use crate::trial::{Candidate, FailReason, HistoryRow, Job, Lease, Slot, TrialResult, WorkerName};
+
+/// What a worker asks of its master: the ledger's five operations, and a greeting.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Ask {
+    /// The worker has started and has read what it must know.
+    Hello,
+    /// It has started a child process.
+    Started {
+        /// What the child does.
+        role: Role,
+        /// Number of the process on the worker's machine.
+        process: u32,
+    },
+    /// A candidate of its generator.
+    Propose {
+        /// The candidate.
+        candidate: Box<Candidate>,
+    },
+    /// Its generator has nothing to propose any more.
+    Exhausted {
+        /// Why.
+        reason: String,
+    },
+    /// A slot is free.
+    Claim {
+        /// Which one.
+        slot: Slot,
+    },
+    /// It is alive and still runs these.
+    Beat {
+        /// Its leases.
+        leases: Vec<Lease>,
+        /// The last report of each running trial.
+        progress: Vec<Progress>,
+    },
+    /// A trial has a score.
+    Finish {
+        /// The right it was trained by.
+        lease: Lease,
+        /// The result.
+        result: Box<TrialResult>,
+    },
+    /// A trial cannot have one.
+    Fail {
+        /// The right it was tried by.
+        lease: Lease,
+        /// Why.
+        reason: FailReason,
+    },
+    /// A trial was not finished and may be tried again.
+    Release {
+        /// The right given back.
+        lease: Lease,
+        /// The trainer's exit status and last words, if it died.
+        crash: Option<String>,
+    },
+}
+
+/// What a child process of a worker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The first process: generates models.
+    Generator,
+    /// The second process: trains and validates them.
+    Trainer {
+        /// Its slot.
+        slot: Slot,
+    },
+}
+
+/// How far a running trial is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Which trial.
+    pub trial: TrialId,
+    /// Epochs done.
+    pub epoch: u32,
+    /// Epochs planned.
+    pub epochs: u32,
+    /// Validation score of the last epoch.
+    pub score: f64,
+}
+
+/// What a master answers, always with the news.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The answer to what was asked.
+    pub answer: Answer,
+    /// What has happened since the last answer to this worker.
+    pub news: News,
+}
+
+/// The answer to an [`Ask`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// To `Hello`.
+    Welcome,
+    /// To `Propose`: whether it was queued.
+    Proposed {
+        /// What became of it.
+        verdict: ProposalVerdict,
+    },
+    /// To `Claim`: work.
+    Work {
+        /// For this slot.
+        slot: Slot,
+        /// What to train.
+        job: Box<Job>,
+    },
+    /// To `Claim`: nothing is queued now; ask again when something was proposed.
+    NoWork {
+        /// For this slot.
+        slot: Slot,
+    },
+    /// To `Beat`: leases that are no longer the worker's.
+    Lost {
+        /// Which.
+        leases: Vec<Lease>,
+    },
+    /// To `Started`, `Finish`, `Fail`, `Release` and `Exhausted`.
+    Noted {
+        /// The trial it was about, if about one.
+        trial: Option<TrialId>,
+    },
+}
+
+/// What became of a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProposalVerdict {
+    /// Queued.
+    Queued,
+    /// The study has it already.
+    Duplicate,
+    /// No more proposals are wanted.
+    BudgetSpent,
+}
+
+/// What has happened in the study.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct News {
+    /// New lines of the history.
+    pub history: Vec<HistoryRow>,
+    /// Trials proposed by anybody, not ended yet, not told before.
+    pub pending: Vec<(TrialId, Fingerprint)>,
+    /// Share of the budget used, from 0 to 1.
+    pub budget_used: f64,
+    /// How many trials wait for a slot.
+    pub queued: u64,
+    /// Whether to go on.
+    pub course: Course,
+}
+
+/// Whether a study goes on; later is further towards its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Course {
+    /// Go on.
+    Explore,
+    /// Propose nothing more; finish what is queued.
+    Drain,
+    /// End the running trials with what they have, and leave.
+    Stop,
+}
+
+/// What a worker must know to work, given to it as its first line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerSetup {
+    /// Its name.
+    pub name: WorkerName,
+    /// How many trainers it runs.
+    pub slots: u16,
+    /// What its generator must know.
+    pub generator: GeneratorSetup,
+    /// What its trainers must know.
+    pub trainer: TrainerSetup,
+    /// Where results are kept until the ledger has them.
+    pub spool: PathBuf,
+}
+
+/// What a generator must know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GeneratorSetup {
+    /// Whose generator it is.
+    pub worker: WorkerName,
+    /// What the networks take and give.
+    pub task: Task,
+    /// How to search.
+    pub settings: SearchSettings,
+    /// Seed of its random streams, one per proposal.
+    pub seed: u64,
+    /// How many proposals it has made before: where its streams go on.
+    pub proposals_made: u64,
+    /// How many candidates it keeps ready.
+    pub ahead: u16,
+}
+
+/// What a trainer must know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainerSetup {
+    /// Prepared training rows.
+    pub train: PathBuf,
+    /// Prepared validation rows.
+    pub validation: PathBuf,
+    /// Where weights are kept.
+    pub artifacts: PathBuf,
+    /// What decides.
+    pub metric: Metric,
+    /// Factor from standardised targets to the target's own unit; 1 for classes.
+    pub target_scale: f64,
+    /// Threads of one trainer.
+    pub threads: u8,
+    /// Memory of one trainer; unlimited if absent.
+    pub memory_bytes_max: Option<u64>,
+}
+
+/// What a worker tells its generator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "tell", rename_all = "snake_case")]
+pub enum TellGenerator {
+    /// What it must know; the first line.
+    Setup {
+        /// The setup.
+        setup: Box<GeneratorSetup>,
+    },
+    /// What has happened.
+    News {
+        /// New lines of the history.
+        history: Vec<HistoryRow>,
+        /// Proposed by anybody, not ended.
+        pending: Vec<(TrialId, Fingerprint)>,
+        /// Share of the budget used.
+        budget_used: f64,
+    },
+    /// One candidate was taken: make another.
+    Taken,
+}
+
+/// What a generator tells its worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "tell", rename_all = "snake_case")]
+pub enum FromGenerator {
+    /// A candidate.
+    Candidate {
+        /// The candidate.
+        candidate: Box<Candidate>,
+    },
+    /// It finds nothing new any more.
+    Exhausted {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What a worker tells a trainer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "tell", rename_all = "snake_case")]
+pub enum TellTrainer {
+    /// What it must know; the first line.
+    Setup {
+        /// The setup.
+        setup: Box<TrainerSetup>,
+    },
+    /// Train this.
+    Train {
+        /// What.
+        job: Box<Job>,
+    },
+    /// End the running trial with what it has.
+    Stop,
+}
+
+/// What a trainer tells its worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "tell", rename_all = "snake_case")]
+pub enum FromTrainer {
+    /// An epoch is done.
+    Epoch {
+        /// Of which trial.
+        lease: Lease,
+        /// Of how many.
+        epochs: u32,
+        /// Its report.
+        report: Box<EpochReport>,
+    },
+    /// The trial has a score; its weights are stored.
+    Finished {
+        /// Which trial.
+        lease: Lease,
+        /// The result.
+        result: Box<TrialResult>,
+    },
+    /// The trial cannot have one.
+    Failed {
+        /// Which trial.
+        lease: Lease,
+        /// Why.
+        reason: FailReason,
+    },
+}
+
+/// The longest line that is read: far above any honest message, far below the memory.
+pub const LINE_BYTES_MAX: u64 = 256 << 20;
+
+/// Writes one message and flushes it.
+///
+/// # Errors
+/// If the pipe is closed.
+pub fn send<T: Serialize>(pipe: &mut impl Write, message: &T) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    pipe.write_all(&line)?;
+    pipe.flush()
+}
+
+/// Reads one message; `None` at the end of the pipe.
+///
+/// # Errors
+/// If the line is no message of this kind, or longer than [`LINE_BYTES_MAX`].
+pub fn receive<T: DeserializeOwned>(pipe: &mut impl BufRead) -> io::Result<Option<T>> {
+    let mut line = Vec::new();
+    let read = io::Read::take(&mut *pipe, LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
+    if read == 0 {
+        return Ok(None);
+    }
+    if line.last() != Some(&b'\n') {
+        // The writer died in the middle of a line: what it was saying is not known.
+        return Ok(None);
+    }
+    Ok(Some(serde_json::from_slice(&line)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_survives_the_pipe() {
+        let ask = Ask::Claim { slot: Slot(3) };
+        let mut pipe = Vec::new();
+        send(&mut pipe, &ask).unwrap();
+        let mut reader = pipe.as_slice();
+        assert_eq!(receive::<Ask>(&mut reader).unwrap(), Some(ask));
+        assert_eq!(receive::<Ask>(&mut reader).unwrap(), None);
+    }
+
+    #[test]
+    fn a_line_cut_by_death_is_the_end_of_the_pipe() {
+        let mut pipe = Vec::new();
+        send(&mut pipe, &Ask::Hello).unwrap();
+        pipe.pop();
+        assert_eq!(receive::<Ask>(&mut pipe.as_slice()).unwrap(), None);
+    }
+
+    #[test]
+    fn a_line_that_is_no_message_is_an_error() {
+        assert!(receive::<Ask>(&mut b"{\"ask\":\"dance\"}\n".as_slice()).is_err());
+    }
+}

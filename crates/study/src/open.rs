@@ -1,0 +1,320 @@
+//! Making a study, or taking one up: the same command does both.
+//!
+//! All that can be wrong with the data is found before anything is written. A folder of another
+//! data set, or of other settings, is refused: what was explored there would mean nothing here.
+
+use std::{fmt, path::Path};
+
+use morph::{Architecture, Layer, LayerId, Node, Shape};
+use search::{Origin, Space, TaskHint};
+use thiserror::Error;
+
+use crate::{
+    config::StudyConfig,
+    explore::{ExploreError, Study, now},
+    folder::{FolderError, StudyFolder},
+    ledger::{Ledger, LedgerError, StudyRecord},
+    prepared::{PrepareError, PreparedData, PreparedFiles, network_task, prepare, request},
+    trial::{Candidate, WorkerName},
+};
+
+/// Why a study could not be made or taken up.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The data.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A budget of nothing.
+    #[error("the budget is {budget}: give at least a second or one trial")]
+    NoBudget {
+        /// What was given.
+        budget: String,
+    },
+    /// No worker, or no trainer.
+    #[error(
+        "the study would have {workers} worker(s) with {slots} slot(s): give at least one each"
+    )]
+    NoSlots {
+        /// Workers.
+        workers: u16,
+        /// Trainers of each.
+        slots: u16,
+    },
+    /// The folder holds a study of other data.
+    #[error(
+        "the study in {folder} explores other data ({known}, these are {given}): choose another --out"
+    )]
+    OtherData {
+        /// Which folder.
+        folder: String,
+        /// Fingerprint of its data.
+        known: String,
+        /// Fingerprint of the data given.
+        given: String,
+    },
+    /// The folder holds a study with other settings.
+    #[error(
+        "the study in {folder} was made with {key} = {known}, now it is {given}: \
+         choose another --out, or give the same"
+    )]
+    OtherSettings {
+        /// Which folder.
+        folder: String,
+        /// Which setting.
+        key: &'static str,
+        /// Its value there.
+        known: String,
+        /// The value given.
+        given: String,
+    },
+    /// Its configuration cannot be understood.
+    #[error("the ledger's configuration is not one of this version")]
+    Config(#[source] serde_json::Error),
+    /// `lehr.toml` or another file could not be written.
+    #[error("{path} could not be written")]
+    Write {
+        /// Which.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl From<OpenError> for ExploreError {
+    fn from(error: OpenError) -> ExploreError {
+        match error {
+            OpenError::Prepare(error) => error.into(),
+            OpenError::Folder(error) => error.into(),
+            OpenError::Ledger(error) => error.into(),
+            other => ExploreError::Process {
+                action: "open the study",
+                source: std::io::Error::other(other),
+            },
+        }
+    }
+}
+
+/// Whether a study is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// It was made now.
+    Made,
+    /// It was there and is taken up.
+    TakenUp,
+}
+
+/// Makes the study of this configuration at `root`, or takes up the one that is there.
+///
+/// # Errors
+/// If the data, the budget or the folder cannot be used, or the folder holds another study.
+pub fn open(config: StudyConfig, root: &Path) -> Result<(Study, Opened), OpenError> {
+    check(&config)?;
+    match StudyFolder::find(root)? {
+        Some(folder) => Ok((take_up(folder, &config)?, Opened::TakenUp)),
+        None => Ok((make(config, root)?, Opened::Made)),
+    }
+}
+
+fn check(config: &StudyConfig) -> Result<(), OpenError> {
+    let budget = config.budget;
+    let nothing = budget
+        .seconds
+        .is_some_and(|seconds| seconds.is_nan() || seconds < 1.0)
+        || budget.trials == Some(0)
+        || (budget.seconds.is_none() && budget.trials.is_none());
+    if nothing {
+        let seconds = budget.seconds.map(|seconds| format!("{seconds} s"));
+        let trials = budget.trials.map(|trials| format!("{trials} trials"));
+        let given: Vec<String> = seconds.into_iter().chain(trials).collect();
+        let budget = if given.is_empty() {
+            "not given".to_string()
+        } else {
+            given.join(", ")
+        };
+        return Err(OpenError::NoBudget { budget });
+    }
+    let resources = config.resources;
+    if resources.total_slots() == 0 {
+        return Err(OpenError::NoSlots {
+            workers: resources.workers,
+            slots: resources.slots,
+        });
+    }
+    Ok(())
+}
+
+fn make(mut config: StudyConfig, root: &Path) -> Result<Study, OpenError> {
+    let prepared = prepare(&config)?;
+    config.metric = Some(prepared.metric);
+    if config.search.space.is_empty() {
+        let outputs = network_task(&prepared.preprocessor).outputs;
+        config.search.space = Space::default_for(hint(&prepared)).for_outputs(outputs);
+    }
+    let folder = StudyFolder::create::<OpenError>(root, |folder| {
+        PreparedFiles::at(&folder.prepared()).write(&prepared)?;
+        let record = StudyRecord {
+            config: serde_json::to_string(&config).expect("a configuration has string keys only"),
+            data: prepared.source.fingerprint.to_string(),
+            trials_max: config.budget.trials,
+        };
+        let mut ledger = Ledger::create(&folder.ledger(), &record, now())?;
+        ledger.propose(&linear_baseline(&config, &prepared), now())?;
+        Ok(())
+    })?;
+    let lock = folder.lock()?;
+    let ledger = Ledger::open(&folder.ledger())?;
+    Ok(Study {
+        folder,
+        config,
+        ledger,
+        lock,
+    })
+}
+
+fn hint(prepared: &PreparedData) -> TaskHint {
+    match network_task(&prepared.preprocessor).input {
+        Shape::Flat { .. } => TaskHint::Table,
+        _ => TaskHint::Image,
+    }
+}
+
+/// Name of the first trial's origin.
+pub const LINEAR_BASELINE: &str = "linear baseline";
+
+/// The first trial of every study: what a linear model reaches, in the same hands.
+fn linear_baseline(config: &StudyConfig, prepared: &PreparedData) -> Candidate {
+    let task = network_task(&prepared.preprocessor);
+    Candidate {
+        architecture: linear(task.input, task.outputs),
+        setting: config.search.space.defaults(),
+        origin: Origin::Seed {
+            name: LINEAR_BASELINE.to_string(),
+        },
+        proposed_by: WorkerName("master".to_string()),
+    }
+}
+
+/// Linear in its inputs: logistic or linear regression, according to the loss.
+fn linear(input: Shape, outputs: u32) -> Architecture {
+    let flatten = match input {
+        Shape::Flat { .. } => None,
+        _ => Some(Layer::Flatten),
+    };
+    let layers = [Some(Layer::Input { shape: input }), flatten];
+    let rest = [Some(Layer::Dense { units: outputs }), Some(Layer::Output)];
+    let nodes = layers
+        .into_iter()
+        .chain(rest)
+        .flatten()
+        .enumerate()
+        .map(|(index, layer)| Node {
+            layer,
+            inputs: index.checked_sub(1).map(LayerId::at).into_iter().collect(),
+        })
+        .collect();
+    Architecture::new(nodes).expect("a linear model fits every input shape")
+}
+
+fn take_up(folder: StudyFolder, asked: &StudyConfig) -> Result<Study, OpenError> {
+    let lock = folder.lock()?;
+    let mut ledger = Ledger::open(&folder.ledger())?;
+    let record = ledger.record()?;
+    let known: StudyConfig = serde_json::from_str(&record.config).map_err(OpenError::Config)?;
+    let shown = folder.root().display().to_string();
+    refuse_other_settings(&shown, &known, asked)?;
+    let given = data::read(&request(asked))
+        .map_err(PrepareError::from)?
+        .fingerprint
+        .to_string();
+    if given != record.data {
+        return Err(OpenError::OtherData {
+            folder: shown,
+            known: record.data,
+            given,
+        });
+    }
+    let config = StudyConfig {
+        budget: asked.budget,
+        resources: asked.resources,
+        ..known
+    };
+    let text = serde_json::to_string(&config).expect("a configuration has string keys only");
+    ledger.set_budget(&text, config.budget.trials)?;
+    Ok(Study {
+        folder,
+        config,
+        ledger,
+        lock,
+    })
+}
+
+/// Budget and resources may change from run to run; what would make scores incomparable may not.
+fn refuse_other_settings(
+    folder: &str,
+    known: &StudyConfig,
+    asked: &StudyConfig,
+) -> Result<(), OpenError> {
+    let metric = asked.metric.or(known.metric);
+    differs(
+        folder,
+        "target",
+        &Shown(&known.target),
+        &Shown(&asked.target),
+    )?;
+    differs(folder, "metric", &Shown(&known.metric), &Shown(&metric))?;
+    differs(folder, "seed", &known.seed, &asked.seed)?;
+    differs(
+        folder,
+        "split.validation",
+        &known.split.validation,
+        &asked.split.validation,
+    )?;
+    differs(
+        folder,
+        "split.vault",
+        &known.split.vault,
+        &asked.split.vault,
+    )?;
+    let (before, now) = (Shown(&known.training.epochs), Shown(&asked.training.epochs));
+    differs(folder, "training.epochs", &before, &now)?;
+    let (before, now) = (known.search.strategy, asked.search.strategy);
+    differs(folder, "search.strategy", &before, &now)
+}
+
+fn differs<T: PartialEq + fmt::Display>(
+    folder: &str,
+    key: &'static str,
+    known: &T,
+    given: &T,
+) -> Result<(), OpenError> {
+    if known == given {
+        return Ok(());
+    }
+    let (known, given) = (known.to_string(), given.to_string());
+    Err(OpenError::OtherSettings {
+        folder: folder.to_string(),
+        key,
+        known,
+        given,
+    })
+}
+
+/// A setting that may be absent, as a user would say it.
+#[derive(PartialEq)]
+struct Shown<'a, T>(&'a Option<T>);
+
+impl<T: fmt::Display> fmt::Display for Shown<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(value) => value.fmt(f),
+            None => f.write_str("(the default)"),
+        }
+    }
+}

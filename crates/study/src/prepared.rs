@@ -1,0 +1,259 @@
+//! From a user's file to what trainers load: read, split, preprocessing fitted on the training rows
+//! only, and three files of rows. The vault's rows are in a file that no trainer is ever told of.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use data::{
+    DataError, Examples, FittedTask, ItemShape, Notice, Preprocessor, Request, Source, Split,
+};
+use morph::Shape;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use search::Task;
+use thiserror::Error;
+use train::Metric;
+
+use crate::{artifact::write_durably, config::StudyConfig};
+
+/// Why data could not be prepared.
+#[derive(Debug, Error)]
+pub enum PrepareError {
+    /// The data are not usable.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The metric does not fit the task.
+    #[error("the metric `{metric}` does not fit {task}: choose one of {}", .usable.join(", "))]
+    Metric {
+        /// The metric asked for.
+        metric: Metric,
+        /// What the data are.
+        task: &'static str,
+        /// Which would fit.
+        usable: Vec<String>,
+    },
+    /// A file of the study could not be written or read.
+    #[error("{} could not be {action}", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What was to be done.
+        action: &'static str,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The preprocessing on disk cannot be understood.
+    #[error("{} holds no preprocessing of this version", .path.display())]
+    Preprocessor {
+        /// Which file.
+        path: PathBuf,
+        /// What the parser said.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// Data, read and split, not yet on disk.
+#[derive(Debug)]
+pub struct PreparedData {
+    /// What was read.
+    pub source: Source,
+    /// Which row is for what.
+    pub split: Split,
+    /// How raw rows become numbers.
+    pub preprocessor: Preprocessor,
+    /// What decides between trials.
+    pub metric: Metric,
+}
+
+/// Reads and splits the data of a study and fits its preprocessing.
+///
+/// # Errors
+/// Whatever is wrong with the data, or a metric that does not fit them.
+pub fn prepare(config: &StudyConfig) -> Result<PreparedData, PrepareError> {
+    let source = data::read(&request(config))?;
+    let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
+    let split = data::split(&source, config.split, &mut rng)?;
+    let preprocessor = Preprocessor::fit(&source, &split.train)?;
+    let metric = decide_metric(config.metric, preprocessor.task())?;
+    Ok(PreparedData {
+        source,
+        split,
+        preprocessor,
+        metric,
+    })
+}
+
+/// What the data room is asked to read.
+pub fn request(config: &StudyConfig) -> Request {
+    Request {
+        path: config.data.clone(),
+        test: config.test.clone(),
+        target: config.target.clone(),
+        task: config.task,
+        ..Request::default()
+    }
+}
+
+fn decide_metric(asked: Option<Metric>, task: &FittedTask) -> Result<Metric, PrepareError> {
+    let (kind, usable): (_, &[Metric]) = match task {
+        FittedTask::Classification { .. } => (
+            "a classification",
+            &[
+                Metric::Accuracy,
+                Metric::BalancedAccuracy,
+                Metric::Auc,
+                Metric::LogLoss,
+            ],
+        ),
+        FittedTask::Regression { .. } => ("a regression", &[Metric::Rmse, Metric::Mae, Metric::R2]),
+    };
+    let metric = asked.unwrap_or(usable[0]);
+    if !usable.contains(&metric) {
+        let usable = usable.iter().map(Metric::to_string).collect();
+        return Err(PrepareError::Metric {
+            metric,
+            task: kind,
+            usable,
+        });
+    }
+    Ok(metric)
+}
+
+/// Where prepared rows lie.
+#[derive(Clone, Debug)]
+pub struct PreparedFiles {
+    /// Rows that are learned from.
+    pub train: PathBuf,
+    /// Rows that decide between trials.
+    pub validation: PathBuf,
+    /// Rows that only the final score sees.
+    pub vault: PathBuf,
+    /// How raw rows become numbers.
+    pub preprocessor: PathBuf,
+    /// What was noticed while reading.
+    pub notices: PathBuf,
+}
+
+impl PreparedFiles {
+    /// The files in this directory.
+    pub fn at(directory: &Path) -> PreparedFiles {
+        PreparedFiles {
+            train: directory.join("train.safetensors"),
+            validation: directory.join("validation.safetensors"),
+            vault: directory.join("vault.safetensors"),
+            preprocessor: directory.join("preprocessor.json"),
+            notices: directory.join("notices.json"),
+        }
+    }
+
+    /// Writes all of them.
+    ///
+    /// # Errors
+    /// If the disk is full or may not be written.
+    pub fn write(&self, prepared: &PreparedData) -> Result<(), PrepareError> {
+        let rows = [
+            (&self.train, &prepared.split.train),
+            (&self.validation, &prepared.split.validation),
+            (&self.vault, &prepared.split.vault),
+        ];
+        for (path, rows) in rows {
+            prepared
+                .preprocessor
+                .apply(&prepared.source.dataset, rows)?
+                .save(path)?;
+        }
+        let described = Described {
+            data: prepared.source.description.clone(),
+            notices: prepared.source.notices.clone(),
+        };
+        write_json(&self.preprocessor, &prepared.preprocessor)?;
+        write_json(&self.notices, &described)
+    }
+
+    /// Reads the preprocessing back.
+    ///
+    /// # Errors
+    /// If it is missing or of another version.
+    pub fn read_preprocessor(&self) -> Result<Preprocessor, PrepareError> {
+        read_json(&self.preprocessor)
+    }
+
+    /// Reads back what was said about the data.
+    ///
+    /// # Errors
+    /// If it is missing.
+    pub fn read_described(&self) -> Result<Described, PrepareError> {
+        read_json(&self.notices)
+    }
+
+    /// Loads prepared rows.
+    ///
+    /// # Errors
+    /// If the file is missing or damaged.
+    pub fn load(path: &Path) -> Result<Examples, PrepareError> {
+        Ok(Examples::load(path)?)
+    }
+}
+
+/// What was said about the data when they were read.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Described {
+    /// One line: kind, rows, columns or size, classes.
+    pub data: String,
+    /// What was noticed.
+    pub notices: Vec<Notice>,
+}
+
+fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), PrepareError> {
+    let bytes = serde_json::to_vec_pretty(value).expect("our records have string keys only");
+    write_durably(path, &bytes).map_err(|source| PrepareError::File {
+        path: path.to_path_buf(),
+        action: "written",
+        source,
+    })
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, PrepareError> {
+    let bytes = fs::read(path).map_err(|source| PrepareError::File {
+        path: path.to_path_buf(),
+        action: "read",
+        source,
+    })?;
+    serde_json::from_slice(&bytes).map_err(|source| PrepareError::Preprocessor {
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+/// What networks for these data take and give.
+pub fn network_task(preprocessor: &Preprocessor) -> Task {
+    let input = match preprocessor.item() {
+        ItemShape::Features(features) => Shape::Flat { features },
+        ItemShape::Image {
+            height,
+            width,
+            channels,
+        } => Shape::Image {
+            channels,
+            height,
+            width,
+        },
+    };
+    let outputs = match preprocessor.task() {
+        FittedTask::Classification { classes } => classes.len() as u32,
+        FittedTask::Regression { .. } => 1,
+    };
+    Task { input, outputs }
+}
+
+/// Factor from standardised targets to the target's own unit; 1 for classes.
+pub fn target_scale(preprocessor: &Preprocessor) -> f64 {
+    match preprocessor.task() {
+        FittedTask::Classification { .. } => 1.0,
+        FittedTask::Regression { scale, .. } => *scale,
+    }
+}

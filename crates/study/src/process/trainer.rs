@@ -1,0 +1,325 @@
+//! The second process of a slave node (R5): trains and validates one model after the other, with the
+//! resources of this machine and the hyperparameters it was given.
+//!
+//! What it is told to train is what it trains, or it says why not; it never trains something else.
+//! Its memory is limited by the system, so that a model that is too large ends this process only.
+
+use std::{
+    io::{self, BufReader},
+    num::{NonZeroU8, NonZeroU32},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::channel,
+    },
+    thread,
+    time::Instant,
+};
+
+use data::Examples;
+use morph::{Architecture, Preservation};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use train::{EpochReport, FitError, FitTask, Network, Plan, Purpose, Threads, Verdict, Weights};
+
+use crate::{
+    artifact::ArtifactStore,
+    message::{FromTrainer, TellTrainer, TrainerSetup, receive, send},
+    prepared::PreparedFiles,
+    process::{end_with_parent, first_line, limit_memory},
+    trial::{FailReason, Inheritance, InheritanceProof, Job, TrialResult},
+};
+
+/// Rows on which parent and child are compared.
+const PROOF_ROWS: usize = 32;
+
+/// Share of the time left that a trial may plan for: validating and storing take time too.
+const PLANNED_SHARE: f64 = 0.9;
+
+struct Trainer {
+    setup: TrainerSetup,
+    threads: Threads,
+    train: Examples,
+    validation: Examples,
+    artifacts: ArtifactStore,
+    stop: Arc<AtomicBool>,
+}
+
+/// Runs a trainer on standard input and output until its worker is gone.
+///
+/// # Errors
+/// If the prepared rows cannot be loaded, or its worker says something that is no message.
+pub fn run() -> io::Result<()> {
+    end_with_parent();
+    let mut input = BufReader::new(io::stdin());
+    let TellTrainer::Setup { setup } = first_line(&mut input)? else {
+        return Err(io::Error::other("a trainer hears its setup first"));
+    };
+    let load = |path| PreparedFiles::load(path).map_err(io::Error::other);
+    let train = load(&setup.train)?;
+    let validation = load(&setup.validation)?;
+    if let Some(bytes) = setup.memory_bytes_max {
+        limit_memory(bytes);
+    }
+    let threads = NonZeroU8::new(setup.threads).unwrap_or(NonZeroU8::MIN);
+    let artifacts = ArtifactStore::at(&setup.artifacts);
+    let stop = Arc::new(AtomicBool::new(false));
+    let trainer = Trainer {
+        setup: *setup,
+        threads: Threads::new(threads),
+        train,
+        validation,
+        artifacts,
+        stop: Arc::clone(&stop),
+    };
+    let (sender, jobs) = channel();
+    thread::spawn(move || {
+        while let Ok(Some(message)) = receive::<TellTrainer>(&mut input) {
+            match message {
+                TellTrainer::Setup { .. } => {}
+                TellTrainer::Stop => stop.store(true, Ordering::Relaxed),
+                TellTrainer::Train { job } => {
+                    stop.store(false, Ordering::Relaxed);
+                    if sender.send(job).is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+        // The worker is gone: nobody would hear a result.
+        std::process::exit(0);
+    });
+    for job in jobs {
+        let lease = job.lease;
+        let said = match trainer.train(*job) {
+            Ok(result) => FromTrainer::Finished {
+                lease,
+                result: Box::new(result),
+            },
+            Err(reason) => FromTrainer::Failed { lease, reason },
+        };
+        send(&mut io::stdout().lock(), &said)?;
+    }
+    Ok(())
+}
+
+impl Trainer {
+    fn train(&self, job: Job) -> Result<TrialResult, FailReason> {
+        let started = Instant::now();
+        let memory_bytes = self.check_memory(&job)?;
+        let (start, inheritance) = self.start_weights(&job)?;
+        let deadline = [job.seconds_max, job.seconds_left]
+            .into_iter()
+            .flatten()
+            .reduce(f64::min);
+        let task = FitTask {
+            architecture: &job.architecture,
+            train: &self.train,
+            validation: &self.validation,
+            recipe: &job.recipe,
+            metric: self.setup.metric,
+            target_scale: self.setup.target_scale,
+            threads: self.threads,
+            seed: job.seed,
+            stop: &|| self.verdict(started, job.seconds_left),
+        };
+        let mut planned = job.recipe.epochs;
+        let fitted = train::fit(&task, start, &mut |report| {
+            let verdict = epochs_that_fit(report, started, deadline, planned);
+            if let Verdict::EndAfter(epochs) = verdict {
+                planned = epochs;
+            }
+            self.report(&job, report, planned);
+            verdict
+        })
+        .map_err(fail_reason)?;
+        let mut recipe = job.recipe;
+        recipe.epochs = planned;
+        let bytes = fitted.weights.to_safetensors();
+        let artifact = self
+            .artifacts
+            .put(&bytes)
+            .map_err(|error| FailReason::Refused {
+                message: error.to_string(),
+            })?;
+        Ok(TrialResult {
+            score: fitted.best.score,
+            loss: fitted.best.validation.loss,
+            metrics: fitted.best.validation.metrics.clone(),
+            epoch: fitted.best.epoch,
+            curve: fitted.curve,
+            ended: fitted.ended,
+            artifact,
+            artifact_bytes: bytes.len() as u64,
+            inheritance,
+            seconds: started.elapsed().as_secs_f64(),
+            memory_bytes,
+            recipe,
+        })
+    }
+
+    /// Refuses a model whose plan does not fit, before any of its memory is taken.
+    fn check_memory(&self, job: &Job) -> Result<u64, FailReason> {
+        let plan = self.plan(&job.architecture, job.recipe.batch_size, Purpose::Train)?;
+        let needed_bytes = plan.memory_bytes();
+        match self.setup.memory_bytes_max {
+            Some(limit_bytes) if needed_bytes > limit_bytes => Err(FailReason::Infeasible {
+                needed_bytes,
+                limit_bytes,
+            }),
+            _ => Ok(needed_bytes),
+        }
+    }
+
+    fn plan(
+        &self,
+        architecture: &Architecture,
+        batch: std::num::NonZeroUsize,
+        purpose: Purpose,
+    ) -> Result<Plan, FailReason> {
+        Plan::compile(architecture, batch, self.threads, purpose).map_err(|error| {
+            FailReason::Refused {
+                message: error.to_string(),
+            }
+        })
+    }
+
+    fn start_weights(&self, job: &Job) -> Result<(Weights, Option<InheritanceProof>), FailReason> {
+        let mut rng = ChaCha8Rng::seed_from_u64(job.seed);
+        let Some(inheritance) = &job.inheritance else {
+            return Ok((Weights::fresh(&job.architecture, &mut rng), None));
+        };
+        let parent = self.parent_weights(inheritance)?;
+        let (child, weights, inherited_share) = inherit(inheritance, parent.clone(), &mut rng)?;
+        if child.canonical_hash() != job.architecture.canonical_hash() {
+            return Err(FailReason::Refused {
+                message: format!(
+                    "the morphs of trial {} lead to `{child}`, not to the proposed `{}`",
+                    job.lease.trial, job.architecture
+                ),
+            });
+        }
+        let exact = inheritance
+            .morphs
+            .iter()
+            .all(|morph| morph.preservation() == Preservation::Exact);
+        let rows: Vec<u32> = (0..self.validation.len().min(PROOF_ROWS) as u32).collect();
+        let output_difference_max = match exact {
+            true => {
+                Some(self.difference(&inheritance.architecture, parent, job, &weights, &rows)?)
+            }
+            false => None,
+        };
+        let proof = InheritanceProof {
+            inherited_share,
+            output_difference_max,
+            rows: rows.len(),
+        };
+        Ok((weights, Some(proof)))
+    }
+
+    fn parent_weights(&self, inheritance: &Inheritance) -> Result<Weights, FailReason> {
+        let refused = |message| FailReason::Refused { message };
+        let bytes = self
+            .artifacts
+            .get(&inheritance.artifact)
+            .map_err(|error| refused(format!("the parent's weights: {error}")))?;
+        Weights::from_safetensors(&bytes, &inheritance.architecture)
+            .map_err(|error| refused(format!("the parent's weights: {error}")))
+    }
+
+    fn difference(
+        &self,
+        parent: &Architecture,
+        parent_weights: Weights,
+        job: &Job,
+        weights: &Weights,
+        rows: &[u32],
+    ) -> Result<f64, FailReason> {
+        let batch = job.recipe.batch_size;
+        let outputs = |architecture: &Architecture, weights: Weights| {
+            let plan = self.plan(architecture, batch, Purpose::Infer)?;
+            Ok(Network::new(plan, weights).outputs(&self.validation, rows))
+        };
+        let before = outputs(parent, parent_weights)?;
+        let after = outputs(&job.architecture, weights.clone())?;
+        let differences = before
+            .iter()
+            .zip(&after)
+            .map(|(a, b)| f64::from((a - b).abs()));
+        Ok(differences.fold(0.0, f64::max))
+    }
+
+    fn verdict(&self, started: Instant, seconds_left: Option<f64>) -> Verdict {
+        let over = seconds_left.is_some_and(|seconds| started.elapsed().as_secs_f64() > seconds);
+        match over || self.stop.load(Ordering::Relaxed) {
+            true => Verdict::Stop,
+            false => Verdict::Continue,
+        }
+    }
+
+    fn report(&self, job: &Job, report: &EpochReport, planned: NonZeroU32) {
+        let said = FromTrainer::Epoch {
+            lease: job.lease,
+            epochs: planned.get(),
+            report: Box::new(report.clone()),
+        };
+        // If nobody listens the worker is gone, and the listening thread ends this process.
+        let _ = send(&mut io::stdout().lock(), &said);
+    }
+}
+
+/// Replays the morphs on the parent's weights.
+fn inherit(
+    inheritance: &Inheritance,
+    parent: Weights,
+    rng: &mut ChaCha8Rng,
+) -> Result<(Architecture, Weights, f64), FailReason> {
+    let mut architecture = inheritance.architecture.clone();
+    let mut weights = parent;
+    let mut share = 1.0;
+    for morph in &inheritance.morphs {
+        let importance = weights.importance(&architecture);
+        let morphed =
+            morph
+                .apply(&architecture, &importance)
+                .map_err(|error| FailReason::Refused {
+                    message: format!("`{morph}`: {error}"),
+                })?;
+        share *= weights.inherited_share(&morphed);
+        weights = Weights::inherited(&morphed, &weights, rng);
+        architecture = morphed.architecture;
+    }
+    Ok((architecture, weights, share))
+}
+
+/// After the first epoch its length is known: the schedule is cut to the epochs that still fit.
+fn epochs_that_fit(
+    report: &EpochReport,
+    started: Instant,
+    deadline: Option<f64>,
+    planned: NonZeroU32,
+) -> Verdict {
+    let Some(deadline) = deadline.filter(|_| report.epoch == 1) else {
+        return Verdict::Continue;
+    };
+    let elapsed = started.elapsed().as_secs_f64();
+    let more = ((deadline * PLANNED_SHARE - elapsed) / elapsed.max(1e-6))
+        .floor()
+        .max(0.0);
+    let fitting = NonZeroU32::MIN.saturating_add(more.min(f64::from(u32::MAX)) as u32);
+    match fitting < planned {
+        true => Verdict::EndAfter(fitting),
+        false => Verdict::Continue,
+    }
+}
+
+fn fail_reason(error: FitError) -> FailReason {
+    match error {
+        FitError::Diverged { epoch, .. } => FailReason::Diverged { epoch },
+        FitError::NotStarted => FailReason::OutOfTime,
+        other => FailReason::Refused {
+            message: other.to_string(),
+        },
+    }
+}

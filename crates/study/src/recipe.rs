@@ -1,0 +1,176 @@
+//! From determined hyperparameters to the recipe a trainer follows (R5), and how long a trial is.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+
+use data::Targets;
+use search::{Setting, Value};
+use thiserror::Error;
+use train::{Loss, Optimizer, Recipe};
+
+use crate::config::{Budget, Resources, TrainingSettings};
+
+/// Examples seen by a trial that starts from nothing, where the user does not say otherwise:
+/// 40 epochs of a thousand rows, 4 of fifty thousand.
+const EXAMPLES_PER_TRIAL: u64 = 200_000;
+
+/// Epochs chosen by the number of rows stay within these.
+const EPOCHS_CHOSEN: (u64, u64) = (4, 40);
+
+/// A time budget should hold at least so many trials per slot, whatever one of them would like.
+const TRIALS_PER_SLOT_MIN: f64 = 10.0;
+
+/// Share of a trial's steps over which the learning rate rises.
+const WARMUP_SHARE: f64 = 0.05;
+
+/// Why a setting is no recipe.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum RecipeError {
+    /// A hyperparameter of the wrong kind or out of range.
+    #[error("hyperparameter `{name}` = {value} cannot be used: it must be {rule}")]
+    Unusable {
+        /// Which.
+        name: String,
+        /// Its value.
+        value: String,
+        /// What it must be.
+        rule: &'static str,
+    },
+    /// A name that nothing understands.
+    #[error(
+        "hyperparameter `{name}` is not one that trainers know: {}",
+        KNOWN.join(", ")
+    )]
+    Unknown {
+        /// Which.
+        name: String,
+    },
+}
+
+/// Hyperparameters that trainers know.
+pub const KNOWN: [&str; 5] = [
+    "learning_rate",
+    "weight_decay",
+    "batch_size",
+    "optimizer",
+    "label_smoothing",
+];
+
+/// The recipe of a trial.
+///
+/// # Errors
+/// If the setting holds a name or value that trainers do not know.
+pub fn decide(
+    setting: &Setting,
+    training: &TrainingSettings,
+    targets: &Targets,
+    start: Start,
+) -> Result<Recipe, RecipeError> {
+    let mut recipe = standard(training, targets, start);
+    for (name, value) in setting.values() {
+        apply(&mut recipe, name, value)?;
+    }
+    Ok(recipe)
+}
+
+/// From what a trial starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// From random weights.
+    Fresh,
+    /// From a parent's weights.
+    Inherited,
+}
+
+fn standard(training: &TrainingSettings, targets: &Targets, start: Start) -> Recipe {
+    let rows = match targets {
+        Targets::Classes { ids, .. } => ids.len(),
+        Targets::Values(values) => values.len(),
+        Targets::None => 0,
+    };
+    let epochs = epochs(training, rows, start);
+    Recipe {
+        optimizer: Optimizer::AdamW {
+            beta1: 0.9,
+            beta2: 0.999,
+        },
+        learning_rate: 3e-3,
+        weight_decay: 1e-2,
+        batch_size: NonZeroUsize::new(64).expect("64 is not 0"),
+        epochs,
+        patience: training.patience.and_then(NonZeroU32::new),
+        loss: match targets {
+            Targets::Classes { .. } => Loss::CrossEntropy {
+                label_smoothing: 0.0,
+            },
+            // Targets are standardised: beyond one deviation an error counts linearly.
+            _ => Loss::Huber { delta: 1.0 },
+        },
+        class_weights: training.class_weights,
+        warmup_epochs: WARMUP_SHARE * f64::from(epochs.get()),
+    }
+}
+
+fn epochs(training: &TrainingSettings, rows: usize, start: Start) -> NonZeroU32 {
+    let chosen =
+        (EXAMPLES_PER_TRIAL / (rows as u64).max(1)).clamp(EPOCHS_CHOSEN.0, EPOCHS_CHOSEN.1) as u32;
+    let fresh = training.epochs.unwrap_or(chosen);
+    let epochs = match start {
+        Start::Fresh => fresh,
+        Start::Inherited => training.epochs_inherited.unwrap_or(fresh.div_ceil(2)),
+    };
+    NonZeroU32::new(epochs).unwrap_or(NonZeroU32::MIN)
+}
+
+fn apply(recipe: &mut Recipe, name: &str, value: &Value) -> Result<(), RecipeError> {
+    let unusable = |rule| RecipeError::Unusable {
+        name: name.to_string(),
+        value: value.to_string(),
+        rule,
+    };
+    match (name, value) {
+        ("learning_rate", Value::Float(rate)) if *rate > 0.0 => recipe.learning_rate = *rate,
+        ("learning_rate", _) => return Err(unusable("a number above 0")),
+        ("weight_decay", Value::Float(decay)) if *decay >= 0.0 => recipe.weight_decay = *decay,
+        ("weight_decay", _) => return Err(unusable("a number, 0 or more")),
+        ("batch_size", Value::Integer(rows)) => {
+            recipe.batch_size = usize::try_from(*rows)
+                .ok()
+                .and_then(NonZeroUsize::new)
+                .ok_or_else(|| unusable("a whole number above 0"))?;
+        }
+        ("batch_size", _) => return Err(unusable("a whole number above 0")),
+        ("optimizer", Value::Category(kind)) if kind == "adamw" => {
+            recipe.optimizer = Optimizer::AdamW {
+                beta1: 0.9,
+                beta2: 0.999,
+            };
+        }
+        ("optimizer", Value::Category(kind)) if kind == "sgd" => {
+            recipe.optimizer = Optimizer::Sgd { momentum: 0.9 };
+        }
+        ("optimizer", _) => return Err(unusable("adamw or sgd")),
+        ("label_smoothing", Value::Float(share)) if (0.0..1.0).contains(share) => {
+            if let Loss::CrossEntropy { label_smoothing } = &mut recipe.loss {
+                *label_smoothing = *share as f32;
+            }
+        }
+        ("label_smoothing", _) => return Err(unusable("a number from 0 to below 1")),
+        _ => {
+            return Err(RecipeError::Unknown {
+                name: name.to_string(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// How long one trial may take under a time budget, so that a study holds enough of them.
+pub fn seconds_max(budget: Budget, resources: Resources) -> Option<f64> {
+    let slots = f64::from(resources.total_slots().max(1));
+    let trials_per_slot = budget
+        .trials
+        .map_or(TRIALS_PER_SLOT_MIN, |trials| (trials as f64 / slots).ceil());
+    budget
+        .seconds
+        .map(|seconds| seconds / trials_per_slot.clamp(1.0, TRIALS_PER_SLOT_MIN))
+}

@@ -1,0 +1,84 @@
+//! Results on disk between a trainer's word and the ledger's: what was computed is not lost if the
+//! master dies in between.
+//!
+//! A worker writes the result here before it tells the master, and removes it when the master has
+//! noted it. Whoever takes up the study again brings what is left into the ledger first.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    artifact::replace_durably,
+    trial::{Lease, TrialResult},
+};
+
+/// A result that the ledger may not have yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spooled {
+    /// The right it was trained by.
+    pub lease: Lease,
+    /// The result.
+    pub result: TrialResult,
+}
+
+/// A directory of results on their way.
+#[derive(Clone, Debug)]
+pub struct Spool {
+    directory: PathBuf,
+}
+
+impl Spool {
+    /// The spool in this directory, which exists.
+    pub fn at(directory: &Path) -> Spool {
+        Spool {
+            directory: directory.to_path_buf(),
+        }
+    }
+
+    /// Keeps a result, durably.
+    ///
+    /// # Errors
+    /// If the disk is full or may not be written.
+    pub fn put(&self, spooled: &Spooled) -> io::Result<()> {
+        replace_durably(&self.path(spooled.lease), &serde_json::to_vec(spooled)?)
+    }
+
+    /// Forgets a result that the ledger has.
+    ///
+    /// # Errors
+    /// If the file cannot be removed.
+    pub fn remove(&self, lease: Lease) -> io::Result<()> {
+        match fs::remove_file(self.path(lease)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// All results left here, by trial. A file cut by a power failure holds no result and is passed over.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    pub fn all(&self) -> io::Result<Vec<Spooled>> {
+        let mut spooled = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let path = entry?.path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "json")
+            {
+                spooled.extend(serde_json::from_slice::<Spooled>(&fs::read(&path)?));
+            }
+        }
+        spooled.sort_by_key(|result| result.lease);
+        Ok(spooled)
+    }
+
+    fn path(&self, lease: Lease) -> PathBuf {
+        self.directory
+            .join(format!("{}-{}.json", lease.trial, lease.epoch.0))
+    }
+}

@@ -1,0 +1,436 @@
+//! A trial: one architecture with its hyperparameters, on its way from proposal to score.
+//!
+//! Plain values that cross pipes and the ledger as JSON. Nothing here acts.
+
+use std::{collections::BTreeMap, fmt};
+
+use morph::{Architecture, Morph};
+use search::{Fingerprint, Origin, Setting, TrialId};
+use serde::{Deserialize, Serialize};
+use train::{Ended, EpochReport, Metric, Recipe};
+
+/// Seconds since the Unix epoch, by the clock of the process that owns the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Instant(pub f64);
+
+impl Instant {
+    /// So many seconds later.
+    #[must_use]
+    pub fn plus(self, seconds: f64) -> Instant {
+        Instant(self.0 + seconds)
+    }
+
+    /// Seconds from `earlier` to this; negative if it was later.
+    pub fn since(self, earlier: Instant) -> f64 {
+        self.0 - earlier.0
+    }
+}
+
+/// Name of a worker (a slave node), unique in its study.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WorkerName(pub String);
+
+impl fmt::Display for WorkerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Number of a trainer within its worker, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Slot(pub u16);
+
+/// How often the right to run a trial has been given away: a result must name the newest.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct LeaseEpoch(pub u32);
+
+/// The right to run one trial, until it is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Lease {
+    /// Which trial.
+    pub trial: TrialId,
+    /// Which giving-away of it.
+    pub epoch: LeaseEpoch,
+}
+
+/// Place of a finished trial in the history: 1, 2, 3 … without gaps, in commit order.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Sequence(pub u64);
+
+/// A proposed trial, as a generator makes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// What is to be trained.
+    #[serde(with = "notation")]
+    pub architecture: Architecture,
+    /// Its determined hyperparameters.
+    pub setting: Setting,
+    /// How it came to be.
+    pub origin: Origin,
+    /// The worker whose generator made it.
+    pub proposed_by: WorkerName,
+}
+
+impl Candidate {
+    /// What makes it different from every other trial of the study.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.architecture, &self.setting)
+    }
+
+    /// The trial whose weights it inherits.
+    pub fn parent(&self) -> Option<TrialId> {
+        match &self.origin {
+            Origin::Variant { parent, .. } => Some(*parent),
+            _ => None,
+        }
+    }
+}
+
+/// Architectures cross pipes and the ledger in their one-line notation.
+pub(crate) mod notation {
+    use morph::Architecture;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(crate) fn serialize<S: Serializer>(
+        architecture: &Architecture,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(architecture)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Architecture, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
+    }
+}
+
+/// From whose weights a trial starts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inheritance {
+    /// The parent.
+    pub parent: TrialId,
+    /// Its architecture.
+    #[serde(with = "notation")]
+    pub architecture: Architecture,
+    /// Its weights.
+    pub artifact: Digest,
+    /// The edits that made the child of it, in order.
+    pub morphs: Vec<Morph>,
+}
+
+/// Name of an artifact: the blake3 digest of its bytes, in hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Digest(String);
+
+impl Digest {
+    /// The digest of these bytes.
+    pub fn of(bytes: &[u8]) -> Digest {
+        Digest(blake3::hash(bytes).to_hex().to_string())
+    }
+
+    /// Its 64 hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a trainer is told to train: everything a trial's record will say was trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// The right to do it.
+    pub lease: Lease,
+    /// What is trained.
+    #[serde(with = "notation")]
+    pub architecture: Architecture,
+    /// How it is trained.
+    pub recipe: Recipe,
+    /// From whose weights, if from any.
+    pub inheritance: Option<Inheritance>,
+    /// Seed of initial weights, order of examples and dropout.
+    pub seed: u64,
+    /// How long one trial may take before it must end with what it has.
+    pub seconds_max: Option<f64>,
+    /// How long the study may still take.
+    pub seconds_left: Option<f64>,
+}
+
+/// What inheriting did, measured before the first step of training.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InheritanceProof {
+    /// Share of the child's weights that come from the parent.
+    pub inherited_share: f64,
+    /// Largest difference between parent's and child's outputs on real rows; absent where a morph
+    /// was a shrinking one, which changes the outputs by design.
+    pub output_difference_max: Option<f64>,
+    /// How many rows were compared.
+    pub rows: usize,
+}
+
+/// A trained target model and its score (R2): what a trainer gives back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialResult {
+    /// Validation score of the best epoch, higher is better.
+    pub score: f64,
+    /// Validation loss of the same epoch: lower is better among equal scores.
+    pub loss: f64,
+    /// All validation metrics of that epoch.
+    pub metrics: BTreeMap<Metric, f64>,
+    /// The best epoch, from 1.
+    pub epoch: u32,
+    /// Every epoch trained.
+    pub curve: Vec<EpochReport>,
+    /// Why training ended.
+    pub ended: Ended,
+    /// The weights of the best epoch.
+    pub artifact: Digest,
+    /// Size of the artifact.
+    pub artifact_bytes: u64,
+    /// What inheriting did.
+    pub inheritance: Option<InheritanceProof>,
+    /// Seconds of training and validation.
+    pub seconds: f64,
+    /// Memory the plan took.
+    pub memory_bytes: u64,
+    /// The recipe as it was carried out: its epochs may have been cut to fit the time.
+    pub recipe: Recipe,
+}
+
+/// Why a trial has no score.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum FailReason {
+    /// Loss or weights stopped being finite.
+    Diverged {
+        /// In which epoch, from 1.
+        epoch: u32,
+    },
+    /// Its plan needs more memory than a slot has; it was not started.
+    Infeasible {
+        /// What it needs.
+        needed_bytes: u64,
+        /// What the slot has.
+        limit_bytes: u64,
+    },
+    /// The trainer hit its memory limit.
+    OutOfMemory {
+        /// What the trainer said last.
+        message: String,
+    },
+    /// The trainer process died, each time it was tried.
+    Crashed {
+        /// How often.
+        attempts: u32,
+        /// Exit status and what the trainer said last.
+        message: String,
+    },
+    /// The trainer could not do it, and said why.
+    Refused {
+        /// What it said.
+        message: String,
+    },
+    /// The budget ended before its first epoch did.
+    OutOfTime,
+}
+
+impl FailReason {
+    /// One word for tables.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            FailReason::Diverged { .. } => "diverged",
+            FailReason::Infeasible { .. } => "infeasible",
+            FailReason::OutOfMemory { .. } => "out of memory",
+            FailReason::Crashed { .. } => "crashed",
+            FailReason::Refused { .. } => "refused",
+            FailReason::OutOfTime => "out of time",
+        }
+    }
+}
+
+impl fmt::Display for FailReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FailReason::Diverged { epoch } => {
+                write!(f, "the loss was no longer a number in epoch {epoch}")
+            }
+            FailReason::Infeasible {
+                needed_bytes,
+                limit_bytes,
+            } => write!(
+                f,
+                "training needs {} of memory; the slot has {}",
+                Bytes(*needed_bytes),
+                Bytes(*limit_bytes)
+            ),
+            FailReason::OutOfMemory { message } => {
+                write!(f, "the trainer reached its memory limit: {message}")
+            }
+            FailReason::Crashed { attempts, message } => {
+                write!(f, "the trainer died {attempts} time(s): {message}")
+            }
+            FailReason::Refused { message } => f.write_str(message),
+            FailReason::OutOfTime => f.write_str("the budget ended before its first epoch did"),
+        }
+    }
+}
+
+/// A number of bytes, shown in the unit that fits.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+        if self.0 < 1024 {
+            return write!(f, "{} B", self.0);
+        }
+        let mut value = self.0 as f64 / 1024.0;
+        let mut unit = 0;
+        while value >= 1024.0 && unit + 1 < UNITS.len() {
+            value /= 1024.0;
+            unit += 1;
+        }
+        write!(f, "{value:.1} {}", UNITS[unit])
+    }
+}
+
+/// Where a trial is in its life; each state holds exactly the data it has.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TrialState {
+    /// Waits for a slot.
+    Queued,
+    /// Somebody has the right to run it.
+    Running {
+        /// Which right.
+        epoch: LeaseEpoch,
+        /// Who.
+        worker: WorkerName,
+        /// On which of its trainers.
+        slot: Slot,
+        /// Since when.
+        claimed_at: Instant,
+        /// Until when, if no beat comes.
+        lease_until: Instant,
+    },
+    /// It has a score.
+    Finished {
+        /// Its place in the history.
+        sequence: Sequence,
+        /// Who trained it, and when.
+        run: Run,
+        /// The result.
+        result: Box<TrialResult>,
+    },
+    /// It has none, and will have none.
+    Failed {
+        /// Its place in the history.
+        sequence: Sequence,
+        /// Who tried, and when.
+        run: Run,
+        /// Why.
+        reason: FailReason,
+    },
+}
+
+/// Who trained a trial, and when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The worker.
+    pub worker: WorkerName,
+    /// Its trainer.
+    pub slot: Slot,
+    /// When the trial was claimed.
+    pub claimed_at: Instant,
+    /// When its end was recorded.
+    pub finished_at: Instant,
+}
+
+/// A trial as the ledger knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trial {
+    /// Its number.
+    pub id: TrialId,
+    /// What was proposed.
+    pub candidate: Candidate,
+    /// When.
+    pub proposed_at: Instant,
+    /// How often its trainer died.
+    pub crashes: u32,
+    /// Where it is in its life.
+    pub state: TrialState,
+}
+
+impl Trial {
+    /// The result, if it has one.
+    pub fn result(&self) -> Option<&TrialResult> {
+        match &self.state {
+            TrialState::Finished { result, .. } => Some(result),
+            _ => None,
+        }
+    }
+
+    /// Who trained it and when, if it has ended.
+    pub fn run(&self) -> Option<&Run> {
+        match &self.state {
+            TrialState::Finished { run, .. } | TrialState::Failed { run, .. } => Some(run),
+            _ => None,
+        }
+    }
+}
+
+/// One line of the history, as generators follow it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HistoryRow {
+    /// Its place.
+    pub sequence: Sequence,
+    /// Which trial.
+    pub trial: TrialId,
+    /// What was trained.
+    pub candidate: Candidate,
+    /// Its score; absent if it failed.
+    pub score: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shown_in_the_unit_that_fits() {
+        let shown: Vec<String> = [0, 1023, 1024, 5_476_083_302]
+            .iter()
+            .map(|count| Bytes(*count).to_string())
+            .collect();
+        assert_eq!(shown, ["0 B", "1023 B", "1.0 KiB", "5.1 GiB"]);
+    }
+
+    #[test]
+    fn a_failure_says_what_was_needed_and_what_there_was() {
+        let reason = FailReason::Infeasible {
+            needed_bytes: 3 << 30,
+            limit_bytes: 2 << 30,
+        };
+        assert_eq!(
+            reason.to_string(),
+            "training needs 3.0 GiB of memory; the slot has 2.0 GiB"
+        );
+    }
+}

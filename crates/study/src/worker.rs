@@ -1,0 +1,391 @@
+//! A worker's decisions: what a slave node does when something happens, as a step function.
+//!
+//! Events in, actions out; it reads no clock, starts no process, touches no file. The shell around
+//! it ([`crate::process::worker`]) carries the actions out. Its one aim: a trainer never waits, so
+//! candidates are made, proposed and queued ahead of need.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use search::{Fingerprint, TrialId};
+
+use crate::{
+    message::{
+        Answer, Ask, Course, FromGenerator, FromTrainer, News, Progress, ProposalVerdict, Reply,
+        TellGenerator, TellTrainer,
+    },
+    spool::Spooled,
+    trial::{Candidate, FailReason, HistoryRow, Lease, Slot},
+};
+
+/// How often a child may die without having done anything before the worker gives up.
+pub const IDLE_DEATHS_MAX: u32 = 3;
+
+/// What happens to a worker.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The master answered, or pushed news.
+    Reply(Box<Reply>),
+    /// The generator said something.
+    Generator(FromGenerator),
+    /// The generator died.
+    GeneratorDied {
+        /// Exit status and last words.
+        message: String,
+    },
+    /// A trainer said something.
+    Trainer(Slot, FromTrainer),
+    /// A trainer died.
+    TrainerDied {
+        /// Which.
+        slot: Slot,
+        /// How it looks.
+        cause: DeathCause,
+        /// Exit status and last words.
+        message: String,
+    },
+    /// Time to beat.
+    Tick,
+}
+
+/// Why a child process died, as far as its parent can see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeathCause {
+    /// It could not get the memory it asked for.
+    OutOfMemory,
+    /// Anything else: a signal, a panic.
+    Unknown,
+}
+
+/// What a worker wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Ask the master.
+    Ask(Ask),
+    /// Tell the generator.
+    TellGenerator(TellGenerator),
+    /// Tell a trainer.
+    TellTrainer(Slot, TellTrainer),
+    /// Start the generator again.
+    StartGenerator,
+    /// Start a trainer again.
+    StartTrainer(Slot),
+    /// Keep a result until the master has noted it.
+    Spool(Box<Spooled>),
+    /// The master has noted it.
+    Unspool(Lease),
+    /// End, well.
+    Leave,
+    /// End, because it cannot work.
+    GiveUp {
+        /// Why.
+        message: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum SlotState {
+    /// Has nothing to do.
+    Idle,
+    /// Asked for work.
+    Claiming,
+    /// Trains.
+    Training {
+        lease: Lease,
+        progress: Option<Progress>,
+    },
+}
+
+/// The state of a worker.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    slots: BTreeMap<Slot, SlotState>,
+    ready: VecDeque<Candidate>,
+    proposals_in_flight: u64,
+    queued: u64,
+    course: Course,
+    exhausted: bool,
+    history: Vec<HistoryRow>,
+    pending: BTreeMap<TrialId, Fingerprint>,
+    reported: BTreeMap<TrialId, Lease>,
+    budget_used: f64,
+    idle_deaths: u32,
+}
+
+impl Worker {
+    /// A worker with so many trainers, all waiting.
+    pub fn new(slots: u16) -> Worker {
+        Worker {
+            slots: (0..slots)
+                .map(|slot| (Slot(slot), SlotState::Idle))
+                .collect(),
+            ready: VecDeque::new(),
+            proposals_in_flight: 0,
+            queued: 0,
+            course: Course::Explore,
+            exhausted: false,
+            history: Vec::new(),
+            pending: BTreeMap::new(),
+            reported: BTreeMap::new(),
+            budget_used: 0.0,
+            idle_deaths: 0,
+        }
+    }
+
+    /// What to do now that this has happened.
+    pub fn step(&mut self, event: Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Reply(reply) => self.on_reply(*reply, &mut actions),
+            Event::Generator(said) => self.on_generator(said, &mut actions),
+            Event::GeneratorDied { message } => self.on_generator_death(message, &mut actions),
+            Event::Trainer(slot, said) => self.on_trainer(slot, said, &mut actions),
+            Event::TrainerDied {
+                slot,
+                cause,
+                message,
+            } => {
+                self.on_trainer_death(slot, cause, message, &mut actions);
+            }
+            Event::Tick => self.on_tick(&mut actions),
+        }
+        self.propose_ahead(&mut actions);
+        self.claim_for_idle(&mut actions);
+        if self.course == Course::Stop && self.is_idle() {
+            actions.push(Action::Leave);
+        }
+        actions
+    }
+
+    fn on_reply(&mut self, reply: Reply, actions: &mut Vec<Action>) {
+        self.take_news(reply.news, actions);
+        match reply.answer {
+            Answer::Welcome => {}
+            Answer::Proposed { verdict } => {
+                self.proposals_in_flight = self.proposals_in_flight.saturating_sub(1);
+                if verdict == ProposalVerdict::BudgetSpent {
+                    self.ready.clear();
+                }
+            }
+            Answer::Work { slot, job } => {
+                let training = SlotState::Training {
+                    lease: job.lease,
+                    progress: None,
+                };
+                self.slots.insert(slot, training);
+                actions.push(Action::TellTrainer(slot, TellTrainer::Train { job }));
+                if self.course == Course::Stop {
+                    actions.push(Action::TellTrainer(slot, TellTrainer::Stop));
+                }
+            }
+            Answer::NoWork { slot } => {
+                self.slots.insert(slot, SlotState::Idle);
+            }
+            Answer::Lost { leases } => self.on_lost(&leases, actions),
+            Answer::Noted { trial } => {
+                let noted = trial.and_then(|trial| self.reported.remove(&trial));
+                actions.extend(noted.map(Action::Unspool));
+            }
+        }
+    }
+
+    fn take_news(&mut self, news: News, actions: &mut Vec<Action>) {
+        self.queued = news.queued;
+        self.budget_used = news.budget_used;
+        if !news.history.is_empty() || !news.pending.is_empty() {
+            actions.push(Action::TellGenerator(TellGenerator::News {
+                history: news.history.clone(),
+                pending: news.pending.clone(),
+                budget_used: news.budget_used,
+            }));
+        }
+        self.pending.extend(news.pending);
+        for row in &news.history {
+            self.pending.remove(&row.trial);
+        }
+        self.history.extend(news.history);
+        if news.course == Course::Stop && self.course != Course::Stop {
+            for (slot, state) in &self.slots {
+                if matches!(state, SlotState::Training { .. }) {
+                    actions.push(Action::TellTrainer(*slot, TellTrainer::Stop));
+                }
+            }
+        }
+        self.course = self.course.max(news.course);
+    }
+
+    fn on_lost(&mut self, lost: &[Lease], actions: &mut Vec<Action>) {
+        for (slot, state) in &self.slots {
+            if matches!(state, SlotState::Training { lease, .. } if lost.contains(lease)) {
+                actions.push(Action::TellTrainer(*slot, TellTrainer::Stop));
+            }
+        }
+    }
+
+    fn on_generator(&mut self, said: FromGenerator, actions: &mut Vec<Action>) {
+        self.idle_deaths = 0;
+        match said {
+            FromGenerator::Candidate { candidate } => self.ready.push_back(*candidate),
+            FromGenerator::Exhausted { reason } => {
+                self.exhausted = true;
+                actions.push(Action::Ask(Ask::Exhausted { reason }));
+            }
+        }
+    }
+
+    fn on_generator_death(&mut self, message: String, actions: &mut Vec<Action>) {
+        if self.course != Course::Explore {
+            return;
+        }
+        if let Some(give_up) = self.count_idle_death("generator", message) {
+            actions.push(give_up);
+            return;
+        }
+        actions.push(Action::StartGenerator);
+        actions.push(Action::TellGenerator(TellGenerator::News {
+            history: self.history.clone(),
+            pending: self
+                .pending
+                .iter()
+                .map(|(trial, print)| (*trial, *print))
+                .collect(),
+            budget_used: self.budget_used,
+        }));
+        // What is still at hand counts against what the new one keeps ready.
+        self.ready.clear();
+    }
+
+    fn on_trainer(&mut self, slot: Slot, said: FromTrainer, actions: &mut Vec<Action>) {
+        self.idle_deaths = 0;
+        match said {
+            FromTrainer::Epoch {
+                lease,
+                epochs,
+                report,
+            } => {
+                let progress = Progress {
+                    trial: lease.trial,
+                    epoch: report.epoch,
+                    epochs,
+                    score: report.score,
+                };
+                self.slots.insert(
+                    slot,
+                    SlotState::Training {
+                        lease,
+                        progress: Some(progress),
+                    },
+                );
+            }
+            FromTrainer::Finished { lease, result } => {
+                let spooled = Spooled {
+                    lease,
+                    result: (*result).clone(),
+                };
+                self.reported.insert(lease.trial, lease);
+                actions.push(Action::Spool(Box::new(spooled)));
+                actions.push(Action::Ask(Ask::Finish { lease, result }));
+                self.slots.insert(slot, SlotState::Idle);
+            }
+            FromTrainer::Failed { lease, reason } => {
+                actions.push(Action::Ask(Ask::Fail { lease, reason }));
+                self.slots.insert(slot, SlotState::Idle);
+            }
+        }
+    }
+
+    fn on_trainer_death(
+        &mut self,
+        slot: Slot,
+        cause: DeathCause,
+        message: String,
+        actions: &mut Vec<Action>,
+    ) {
+        let before = self.slots.insert(slot, SlotState::Idle);
+        if let Some(SlotState::Training { lease, .. }) = before {
+            actions.push(Action::Ask(match cause {
+                DeathCause::OutOfMemory => Ask::Fail {
+                    lease,
+                    reason: FailReason::OutOfMemory { message },
+                },
+                DeathCause::Unknown => Ask::Release {
+                    lease,
+                    crash: Some(message),
+                },
+            }));
+        } else if let Some(give_up) = self.count_idle_death("trainer", message) {
+            actions.push(give_up);
+            return;
+        }
+        if self.course != Course::Stop {
+            actions.push(Action::StartTrainer(slot));
+            if matches!(before, Some(SlotState::Claiming)) {
+                // The answer is on its way and will find the new trainer.
+                self.slots.insert(slot, SlotState::Claiming);
+            }
+        }
+    }
+
+    fn count_idle_death(&mut self, child: &str, message: String) -> Option<Action> {
+        self.idle_deaths += 1;
+        (self.idle_deaths >= IDLE_DEATHS_MAX).then(|| Action::GiveUp {
+            message: format!(
+                "the {child} died {} times without work: {message}",
+                self.idle_deaths
+            ),
+        })
+    }
+
+    fn on_tick(&mut self, actions: &mut Vec<Action>) {
+        let (leases, progress) = self.running();
+        actions.push(Action::Ask(Ask::Beat { leases, progress }));
+    }
+
+    fn running(&self) -> (Vec<Lease>, Vec<Progress>) {
+        let mut leases = Vec::new();
+        let mut reports = Vec::new();
+        for state in self.slots.values() {
+            if let SlotState::Training { lease, progress } = state {
+                leases.push(*lease);
+                reports.extend(progress.clone());
+            }
+        }
+        (leases, reports)
+    }
+
+    /// Keeps one waiting trial per slot in the ledger, and one more.
+    fn propose_ahead(&mut self, actions: &mut Vec<Action>) {
+        let wanted = self.slots.len() as u64 + 1;
+        while self.course == Course::Explore && self.queued + self.proposals_in_flight < wanted {
+            let Some(candidate) = self.ready.pop_front() else {
+                return;
+            };
+            self.proposals_in_flight += 1;
+            actions.push(Action::Ask(Ask::Propose {
+                candidate: Box::new(candidate),
+            }));
+            actions.push(Action::TellGenerator(TellGenerator::Taken));
+        }
+    }
+
+    fn claim_for_idle(&mut self, actions: &mut Vec<Action>) {
+        if self.course == Course::Stop {
+            return;
+        }
+        for (slot, state) in &mut self.slots {
+            // Proposals in flight are answered before the claim that follows them.
+            if *state == SlotState::Idle && self.queued + self.proposals_in_flight > 0 {
+                *state = SlotState::Claiming;
+                actions.push(Action::Ask(Ask::Claim { slot: *slot }));
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.reported.is_empty() && self.slots.values().all(|state| *state == SlotState::Idle)
+    }
+
+    /// Whether its generator has nothing to propose any more.
+    pub fn is_exhausted(&self) -> bool {
+        self.exhausted
+    }
+}

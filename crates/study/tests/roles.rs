@@ -1,0 +1,306 @@
+//! Master and workers in one process, without pipes or clocks: their step functions against each
+//! other under delays and deaths, from one seed. What holds here holds whatever the shells do.
+
+#![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use data::{SplitShares, Targets};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use search::{Origin, SearchSettings, Setting, TrialId};
+use study::{
+    config::{Budget, Resources, StudyConfig, TrainingSettings},
+    ledger::{Ledger, StudyRecord},
+    master::{self, EndReason, Master},
+    message::{Ask, FromGenerator, FromTrainer, Reply, TellTrainer},
+    trial::{Candidate, Digest, Instant, Job, Slot, TrialResult, TrialState, WorkerName},
+    worker::{self, DeathCause, Worker},
+};
+
+const SLOTS: u16 = 2;
+const WORKERS: u16 = 3;
+
+/// One node: its decisions, what it is training, and what is under way to it.
+struct Node {
+    worker: Worker,
+    training: BTreeMap<Slot, Job>,
+    replies: VecDeque<Box<Reply>>,
+    asks: VecDeque<Ask>,
+    gone: bool,
+}
+
+struct World {
+    master: Master,
+    nodes: BTreeMap<WorkerName, Node>,
+    rng: ChaCha8Rng,
+    now: Instant,
+    candidates: u32,
+    noted: BTreeSet<(TrialId, u32)>,
+    ended: Option<EndReason>,
+}
+
+fn config(trials: u64) -> StudyConfig {
+    StudyConfig {
+        data: "rows.csv".into(),
+        test: None,
+        target: None,
+        task: None,
+        metric: Some(train::Metric::Accuracy),
+        seed: 1,
+        budget: Budget {
+            seconds: None,
+            trials: Some(trials),
+        },
+        split: SplitShares::default(),
+        resources: Resources {
+            workers: WORKERS,
+            slots: SLOTS,
+            threads: 1,
+            memory_bytes_max: None,
+        },
+        training: TrainingSettings {
+            epochs: Some(1),
+            epochs_inherited: None,
+            patience: None,
+            class_weights: train::ClassWeights::Equal,
+        },
+        search: SearchSettings::default(),
+    }
+}
+
+impl World {
+    fn new(seed: u64, trials: u64) -> World {
+        let record = StudyRecord {
+            config: String::new(),
+            data: String::new(),
+            trials_max: Some(trials),
+        };
+        let ledger = Ledger::in_memory(&record, Instant(0.0)).unwrap();
+        let targets = Targets::Values(vec![0.0; 10]);
+        let master = Master::take_up(ledger, config(trials), targets, Instant(0.0)).unwrap();
+        let names = (1..=WORKERS).map(|number| WorkerName(format!("node-{number}")));
+        World {
+            master,
+            nodes: names.map(|name| (name, Node::new())).collect(),
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            now: Instant(1.0),
+            candidates: 0,
+            noted: BTreeSet::new(),
+            ended: None,
+        }
+    }
+
+    /// Lets one thing happen, chosen at random among all that could.
+    fn turn(&mut self) {
+        self.now = self.now.plus(self.rng.random_range(0.0..3.0));
+        let names: Vec<WorkerName> = self.nodes.keys().cloned().collect();
+        let name = names[self.rng.random_range(0..names.len())].clone();
+        match self.rng.random_range(0..100) {
+            0..30 => self.deliver_ask(&name),
+            30..60 => self.deliver_reply(&name),
+            60..75 => self.generate(&name),
+            75..90 => self.end_a_trial(&name),
+            90..95 => self.tell(&name, worker::Event::Tick),
+            95..98 => self.kill_trainer(&name),
+            98 => self.kill_node(&name),
+            _ => self.master_hears(master::Event::Tick),
+        }
+    }
+
+    fn deliver_ask(&mut self, name: &WorkerName) {
+        if let Some(ask) = self.nodes.get_mut(name).unwrap().asks.pop_front() {
+            self.master_hears(master::Event::Asked(name.clone(), ask));
+        } else if self.nodes[name].gone {
+            let message = "left".to_string();
+            self.nodes.insert(name.clone(), Node::absent());
+            self.master_hears(master::Event::Left {
+                worker: name.clone(),
+                message,
+            });
+        }
+    }
+
+    fn master_hears(&mut self, event: master::Event) {
+        for action in self.master.step(event, self.now).unwrap() {
+            match action {
+                master::Action::Reply(worker, reply) => {
+                    self.nodes
+                        .get_mut(&worker)
+                        .unwrap()
+                        .replies
+                        .push_back(reply);
+                }
+                master::Action::StartWorker(worker) => {
+                    self.nodes.insert(worker, Node::new());
+                }
+                master::Action::Log(master::Happening::Finished { trial, .. }) => {
+                    let first = self.noted.insert((trial, 0));
+                    assert!(first, "trial {trial} was finished twice");
+                }
+                master::Action::Log(_) => {}
+                master::Action::End(reason) => self.ended = Some(reason),
+            }
+        }
+    }
+
+    fn deliver_reply(&mut self, name: &WorkerName) {
+        let node = self.nodes.get_mut(name).unwrap();
+        if let Some(reply) = node.replies.pop_front().filter(|_| !node.gone) {
+            self.tell(name, worker::Event::Reply(reply));
+        }
+    }
+
+    fn generate(&mut self, name: &WorkerName) {
+        self.candidates += 1;
+        let units = 1 + self.candidates;
+        let candidate = Candidate {
+            architecture: format!("in 4 | dense {units} | relu | dense 2")
+                .parse()
+                .unwrap(),
+            setting: Setting::default(),
+            origin: Origin::Seed {
+                name: "made up".to_string(),
+            },
+            proposed_by: name.clone(),
+        };
+        let candidate = Box::new(candidate);
+        self.tell(
+            name,
+            worker::Event::Generator(FromGenerator::Candidate { candidate }),
+        );
+    }
+
+    fn end_a_trial(&mut self, name: &WorkerName) {
+        let node = self.nodes.get_mut(name).unwrap();
+        if let Some((slot, job)) = node.training.pop_first() {
+            let score = self.rng.random();
+            let said = FromTrainer::Finished {
+                lease: job.lease,
+                result: result(&job, score),
+            };
+            self.tell(name, worker::Event::Trainer(slot, said));
+        }
+    }
+
+    fn kill_trainer(&mut self, name: &WorkerName) {
+        let node = self.nodes.get_mut(name).unwrap();
+        if let Some((slot, _)) = node.training.pop_first() {
+            let message = "killed by signal 9".to_string();
+            let cause = DeathCause::Unknown;
+            self.tell(
+                name,
+                worker::Event::TrainerDied {
+                    slot,
+                    cause,
+                    message,
+                },
+            );
+        }
+    }
+
+    fn kill_node(&mut self, name: &WorkerName) {
+        let node = self.nodes.get_mut(name).unwrap();
+        // What it had said is still in the pipe; what it was computing is lost.
+        node.gone = true;
+        node.training.clear();
+        node.replies.clear();
+    }
+
+    fn tell(&mut self, name: &WorkerName, event: worker::Event) {
+        let node = self.nodes.get_mut(name).unwrap();
+        if node.gone {
+            return;
+        }
+        for action in node.worker.step(event) {
+            match action {
+                worker::Action::Ask(ask) => node.asks.push_back(ask),
+                worker::Action::TellTrainer(slot, TellTrainer::Train { job }) => {
+                    let before = node.training.insert(slot, *job);
+                    assert!(before.is_none(), "{name} gave a busy trainer another job");
+                }
+                worker::Action::Leave | worker::Action::GiveUp { .. } => node.gone = true,
+                _ => {}
+            }
+        }
+    }
+
+    /// Two nodes never hold a valid right to the same trial.
+    fn check(&self) {
+        let trials = self.master.ledger().trials().unwrap();
+        let mut holders: BTreeMap<TrialId, u32> = BTreeMap::new();
+        for job in self.nodes.values().flat_map(|node| node.training.values()) {
+            let trial = &trials[job.lease.trial.0 as usize - 1];
+            if let TrialState::Running { epoch, .. } = &trial.state {
+                *holders.entry(trial.id).or_default() += u32::from(*epoch == job.lease.epoch);
+            }
+        }
+        assert!(holders.values().all(|count| *count <= 1), "{holders:?}");
+    }
+}
+
+impl Node {
+    fn new() -> Node {
+        Node {
+            worker: Worker::new(SLOTS),
+            training: BTreeMap::new(),
+            replies: VecDeque::new(),
+            asks: [Ask::Hello].into(),
+            gone: false,
+        }
+    }
+
+    fn absent() -> Node {
+        Node {
+            gone: true,
+            asks: VecDeque::new(),
+            ..Node::new()
+        }
+    }
+}
+
+fn result(job: &Job, score: f64) -> Box<TrialResult> {
+    Box::new(TrialResult {
+        score,
+        loss: 1.0 - score,
+        metrics: BTreeMap::new(),
+        epoch: 1,
+        curve: Vec::new(),
+        ended: train::Ended::AllEpochs,
+        artifact: Digest::of(b"weights"),
+        artifact_bytes: 7,
+        inheritance: None,
+        seconds: 1.0,
+        memory_bytes: 1,
+        recipe: job.recipe.clone(),
+    })
+}
+
+#[test]
+fn every_trial_of_the_budget_ends_exactly_once_whatever_dies() {
+    for seed in 0..200 {
+        let mut world = World::new(seed, 20);
+        let mut turns = 0;
+        while world.ended.is_none() {
+            world.turn();
+            world.check();
+            turns += 1;
+            assert!(turns < 100_000, "seed {seed}: the study does not end");
+        }
+        if world.ended != Some(EndReason::Trials) {
+            // Too many nodes died in a row without a trial between: the master gave up, in order.
+            assert!(
+                matches!(world.ended, Some(EndReason::WorkersDie { .. })),
+                "seed {seed}"
+            );
+            continue;
+        }
+        let counts = world.master.ledger().counts().unwrap();
+        assert_eq!(
+            counts.finished + counts.failed,
+            20,
+            "seed {seed}: {counts:?}"
+        );
+        assert_eq!(counts.queued + counts.running, 0, "seed {seed}: {counts:?}");
+    }
+}

@@ -1,0 +1,365 @@
+//! Training from start to best epoch: batches in random order, validation after each epoch, the best
+//! weights kept.
+//!
+//! The same task with the same start, seed and number of threads gives the same bits.
+
+use std::{num::NonZeroU32, time::Instant};
+
+use data::{Examples, Targets};
+use morph::Architecture;
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    evaluate::{Evaluation, evaluate},
+    loss::{BatchTargets, balanced_weights},
+    metric::Metric,
+    network::{Network, StepTask},
+    optimizer::StepRule,
+    plan::{Plan, PlanError, Purpose},
+    recipe::{ClassWeights, Recipe},
+    threads::Threads,
+    weights::Weights,
+};
+
+/// What is trained, on what, and how.
+#[derive(Clone, Copy)]
+pub struct FitTask<'a> {
+    /// The network.
+    pub architecture: &'a Architecture,
+    /// Rows that are learned from.
+    pub train: &'a Examples,
+    /// Rows that say which epoch is best.
+    pub validation: &'a Examples,
+    /// The determined hyperparameters.
+    pub recipe: &'a Recipe,
+    /// What best means.
+    pub metric: Metric,
+    /// One standard deviation of the target in its own unit; 1 for classes.
+    pub target_scale: f64,
+    /// Threads to work with.
+    pub threads: Threads,
+    /// Seed of the order of rows and of dropout.
+    pub seed: u64,
+    /// Asked between steps whether to go on.
+    pub stop: &'a dyn Fn() -> Verdict,
+}
+
+/// Whether training goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It does.
+    Continue,
+    /// It ends with this epoch's number, and the learning rate falls to 0 until then.
+    EndAfter(NonZeroU32),
+    /// It ends now, with the best so far.
+    Stop,
+}
+
+/// One epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochReport {
+    /// Its number, from 1.
+    pub epoch: u32,
+    /// Mean loss of its steps.
+    pub train_loss: f64,
+    /// How good the network was after it, on the validation rows.
+    pub validation: Evaluation,
+    /// The same as one number, higher is better.
+    pub score: f64,
+    /// Seconds since training began.
+    pub seconds: f64,
+}
+
+/// Why training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// All epochs were trained.
+    AllEpochs,
+    /// The score did not rise any more.
+    Patience,
+    /// It was told to.
+    Stopped,
+}
+
+/// A trained network.
+#[derive(Clone, Debug)]
+pub struct Fitted {
+    /// Weights of the best epoch.
+    pub weights: Weights,
+    /// The best epoch.
+    pub best: EpochReport,
+    /// Every epoch.
+    pub curve: Vec<EpochReport>,
+    /// Why it ended.
+    pub ended: Ended,
+}
+
+/// Why there is no trained network.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum FitError {
+    /// Loss or validation stopped being finite.
+    #[error(
+        "the loss was no longer a number in epoch {epoch}, step {step}: a smaller learning rate may help"
+    )]
+    Diverged {
+        /// In which epoch, from 1.
+        epoch: u32,
+        /// After how many steps of it.
+        step: u64,
+    },
+    /// It was stopped before its first step.
+    #[error("training was stopped before its first step")]
+    NotStarted,
+    /// Rows without targets, or none at all.
+    #[error("the {what} rows cannot be used: {problem}")]
+    Rows {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        problem: &'static str,
+    },
+    /// The network cannot be compiled.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
+/// Trains a network.
+///
+/// # Errors
+/// If the loss stops being finite, or nothing could be trained at all.
+/// # Cost
+/// `epochs · rows · 3 · flops` of training, and `rows · flops` of validation per epoch.
+pub fn fit(
+    task: &FitTask<'_>,
+    start: Weights,
+    observe: &mut dyn FnMut(&EpochReport) -> Verdict,
+) -> Result<Fitted, FitError> {
+    check_rows("training", task.train)?;
+    check_rows("validation", task.validation)?;
+    let batch = task.recipe.batch_size;
+    let plan = Plan::compile(task.architecture, batch, task.threads, Purpose::Train)?;
+    let mut training = Training::new(task, Network::new(plan, start));
+    while training.ended.is_none() {
+        training.epoch(observe)?;
+    }
+    training.finish()
+}
+
+fn check_rows(what: &'static str, examples: &Examples) -> Result<(), FitError> {
+    if examples.is_empty() {
+        return Err(FitError::Rows {
+            what,
+            problem: "there are none",
+        });
+    }
+    match examples.targets() {
+        Targets::None => Err(FitError::Rows {
+            what,
+            problem: "they have no targets",
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// A training under way.
+struct Training<'a> {
+    task: &'a FitTask<'a>,
+    network: Network,
+    order: Vec<u32>,
+    all_validation: Vec<u32>,
+    rng: ChaCha8Rng,
+    class_weights: Vec<f32>,
+    batch_ids: Vec<u32>,
+    batch_values: Vec<f32>,
+    epochs: u32,
+    steps: u64,
+    curve: Vec<EpochReport>,
+    best: Option<usize>,
+    ended: Option<Ended>,
+    began: Instant,
+}
+
+impl<'a> Training<'a> {
+    fn new(task: &'a FitTask<'a>, network: Network) -> Training<'a> {
+        let class_weights = match (task.recipe.class_weights, task.train.targets()) {
+            (ClassWeights::Balanced, Targets::Classes { ids, count }) => {
+                balanced_weights(ids, *count)
+            }
+            _ => Vec::new(),
+        };
+        let batch = task.recipe.batch_size.get();
+        Training {
+            task,
+            network,
+            order: (0..task.train.len() as u32).collect(),
+            all_validation: (0..task.validation.len() as u32).collect(),
+            rng: ChaCha8Rng::seed_from_u64(task.seed),
+            class_weights,
+            batch_ids: Vec::with_capacity(batch),
+            batch_values: Vec::with_capacity(batch),
+            epochs: task.recipe.epochs.get(),
+            steps: 0,
+            curve: Vec::new(),
+            best: None,
+            ended: None,
+            began: Instant::now(),
+        }
+    }
+
+    /// Rows of each step; a last step of a single row is left out, batch norm cannot use it.
+    fn batches(&self) -> Vec<std::ops::Range<usize>> {
+        let size = self.task.recipe.batch_size.get();
+        let rows = self.order.len();
+        (0..rows)
+            .step_by(size)
+            .map(|first| first..(first + size).min(rows))
+            .filter(|range| range.len() > 1 || rows == 1)
+            .collect()
+    }
+
+    fn epoch(&mut self, observe: &mut dyn FnMut(&EpochReport) -> Verdict) -> Result<(), FitError> {
+        let number = self.curve.len() as u32 + 1;
+        self.order.shuffle(&mut self.rng);
+        let batches = self.batches();
+        let (mut sum, mut done) = (0.0, 0_u64);
+        let mut stopped = false;
+        for batch in &batches {
+            if (self.task.stop)() == Verdict::Stop {
+                stopped = true;
+                break;
+            }
+            let loss = self.step(batch.clone(), batches.len());
+            done += 1;
+            if !loss.is_finite() {
+                return Err(FitError::Diverged {
+                    epoch: number,
+                    step: done,
+                });
+            }
+            sum += loss;
+        }
+        if stopped {
+            self.ended = Some(Ended::Stopped);
+            // Part of a later epoch is forgotten; part of the first is better than nothing.
+            if number > 1 {
+                return Ok(());
+            }
+            if done == 0 {
+                return Err(FitError::NotStarted);
+            }
+        }
+        let report = self.validate(number, sum / done as f64);
+        if !report.validation.loss.is_finite() || report.score == f64::MIN {
+            return Err(FitError::Diverged {
+                epoch: number,
+                step: done,
+            });
+        }
+        self.take_note(report, observe);
+        Ok(())
+    }
+
+    fn step(&mut self, batch: std::ops::Range<usize>, steps_per_epoch: usize) -> f64 {
+        let recipe = self.task.recipe;
+        let per_epoch = steps_per_epoch as f64;
+        let rate = recipe.learning_rate_at(
+            self.steps as f64,
+            recipe.warmup_epochs * per_epoch,
+            f64::from(self.epochs) * per_epoch,
+        );
+        self.steps += 1;
+        let rows = &self.order[batch];
+        let targets = match self.task.train.targets() {
+            Targets::Classes { ids, .. } => {
+                self.batch_ids.clear();
+                self.batch_ids
+                    .extend(rows.iter().map(|row| ids[*row as usize]));
+                BatchTargets::Classes(&self.batch_ids)
+            }
+            Targets::Values(values) => {
+                self.batch_values.clear();
+                self.batch_values
+                    .extend(rows.iter().map(|row| values[*row as usize]));
+                BatchTargets::Values(&self.batch_values)
+            }
+            Targets::None => unreachable!("checked before training began"),
+        };
+        let rule = StepRule {
+            optimizer: recipe.optimizer,
+            learning_rate: rate,
+            step: self.steps,
+        };
+        let task = StepTask {
+            loss: recipe.loss,
+            class_weights: &self.class_weights,
+            rule,
+            weight_decay: recipe.weight_decay,
+            seed: self.task.seed,
+        };
+        self.network
+            .train_step(self.task.train, rows, targets, &task)
+    }
+
+    fn validate(&mut self, epoch: u32, train_loss: f64) -> EpochReport {
+        let outputs = self
+            .network
+            .outputs(self.task.validation, &self.all_validation);
+        let targets = self.task.validation.targets();
+        let validation = evaluate(&outputs, targets, self.task.target_scale);
+        let score = self.task.metric.score_of(&validation);
+        let seconds = self.began.elapsed().as_secs_f64();
+        EpochReport {
+            epoch,
+            train_loss,
+            validation,
+            score,
+            seconds,
+        }
+    }
+
+    fn take_note(&mut self, report: EpochReport, observe: &mut dyn FnMut(&EpochReport) -> Verdict) {
+        let better = self.best.is_none_or(|best| {
+            let best = &self.curve[best];
+            (report.score, -report.validation.loss) > (best.score, -best.validation.loss)
+        });
+        if better {
+            self.best = Some(self.curve.len());
+            self.network.keep();
+        }
+        let verdict = observe(&report);
+        let number = report.epoch;
+        self.curve.push(report);
+        match verdict {
+            Verdict::Continue => {}
+            Verdict::EndAfter(last) => self.epochs = self.epochs.min(last.get()),
+            Verdict::Stop => self.end(Ended::Stopped),
+        }
+        if number >= self.epochs {
+            self.end(Ended::AllEpochs);
+        }
+        let since_best = self.curve.len() - 1 - self.best.unwrap_or(0);
+        let patience = self.task.recipe.patience;
+        if patience.is_some_and(|patience| since_best >= patience.get() as usize) {
+            self.end(Ended::Patience);
+        }
+    }
+
+    fn end(&mut self, reason: Ended) {
+        self.ended.get_or_insert(reason);
+    }
+
+    fn finish(mut self) -> Result<Fitted, FitError> {
+        let best = self.best.ok_or(FitError::NotStarted)?;
+        self.network.restore();
+        Ok(Fitted {
+            weights: self.network.weights(),
+            best: self.curve[best].clone(),
+            curve: self.curve,
+            ended: self.ended.unwrap_or(Ended::AllEpochs),
+        })
+    }
+}

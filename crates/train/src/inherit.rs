@@ -1,0 +1,211 @@
+//! Carrying out a weight plan: a child's weights from its parent's.
+//!
+//! The plan says for each layer where its channels come from (see `morph::weight_plan`); here the
+//! numbers are copied. Nothing is trained, and nothing is guessed: a plan that does not fit its parent
+//! is a bug of the morph that made it, and panics.
+
+use std::collections::BTreeMap;
+
+use morph::{ChannelSource, Layer, LayerId, LayerPlan, Morphed};
+use rand_chacha::ChaCha8Rng;
+
+use crate::weights::{Part, Tensor, TensorSpec, Weights, fresh_tensor, layer_specification};
+
+impl Weights {
+    /// The weights that a child starts with.
+    ///
+    /// # Panics
+    /// If the plan names layers or channels that the parent's weights do not have.
+    pub fn inherited(morphed: &Morphed, parent: &Weights, rng: &mut ChaCha8Rng) -> Weights {
+        let architecture = &morphed.architecture;
+        let mut tensors = BTreeMap::new();
+        for (layer, plan) in architecture.ids().zip(&morphed.weights.layers) {
+            for spec in layer_specification(architecture, layer) {
+                let tensor = match plan {
+                    LayerPlan::Weightless | LayerPlan::Fresh => {
+                        fresh_tensor(architecture, &spec, rng)
+                    }
+                    LayerPlan::Inherit {
+                        parent: from,
+                        outputs,
+                        inputs,
+                    } => {
+                        let old = parent.part(*from, spec.part);
+                        inherit(architecture.layer(layer), &spec, old, outputs, inputs)
+                    }
+                    LayerPlan::Identity => identity(architecture.layer(layer), &spec),
+                    LayerPlan::Zero | LayerPlan::ZeroGain => silent(&spec),
+                };
+                tensors.insert(spec.name(), tensor);
+            }
+        }
+        Weights::from_tensors(tensors)
+    }
+
+    /// Share of a child's learned values that come from these, its parent's weights.
+    ///
+    /// Not counted as inherited: zeros of channels or kernel borders that the parent did not have,
+    /// identities, and what is drawn anew.
+    ///
+    /// # Units
+    /// A fraction in `0.0..=1.0`; 1 for a network without weights.
+    pub fn inherited_share(&self, morphed: &Morphed) -> f64 {
+        let (mut inherited, mut all) = (0_u64, 0_u64);
+        for (layer, plan) in morphed.architecture.ids().zip(&morphed.weights.layers) {
+            for spec in layer_specification(&morphed.architecture, layer) {
+                if !spec.part.is_learned() {
+                    continue;
+                }
+                all += spec.len() as u64;
+                if let LayerPlan::Inherit { parent, inputs, .. } = plan {
+                    inherited += self.inherited_values(*parent, &spec, inputs);
+                }
+            }
+        }
+        if all == 0 {
+            1.0
+        } else {
+            inherited as f64 / all as f64
+        }
+    }
+
+    fn inherited_values(
+        &self,
+        parent: LayerId,
+        spec: &TensorSpec,
+        inputs: &[ChannelSource],
+    ) -> u64 {
+        if spec.part != Part::Weight {
+            return spec.len() as u64;
+        }
+        let old = self.part(parent, Part::Weight);
+        // Dense tensors have two extents, all others begin with those of a kernel.
+        let taps = match (spec.shape.len(), old.shape.first(), spec.shape.first()) {
+            (2, _, _) => 1,
+            (_, Some(old), Some(new)) => old.min(new).pow(2),
+            _ => 0,
+        };
+        let heard = inputs
+            .iter()
+            .filter(|source| matches!(source, ChannelSource::Parent { .. }));
+        let rows = if inputs.is_empty() { 1 } else { heard.count() };
+        let outputs = spec.shape.last().copied().unwrap_or(0);
+        (taps * rows * outputs) as u64
+    }
+}
+
+fn inherit(
+    layer: &Layer,
+    spec: &TensorSpec,
+    old: &Tensor,
+    outputs: &[u32],
+    inputs: &[ChannelSource],
+) -> Tensor {
+    let values = match (spec.part, layer) {
+        (Part::Weight, Layer::DepthwiseConv { .. }) => {
+            let each = [ChannelSource::Parent {
+                channel: 0,
+                share: 1.0,
+            }];
+            remix(spec.shape[0], old.shape[0], old, outputs, &each)
+        }
+        (Part::Weight, Layer::Conv { .. }) => {
+            remix(spec.shape[0], old.shape[0], old, outputs, inputs)
+        }
+        (Part::Weight, _) => remix(1, 1, old, outputs, inputs),
+        // Biases, norms and their statistics follow the output channels.
+        _ => outputs
+            .iter()
+            .map(|channel| old.values[*channel as usize])
+            .collect(),
+    };
+    let tensor = Tensor {
+        shape: spec.shape.clone(),
+        values,
+    };
+    assert_eq!(
+        tensor.values.len(),
+        spec.len(),
+        "a weight plan names every channel of {spec:?}"
+    );
+    tensor
+}
+
+/// `[ky][kx][in][out]` of the child from the parent's; kernels are aligned at their centres.
+fn remix(
+    size: usize,
+    old_size: usize,
+    old: &Tensor,
+    outputs: &[u32],
+    inputs: &[ChannelSource],
+) -> Vec<f32> {
+    let old_outputs = *old.shape.last().expect("weights have extents");
+    let tap = old.values.len() / (old_size * old_size);
+    let mut values = Vec::with_capacity(size * size * inputs.len() * outputs.len());
+    for (y, x) in (0..size).flat_map(|y| (0..size).map(move |x| (y, x))) {
+        let aligned = |at: usize| (at + old_size / 2).checked_sub(size / 2);
+        let inside = |at: usize| aligned(at).filter(|at| *at < old_size);
+        let old_tap = inside(y)
+            .zip(inside(x))
+            .map(|(y, x)| &old.values[(y * old_size + x) * tap..]);
+        for source in inputs {
+            match (old_tap, source) {
+                (Some(old_tap), ChannelSource::Parent { channel, share }) => {
+                    let row = &old_tap[*channel as usize * old_outputs..][..old_outputs];
+                    let scaled = |output: &u32| (f64::from(row[*output as usize]) * share) as f32;
+                    values.extend(outputs.iter().map(scaled));
+                }
+                _ => values.extend(outputs.iter().map(|_| 0.0)),
+            }
+        }
+    }
+    values
+}
+
+/// A layer that passes its input on unchanged.
+fn identity(layer: &Layer, spec: &TensorSpec) -> Tensor {
+    if spec.part != Part::Weight {
+        return neutral(spec);
+    }
+    let mut tensor = Tensor {
+        shape: spec.shape.clone(),
+        values: vec![0.0; spec.len()],
+    };
+    let outputs = *spec.shape.last().expect("weights have extents");
+    if let Layer::DepthwiseConv { .. } = layer {
+        let centre = spec.shape[0] * spec.shape[0] / 2;
+        tensor.values[centre * outputs..][..outputs].fill(1.0);
+        return tensor;
+    }
+    let inputs = spec.shape[spec.shape.len() - 2];
+    assert_eq!(inputs, outputs, "an identity has as many outputs as inputs");
+    let taps = spec.len() / (inputs * outputs);
+    let centre = taps / 2 * inputs * outputs;
+    (0..inputs).for_each(|channel| tensor.values[centre + channel * outputs + channel] = 1.0);
+    tensor
+}
+
+/// A layer that puts out zeros.
+fn silent(spec: &TensorSpec) -> Tensor {
+    let value = if spec.part == Part::Variance {
+        1.0
+    } else {
+        0.0
+    };
+    Tensor {
+        shape: spec.shape.clone(),
+        values: vec![value; spec.len()],
+    }
+}
+
+fn neutral(spec: &TensorSpec) -> Tensor {
+    let value = if matches!(spec.part, Part::Gain | Part::Variance) {
+        1.0
+    } else {
+        0.0
+    };
+    Tensor {
+        shape: spec.shape.clone(),
+        values: vec![value; spec.len()],
+    }
+}

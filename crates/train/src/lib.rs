@@ -1,0 +1,40 @@
+//! How a network learns: a small static-graph engine, and everything that carries weights about.
+//!
+//! Read in this order: [`weights`] (tensors by name), [`plan`] (an architecture becomes steps and
+//! memory), `step` (what each step computes), [`network`] (running it), [`loss`], [`recipe`] and
+//! [`fit`](mod@fit) (training), [`metric`] and [`evaluate`](mod@evaluate) (how good it is),
+//! `inherit` (a child's weights from its parent's), `checkpoint` (weights in a file). Below them:
+//! `buffers` (one block of memory), `threads` (own threads), `matmul` and `vector` (the arithmetic).
+//!
+//! This is the only room that names the matrix library or uses `unsafe`.
+
+mod buffers;
+mod checkpoint;
+pub mod evaluate;
+pub mod fit;
+mod inherit;
+pub mod loss;
+mod matmul;
+pub mod metric;
+pub mod network;
+pub mod onnx;
+mod optimizer;
+pub mod plan;
+pub mod recipe;
+pub mod reference;
+mod step;
+mod threads;
+mod vector;
+pub mod weights;
+
+pub use checkpoint::WeightsError;
+pub use evaluate::{Evaluation, evaluate};
+pub use fit::{Ended, EpochReport, FitError, FitTask, Fitted, Verdict, fit};
+pub use loss::BatchTargets;
+pub use metric::Metric;
+pub use network::{Mode, Network};
+pub use onnx::{ExportError, export_onnx};
+pub use plan::{Plan, PlanError, Purpose};
+pub use recipe::{ClassWeights, Loss, Optimizer, Recipe};
+pub use threads::Threads;
+pub use weights::{Tensor, Weights};

@@ -1,0 +1,106 @@
+//! What decides between models, in the words and units that users know.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// A figure of merit on validation or vault rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Share of rows whose most probable class is right.
+    Accuracy,
+    /// Mean over classes of the share of their rows that is found.
+    BalancedAccuracy,
+    /// Area under the ROC curve; over more classes the mean of one against the rest.
+    Auc,
+    /// Mean negative logarithm of the probability given to the right class.
+    LogLoss,
+    /// Root of the mean squared error, in the target's unit.
+    Rmse,
+    /// Mean absolute error, in the target's unit.
+    Mae,
+    /// Share of the target's variance that is explained.
+    R2,
+}
+
+/// A word that is no metric.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{text}` is no metric")]
+pub struct UnknownMetric {
+    /// The word.
+    pub text: String,
+}
+
+impl Metric {
+    /// All of them.
+    pub const ALL: [Metric; 7] = [
+        Metric::Accuracy,
+        Metric::BalancedAccuracy,
+        Metric::Auc,
+        Metric::LogLoss,
+        Metric::Rmse,
+        Metric::Mae,
+        Metric::R2,
+    ];
+
+    /// The score of a value: the same if higher is better, its negative if lower is.
+    pub fn score(self, value: f64) -> f64 {
+        match self {
+            Metric::LogLoss | Metric::Rmse | Metric::Mae => -value,
+            _ => value,
+        }
+    }
+
+    /// The value of a score: the inverse of [`Metric::score`].
+    pub fn value(self, score: f64) -> f64 {
+        // Negation is its own inverse.
+        self.score(score)
+    }
+
+    /// Its name, as in `lehr.toml`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::Accuracy => "accuracy",
+            Metric::BalancedAccuracy => "balanced_accuracy",
+            Metric::Auc => "auc",
+            Metric::LogLoss => "log_loss",
+            Metric::Rmse => "rmse",
+            Metric::Mae => "mae",
+            Metric::R2 => "r2",
+        }
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Metric {
+    type Err = UnknownMetric;
+
+    fn from_str(text: &str) -> Result<Metric, UnknownMetric> {
+        let found = Metric::ALL.into_iter().find(|metric| metric.name() == text);
+        found.ok_or_else(|| UnknownMetric {
+            text: text.to_string(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_score_is_higher_where_the_value_is_better() {
+        assert!(Metric::Rmse.score(1.0) > Metric::Rmse.score(2.0));
+        assert!(Metric::Auc.score(0.9) > Metric::Auc.score(0.8));
+        for metric in Metric::ALL {
+            assert_eq!(metric.value(metric.score(0.3)), 0.3);
+            assert_eq!(metric.name().parse(), Ok(metric));
+        }
+    }
+}

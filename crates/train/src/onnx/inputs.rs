@@ -1,0 +1,312 @@
+//! The fitted preprocessing as ONNX operations: from raw cells or pixels to what the network takes.
+//!
+//! Columns come one by one, as `[rows, 1]`: a column of a data frame is an input as it is. Numbers are
+//! worked on together and in `f64`, as lehr itself does; a column whose numbers are large beside their
+//! spread (a time stamp) is a `double` input, because a `float` would have rounded it before anything
+//! could be subtracted. A missing number is NaN, a missing word is empty.
+
+use data::{FittedColumn, FittedImage, FittedKind, Indicator, fitted::CLIP};
+
+use super::{
+    graph::{Argument, GraphBuilder, Size, ValueName},
+    message::ElementType,
+    network::{TO_CHANNELS_FIRST, transpose},
+};
+
+/// A column is a `double` input if its centre is more spreads away from 0 than this: rounding to `float`
+/// would move a value by 3·10⁻⁸ of its size, which is then more than 10⁻⁵ of a spread.
+const FLOAT_CENTRE_MAX: f64 = 256.0;
+
+/// Beyond this, or below its inverse, sizes leave the range of `float`.
+const FLOAT_SIZE_MAX: f64 = 1e30;
+
+/// Adds the input `image` and what makes numbers of its bytes; returns `[rows][channels][height][width]`.
+pub(super) fn add_image(builder: &mut GraphBuilder, image: &FittedImage) -> ValueName {
+    let FittedImage {
+        height,
+        width,
+        channels,
+        ..
+    } = *image;
+    let sizes = [
+        Size::Rows,
+        Size::Fixed(height),
+        Size::Fixed(width),
+        Size::Fixed(channels),
+    ];
+    let meaning = "decoded pixels from 0 to 255, row by row, channels last";
+    let bytes = builder.input("image", ElementType::Byte, &sizes, meaning);
+    let numbers = cast(builder, &bytes, ElementType::Float, "image as float");
+    let extents = [image.shift.len()];
+    let shift = builder.floats("image shift", &extents, &image.shift);
+    let scale = builder.floats("image scale", &extents, &image.scale);
+    let centred = builder.node("Sub", &[&numbers, &shift], &[], "image centred");
+    let scaled = builder.node("Div", &[&centred, &scale], &[], "image scaled");
+    transpose(builder, &scaled, &TO_CHANNELS_FIRST, "image channels first")
+}
+
+/// Adds one input per column and what makes numbers of its cells; returns `[rows][features]`.
+pub(super) fn add_columns(builder: &mut GraphBuilder, columns: &[FittedColumn]) -> ValueName {
+    // Every group of features is computed at once; `origin` remembers where each one belongs.
+    let mut offset = 0;
+    let (mut numbers, mut words) = (Vec::new(), Vec::new());
+    for column in columns {
+        match &column.kind {
+            FittedKind::Numeric {
+                fill,
+                missing_indicator,
+                shift,
+                scale,
+            } => {
+                let raw = number_input(builder, column, *shift, *scale);
+                let indicator = (*missing_indicator == Indicator::Present).then_some(offset + 1);
+                let (fill, shift, scale) = (*fill, *shift, *scale);
+                numbers.push(Number {
+                    raw,
+                    fill,
+                    shift,
+                    scale,
+                    feature: offset,
+                    indicator,
+                });
+            }
+            FittedKind::Category {
+                levels,
+                missing_indicator,
+            } => {
+                words.push(add_category(
+                    builder,
+                    column,
+                    levels,
+                    *missing_indicator,
+                    offset,
+                ));
+            }
+        }
+        offset += column.width();
+    }
+    let mut groups = add_numbers(builder, &numbers);
+    groups.extend(words.into_iter().flatten());
+    joined(builder, groups)
+}
+
+/// A number column.
+struct Number {
+    raw: RawNumber,
+    fill: f64,
+    shift: f64,
+    scale: f64,
+    /// Which of the network's features it is.
+    feature: usize,
+    /// Which feature says that it was missing.
+    indicator: Option<usize>,
+}
+
+enum RawNumber {
+    Float(ValueName),
+    Double(ValueName),
+}
+
+/// Values side by side, and which features of the network they are.
+struct Group {
+    values: ValueName,
+    features: Vec<usize>,
+}
+
+fn number_input(
+    builder: &mut GraphBuilder,
+    column: &FittedColumn,
+    shift: f64,
+    scale: f64,
+) -> RawNumber {
+    let in_range = |size: f64| size < FLOAT_SIZE_MAX && size > FLOAT_SIZE_MAX.recip();
+    let is_float =
+        shift.abs() <= FLOAT_CENTRE_MAX * scale && in_range(scale) && shift.abs() < FLOAT_SIZE_MAX;
+    let element = if is_float {
+        ElementType::Float
+    } else {
+        ElementType::Double
+    };
+    let sizes = [Size::Rows, Size::Fixed(1)];
+    let name = builder.input(
+        &column.name,
+        element,
+        &sizes,
+        "a number; NaN if it is missing",
+    );
+    if is_float {
+        RawNumber::Float(name)
+    } else {
+        RawNumber::Double(name)
+    }
+}
+
+/// All number columns at once: fill, shift, scale, clip, and the features that tell of missing ones.
+fn add_numbers(builder: &mut GraphBuilder, numbers: &[Number]) -> Vec<Group> {
+    if numbers.is_empty() {
+        return Vec::new();
+    }
+    let floats = numbers
+        .iter()
+        .filter(|n| matches!(n.raw, RawNumber::Float(_)));
+    let doubles = numbers
+        .iter()
+        .filter(|n| matches!(n.raw, RawNumber::Double(_)));
+    let ordered: Vec<&Number> = floats.chain(doubles).collect();
+    let raw = all_doubles(builder, &ordered);
+
+    let row = [1, ordered.len()];
+    let of_each = |value: fn(&Number) -> f64| -> Vec<f64> {
+        ordered.iter().map(|number| value(number)).collect()
+    };
+    let fill = builder.doubles("number fill", &row, &of_each(|number| number.fill));
+    let shift = builder.doubles("number shift", &row, &of_each(|number| number.shift));
+    let scale = builder.doubles("number scale", &row, &of_each(|number| number.scale));
+    let least = builder.doubles("number least", &[], &[-CLIP]);
+    let most = builder.doubles("number most", &[], &[CLIP]);
+    let missing = builder.node("IsNaN", &[&raw], &[], "number missing");
+    let filled = builder.node("Where", &[&missing, &fill, &raw], &[], "number filled");
+    let centred = builder.node("Sub", &[&filled, &shift], &[], "number centred");
+    let scaled = builder.node("Div", &[&centred, &scale], &[], "number scaled");
+    let clipped = builder.node("Clip", &[&scaled, &least, &most], &[], "number clipped");
+    let values = cast(builder, &clipped, ElementType::Float, "numbers");
+    let features = ordered.iter().map(|number| number.feature).collect();
+    let mut groups = vec![Group { values, features }];
+
+    let told: Vec<(i64, usize)> = ordered
+        .iter()
+        .enumerate()
+        .filter_map(|(place, number)| Some((place as i64, number.indicator?)))
+        .collect();
+    if !told.is_empty() {
+        let flags = cast(
+            builder,
+            &missing,
+            ElementType::Float,
+            "number missing as float",
+        );
+        let places: Vec<i64> = told.iter().map(|(place, _)| *place).collect();
+        let values = gather(builder, &flags, &places, "number missing told");
+        groups.push(Group {
+            values,
+            features: told.iter().map(|(_, feature)| *feature).collect(),
+        });
+    }
+    groups
+}
+
+/// All raw numbers side by side as `f64`.
+fn all_doubles(builder: &mut GraphBuilder, ordered: &[&Number]) -> ValueName {
+    let (mut floats, mut doubles) = (Vec::new(), Vec::new());
+    for number in ordered {
+        match &number.raw {
+            RawNumber::Float(name) => floats.push(name.clone()),
+            RawNumber::Double(name) => doubles.push(name.clone()),
+        }
+    }
+    let mut parts = Vec::new();
+    if !floats.is_empty() {
+        let side_by_side = concatenate(builder, floats, "float columns");
+        parts.push(cast(
+            builder,
+            &side_by_side,
+            ElementType::Double,
+            "float columns as double",
+        ));
+    }
+    if !doubles.is_empty() {
+        parts.push(concatenate(builder, doubles, "double columns"));
+    }
+    concatenate(builder, parts, "number columns")
+}
+
+/// A column of words; `None` if nothing of it reaches the network.
+///
+/// Words become their level's number, −1 if never seen; a comparison with all numbers makes the row.
+fn add_category(
+    builder: &mut GraphBuilder,
+    column: &FittedColumn,
+    levels: &[String],
+    missing_indicator: Indicator,
+    offset: usize,
+) -> Option<Group> {
+    let sizes = [Size::Rows, Size::Fixed(1)];
+    let meaning = "a word; empty if it is missing";
+    let raw = builder.input(&column.name, ElementType::Text, &sizes, meaning);
+    let mut words: Vec<&str> = levels.iter().map(String::as_str).collect();
+    if missing_indicator == Indicator::Present {
+        words.push("");
+    }
+    if words.is_empty() {
+        return None;
+    }
+    let numbers: Vec<i64> = (0..words.len() as i64).collect();
+    let arguments = [
+        ("keys_strings", Argument::Texts(&words)),
+        ("values_int64s", Argument::Ints(&numbers)),
+        ("default_int64", Argument::Int(-1)),
+    ];
+    let name = &column.name;
+    let level = builder.node(
+        "LabelEncoder",
+        &[&raw],
+        &arguments,
+        &format!("{name} level"),
+    );
+    let all = builder.ints(&format!("{name} levels"), &[1, words.len()], &numbers);
+    let is_level = builder.node("Equal", &[&level, &all], &[], &format!("{name} is level"));
+    let values = cast(
+        builder,
+        &is_level,
+        ElementType::Float,
+        &format!("{name} one-hot"),
+    );
+    Some(Group {
+        values,
+        features: (offset..offset + words.len()).collect(),
+    })
+}
+
+/// All groups side by side, in the network's order of features.
+fn joined(builder: &mut GraphBuilder, groups: Vec<Group>) -> ValueName {
+    let features: Vec<usize> = groups
+        .iter()
+        .flat_map(|group| group.features.clone())
+        .collect();
+    let values = groups.into_iter().map(|group| group.values).collect();
+    let joined = concatenate(builder, values, "features as computed");
+    if features.is_sorted() {
+        return joined;
+    }
+    let mut order: Vec<i64> = (0..features.len() as i64).collect();
+    order.sort_by_key(|place| features[*place as usize]);
+    gather(builder, &joined, &order, "features")
+}
+
+fn gather(builder: &mut GraphBuilder, input: &ValueName, places: &[i64], name: &str) -> ValueName {
+    let places = builder.ints(&format!("{name} order"), &[places.len()], places);
+    builder.node(
+        "Gather",
+        &[input, &places],
+        &[("axis", Argument::Int(1))],
+        name,
+    )
+}
+
+fn concatenate(builder: &mut GraphBuilder, mut parts: Vec<ValueName>, name: &str) -> ValueName {
+    if parts.len() == 1 {
+        return parts.remove(0);
+    }
+    let parts: Vec<&ValueName> = parts.iter().collect();
+    builder.node("Concat", &parts, &[("axis", Argument::Int(1))], name)
+}
+
+/// Turns values into another type.
+pub(super) fn cast(
+    builder: &mut GraphBuilder,
+    input: &ValueName,
+    element: ElementType,
+    name: &str,
+) -> ValueName {
+    builder.node("Cast", &[input], &[("to", Argument::Type(element))], name)
+}

@@ -1,0 +1,234 @@
+//! A trained network as an ONNX file: from raw cells or pixels to the answer, in one graph.
+//!
+//! ONNX IR version 8, operators of opset 17 and, for words, version 3 of `ai.onnx.ml`: what every
+//! runtime of the last years has. Read in this order: [`export_onnx`] here, `inputs` (preprocessing),
+//! `network` (layers), `graph` (names, constants), `message` (the file format). The same model gives
+//! the same bytes. No file is written here, and nothing is read back.
+
+mod graph;
+mod inputs;
+mod message;
+mod network;
+
+use data::{FittedTask, ItemShape, Preprocessor};
+use morph::{Architecture, Shape};
+use prost::Message;
+use thiserror::Error;
+
+use crate::{checkpoint::WeightsError, weights::Weights};
+use graph::{Argument, GraphBuilder, ML_DOMAIN, Size, ValueName};
+use message::{ElementType, Model, OperatorSet, Property};
+
+const IR_VERSION: i64 = 8;
+const OPSET: i64 = 17;
+const ML_OPSET: i64 = 3;
+
+/// A file of protobuf cannot be larger: its sizes are 31-bit numbers.
+const BYTES_MAX: usize = i32::MAX as usize;
+
+/// Why a model cannot be exported.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum ExportError {
+    /// The network does not take what the preprocessing makes.
+    #[error("the network takes {network}, but preprocessing makes {preprocessed}")]
+    InputShape {
+        /// What the network takes.
+        network: Shape,
+        /// What it would get.
+        preprocessed: Shape,
+    },
+    /// The network does not put out what the task needs.
+    #[error("the network has {network} output(s), but the task needs {task}")]
+    Outputs {
+        /// What it puts out.
+        network: u32,
+        /// What is needed.
+        task: usize,
+    },
+    /// The weights are not those of the network.
+    #[error("the weights do not belong to the network")]
+    Weights {
+        /// What is wrong with them.
+        #[from]
+        source: WeightsError,
+    },
+    /// More than the format can hold in one file.
+    #[error("the file would have {bytes} bytes; an ONNX file has at most {BYTES_MAX}")]
+    TooLarge {
+        /// How large it would be.
+        bytes: usize,
+    },
+}
+
+/// A trained model as the bytes of an ONNX file.
+///
+/// Inputs: one per column of the table, by its name, or `image`. Outputs: `probabilities` and `label`
+/// for classes, in the order of the task; `prediction`, in the target's own unit, for a number. A column
+/// with the name of an output gets ` (2)` behind it. `metadata` is written into the file as it is.
+///
+/// # Shapes
+/// Columns `[rows, 1]`, images `[rows, height, width, channels]`; `probabilities: [rows, classes]`,
+/// `label: [rows]`, `prediction: [rows, 1]`.
+/// # Errors
+/// If network, weights and preprocessing do not fit each other, or the file would be too large.
+/// # Cost
+/// `O(weights)`; the file is held in memory twice.
+/// # Source
+/// The ONNX specification, operators of version 17: <https://onnx.ai/onnx/operators/>.
+pub fn export_onnx(
+    architecture: &Architecture,
+    weights: &Weights,
+    preprocessor: &Preprocessor,
+    metadata: &[(String, String)],
+) -> Result<Vec<u8>, ExportError> {
+    weights.check(architecture)?;
+    check_shapes(architecture, preprocessor)?;
+    let mut builder = GraphBuilder::default();
+    let answers = Answers::reserve(&mut builder, preprocessor.task());
+    let input = match (preprocessor.columns(), preprocessor.image()) {
+        (Some(columns), _) => inputs::add_columns(&mut builder, columns),
+        (None, Some(image)) => inputs::add_image(&mut builder, image),
+        (None, None) => unreachable!("preprocessing is of columns or of images"),
+    };
+    let outputs = network::add_network(&mut builder, architecture, weights, input);
+    answers.add(&mut builder, &outputs);
+    let property = |(key, value): &(String, String)| Property {
+        key: key.clone(),
+        value: value.clone(),
+    };
+    let operators = |domain: &str, version: i64| OperatorSet {
+        domain: Some(domain.to_string()),
+        version: Some(version),
+    };
+    let model = Model {
+        ir_version: Some(IR_VERSION),
+        producer_name: "lehr".to_string(),
+        producer_version: env!("CARGO_PKG_VERSION").to_string(),
+        doc_string: architecture.to_string(),
+        graph: Some(builder.finish()),
+        opset_import: vec![operators("", OPSET), operators(ML_DOMAIN, ML_OPSET)],
+        metadata_props: metadata.iter().map(property).collect(),
+    };
+    match model.encoded_len() {
+        bytes if bytes > BYTES_MAX => Err(ExportError::TooLarge { bytes }),
+        _ => Ok(model.encode_to_vec()),
+    }
+}
+
+fn check_shapes(
+    architecture: &Architecture,
+    preprocessor: &Preprocessor,
+) -> Result<(), ExportError> {
+    let preprocessed = match preprocessor.item() {
+        ItemShape::Features(features) => Shape::Flat { features },
+        ItemShape::Image {
+            height,
+            width,
+            channels,
+        } => Shape::Image {
+            channels,
+            height,
+            width,
+        },
+    };
+    let network = architecture.input_shape();
+    if network != preprocessed {
+        return Err(ExportError::InputShape {
+            network,
+            preprocessed,
+        });
+    }
+    let needed = match preprocessor.task() {
+        FittedTask::Classification { classes } => classes.len(),
+        FittedTask::Regression { .. } => 1,
+    };
+    if architecture.outputs() as usize != needed {
+        return Err(ExportError::Outputs {
+            network: architecture.outputs(),
+            task: needed,
+        });
+    }
+    Ok(())
+}
+
+/// The names of what the model answers, kept before any column can take them.
+enum Answers<'a> {
+    Classes {
+        classes: &'a [String],
+        probabilities: ValueName,
+        label: ValueName,
+    },
+    Number {
+        target: &'a str,
+        mean: f64,
+        scale: f64,
+        prediction: ValueName,
+    },
+}
+
+impl<'a> Answers<'a> {
+    fn reserve(builder: &mut GraphBuilder, task: &'a FittedTask) -> Answers<'a> {
+        match task {
+            FittedTask::Classification { classes } => Answers::Classes {
+                classes,
+                probabilities: builder.reserve("probabilities"),
+                label: builder.reserve("label"),
+            },
+            FittedTask::Regression {
+                target,
+                mean,
+                scale,
+            } => Answers::Number {
+                target,
+                mean: *mean,
+                scale: *scale,
+                prediction: builder.reserve("prediction"),
+            },
+        }
+    }
+
+    /// Makes the answer of the network's outputs.
+    fn add(&self, builder: &mut GraphBuilder, outputs: &ValueName) {
+        match self {
+            Answers::Classes {
+                classes,
+                probabilities,
+                label,
+            } => {
+                let axis = ("axis", Argument::Int(1));
+                builder.node_into("Softmax", &[outputs], &[axis], probabilities);
+                let which = [("axis", Argument::Int(1)), ("keepdims", Argument::Int(0))];
+                let best = builder.node("ArgMax", &[outputs], &which, "best class");
+                let names: Vec<&str> = classes.iter().map(String::as_str).collect();
+                let numbers: Vec<i64> = (0..names.len() as i64).collect();
+                let names = [
+                    ("keys_int64s", Argument::Ints(&numbers)),
+                    ("values_strings", Argument::Texts(&names)),
+                ];
+                builder.node_into("LabelEncoder", &[&best], &names, label);
+                let sizes = [Size::Rows, Size::Fixed(classes.len() as u32)];
+                let meaning = format!("of the classes {}, in this order", classes.join(", "));
+                builder.output(probabilities, ElementType::Float, &sizes, &meaning);
+                let meaning = "the most probable class";
+                builder.output(label, ElementType::Text, &[Size::Rows], meaning);
+            }
+            Answers::Number {
+                target,
+                mean,
+                scale,
+                prediction,
+            } => {
+                let exact = inputs::cast(builder, outputs, ElementType::Double, "output as double");
+                let scale = builder.doubles("target scale", &[], &[*scale]);
+                let mean = builder.doubles("target mean", &[], &[*mean]);
+                let scaled = builder.node("Mul", &[&exact, &scale], &[], "output scaled");
+                let moved = builder.node("Add", &[&scaled, &mean], &[], "output in its unit");
+                let to = ("to", Argument::Type(ElementType::Float));
+                builder.node_into("Cast", &[&moved], &[to], prediction);
+                let sizes = [Size::Rows, Size::Fixed(1)];
+                let meaning = format!("`{target}` in its own unit");
+                builder.output(prediction, ElementType::Float, &sizes, &meaning);
+            }
+        }
+    }
+}

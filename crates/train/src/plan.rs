@@ -1,0 +1,240 @@
+//! From an architecture to steps and memory: everything that can be decided before the first number.
+//!
+//! A layer becomes a step, or vanishes: a rectifier that alone follows a layer that can do it goes into
+//! that layer, flattening and the output are other names for the same memory, and dropout is one in a
+//! plan for inference. Gradients are only planned where something before them learns. Values share
+//! memory when they are never needed at the same time.
+//!
+//! Nothing is allocated here but the plan itself: the memory is taken by `Network::new`.
+
+mod wiring;
+
+use std::num::NonZeroUsize;
+
+use morph::{Architecture, LayerId};
+use thiserror::Error;
+
+use crate::{
+    buffers::{LINE, Layout, Region, Ticket},
+    step::{Blocks, Parameter, Statistic, Step, Value},
+    threads::Threads,
+    weights::{Part, TensorSpec, specification},
+};
+use wiring::Wiring;
+
+/// What a network is compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Forward, backward, optimizer.
+    Train,
+    /// Forward only: less memory.
+    Infer,
+}
+
+/// Why an architecture cannot be compiled.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PlanError {
+    /// More memory than can be addressed.
+    #[error(
+        "a plan for batches of {batch} examples needs more memory than can be addressed; \
+         use smaller batches or a smaller network"
+    )]
+    TooLarge {
+        /// Examples per batch.
+        batch: usize,
+    },
+}
+
+/// Where a tensor of the weights lives while the network runs.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// Among the learned values.
+    Parameter(Parameter),
+    /// Among the running statistics.
+    Statistic(Statistic),
+}
+
+/// A tensor and its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    pub(crate) spec: TensorSpec,
+    pub(crate) place: Place,
+}
+
+/// Memory that only training needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TrainingMemory {
+    /// Gradient of the loss by the network's output.
+    pub(crate) output_gradient: Value,
+    /// Two moments per parameter; plain momentum uses only the first.
+    pub(crate) moments: [Region; 2],
+    /// Parameters and statistics of the best epoch.
+    pub(crate) kept: [Region; 2],
+}
+
+/// A compiled architecture.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(crate) batch: usize,
+    pub(crate) threads: Threads,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) blocks: Blocks,
+    pub(crate) input: Value,
+    pub(crate) output: Value,
+    pub(crate) training: Option<TrainingMemory>,
+    pub(crate) floats: usize,
+}
+
+impl Plan {
+    /// Compiles an architecture for batches of up to `batch` examples.
+    ///
+    /// # Errors
+    /// If the memory cannot even be addressed. Whether it fits a device is for the caller to decide,
+    /// by [`Plan::memory_bytes`].
+    /// # Cost
+    /// `O(layers²)`; no tensor memory is taken.
+    pub fn compile(
+        architecture: &Architecture,
+        batch: NonZeroUsize,
+        threads: Threads,
+        purpose: Purpose,
+    ) -> Result<Plan, PlanError> {
+        let batch = batch.get();
+        let too_large = || PlanError::TooLarge { batch };
+        check_addressable(architecture, batch).ok_or_else(too_large)?;
+        let slots = slots(architecture);
+        let wiring = Wiring::new(architecture, purpose);
+        let mut layout = Layout::default();
+        let shared = SharedTickets::want(&mut layout, architecture, &slots, threads, purpose);
+        let tickets = wiring.want(&mut layout, batch, threads);
+        let placed = layout.place().ok_or_else(too_large)?;
+        if placed
+            .floats
+            .checked_mul(size_of::<f32>())
+            .is_none_or(|b| isize::try_from(b).is_err())
+        {
+            return Err(too_large());
+        }
+        let built = wiring.build(&tickets, &placed, &slots);
+        let blocks = Blocks {
+            parameters: placed.region(shared.parameters),
+            statistics: placed.region(shared.statistics),
+            gradients: placed.region(shared.gradients),
+            scratch: placed.region(shared.scratch),
+        };
+        let training = shared
+            .training
+            .map(|[first, second, kept, kept_statistics]| TrainingMemory {
+                output_gradient: built.output_gradient.expect("a training plan has a loss"),
+                moments: [placed.region(first), placed.region(second)],
+                kept: [placed.region(kept), placed.region(kept_statistics)],
+            });
+        Ok(Plan {
+            batch,
+            threads,
+            slots,
+            steps: built.steps,
+            blocks,
+            input: built.input,
+            output: built.output,
+            training,
+            floats: placed.floats,
+        })
+    }
+
+    /// Bytes that `Network::new` takes for this plan.
+    ///
+    /// Counted: weights, running statistics, activations, gradients (one sum per thread), scratch,
+    /// two optimizer moments, and the kept copy of the best epoch. Not counted: the matrix library's
+    /// packing buffers (about the size of a second-level cache per thread), thread stacks, the plan.
+    ///
+    /// # Units
+    /// Bytes.
+    pub fn memory_bytes(&self) -> u64 {
+        (self.floats * size_of::<f32>()) as u64
+    }
+
+    /// Examples per batch.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+}
+
+/// Rejects sizes whose sums could overflow before the layout sees them.
+fn check_addressable(architecture: &Architecture, batch: usize) -> Option<()> {
+    let values: usize = architecture.ids().try_fold(0_usize, |sum, id| {
+        sum.checked_add(architecture.shape(id).values())
+    })?;
+    let weights = specification(architecture)
+        .iter()
+        .try_fold(0_usize, |sum, spec| sum.checked_add(spec.len()))?;
+    // Room for gradients, moments, copies, patches and alignment: a wide margin below 2⁶³.
+    let floats = values.checked_mul(batch)?.checked_add(weights)?;
+    floats
+        .checked_mul(4096)
+        .filter(|bytes| isize::try_from(*bytes).is_ok())
+        .map(|_| ())
+}
+
+/// Gives every tensor its range, each starting on a cache line.
+fn slots(architecture: &Architecture) -> Vec<Slot> {
+    let (mut parameters, mut statistics) = (0, 0);
+    let place = |spec: TensorSpec| {
+        let next = if spec.part.is_learned() {
+            &mut parameters
+        } else {
+            &mut statistics
+        };
+        let range = *next..*next + spec.len();
+        *next = range.end.next_multiple_of(LINE);
+        let place = match spec.part {
+            Part::Mean | Part::Variance => Place::Statistic(Statistic(range)),
+            _ => Place::Parameter(Parameter(range)),
+        };
+        Slot { spec, place }
+    };
+    specification(architecture).into_iter().map(place).collect()
+}
+
+/// Memory that belongs to no single step.
+struct SharedTickets {
+    parameters: Ticket,
+    statistics: Ticket,
+    gradients: Ticket,
+    scratch: Ticket,
+    training: Option<[Ticket; 4]>,
+}
+
+impl SharedTickets {
+    fn want(
+        layout: &mut Layout,
+        architecture: &Architecture,
+        slots: &[Slot],
+        threads: Threads,
+        purpose: Purpose,
+    ) -> SharedTickets {
+        let (mut learned, mut measured) = (0, 0);
+        for slot in slots {
+            match &slot.place {
+                Place::Parameter(parameter) => learned = parameter.0.end.next_multiple_of(LINE),
+                Place::Statistic(statistic) => measured = statistic.0.end.next_multiple_of(LINE),
+            }
+        }
+        let scratch = architecture
+            .ids()
+            .map(|id: LayerId| wiring::scratch_len(architecture, id, purpose))
+            .max()
+            .unwrap_or(0)
+            .next_multiple_of(LINE);
+        let training = purpose == Purpose::Train;
+        SharedTickets {
+            parameters: layout.want_always(learned),
+            statistics: layout.want_always(measured),
+            gradients: layout.want_always(if training { learned * threads.get() } else { 0 }),
+            scratch: layout.want_always(scratch * threads.get()),
+            training: training
+                .then(|| [learned, learned, learned, measured].map(|len| layout.want_always(len))),
+        }
+    }
+}

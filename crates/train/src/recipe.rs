@@ -1,0 +1,129 @@
+//! How a network is trained: the determined hyperparameters, in the words trainers know.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+
+use serde::{Deserialize, Serialize};
+
+/// What training makes small.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Loss {
+    /// For classes; the right one gets `1 − label_smoothing`, the rest is spread over all.
+    CrossEntropy {
+        /// From 0 to below 1.
+        label_smoothing: f32,
+    },
+    /// Mean of squared errors.
+    SquaredError,
+    /// Squared up to `delta` (halved), linear beyond.
+    Huber {
+        /// Above 0, in standard deviations of the target.
+        delta: f32,
+    },
+}
+
+/// How gradients change weights.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Optimizer {
+    /// Stochastic gradient descent; weight decay is added to the gradient.
+    Sgd {
+        /// From 0 to below 1.
+        momentum: f32,
+    },
+    /// Adam with decoupled weight decay.
+    AdamW {
+        /// Memory of gradients.
+        beta1: f32,
+        /// Memory of their squares.
+        beta2: f32,
+    },
+}
+
+/// How much the rows of each class weigh in the loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassWeights {
+    /// All the same.
+    #[default]
+    Equal,
+    /// Each class as much as every other, however few rows it has.
+    Balanced,
+}
+
+/// How a network is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// How gradients change weights.
+    pub optimizer: Optimizer,
+    /// Largest learning rate; it rises to this, then falls to 0 along a cosine.
+    pub learning_rate: f64,
+    /// Decay of products' weights; biases and norms never decay.
+    pub weight_decay: f64,
+    /// Rows per step.
+    pub batch_size: NonZeroUsize,
+    /// Passes over the training rows at most.
+    pub epochs: NonZeroU32,
+    /// Epochs without a better score before training ends; never if absent.
+    pub patience: Option<NonZeroU32>,
+    /// What is made small.
+    pub loss: Loss,
+    /// How much the rows of each class weigh.
+    pub class_weights: ClassWeights,
+    /// Epochs over which the learning rate rises, at the beginning.
+    pub warmup_epochs: f64,
+}
+
+impl Default for Recipe {
+    fn default() -> Recipe {
+        Recipe {
+            optimizer: Optimizer::AdamW {
+                beta1: 0.9,
+                beta2: 0.999,
+            },
+            learning_rate: 3e-3,
+            weight_decay: 1e-2,
+            batch_size: NonZeroUsize::new(64).expect("64 is not 0"),
+            epochs: NonZeroU32::new(10).expect("10 is not 0"),
+            patience: None,
+            loss: Loss::CrossEntropy {
+                label_smoothing: 0.0,
+            },
+            class_weights: ClassWeights::Equal,
+            warmup_epochs: 0.5,
+        }
+    }
+}
+
+impl Recipe {
+    /// Learning rate after `step` of `total` steps, `warmup` of which rise.
+    ///
+    /// # Source
+    /// Cosine without restarts, Loshchilov & Hutter 2017 (arXiv:1608.03983), equation 5.
+    pub(crate) fn learning_rate_at(&self, step: f64, warmup: f64, total: f64) -> f64 {
+        if step < warmup {
+            return self.learning_rate * (step + 1.0) / (warmup + 1.0);
+        }
+        let share = ((step - warmup) / (total - warmup).max(1.0)).clamp(0.0, 1.0);
+        self.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * share).cos())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_learning_rate_rises_then_falls_to_nothing() {
+        let recipe = Recipe {
+            learning_rate: 1.0,
+            ..Recipe::default()
+        };
+        let rates: Vec<f64> = (0..=100)
+            .map(|step| recipe.learning_rate_at(f64::from(step), 10.0, 100.0))
+            .collect();
+        assert!(rates[..11].windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(rates[11..].windows(2).all(|pair| pair[0] > pair[1]));
+        assert_eq!((rates[10], rates[100]), (1.0, 0.0));
+    }
+}

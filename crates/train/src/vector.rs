@@ -1,0 +1,195 @@
+//! Run-time choice of vector instructions for the loops that are not matrix products.
+//!
+//! The binary is portable, so the compiler may only assume the oldest CPU. [`vectorised`] compiles
+//! one loop three times (AVX-512, AVX2, portable) and calls the copy that this CPU can run. All
+//! copies do the same operations in the same order, without fused multiply-add, so the bits of the
+//! result do not depend on the CPU. This is the one macro of the crate: a closure would do the same
+//! only as long as the optimiser happens to inline it.
+
+/// Instruction sets for which copies exist, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// 512-bit vectors.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// 256-bit vectors.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// What every CPU of the target has.
+    Portable,
+}
+
+/// The best level of this CPU; asked once, then remembered.
+#[inline]
+pub(crate) fn level() -> Level {
+    static LEVEL: std::sync::LazyLock<Level> = std::sync::LazyLock::new(detect);
+    *LEVEL
+}
+
+#[cfg(target_arch = "x86_64")]
+fn detect() -> Level {
+    let wide = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq");
+    match (wide, is_x86_feature_detected!("avx2")) {
+        (true, true) => Level::Avx512,
+        (false, true) => Level::Avx2,
+        _ => Level::Portable,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn detect() -> Level {
+    Level::Portable
+}
+
+/// Defines a function whose body is compiled once per [`Level`] and chosen when called.
+macro_rules! vectorised {
+    ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $kind:ty),* $(,)?) $body:block)*) => { $(
+        $(#[$meta])*
+        #[allow(clippy::too_many_arguments)]
+        pub(crate) fn $name($($arg: $kind),*) {
+            #[inline(always)]
+            #[allow(clippy::too_many_arguments)]
+            fn portable($($arg: $kind),*) $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2")]
+                #[allow(clippy::too_many_arguments)]
+                fn avx512($($arg: $kind),*) {
+                    portable($($arg),*)
+                }
+                #[target_feature(enable = "avx2")]
+                #[allow(clippy::too_many_arguments)]
+                fn avx2($($arg: $kind),*) {
+                    portable($($arg),*)
+                }
+                match $crate::vector::level() {
+                    // SAFETY: `level` says Avx512 only after it has found each of these features.
+                    $crate::vector::Level::Avx512 => return unsafe { avx512($($arg),*) },
+                    // SAFETY: `level` says Avx2 only after it has found AVX2.
+                    $crate::vector::Level::Avx2 => return unsafe { avx2($($arg),*) },
+                    $crate::vector::Level::Portable => {}
+                }
+            }
+            portable($($arg),*)
+        }
+    )* };
+}
+pub(crate) use vectorised;
+
+/// Whether a kernel overwrites its result or adds to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Store {
+    /// What was there is not read.
+    Write,
+    /// The result is added to what was there.
+    Add,
+}
+
+/// What happens to a result on its way out of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Activation {
+    /// Nothing.
+    Linear,
+    /// The rectifier that follows the layer, done in the same pass.
+    Relu,
+}
+
+impl Activation {
+    /// The least value that leaves.
+    #[inline(always)]
+    pub(crate) fn floor(self) -> f32 {
+        match self {
+            Activation::Linear => f32::NEG_INFINITY,
+            Activation::Relu => 0.0,
+        }
+    }
+}
+
+/// Length of a row of per-channel values repeated until it fills some vectors, so that a loop over
+/// few channels is as long as one over many: a multiple of `channels`.
+pub(crate) fn tile_len(channels: usize) -> usize {
+    const ENOUGH: usize = 256;
+    channels * (ENOUGH / channels).max(1)
+}
+
+vectorised! {
+    /// `out = values`, or `out += values`.
+    fn copy(out: &mut [f32], values: &[f32], store: Store) {
+        let add = store == Store::Add;
+        for (out, value) in out.iter_mut().zip(values) {
+            let before = if add { *out } else { 0.0 };
+            *out = before + *value;
+        }
+    }
+
+    /// `out = out + bias`, rectified if asked, with `bias` repeating every `bias.len()` values.
+    fn add_bias(out: &mut [f32], bias: &[f32], activation: Activation) {
+        let floor = activation.floor();
+        for row in out.chunks_exact_mut(bias.len()) {
+            for (out, bias) in row.iter_mut().zip(bias) {
+                let sum = *out + *bias;
+                // Written so that a NaN stays a NaN: divergence must be seen.
+                *out = if sum < floor { floor } else { sum };
+            }
+        }
+    }
+
+    /// Gradient through a rectifier, in place: 0 wherever its output was not above 0.
+    fn mask_gradient(gradient: &mut [f32], output: &[f32]) {
+        for (gradient, output) in gradient.iter_mut().zip(output) {
+            *gradient = if *output > 0.0 { *gradient } else { 0.0 };
+        }
+    }
+
+    /// `sums[c]` = (or +=) the sum of column `c` of `values: [rows][sums.len()]`.
+    ///
+    /// Several rows at once go into the `tile` (see [`tile_len`]), which is folded at the end.
+    fn column_sums(sums: &mut [f32], tile: &mut [f32], values: &[f32], store: Store) {
+        tile.fill(0.0);
+        let mut tiles = values.chunks_exact(tile.len());
+        for rows in &mut tiles {
+            for (sum, value) in tile.iter_mut().zip(rows) {
+                *sum += *value;
+            }
+        }
+        for (sum, value) in tile.iter_mut().zip(tiles.remainder()) {
+            *sum += *value;
+        }
+        if store == Store::Write {
+            sums.fill(0.0);
+        }
+        for row in tile.chunks_exact(sums.len()) {
+            for (sum, value) in sums.iter_mut().zip(row) {
+                *sum += *value;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rectified_bias_keeps_nan_visible() {
+        let mut out = vec![-1.0, 2.0, f32::NAN, 1.0];
+        add_bias(&mut out, &[0.5, -3.0], Activation::Relu);
+        assert_eq!(out[..2], [0.0, 0.0]);
+        assert!(out[2].is_nan());
+        assert_eq!(out[3], 0.0);
+    }
+
+    #[test]
+    fn column_sums_add_or_overwrite_as_told() {
+        let mut sums = vec![100.0, 200.0];
+        let mut tile = vec![f32::NAN; 4];
+        let values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        column_sums(&mut sums, &mut tile, &values, Store::Add);
+        assert_eq!(sums, [109.0, 212.0]);
+        column_sums(&mut sums, &mut tile, &values, Store::Write);
+        assert_eq!(sums, [9.0, 12.0]);
+    }
+}

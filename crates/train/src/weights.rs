@@ -1,0 +1,264 @@
+//! The learned and measured values of a network, tensor by tensor, outside of any engine.
+//!
+//! A tensor is named after its layer and its part: `3.weight`, `3.bias`, `5.gain`, `5.shift`, `5.mean`,
+//! `5.variance`. Layouts are the engine's: dense `[in][out]`, convolution `[ky][kx][in][out]`, depthwise
+//! `[ky][kx][channels]`. What weights never know: optimizer state, gradients, data.
+
+use std::collections::BTreeMap;
+
+use morph::{Architecture, ChannelImportance, Layer, LayerId, Shape};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
+/// Values with a shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Extents, slowest first.
+    pub shape: Vec<usize>,
+    /// As many values as the extents multiply to.
+    pub values: Vec<f32>,
+}
+
+/// What a tensor is to its layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// Products: dense, convolution, depthwise. The only part that weight decay shrinks.
+    Weight,
+    /// What is added to the products.
+    Bias,
+    /// Factor of a norm.
+    Gain,
+    /// Summand of a norm.
+    Shift,
+    /// Running mean of a batch norm: measured, not learned.
+    Mean,
+    /// Running variance of a batch norm: measured, not learned.
+    Variance,
+}
+
+impl Part {
+    /// Its name behind the layer's number.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Weight => "weight",
+            Part::Bias => "bias",
+            Part::Gain => "gain",
+            Part::Shift => "shift",
+            Part::Mean => "mean",
+            Part::Variance => "variance",
+        }
+    }
+
+    /// Whether gradients change it.
+    pub fn is_learned(self) -> bool {
+        !matches!(self, Part::Mean | Part::Variance)
+    }
+}
+
+/// A tensor that an architecture asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorSpec {
+    /// Whose it is.
+    pub layer: LayerId,
+    /// What it is.
+    pub part: Part,
+    /// Its extents.
+    pub shape: Vec<usize>,
+}
+
+impl TensorSpec {
+    /// Its name among the weights.
+    pub fn name(&self) -> String {
+        name(self.layer, self.part)
+    }
+
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether it has no values; no layer asks for such a tensor.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Name of a tensor: `3.weight`.
+pub(crate) fn name(layer: LayerId, part: Part) -> String {
+    format!("{layer}.{}", part.name())
+}
+
+/// All tensors that an architecture needs, in the order of its layers.
+pub fn specification(architecture: &Architecture) -> Vec<TensorSpec> {
+    architecture
+        .ids()
+        .flat_map(|layer| layer_specification(architecture, layer))
+        .collect()
+}
+
+/// The tensors of one layer.
+pub(crate) fn layer_specification(architecture: &Architecture, layer: LayerId) -> Vec<TensorSpec> {
+    let output = architecture.shape(layer).channels() as usize;
+    let input = architecture
+        .input_shapes(layer)
+        .first()
+        .map_or(0, |s| s.channels() as usize);
+    let parts = match architecture.layer(layer) {
+        Layer::Dense { .. } => {
+            vec![
+                (Part::Weight, vec![input, output]),
+                (Part::Bias, vec![output]),
+            ]
+        }
+        Layer::Conv { kernel, .. } => {
+            let size = usize::from(kernel.size());
+            vec![
+                (Part::Weight, vec![size, size, input, output]),
+                (Part::Bias, vec![output]),
+            ]
+        }
+        Layer::DepthwiseConv { kernel } => {
+            let size = usize::from(kernel.size());
+            vec![
+                (Part::Weight, vec![size, size, output]),
+                (Part::Bias, vec![output]),
+            ]
+        }
+        Layer::BatchNorm => [Part::Gain, Part::Shift, Part::Mean, Part::Variance]
+            .map(|part| (part, vec![output]))
+            .to_vec(),
+        Layer::LayerNorm => [Part::Gain, Part::Shift]
+            .map(|part| (part, vec![output]))
+            .to_vec(),
+        _ => Vec::new(),
+    };
+    parts
+        .into_iter()
+        .map(|(part, shape)| TensorSpec { layer, part, shape })
+        .collect()
+}
+
+/// All weights of a network, by name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weights {
+    tensors: BTreeMap<String, Tensor>,
+}
+
+/// Scale of the last layer's random weights relative to 1/√(inputs): small, so that a new network
+/// starts by predicting nothing in particular.
+const LAST_LAYER_SCALE: f64 = 0.25;
+
+impl Weights {
+    /// Random weights for a new network.
+    ///
+    /// Products are normal with deviation √(2/inputs) per output, biases 0, norms neutral.
+    ///
+    /// # Source
+    /// He et al. 2015 (arXiv:1502.01852), equation 10.
+    pub fn fresh(architecture: &Architecture, rng: &mut ChaCha8Rng) -> Weights {
+        let tensors = specification(architecture)
+            .into_iter()
+            .map(|spec| (spec.name(), fresh_tensor(architecture, &spec, rng)))
+            .collect();
+        Weights { tensors }
+    }
+
+    /// Weights from tensors that are known to fit their architecture.
+    pub(crate) fn from_tensors(tensors: BTreeMap<String, Tensor>) -> Weights {
+        Weights { tensors }
+    }
+
+    /// One tensor, by name.
+    pub fn tensor(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.get(name)
+    }
+
+    /// All tensors, by name in alphabetical order.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.tensors
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// One tensor to change in place: its shape stays as the architecture wants it.
+    pub fn values_mut(&mut self, name: &str) -> Option<&mut [f32]> {
+        self.tensors
+            .get_mut(name)
+            .map(|tensor| tensor.values.as_mut_slice())
+    }
+
+    /// A part of a layer that is known to have it.
+    pub(crate) fn part(&self, layer: LayerId, part: Part) -> &Tensor {
+        self.tensors
+            .get(&name(layer, part))
+            .expect("these weights belong to the architecture that names the layer")
+    }
+
+    /// How much each output channel of each mixing layer matters: the sum of its weights' sizes.
+    ///
+    /// # Shapes
+    /// One value per output channel of every dense, convolution and depthwise layer.
+    pub fn importance(&self, architecture: &Architecture) -> ChannelImportance {
+        let mixing = |layer: &LayerId| {
+            matches!(
+                architecture.layer(*layer),
+                Layer::Dense { .. } | Layer::Conv { .. } | Layer::DepthwiseConv { .. }
+            )
+        };
+        let sums = |layer: LayerId| {
+            let channels = architecture.shape(layer).channels() as usize;
+            let mut sums = vec![0.0_f32; channels];
+            for row in self.part(layer, Part::Weight).values.chunks_exact(channels) {
+                sums.iter_mut()
+                    .zip(row)
+                    .for_each(|(sum, weight)| *sum += weight.abs());
+            }
+            (layer, sums)
+        };
+        ChannelImportance::new(architecture.ids().filter(mixing).map(sums).collect())
+    }
+}
+
+/// A tensor of a new network.
+pub(crate) fn fresh_tensor(
+    architecture: &Architecture,
+    spec: &TensorSpec,
+    rng: &mut ChaCha8Rng,
+) -> Tensor {
+    let count = spec.len();
+    let values = match spec.part {
+        Part::Bias | Part::Shift | Part::Mean => vec![0.0; count],
+        Part::Gain | Part::Variance => vec![1.0; count],
+        Part::Weight => {
+            let inputs = match architecture.layer(spec.layer) {
+                // A depthwise channel sees only its own kernel.
+                Layer::DepthwiseConv { kernel } => usize::from(kernel.size()).pow(2),
+                _ => count / architecture.shape(spec.layer).channels() as usize,
+            };
+            let deviation = if is_last(architecture, spec.layer) {
+                LAST_LAYER_SCALE / (inputs as f64).sqrt()
+            } else {
+                (2.0 / inputs as f64).sqrt()
+            };
+            (0..count)
+                .map(|_| (deviation * standard_normal(rng)) as f32)
+                .collect()
+        }
+    };
+    Tensor {
+        shape: spec.shape.clone(),
+        values,
+    }
+}
+
+fn is_last(architecture: &Architecture, layer: LayerId) -> bool {
+    architecture.inputs(architecture.output()).contains(&layer)
+        && matches!(architecture.shape(layer), Shape::Flat { .. })
+}
+
+/// A normal number by the Box–Muller transform.
+fn standard_normal(rng: &mut ChaCha8Rng) -> f64 {
+    // 1 − u lies in (0, 1]: its logarithm is finite.
+    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
+    radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
+}
