@@ -1,6 +1,6 @@
 //! Reading whatever a user brings: the kind is found out by looking, and said.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fs, io::Read, path::Path};
 
 use crate::{
     error::DataError,
@@ -17,6 +17,22 @@ use crate::{
 /// Names of an array of inputs, and of an array of targets.
 pub(crate) const INPUT_NAMES: [&str; 5] = ["X", "x", "data", "images", "inputs"];
 const TARGET_NAMES: [&str; 5] = ["y", "Y", "labels", "target", "targets"];
+
+/// Bytes that are enough to know a format by.
+const SIGNATURE_BYTES: u64 = 64;
+
+/// Names of image files, whatever is in them.
+const IMAGE_NAMES: [&str; 6] = ["png", "jpg", "jpeg", "webp", "bmp", "gif"];
+
+/// Formats that people have tables in and that are not read, with the bytes that they start with.
+const OTHER_FORMATS: [(&str, &[u8]); 6] = [
+    ("parquet", b"PAR1"),
+    ("arff", b""),
+    ("ts", b""),
+    ("json", b""),
+    ("jsonl", b""),
+    ("hdf5", b"\x89HDF"),
+];
 
 /// Classes that are so much rarer than others deserve a word.
 const IMBALANCE: usize = 3;
@@ -74,6 +90,8 @@ fn find(request: &Request) -> Result<Found, DataError> {
             return find_idx(request, &train, test.as_ref());
         }
     } else if idx::is_images_file(path) {
+        // What is wrong with the file itself is said before what is missing beside it.
+        idx::read_images(path, &request.limits)?;
         let pair = idx::pair_of(path)?;
         let test = request.test.as_deref().map(idx::pair_of).transpose()?;
         return find_idx(request, &pair, test.as_ref());
@@ -92,6 +110,9 @@ fn find(request: &Request) -> Result<Found, DataError> {
         let problem = "it has the name of an archive but not its content: was it cut or renamed?";
         return Err(malformed(path, problem.into()));
     }
+    if let Some(problem) = not_read(path, extension)? {
+        return Err(malformed(path, problem));
+    }
     let read = table::read::read(request)?;
     Ok(Found {
         dataset: Dataset::Table(read.table),
@@ -100,6 +121,28 @@ fn find(request: &Request) -> Result<Found, DataError> {
         test_rows: read.test_rows,
         kind: "table",
     })
+}
+
+/// Why a file that is no table is not read as one.
+fn not_read(path: &Path, extension: &str) -> Result<Option<String>, DataError> {
+    let unreadable = |source| DataError::Unreadable {
+        path: path.to_path_buf(),
+        source,
+    };
+    let mut start = Vec::new();
+    let file = fs::File::open(path).map_err(unreadable)?;
+    file.take(SIGNATURE_BYTES)
+        .read_to_end(&mut start)
+        .map_err(unreadable)?;
+    if ::image::guess_format(&start).is_ok() || IMAGE_NAMES.contains(&extension) {
+        let problem =
+            "one image is no data set: bring a folder with one folder of images per class";
+        return Ok(Some(problem.to_string()));
+    }
+    let known = OTHER_FORMATS.iter().find(|(name, magic)| {
+        *name == extension || (!magic.is_empty() && start.starts_with(magic))
+    });
+    Ok(known.map(|(name, _)| format!("{name} files are not read yet: save it as CSV")))
 }
 
 fn find_idx(

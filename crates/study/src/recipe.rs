@@ -10,11 +10,11 @@ use train::{Loss, Optimizer, Recipe};
 use crate::config::{Budget, Resources, TrainingSettings};
 
 /// Examples seen by a trial that starts from nothing, where the user does not say otherwise:
-/// 40 epochs of a thousand rows, 4 of fifty thousand.
-const EXAMPLES_PER_TRIAL: u64 = 200_000;
+/// 40 epochs of ten thousand rows, 8 of fifty thousand. A time budget cuts what does not fit it.
+const EXAMPLES_PER_TRIAL: u64 = 400_000;
 
 /// Epochs chosen by the number of rows stay within these.
-const EPOCHS_CHOSEN: (u64, u64) = (4, 40);
+const EPOCHS_CHOSEN: (u64, u64) = (8, 40);
 
 /// A time budget should hold at least so many trials per slot, whatever one of them would like.
 const TRIALS_PER_SLOT_MIN: f64 = 10.0;

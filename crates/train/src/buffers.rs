@@ -160,6 +160,12 @@ impl Arena {
         }
     }
 
+    /// Bytes that it holds.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.lines.capacity() * size_of::<Line>()) as u64
+    }
+
     /// A way to its regions; borrows the arena mutably for as long as it lives.
     pub(crate) fn view(&mut self) -> View<'_> {
         let len = self.lines.len() * LINE;

@@ -183,3 +183,100 @@ fn check_tensor(spec: &TensorSpec, tensor: &Tensor) -> Result<(), WeightsError> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    fn network() -> (Architecture, Weights) {
+        let text = "in 2x4x4 | conv 3 k3 | bn | relu | dwconv k3 | ln | gap | dense 2";
+        let architecture = text.parse().unwrap();
+        let weights = Weights::fresh(&architecture, &mut ChaCha8Rng::seed_from_u64(1));
+        (architecture, weights)
+    }
+
+    /// The message with which weights are refused after a change to them.
+    fn refusal(change: impl FnOnce(&mut BTreeMap<String, Tensor>)) -> String {
+        let (architecture, weights) = network();
+        let mut tensors = weights
+            .tensors()
+            .map(|(name, tensor)| (name.to_string(), tensor.clone()))
+            .collect();
+        change(&mut tensors);
+        let bytes = Weights::from_tensors(tensors).to_safetensors();
+        Weights::from_safetensors(&bytes, &architecture)
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn weights_come_back_bit_for_bit_and_always_as_the_same_bytes() {
+        let (architecture, weights) = network();
+        let bytes = weights.to_safetensors();
+        assert_eq!(bytes, weights.clone().to_safetensors());
+        assert_eq!(
+            Weights::from_safetensors(&bytes, &architecture),
+            Ok(weights)
+        );
+    }
+
+    #[test]
+    fn a_file_that_does_not_fit_is_refused_by_the_tensors_name() {
+        let missing = refusal(|tensors| drop(tensors.remove("1.bias")));
+        assert!(
+            missing.contains("1.bias") && missing.contains("missing"),
+            "{missing}"
+        );
+        let unexpected = refusal(|tensors| {
+            let tensor = tensors["1.bias"].clone();
+            tensors.insert("9.weight".to_string(), tensor);
+        });
+        assert!(unexpected.contains("9.weight"), "{unexpected}");
+        let shape = refusal(|tensors| {
+            tensors.get_mut("7.weight").unwrap().shape = vec![2, 3];
+        });
+        assert!(
+            shape.contains("[2, 3]") && shape.contains("[3, 2]"),
+            "{shape}"
+        );
+        let infinite = refusal(|tensors| {
+            tensors.get_mut("2.gain").unwrap().values[1] = f32::INFINITY;
+        });
+        assert!(
+            infinite.contains("2.gain") && infinite.contains("index 1"),
+            "{infinite}"
+        );
+        let negative = refusal(|tensors| {
+            tensors.get_mut("2.variance").unwrap().values[0] = -1.0;
+        });
+        assert!(negative.contains("2.variance"), "{negative}");
+    }
+
+    #[test]
+    fn bytes_that_are_no_safetensors_file_are_refused_not_trusted() {
+        let (architecture, weights) = network();
+        let bytes = weights.to_safetensors();
+        for broken in [
+            &bytes[..0],
+            &bytes[..7],
+            &bytes[..bytes.len() - 1],
+            &[0xff; 64],
+        ] {
+            let error = Weights::from_safetensors(broken, &architecture).unwrap_err();
+            assert!(matches!(error, WeightsError::Unreadable { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_another_width_are_refused() {
+        let (architecture, _) = network();
+        let bytes = [0_u8; 16];
+        let view = safetensors::tensor::TensorView::new(Dtype::F64, vec![2], &bytes).unwrap();
+        let bytes = safetensors::serialize([("1.bias", view)], None).unwrap();
+        let error = Weights::from_safetensors(&bytes, &architecture).unwrap_err();
+        assert!(matches!(error, WeightsError::WrongType { .. }), "{error}");
+    }
+}

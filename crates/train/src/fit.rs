@@ -13,13 +13,14 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
+    checkpoint::WeightsError,
     evaluate::{Evaluation, evaluate},
     loss::{BatchTargets, balanced_weights},
     metric::Metric,
     network::{Network, StepTask},
     optimizer::StepRule,
     plan::{Plan, PlanError, Purpose},
-    recipe::{ClassWeights, Recipe},
+    recipe::{ClassWeights, Loss, Recipe},
     threads::Threads,
     weights::Weights,
 };
@@ -122,6 +123,30 @@ pub enum FitError {
         /// Why.
         problem: &'static str,
     },
+    /// Rows of another shape than the network takes, or of another number of classes.
+    #[error("the {what} rows have {found} {of} each; the network has {expected}")]
+    Mismatch {
+        /// Which.
+        what: &'static str,
+        /// Of what.
+        of: &'static str,
+        /// In the rows.
+        found: usize,
+        /// In the network.
+        expected: usize,
+    },
+    /// The metric cannot be computed on the validation rows.
+    #[error(
+        "`{metric}` is not defined on the validation rows: it belongs to another kind of task, or \
+         they hold a single class or value"
+    )]
+    MetricUndefined {
+        /// Which.
+        metric: Metric,
+    },
+    /// The weights to start from are not those of the network.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     /// The network cannot be compiled.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -138,8 +163,9 @@ pub fn fit(
     start: Weights,
     observe: &mut dyn FnMut(&EpochReport) -> Verdict,
 ) -> Result<Fitted, FitError> {
-    check_rows("training", task.train)?;
-    check_rows("validation", task.validation)?;
+    check_rows(task, "training", task.train)?;
+    check_rows(task, "validation", task.validation)?;
+    start.check(task.architecture)?;
     let batch = task.recipe.batch_size;
     let plan = Plan::compile(task.architecture, batch, task.threads, Purpose::Train)?;
     let mut training = Training::new(task, Network::new(plan, start));
@@ -149,20 +175,33 @@ pub fn fit(
     training.finish()
 }
 
-fn check_rows(what: &'static str, examples: &Examples) -> Result<(), FitError> {
+fn check_rows(task: &FitTask<'_>, what: &'static str, examples: &Examples) -> Result<(), FitError> {
+    let refuse = |problem| Err(FitError::Rows { what, problem });
     if examples.is_empty() {
-        return Err(FitError::Rows {
-            what,
-            problem: "there are none",
-        });
+        return refuse("there are none");
     }
-    match examples.targets() {
-        Targets::None => Err(FitError::Rows {
-            what,
-            problem: "they have no targets",
-        }),
-        _ => Ok(()),
+    let (of, targets) = match (examples.targets(), task.recipe.loss) {
+        (Targets::None, _) => return refuse("they have no targets"),
+        (Targets::Classes { count, .. }, Loss::CrossEntropy { .. }) => ("classes", *count as usize),
+        (Targets::Values(_), Loss::SquaredError | Loss::Huber { .. }) => ("targets", 1),
+        _ => return refuse("the loss is one of another kind of target"),
+    };
+    let inputs = task.architecture.input_shape().values();
+    let outputs = task.architecture.outputs() as usize;
+    for (of, found, expected) in [
+        ("values", examples.item_len(), inputs),
+        (of, targets, outputs),
+    ] {
+        if found != expected {
+            return Err(FitError::Mismatch {
+                what,
+                of,
+                found,
+                expected,
+            });
+        }
     }
+    Ok(())
 }
 
 /// A training under way.
@@ -210,14 +249,15 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// Rows of each step; a last step of a single row is left out, batch norm cannot use it.
+    /// Rows of each step; a last step of a single row is left out where the others have more, because
+    /// batch norm cannot use it.
     fn batches(&self) -> Vec<std::ops::Range<usize>> {
         let size = self.task.recipe.batch_size.get();
         let rows = self.order.len();
         (0..rows)
             .step_by(size)
             .map(|first| first..(first + size).min(rows))
-            .filter(|range| range.len() > 1 || rows == 1)
+            .filter(|range| range.len() > 1 || size == 1 || rows == 1)
             .collect()
     }
 
@@ -252,12 +292,19 @@ impl<'a> Training<'a> {
                 return Err(FitError::NotStarted);
             }
         }
-        let report = self.validate(number, sum / done as f64);
-        if !report.validation.loss.is_finite() || report.score == f64::MIN {
-            return Err(FitError::Diverged {
-                epoch: number,
-                step: done,
-            });
+        let diverged = FitError::Diverged {
+            epoch: number,
+            step: done,
+        };
+        let report = self
+            .validate(number, sum / done as f64)
+            .ok_or(diverged.clone())?;
+        if !report.validation.loss.is_finite() {
+            return Err(diverged);
+        }
+        let metric = self.task.metric;
+        if !report.validation.metrics.contains_key(&metric) {
+            return Err(FitError::MetricUndefined { metric });
         }
         self.take_note(report, observe);
         Ok(())
@@ -304,21 +351,26 @@ impl<'a> Training<'a> {
             .train_step(self.task.train, rows, targets, &task)
     }
 
-    fn validate(&mut self, epoch: u32, train_loss: f64) -> EpochReport {
+    /// How good the network is now; `None` if an output is no finite number, which metrics that only
+    /// compare would not show.
+    fn validate(&mut self, epoch: u32, train_loss: f64) -> Option<EpochReport> {
         let outputs = self
             .network
             .outputs(self.task.validation, &self.all_validation);
+        if outputs.iter().any(|output| !output.is_finite()) {
+            return None;
+        }
         let targets = self.task.validation.targets();
         let validation = evaluate(&outputs, targets, self.task.target_scale);
         let score = self.task.metric.score_of(&validation);
         let seconds = self.began.elapsed().as_secs_f64();
-        EpochReport {
+        Some(EpochReport {
             epoch,
             train_loss,
             validation,
             score,
             seconds,
-        }
+        })
     }
 
     fn take_note(&mut self, report: EpochReport, observe: &mut dyn FnMut(&EpochReport) -> Verdict) {
@@ -363,3 +415,6 @@ impl<'a> Training<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -209,3 +209,101 @@ fn neutral(spec: &TensorSpec) -> Tensor {
         values: vec![value; spec.len()],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use morph::{Architecture, ChannelImportance, Morph};
+    use rand::{Rng, SeedableRng};
+
+    use super::*;
+    use crate::{Mode, Network, Plan, Purpose, Threads};
+
+    const ROWS: usize = 6;
+
+    fn outputs(architecture: &Architecture, weights: &Weights, mode: Mode) -> Vec<f32> {
+        let batch = NonZeroUsize::new(ROWS).unwrap();
+        let plan = Plan::compile(architecture, batch, Threads::ONE, Purpose::Infer).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(9);
+        let count = ROWS * architecture.input_shape().values();
+        let inputs: Vec<f32> = (0..count).map(|_| rng.random_range(-1.0..1.0)).collect();
+        Network::new(plan, weights.clone())
+            .forward(&inputs, mode)
+            .to_vec()
+    }
+
+    /// Carries a morph out on random weights; returns what share was inherited.
+    fn check(text: &str, morph: &Morph) -> f64 {
+        let architecture: Architecture = text.parse().unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let parent = Weights::fresh(&architecture, &mut rng);
+        let morphed = morph
+            .apply(&architecture, &ChannelImportance::unknown())
+            .unwrap();
+        let child = Weights::inherited(&morphed, &parent, &mut rng);
+        child.check(&morphed.architecture).unwrap();
+        for mode in [Mode::Eval, Mode::BatchStatistics] {
+            let before = outputs(&architecture, &parent, mode);
+            let after = outputs(&morphed.architecture, &child, mode);
+            let most = before
+                .iter()
+                .zip(&after)
+                .map(|(a, b)| (a - b).abs())
+                .fold(0.0, f32::max);
+            assert!(most < 1e-5, "{morph}, {mode:?}: {most}");
+        }
+        parent.inherited_share(&morphed)
+    }
+
+    const IMAGES: &str = "in 2x6x6 | conv 4 k3 | bn | relu | conv 5 k3 | bn | relu | gap | dense 3";
+
+    #[test]
+    fn a_wider_layer_computes_the_same_from_copied_channels() {
+        let widen = Morph::Widen {
+            layer: LayerId::at(1),
+            extra: 3,
+            seed: 1,
+        };
+        assert_eq!(check(IMAGES, &widen), 1.0);
+    }
+
+    #[test]
+    fn a_larger_kernel_inherits_its_centre_and_computes_the_same() {
+        let share = check(
+            IMAGES,
+            &Morph::GrowKernel {
+                layer: LayerId::at(4),
+            },
+        );
+        // 9 of 25 taps of 4·5 weights; all of the other layers'.
+        let (rest, old, new) = (2 * 4 * 9 + 4 + 8 + 5 + 10 + 18, 9 * 20, 25 * 20);
+        let expected = f64::from(rest + old) / f64::from(rest + new);
+        assert!((share - expected).abs() < 1e-12, "{share} and {expected}");
+    }
+
+    #[test]
+    fn a_skip_that_says_nothing_yet_changes_nothing() {
+        let skip = Morph::AddSkip {
+            from: LayerId::at(3),
+            to: LayerId::at(6),
+        };
+        let share = check(IMAGES, &skip);
+        assert!((0.5..1.0).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn the_same_random_numbers_give_the_same_child() {
+        let architecture: Architecture = IMAGES.parse().unwrap();
+        let parent = Weights::fresh(&architecture, &mut ChaCha8Rng::seed_from_u64(1));
+        let morph = Morph::AddSkip {
+            from: LayerId::at(3),
+            to: LayerId::at(6),
+        };
+        let morphed = morph
+            .apply(&architecture, &ChannelImportance::unknown())
+            .unwrap();
+        let child = || Weights::inherited(&morphed, &parent, &mut ChaCha8Rng::seed_from_u64(2));
+        assert_eq!(child(), child());
+    }
+}

@@ -3,7 +3,8 @@
 //! Read in this order: [`weights`] (tensors by name), [`plan`] (an architecture becomes steps and
 //! memory), `step` (what each step computes), [`network`] (running it), [`loss`], [`recipe`] and
 //! [`fit`](mod@fit) (training), [`metric`] and [`evaluate`](mod@evaluate) (how good it is),
-//! `inherit` (a child's weights from its parent's), `checkpoint` (weights in a file). Below them:
+//! `inherit` (a child's weights from its parent's), `checkpoint` (weights in a file), [`onnx`] (a model
+//! for other runtimes), [`reference`](mod@reference) (what all this is proved against). Below them:
 //! `buffers` (one block of memory), `threads` (own threads), `matmul` and `vector` (the arithmetic).
 //!
 //! This is the only room that names the matrix library or uses `unsafe`.

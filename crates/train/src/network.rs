@@ -1,6 +1,7 @@
 //! A plan with memory and weights: forward, backward, and one optimizer step after the other.
 //!
-//! All memory is taken by [`Network::new`]; a step takes none.
+//! All memory is taken by [`Network::new`]; a step takes none, but for the packing buffers that the
+//! matrix library takes and gives back within a product.
 
 use std::{collections::BTreeMap, num::NonZeroUsize};
 
@@ -314,3 +315,6 @@ fn place(plan: &Plan, slot: &Slot) -> Region {
         Place::Statistic(statistic) => plan.blocks.statistics.part(statistic.0.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -147,7 +147,8 @@ impl Plan {
     ///
     /// Counted: weights, running statistics, activations, gradients (one sum per thread), scratch,
     /// two optimizer moments, and the kept copy of the best epoch. Not counted: the matrix library's
-    /// packing buffers (about the size of a second-level cache per thread), thread stacks, the plan.
+    /// packing buffers (about the size of a second-level cache per thread, taken and given back at
+    /// each product), thread stacks, the plan.
     ///
     /// # Units
     /// Bytes.

@@ -3,7 +3,7 @@
 //! Columns come one by one, as `[rows, 1]`: a column of a data frame is an input as it is. Numbers are
 //! worked on together and in `f64`, as lehr itself does; a column whose numbers are large beside their
 //! spread (a time stamp) is a `double` input, because a `float` would have rounded it before anything
-//! could be subtracted. A missing number is NaN, a missing word is empty.
+//! could be subtracted. A missing number is NaN; a missing word is empty, or what `data` takes for one.
 
 use data::{FittedColumn, FittedImage, FittedKind, Indicator, fitted::CLIP};
 
@@ -16,6 +16,11 @@ use super::{
 /// A column is a `double` input if its centre is more spreads away from 0 than this: rounding to `float`
 /// would move a value by 3·10⁻⁸ of its size, which is then more than 10⁻⁵ of a spread.
 const FLOAT_CENTRE_MAX: f64 = 256.0;
+
+/// What `data` reads as a missing word; a test runs files with all of them.
+const MISSING_WORDS: [&str; 12] = [
+    "", "?", "NA", "N/A", "n/a", "na", "nan", "NaN", "NAN", "null", "NULL", "None",
+];
 
 /// Beyond this, or below its inverse, sizes leave the range of `float`.
 const FLOAT_SIZE_MAX: f64 = 1e30;
@@ -47,7 +52,7 @@ pub(super) fn add_image(builder: &mut GraphBuilder, image: &FittedImage) -> Valu
 
 /// Adds one input per column and what makes numbers of its cells; returns `[rows][features]`.
 pub(super) fn add_columns(builder: &mut GraphBuilder, columns: &[FittedColumn]) -> ValueName {
-    // Every group of features is computed at once; `origin` remembers where each one belongs.
+    // Groups of features are computed at once; `offset` is where the next column's features belong.
     let mut offset = 0;
     let (mut numbers, mut words) = (Vec::new(), Vec::new());
     for column in columns {
@@ -233,14 +238,17 @@ fn add_category(
     let sizes = [Size::Rows, Size::Fixed(1)];
     let meaning = "a word; empty if it is missing";
     let raw = builder.input(&column.name, ElementType::Text, &sizes, meaning);
-    let mut words: Vec<&str> = levels.iter().map(String::as_str).collect();
-    if missing_indicator == Indicator::Present {
-        words.push("");
-    }
-    if words.is_empty() {
+    let width = column.width();
+    if width == 0 {
         return None;
     }
-    let numbers: Vec<i64> = (0..words.len() as i64).collect();
+    let mut words: Vec<&str> = levels.iter().map(String::as_str).collect();
+    if missing_indicator == Indicator::Present {
+        words.extend(MISSING_WORDS);
+    }
+    // All missing words have the number behind the last level.
+    let number = |place: usize| place.min(levels.len()) as i64;
+    let numbers: Vec<i64> = (0..words.len()).map(number).collect();
     let arguments = [
         ("keys_strings", Argument::Texts(&words)),
         ("values_int64s", Argument::Ints(&numbers)),
@@ -253,7 +261,8 @@ fn add_category(
         &arguments,
         &format!("{name} level"),
     );
-    let all = builder.ints(&format!("{name} levels"), &[1, words.len()], &numbers);
+    let places: Vec<i64> = (0..width as i64).collect();
+    let all = builder.ints(&format!("{name} levels"), &[1, width], &places);
     let is_level = builder.node("Equal", &[&level, &all], &[], &format!("{name} is level"));
     let values = cast(
         builder,
@@ -263,7 +272,7 @@ fn add_category(
     );
     Some(Group {
         values,
-        features: (offset..offset + words.len()).collect(),
+        features: (offset..offset + width).collect(),
     })
 }
 

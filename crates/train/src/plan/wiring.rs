@@ -178,7 +178,11 @@ impl<'a> Wiring<'a> {
                 Layer::LayerNorm => batch * 2 * shape.positions(),
                 _ => return None,
             };
-            Some(layout.want(len, id.index(), backward(id.index())))
+            let last = match self.purpose {
+                Purpose::Train => backward(id.index()),
+                Purpose::Infer => id.index(),
+            };
+            Some(layout.want(len, id.index(), last))
         };
         let memories = self.architecture.ids().map(memory).collect();
         Tickets {
@@ -399,7 +403,11 @@ impl Builder<'_> {
             }
             _ => self.learning_step(id, input, output),
         };
-        Step { layer: id, work }
+        Step {
+            layer: id,
+            learns: self.wiring.learns[id.index()],
+            work,
+        }
     }
 
     fn learning_step(&self, id: LayerId, input: Source, output: Sink) -> Work {

@@ -31,6 +31,36 @@ pub fn forward(
     batch: &[Vec<f64>],
     statistics: Statistics,
 ) -> Vec<Vec<f64>> {
+    run(architecture, weights, batch, statistics, |value| value)
+}
+
+/// The same, with every layer's result rounded to `f32`: no engine that keeps results in `f32` can be
+/// expected to come nearer to [`forward`] than this.
+///
+/// # Shapes
+/// As [`forward`].
+/// # Panics
+/// As [`forward`].
+/// # Cost
+/// As [`forward`].
+pub fn forward_rounded(
+    architecture: &Architecture,
+    weights: &ReferenceWeights,
+    batch: &[Vec<f64>],
+    statistics: Statistics,
+) -> Vec<Vec<f64>> {
+    run(architecture, weights, batch, statistics, |value| {
+        f64::from(value as f32)
+    })
+}
+
+fn run(
+    architecture: &Architecture,
+    weights: &ReferenceWeights,
+    batch: &[Vec<f64>],
+    statistics: Statistics,
+    kept: impl Fn(f64) -> f64,
+) -> Vec<Vec<f64>> {
     let mut results: Vec<Vec<Vec<f64>>> = Vec::new();
     for layer in architecture.ids() {
         let inputs: Vec<&[Vec<f64>]> = architecture
@@ -38,7 +68,7 @@ pub fn forward(
             .iter()
             .map(|input| results[input.index()].as_slice())
             .collect();
-        let result = match architecture.layer(layer) {
+        let mut result = match architecture.layer(layer) {
             Layer::Input { .. } => batch.to_vec(),
             Layer::BatchNorm => batch_norm(weights, layer, inputs[0], statistics),
             _ => {
@@ -50,6 +80,10 @@ pub fn forward(
                 (0..batch.len()).map(row).collect()
             }
         };
+        result
+            .iter_mut()
+            .flatten()
+            .for_each(|value| *value = kept(*value));
         results.push(result);
     }
     results.pop().expect("an architecture has an output")

@@ -19,7 +19,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 pub use self::{
-    forward::{Statistics, forward},
+    forward::{Statistics, forward, forward_rounded},
     inherit::inherit,
     loss::loss,
 };

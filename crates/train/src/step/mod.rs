@@ -204,6 +204,8 @@ impl<'a> Part<'a> {
 pub(crate) struct Step {
     /// The layer, for messages and for the random numbers of dropout.
     pub(crate) layer: LayerId,
+    /// Whether anything in or before it learns; without that it has no gradient to pass on.
+    pub(crate) learns: bool,
     /// What is done.
     pub(crate) work: Work,
 }
@@ -261,6 +263,9 @@ impl Step {
 
     /// Computes the gradients of the inputs and parameters from the gradient of the output.
     pub(crate) fn backward(&self, frame: &Frame<'_>) {
+        if !self.learns {
+            return;
+        }
         match &self.work {
             Work::BatchNorm(step) => step.backward(frame),
             Work::Dense(step) => frame.split(|part| step.backward(part)),

@@ -1,0 +1,331 @@
+//! Training as a whole: that it learns, stops, refuses and repeats itself.
+
+use std::{
+    cell::Cell,
+    f32::consts::PI,
+    num::{NonZeroU8, NonZeroUsize},
+};
+
+use data::ItemShape;
+use rand::Rng;
+
+use super::*;
+use crate::recipe::Optimizer;
+
+/// Two interleaved half circles with a little noise.
+fn moons(rows: usize, seed: u64) -> Examples {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let (mut inputs, mut ids) = (Vec::new(), Vec::new());
+    for row in 0..rows {
+        let (id, angle) = (row as u32 % 2, rng.random::<f32>() * PI);
+        let (x, y) = (angle.cos(), angle.sin());
+        let mut noise = || rng.random_range(-0.1..0.1_f32);
+        match id {
+            0 => inputs.extend([x + noise(), y + noise()]),
+            _ => inputs.extend([1.0 - x + noise(), 0.5 - y + noise()]),
+        }
+        ids.push(id);
+    }
+    Examples::from_floats(
+        ItemShape::Features(2),
+        inputs,
+        Targets::Classes { ids, count: 2 },
+    )
+}
+
+/// Noisy 8×8 images with a horizontal, a vertical or a diagonal bar at a random place.
+fn bars(rows: usize, seed: u64) -> Examples {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let (mut inputs, mut ids) = (Vec::new(), Vec::new());
+    for row in 0..rows {
+        let (id, place) = (row as u32 % 3, rng.random_range(0..8));
+        for (y, x) in (0..8).flat_map(|y| (0..8).map(move |x| (y, x))) {
+            let lit = match id {
+                0 => y == place,
+                1 => x == place,
+                _ => (x + y) % 8 == place,
+            };
+            inputs.push(f32::from(u8::from(lit)) + rng.random_range(-0.3..0.3_f32));
+        }
+        ids.push(id);
+    }
+    let item = ItemShape::Image {
+        height: 8,
+        width: 8,
+        channels: 1,
+    };
+    Examples::from_floats(item, inputs, Targets::Classes { ids, count: 3 })
+}
+
+fn recipe(epochs: u32) -> Recipe {
+    Recipe {
+        learning_rate: 1e-2,
+        batch_size: NonZeroUsize::new(32).unwrap(),
+        epochs: NonZeroU32::new(epochs).unwrap(),
+        ..Recipe::default()
+    }
+}
+
+fn go_on() -> Verdict {
+    Verdict::Continue
+}
+
+struct Case {
+    architecture: Architecture,
+    train: Examples,
+    validation: Examples,
+    recipe: Recipe,
+    metric: Metric,
+    threads: Threads,
+}
+
+impl Case {
+    fn new(text: &str, train: Examples, validation: Examples, recipe: Recipe) -> Case {
+        let architecture = text.parse().unwrap();
+        let (metric, threads) = (Metric::Accuracy, Threads::ONE);
+        Case {
+            architecture,
+            train,
+            validation,
+            recipe,
+            metric,
+            threads,
+        }
+    }
+
+    fn moons(epochs: u32) -> Case {
+        let text = "in 2 | dense 16 | relu | dense 16 | relu | dropout 0.05 | dense 2";
+        Case::new(text, moons(401, 1), moons(200, 2), recipe(epochs))
+    }
+
+    fn start(&self) -> Weights {
+        Weights::fresh(&self.architecture, &mut ChaCha8Rng::seed_from_u64(3))
+    }
+
+    fn fit_until(&self, stop: &dyn Fn() -> Verdict) -> Result<Fitted, FitError> {
+        let task = FitTask {
+            architecture: &self.architecture,
+            train: &self.train,
+            validation: &self.validation,
+            recipe: &self.recipe,
+            metric: self.metric,
+            target_scale: 1.0,
+            threads: self.threads,
+            seed: 5,
+            stop,
+        };
+        fit(&task, self.start(), &mut |_| Verdict::Continue)
+    }
+
+    fn fit(&self) -> Result<Fitted, FitError> {
+        self.fit_until(&go_on)
+    }
+
+    /// How good the returned weights are, judged anew by a network for inference.
+    fn judge(&self, weights: &Weights) -> Evaluation {
+        let batch = NonZeroUsize::new(17).unwrap();
+        let plan = Plan::compile(&self.architecture, batch, Threads::ONE, Purpose::Infer).unwrap();
+        let rows: Vec<u32> = (0..self.validation.len() as u32).collect();
+        let outputs = Network::new(plan, weights.clone()).outputs(&self.validation, &rows);
+        evaluate(&outputs, self.validation.targets(), 1.0)
+    }
+}
+
+#[test]
+fn a_small_network_tells_two_moons_apart() {
+    for optimizer in [
+        Recipe::default().optimizer,
+        Optimizer::Sgd { momentum: 0.9 },
+    ] {
+        let mut case = Case::moons(30);
+        case.recipe.optimizer = optimizer;
+        if let Optimizer::Sgd { .. } = optimizer {
+            (case.recipe.learning_rate, case.recipe.weight_decay) = (0.1, 1e-4);
+        }
+        let fitted = case.fit().unwrap();
+        assert!(fitted.best.score > 0.98, "{optimizer:?}: {:?}", fitted.best);
+        assert_eq!(fitted.ended, Ended::AllEpochs);
+        assert_eq!(fitted.curve.len(), 30);
+    }
+}
+
+#[test]
+fn the_four_rows_of_exclusive_or_are_learned() {
+    let xor = || {
+        let inputs = vec![0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0];
+        let ids = vec![0, 1, 1, 0];
+        Examples::from_floats(
+            ItemShape::Features(2),
+            inputs,
+            Targets::Classes { ids, count: 2 },
+        )
+    };
+    let case = Case::new(
+        "in 2 | dense 16 | gelu | dense 2",
+        xor(),
+        xor(),
+        recipe(200),
+    );
+    assert_eq!(case.fit().unwrap().best.score, 1.0);
+}
+
+#[test]
+fn a_convolutional_network_tells_bars_apart() {
+    let text =
+        "in 1x8x8 | conv 8 k3 | bn | relu | maxpool k2 | conv 16 k3 | bn | relu | gap | dense 3";
+    let case = Case::new(text, bars(301, 1), bars(150, 2), recipe(12));
+    let fitted = case.fit().unwrap();
+    assert!(fitted.best.score > 0.97, "{:?}", fitted.best);
+}
+
+#[test]
+fn a_straight_line_is_found_by_every_loss_of_numbers() {
+    let line = |rows: usize, seed| {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let inputs: Vec<f32> = (0..2 * rows).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let values = inputs
+            .chunks_exact(2)
+            .map(|x| 0.7 * x[0] - 0.2 * x[1] + 0.1)
+            .collect();
+        Examples::from_floats(ItemShape::Features(2), inputs, Targets::Values(values))
+    };
+    for loss in [Loss::SquaredError, Loss::Huber { delta: 0.5 }] {
+        let mut case = Case::new("in 2 | dense 1", line(256, 1), line(64, 2), recipe(40));
+        case.recipe.loss = loss;
+        case.recipe.weight_decay = 0.0;
+        case.metric = Metric::R2;
+        let fitted = case.fit().unwrap();
+        assert!(fitted.best.score > 0.999, "{loss:?}: {:?}", fitted.best);
+    }
+}
+
+#[test]
+fn the_same_seed_and_threads_give_the_same_bits() {
+    let text = "in 1x8x8 | a: conv 8 k3 | bn | relu | dwconv k3 | conv 8 k1 | b: bn | add a b | relu \
+                | dropout 0.2 | gap | dense 3";
+    let mut last = None;
+    for threads in [1, 2, 3] {
+        let mut case = Case::new(text, bars(99, 1), bars(30, 2), recipe(2));
+        case.threads = Threads::new(NonZeroU8::new(threads).unwrap());
+        let (first, second) = (case.fit().unwrap(), case.fit().unwrap());
+        assert_eq!(first.weights, second.weights, "{threads} threads");
+        // Another number of threads adds in another order, and no more than that.
+        let loss = first.curve[0].train_loss;
+        assert!(last.is_none_or(|last: f64| (last - loss).abs() < 1e-3 * last));
+        last = Some(loss);
+    }
+}
+
+#[test]
+fn the_weights_returned_are_those_of_the_best_epoch() {
+    let mut case = Case::moons(12);
+    // So large a rate makes the score go up and down.
+    case.recipe.learning_rate = 0.3;
+    case.recipe.optimizer = Optimizer::Sgd { momentum: 0.9 };
+    let fitted = case.fit().unwrap();
+    let scores: Vec<f64> = fitted.curve.iter().map(|report| report.score).collect();
+    let best = scores.iter().copied().fold(f64::MIN, f64::max);
+    assert_eq!(fitted.best.score, best, "{scores:?}");
+    assert_eq!(case.judge(&fitted.weights).metrics[&Metric::Accuracy], best);
+}
+
+#[test]
+fn patience_ends_a_training_that_gets_no_better() {
+    let mut case = Case::moons(100);
+    case.recipe.learning_rate = 1e-12;
+    case.recipe.patience = NonZeroU32::new(3);
+    // Equal in score and loss: nothing is learned at this rate.
+    case.metric = Metric::Accuracy;
+    let fitted = case.fit().unwrap();
+    assert_eq!(fitted.ended, Ended::Patience);
+    assert!(fitted.curve.len() < 100, "{}", fitted.curve.len());
+    let last = fitted.curve.last().unwrap().epoch;
+    assert_eq!(last - fitted.best.epoch, 3);
+}
+
+#[test]
+fn a_rate_beyond_all_bounds_is_reported_as_divergence() {
+    let mut case = Case::moons(5);
+    case.recipe.optimizer = Optimizer::Sgd { momentum: 0.9 };
+    case.recipe.learning_rate = 1e30;
+    let error = case.fit().unwrap_err();
+    assert!(matches!(error, FitError::Diverged { .. }), "{error}");
+}
+
+#[test]
+fn a_network_that_breaks_in_the_last_step_is_not_judged_by_its_accuracy() {
+    let mut case = Case::moons(1);
+    // One step per epoch: its loss is finite, what it leaves behind is not.
+    case.recipe.batch_size = NonZeroUsize::new(1000).unwrap();
+    case.recipe.optimizer = Optimizer::Sgd { momentum: 0.0 };
+    case.recipe.learning_rate = f64::from(f32::MAX);
+    case.recipe.warmup_epochs = 0.0;
+    let error = case.fit().unwrap_err();
+    assert_eq!(error, FitError::Diverged { epoch: 1, step: 1 });
+}
+
+#[test]
+fn a_stop_in_the_first_epoch_still_gives_a_judged_network() {
+    let case = Case::moons(5);
+    let left = Cell::new(4);
+    let fitted = case
+        .fit_until(&|| {
+            left.set(left.get() - 1);
+            if left.get() == 0 {
+                Verdict::Stop
+            } else {
+                Verdict::Continue
+            }
+        })
+        .unwrap();
+    assert_eq!((fitted.ended, fitted.curve.len()), (Ended::Stopped, 1));
+    assert_ne!(fitted.weights, case.start());
+    assert_eq!(
+        fitted.best.validation.metrics,
+        case.judge(&fitted.weights).metrics
+    );
+}
+
+#[test]
+fn a_stop_before_the_first_step_gives_nothing() {
+    let error = Case::moons(5).fit_until(&|| Verdict::Stop).unwrap_err();
+    assert_eq!(error, FitError::NotStarted);
+}
+
+#[test]
+fn batches_of_one_row_are_trained_on() {
+    let mut case = Case::moons(2);
+    case.recipe.batch_size = NonZeroUsize::MIN;
+    let fitted = case.fit().unwrap();
+    assert_ne!(fitted.weights, case.start());
+    assert!(fitted.best.train_loss.is_finite());
+}
+
+#[test]
+fn rows_that_do_not_fit_the_network_are_refused() {
+    let mut case = Case::moons(1);
+    case.train = bars(10, 1);
+    let error = case.fit().unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the training rows have 64 values each; the network has 2"
+    );
+    let mut case = Case::moons(1);
+    case.recipe.loss = Loss::SquaredError;
+    assert!(matches!(case.fit(), Err(FitError::Rows { .. })));
+    let mut case = Case::moons(1);
+    case.metric = Metric::Rmse;
+    assert_eq!(
+        case.fit().unwrap_err(),
+        FitError::MetricUndefined {
+            metric: Metric::Rmse
+        }
+    );
+}
+
+#[test]
+fn branches_in_which_nothing_learns_do_not_stop_training() {
+    let text = "in 2 | a: relu | b: gelu (in) | c: add a b | cat c in | dense 2";
+    let case = Case::new(text, moons(100, 1), moons(50, 2), recipe(3));
+    assert_ne!(case.fit().unwrap().weights, case.start());
+}

@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""Compares `lehr predict` with ONNX Runtime on the same raw rows or images.
+
+    python compare_predictions.py MODEL.onnx DATA PREDICTIONS.csv
+
+DATA is the CSV or NPZ file that was predicted; PREDICTIONS.csv is what `lehr predict` printed. The raw
+cells or pixels go into the model as they are: all preprocessing must be inside. Ends with 0 if no
+probability or value differs by more than 1e-4 and all labels are equal. Needs onnxruntime and numpy.
+"""
+
+import csv
+import sys
+
+import numpy
+import onnxruntime
+
+TOLERANCE = 1e-4
+MISSING = {"", "?", "NA", "N/A", "n/a", "na", "nan", "NaN", "NAN", "null", "NULL", "None"}
+
+
+def raw_inputs(session, data):
+    if data.endswith(".npz"):
+        arrays = numpy.load(data)
+        images = arrays["X"].astype(numpy.uint8)
+        return {"image": images.reshape(*images.shape[:3], -1)}
+    with open(data, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    inputs = {}
+    for wanted in session.get_inputs():
+        cells = [row[wanted.name].strip() for row in rows]
+        if wanted.type == "tensor(string)":
+            column = numpy.array(["" if c in MISSING else c for c in cells], object)
+        else:
+            kind = numpy.float64 if "double" in wanted.type else numpy.float32
+            column = numpy.array([float("nan") if c in MISSING else float(c) for c in cells], kind)
+        inputs[wanted.name] = column.reshape(-1, 1)
+    return inputs
+
+
+def main(model, data, predictions):
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    found = dict(zip(names, session.run(names, raw_inputs(session, data))))
+    with open(predictions, encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))[1:]
+    if "label" in found:
+        here = found["probabilities"].astype(float)
+        there = numpy.array([[float(cell) for cell in row[2:]] for row in rows])
+        unequal = sum(str(a) != row[1] for a, row in zip(found["label"], rows))
+    else:
+        here = found["prediction"].astype(float)
+        there = numpy.array([[float(row[1])] for row in rows])
+        unequal = 0
+    if here.shape != there.shape:
+        sys.exit(f"the model gives {here.shape}, lehr predict {there.shape}")
+    worst = float((numpy.abs(here - there) / numpy.maximum(1.0, numpy.abs(there))).max())
+    print(f"{len(rows)} rows, largest difference {worst:.3g}, {unequal} labels differ")
+    sys.exit(0 if worst < TOLERANCE and unequal == 0 else 1)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
