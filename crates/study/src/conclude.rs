@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use data::{Examples, FittedTask, Targets};
+use data::{Examples, Targets};
 use morph::Cost;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -353,14 +353,6 @@ fn write_leaderboard(
         path: path.display().to_string(),
         source,
     })
-}
-
-/// The names of the classes, or of the target.
-pub fn outputs_described(task: &FittedTask) -> String {
-    match task {
-        FittedTask::Classification { classes } => format!("{} classes", classes.len()),
-        FittedTask::Regression { target, .. } => format!("the value of {target}"),
-    }
 }
 
 #[cfg(test)]

@@ -383,9 +383,4 @@ impl Worker {
     fn is_idle(&self) -> bool {
         self.reported.is_empty() && self.slots.values().all(|state| *state == SlotState::Idle)
     }
-
-    /// Whether its generator has nothing to propose any more.
-    pub fn is_exhausted(&self) -> bool {
-        self.exhausted
-    }
 }

@@ -1,12 +1,15 @@
-//! Training steps per second of a few networks, as `fit` runs them: a quick check after a change to
-//! the engine. Comparisons with other libraries live in `bench/`.
+//! Examples per second of the engine, asked line by line: lehr's side of `bench/train`.
 //!
-//! `cargo run --release -p train --example throughput [threads [name]]`; some ten seconds in all.
+//! `throughput NETWORKS.tsv THREADS` reads lines `NAME train|infer SECONDS` and answers each with one
+//! number. Alone it is a quick check after a change to the engine:
+//! `echo mlp train 1 | cargo run --release -p train --example throughput bench/train/networks.tsv 1`.
 
 use std::{
     cell::Cell,
+    collections::BTreeMap,
     error::Error,
-    io::{Write, stdout},
+    fs,
+    io::{Write, stdin, stdout},
     num::{NonZeroU8, NonZeroU32, NonZeroUsize},
     time::{Duration, Instant},
 };
@@ -15,105 +18,149 @@ use data::{Examples, ItemShape, Targets};
 use morph::{Architecture, Shape};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use train::{FitTask, Metric, Recipe, Threads, Verdict, Weights, fit};
+use train::{
+    FitTask, Metric, Network, Optimizer, Plan, Purpose, Recipe, Threads, Verdict, Weights, fit,
+};
 
-/// Name, batch, network.
-const NETWORKS: [(&str, usize, &str); 5] = [
-    (
-        "small cnn",
-        64,
-        "in 1x28x28 | conv 16 k3 | bn | relu | maxpool k2 | conv 32 k3 | bn | relu | maxpool k2 \
-         | conv 64 k3 | bn | relu | gap | dense 10",
-    ),
-    (
-        "mlp",
-        128,
-        "in 784 | dense 512 | relu | dense 512 | relu | dense 10",
-    ),
-    (
-        "tiny mlp",
-        32,
-        "in 16 | dense 64 | relu | dense 64 | relu | dense 2",
-    ),
-    (
-        "residual",
-        64,
-        "in 3x32x32 | conv 16 k3 | bn | a: relu | conv 16 k3 | bn | relu | conv 16 k3 | b: bn \
-         | c: add a b | d: relu | conv 32 k3 s2 | bn | relu | conv 32 k3 | e: bn \
-         | f: conv 32 k1 s2 (d) | add e f | g: relu | conv 32 k3 | bn | relu | conv 32 k3 | h: bn \
-         | add g h | relu | gap | dense 10",
-    ),
-    (
-        "depthwise",
-        64,
-        "in 3x32x32 | conv 32 k3 s2 | bn | relu | dwconv k3 | bn | relu | conv 64 k1 | bn | relu \
-         | dwconv k3 s2 | bn | relu | conv 128 k1 | bn | relu | gap | dense 10",
-    ),
-];
+/// Time before the clock starts.
+const WARM_UP: Duration = Duration::from_millis(300);
 
-/// Steps before the clock starts, and how long it runs.
-const WARM_UP_STEPS: u32 = 3;
-const MEASURED: Duration = Duration::from_millis(1500);
+/// Batches of different examples.
+const BATCHES: usize = 16;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let threads: NonZeroU8 = arguments.next().as_deref().unwrap_or("1").parse()?;
-    let wanted = arguments.next().unwrap_or_default();
-    for (name, batch, text) in NETWORKS {
-        if !name.contains(&wanted) {
-            continue;
-        }
-        let architecture: Architecture = text.parse()?;
-        let rate = examples_per_second(&architecture, batch, Threads::new(threads))?;
-        // A backward pass costs about twice a forward pass.
-        let flops = 3.0 * architecture.cost().flops as f64 * rate / 1e9;
-        writeln!(
-            stdout(),
-            "{name:10} batch {batch:3}: {rate:9.0} examples/s, {flops:6.1} GFLOP/s"
-        )?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [networks, threads] = arguments.as_slice() else {
+        return Err("usage: throughput NETWORKS.tsv THREADS".into());
+    };
+    let threads = Threads::new(threads.parse::<NonZeroU8>()?);
+    let mut runners = BTreeMap::new();
+    for line in fs::read_to_string(networks)?.lines().skip(1) {
+        let runner = Runner::read(line, threads)?;
+        runners.insert(runner.name.clone(), runner);
+    }
+    for line in stdin().lines() {
+        let line = line?;
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [name, mode, seconds] = words.as_slice() else {
+            return Err(format!("`{line}` is not NAME train|infer SECONDS").into());
+        };
+        let runner = runners
+            .get_mut(*name)
+            .ok_or_else(|| format!("no network `{name}`"))?;
+        let seconds = Duration::try_from_secs_f64(seconds.parse::<f64>()?)?;
+        let rate = match *mode {
+            "train" => runner.train(seconds)?,
+            "infer" => runner.infer(seconds)?,
+            other => return Err(format!("`{other}` is neither train nor infer").into()),
+        };
+        writeln!(stdout(), "{rate:.1}")?;
+        stdout().flush()?;
     }
     Ok(())
 }
 
-fn examples_per_second(
-    architecture: &Architecture,
-    batch: usize,
+/// One network with its examples, ready to be timed.
+struct Runner {
+    name: String,
+    batch: NonZeroUsize,
+    optimizer: Optimizer,
+    architecture: Architecture,
     threads: Threads,
-) -> Result<f64, Box<dyn Error>> {
-    let train = noise(architecture, 16 * batch);
-    let validation = noise(architecture, 2);
-    let recipe = Recipe {
-        batch_size: NonZeroUsize::new(batch).ok_or("a batch has rows")?,
-        epochs: NonZeroU32::MAX,
-        ..Recipe::default()
-    };
-    let steps = Cell::new(0_u32);
-    let began = Cell::new(Instant::now());
-    let stop = || {
-        steps.set(steps.get() + 1);
-        if steps.get() <= WARM_UP_STEPS {
-            began.set(Instant::now());
+    examples: Examples,
+    inference: Option<Network>,
+}
+
+impl Runner {
+    /// From a line `name, batch, optimizer, network`, with tabs between.
+    fn read(line: &str, threads: Threads) -> Result<Runner, Box<dyn Error>> {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [name, batch, optimizer, network] = fields.as_slice() else {
+            return Err(format!("`{line}` has not four fields").into());
+        };
+        let batch: NonZeroUsize = batch.parse()?;
+        let architecture: Architecture = network.parse()?;
+        let optimizer = match *optimizer {
+            "adamw" => Recipe::default().optimizer,
+            "sgd" => Optimizer::Sgd { momentum: 0.9 },
+            other => return Err(format!("`{other}` is no optimizer").into()),
+        };
+        Ok(Runner {
+            name: name.to_string(),
+            batch,
+            optimizer,
+            examples: noise(&architecture, BATCHES * batch.get()),
+            architecture,
+            threads,
+            inference: None,
+        })
+    }
+
+    fn weights(&self) -> Weights {
+        Weights::fresh(&self.architecture, &mut ChaCha8Rng::seed_from_u64(1))
+    }
+
+    /// Trains as a trial does, validation left out.
+    fn train(&self, seconds: Duration) -> Result<f64, Box<dyn Error>> {
+        let recipe = Recipe {
+            batch_size: self.batch,
+            optimizer: self.optimizer,
+            learning_rate: 1e-3,
+            epochs: NonZeroU32::MAX,
+            ..Recipe::default()
+        };
+        let validation = noise(&self.architecture, 2);
+        let start = Instant::now();
+        let (steps, began) = (Cell::new(0_u32), Cell::new(start));
+        let stop = || {
+            if start.elapsed() < WARM_UP {
+                began.set(Instant::now());
+                return Verdict::Continue;
+            }
+            if began.get().elapsed() >= seconds {
+                return Verdict::Stop;
+            }
+            steps.set(steps.get() + 1);
+            Verdict::Continue
+        };
+        let task = FitTask {
+            architecture: &self.architecture,
+            train: &self.examples,
+            validation: &validation,
+            recipe: &recipe,
+            metric: Metric::Accuracy,
+            target_scale: 1.0,
+            threads: self.threads,
+            seed: 1,
+            stop: &stop,
+        };
+        fit(&task, self.weights(), &mut |_| Verdict::Continue)?;
+        Ok(f64::from(steps.get()) * self.batch.get() as f64 / began.get().elapsed().as_secs_f64())
+    }
+
+    fn infer(&mut self, seconds: Duration) -> Result<f64, Box<dyn Error>> {
+        let mut network = match self.inference.take() {
+            Some(network) => network,
+            None => {
+                let purpose = Purpose::Infer;
+                let plan = Plan::compile(&self.architecture, self.batch, self.threads, purpose)?;
+                Network::new(plan, self.weights())
+            }
+        };
+        let rows: Vec<u32> = (0..self.batch.get() as u32).collect();
+        let start = Instant::now();
+        while start.elapsed() < WARM_UP {
+            network.outputs(&self.examples, &rows);
         }
-        match began.get().elapsed() > MEASURED {
-            true => Verdict::Stop,
-            false => Verdict::Continue,
+        let began = Instant::now();
+        let mut examples = 0;
+        while began.elapsed() < seconds {
+            network.outputs(&self.examples, &rows);
+            examples += rows.len();
         }
-    };
-    let task = FitTask {
-        architecture,
-        train: &train,
-        validation: &validation,
-        recipe: &recipe,
-        metric: Metric::Accuracy,
-        target_scale: 1.0,
-        threads,
-        seed: 1,
-        stop: &stop,
-    };
-    let start = Weights::fresh(architecture, &mut ChaCha8Rng::seed_from_u64(1));
-    fit(&task, start, &mut |_| Verdict::Continue)?;
-    let measured = f64::from(steps.get() - WARM_UP_STEPS) * batch as f64;
-    Ok(measured / began.get().elapsed().as_secs_f64())
+        self.inference = Some(network);
+        Ok(examples as f64 / began.elapsed().as_secs_f64())
+    }
 }
 
 /// Random inputs and classes: speed does not depend on what they are.

@@ -20,11 +20,12 @@ const TRUE_DOCUMENTS: [&str; 5] = [
 ];
 
 /// Folders of the repository that a document may point into.
-const POINTED_INTO: [&str; 6] = [
+const POINTED_INTO: [&str; 7] = [
     "crates/",
     "docs/",
     "examples/",
     "bench/",
+    "tools/",
     ".ci/",
     ".config/",
 ];
@@ -79,7 +80,8 @@ fn ghosts_of_rooms(architecture: &str, exists: &dyn Fn(&str) -> bool) -> Vec<Vio
     for (room, text) in rooms_described(architecture) {
         let quoted = text.split('`').skip(1).step_by(2);
         let files = quoted.filter(|name| name.ends_with(".rs") || name.ends_with('/'));
-        for file in files.filter(|name| !name.starts_with("crates/")) {
+        let of_the_room = |name: &&str| !POINTED_INTO.iter().any(|folder| name.starts_with(folder));
+        for file in files.filter(of_the_room) {
             let path = format!("crates/{room}/src/{file}");
             if !exists(&path) {
                 violations.push(Violation::new(
