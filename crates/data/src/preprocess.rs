@@ -3,7 +3,7 @@
 //! One object does it in training, in prediction and, as the exporter's guide, inside the ONNX graph;
 //! it is written as versioned JSON. What it never does: look at a row outside `train_rows`.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +13,6 @@ use crate::{
     fitted::{
         CLIP, FORMAT, FittedColumn, FittedImage, FittedInputs, FittedKind, FittedTask, Indicator,
     },
-    limits::ReadLimits,
-    rows::{RawRows, read_rows},
     source::{Cells, Column, Dataset, Images, RawTargets, Source, Table, Task},
 };
 
@@ -134,16 +132,6 @@ impl Preprocessor {
             _ => Err(unfit("a table is not images".to_string())),
         }
     }
-
-    /// New rows, read from a file like the one it was fitted on; the target may be absent. Rows that
-    /// cannot be used are reported by number and passed over.
-    ///
-    /// # Errors
-    /// If the file cannot be read, or lacks a column, or holds images where rows are needed.
-    pub fn read_rows(&self, path: &Path, limits: &ReadLimits) -> Result<RawRows, DataError> {
-        read_rows(self, path, limits)
-    }
-
     fn targets(&self, targets: &RawTargets, rows: &[u32]) -> Targets {
         match (targets, &self.task) {
             (RawTargets::Classes(ids), FittedTask::Classification { classes }) => {

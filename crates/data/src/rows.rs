@@ -38,24 +38,27 @@ pub struct BadRow {
     pub reason: String,
 }
 
-pub(crate) fn read_rows(
-    preprocessor: &Preprocessor,
-    path: &Path,
-    limits: &ReadLimits,
-) -> Result<RawRows, DataError> {
-    let (dataset, row_numbers, bad) = match (preprocessor.columns(), preprocessor.image()) {
-        (Some(columns), _) if npy_kind(path).is_some() => array_rows(columns, path, limits)?,
-        (Some(columns), _) => table_rows(columns, path, limits)?,
-        (_, Some(image)) => image_rows(image, path, limits)?,
-        (None, None) => unreachable!("preprocessing is of columns or of images"),
-    };
-    let rows: Vec<u32> = (0..dataset.rows() as u32).collect();
-    let examples = preprocessor.apply(&dataset, &rows)?;
-    Ok(RawRows {
-        examples,
-        row_numbers,
-        bad,
-    })
+impl Preprocessor {
+    /// New rows, read from a file like the one it was fitted on; the target may be absent. Rows that
+    /// cannot be used are reported by number and passed over.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or lacks a column, or holds images where rows are needed.
+    pub fn read_rows(&self, path: &Path, limits: &ReadLimits) -> Result<RawRows, DataError> {
+        let (dataset, row_numbers, bad) = match (self.columns(), self.image()) {
+            (Some(columns), _) if npy_kind(path).is_some() => array_rows(columns, path, limits)?,
+            (Some(columns), _) => table_rows(columns, path, limits)?,
+            (_, Some(image)) => image_rows(image, path, limits)?,
+            (None, None) => unreachable!("preprocessing is of columns or of images"),
+        };
+        let rows: Vec<u32> = (0..dataset.rows() as u32).collect();
+        let examples = self.apply(&dataset, &rows)?;
+        Ok(RawRows {
+            examples,
+            row_numbers,
+            bad,
+        })
+    }
 }
 
 type Read = (Dataset, Vec<u64>, Vec<BadRow>);

@@ -11,6 +11,7 @@ use crate::{
     buffers::{Arena, Region},
     loss::{BatchTargets, loss_and_gradient},
     optimizer::{StepRule, Update},
+    pass::Mode,
     plan::{Place, Plan, Slot, TrainingMemory},
     recipe::Loss,
     step::Frame,
@@ -18,20 +19,6 @@ use crate::{
     vector::{Store, copy},
     weights::{Part, Tensor, Weights},
 };
-
-/// What kind of pass is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// As a finished model: running statistics, no dropout.
-    Eval,
-    /// Batch norm by the batch's own statistics, no dropout, running statistics untouched.
-    BatchStatistics,
-    /// As in training: batch statistics that the running ones follow, dropout from this seed.
-    Train {
-        /// Which values are dropped.
-        seed: u64,
-    },
-}
 
 /// A network that can be run and trained.
 #[derive(Debug)]

@@ -16,20 +16,12 @@ use thiserror::Error;
 
 use crate::{
     buffers::{LINE, Layout, Region, Ticket},
+    pass::Purpose,
     step::{Blocks, Parameter, Statistic, Step, Value},
     threads::Threads,
     weights::{Part, TensorSpec, specification},
 };
 use wiring::Wiring;
-
-/// What a network is compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Forward, backward, optimizer.
-    Train,
-    /// Forward only: less memory.
-    Infer,
-}
 
 /// Why an architecture cannot be compiled.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::{plan::Purpose, threads::Threads};
+use crate::{pass::Purpose, threads::Threads};
 
 /// One of everything.
 const EVERYTHING: &str = "in 3x9x9 | conv 8 k3 | bn | a: relu | conv 8 k1 | bn | relu | conv 8 k3 \

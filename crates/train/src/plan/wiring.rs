@@ -6,9 +6,10 @@
 
 use morph::{Architecture, Layer, LayerId, Shape};
 
-use super::{Place, Purpose, Slot};
+use super::{Place, Slot};
 use crate::{
     buffers::{Layout, Moment, Placed, Ticket},
+    pass::Purpose,
     step::{
         Parameter, Sink, Source, Statistic, Step, Value, Work,
         activation::Pointwise,

@@ -7,7 +7,7 @@
 
 use crate::{
     matmul::{Matrix, multiply},
-    plan::Purpose,
+    pass::Purpose,
     step::{
         Parameter, Part, Sink, Source,
         patches::{Patches, gather, scatter},

@@ -6,7 +6,7 @@
 use morph::LayerId;
 
 use crate::{
-    network::Mode,
+    pass::Mode,
     step::{Part, Sink, Source},
     vector::{Store, copy, vectorised},
 };

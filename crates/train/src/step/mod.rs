@@ -22,7 +22,7 @@ use morph::LayerId;
 
 use crate::{
     buffers::{Region, View},
-    network::Mode,
+    pass::Mode,
     threads::Crew,
     vector::Store,
 };

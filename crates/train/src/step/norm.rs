@@ -12,7 +12,7 @@
 
 use crate::{
     buffers::{LINE, Region},
-    network::Mode,
+    pass::Mode,
     step::{Frame, Parameter, Part, Sink, Source, Statistic},
     vector::{Activation, Store, tile_len, vectorised},
 };
