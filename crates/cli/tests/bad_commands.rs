@@ -136,3 +136,19 @@ fn a_folder_with_other_things_in_it_is_not_taken() {
     );
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn a_hyperparameter_that_no_trainer_knows_is_refused_before_the_study_is_made() {
+    let text = "data = \"x.csv\"\n[budget]\ntrials = 3\n\
+                [search.space]\nmomentum = { kind = \"float\", low = 0.1, high = 0.9 }\n";
+    let words = ["search.space", "`momentum`", "weight_decay"];
+    refused_file("lehr.toml", text, &[], &words);
+}
+
+#[test]
+fn a_range_that_reaches_beyond_what_a_trainer_can_use_is_refused() {
+    let text = "data = \"x.csv\"\n[budget]\ntrials = 3\n\
+                [search.space]\nweight_decay = { kind = \"float\", low = -0.5, high = 0.5 }\n";
+    let words = ["`weight_decay` = -0.5", "0 or more"];
+    refused_file("lehr.toml", text, &[], &words);
+}

@@ -269,7 +269,7 @@ impl Master {
                 }));
                 Answer::Noted { trial: None }
             }
-            Ask::Claim { slot } => self.claim(&worker, slot, now)?,
+            Ask::Claim { slot } => self.claim(&worker, slot, now, actions)?,
             Ask::Beat { leases, progress } => {
                 let told = self.workers.entry(worker.clone()).or_default();
                 told.progress = progress;
@@ -306,6 +306,7 @@ impl Master {
         worker: &WorkerName,
         slot: Slot,
         now: Instant,
+        actions: &mut Vec<Action>,
     ) -> Result<Answer, LedgerError> {
         if self.ending.is_some() {
             return Ok(Answer::NoWork { slot });
@@ -317,7 +318,7 @@ impl Master {
                     job: Box::new(job),
                 }),
                 Err((lease, reason)) => {
-                    self.ledger.finish(lease, &Ending::Failed(reason), now)?;
+                    self.fail(lease, reason, now, actions)?;
                     Ok(Answer::NoWork { slot })
                 }
             },

@@ -15,6 +15,7 @@ use crate::{
     folder::{FolderError, StudyFolder},
     ledger::{Ledger, LedgerError, StudyRecord},
     prepared::{PrepareError, PreparedData, PreparedFiles, network_task, prepare, request},
+    recipe::{self, RecipeError},
     trial::{Candidate, WorkerName},
 };
 
@@ -46,6 +47,9 @@ pub enum OpenError {
         /// Trainers of each.
         slots: u16,
     },
+    /// A hyperparameter that trainers cannot use.
+    #[error("`[search.space]` cannot be searched: {0}")]
+    Space(RecipeError),
     /// The folder holds a study of other data.
     #[error(
         "the study in {folder} explores other data ({known}, these are {given}): choose another --out"
@@ -147,7 +151,7 @@ fn check(config: &StudyConfig) -> Result<(), OpenError> {
             slots: resources.slots,
         });
     }
-    Ok(())
+    recipe::check_space(&config.search.space).map_err(OpenError::Space)
 }
 
 fn make(mut config: StudyConfig, root: &Path) -> Result<Study, OpenError> {

@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use data::Targets;
-use search::{Setting, Value};
+use search::{Domain, Setting, Space, Value};
 use thiserror::Error;
 use train::{Loss, Optimizer, Recipe};
 
@@ -70,6 +70,27 @@ pub fn decide(
         apply(&mut recipe, name, value)?;
     }
     Ok(recipe)
+}
+
+/// Whether every value of a space can be used; asked before a study begins, so that no trial fails
+/// of it.
+///
+/// # Errors
+/// If the space holds a name that trainers do not know, or reaches a value that they cannot use.
+pub fn check_space(space: &Space) -> Result<(), RecipeError> {
+    let mut recipe = Recipe::default();
+    for parameter in space.parameters() {
+        // What can be used is an interval or a list of names, so the ends speak for all between.
+        let extremes = match parameter.domain() {
+            Domain::Float { low, high, .. } => vec![Value::Float(*low), Value::Float(*high)],
+            Domain::Integer { low, high, .. } => vec![Value::Integer(*low), Value::Integer(*high)],
+            Domain::Category { choices } => choices.iter().cloned().map(Value::Category).collect(),
+        };
+        for value in &extremes {
+            apply(&mut recipe, parameter.name(), value)?;
+        }
+    }
+    Ok(())
 }
 
 /// From what a trial starts.
