@@ -60,6 +60,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<Outcome> {
+    train::check_level()?;
     match command {
         Command::Explore(args) => command::explore::run(&args),
         Command::Status(args) => command::status::run(&args).map(Outcome::from),

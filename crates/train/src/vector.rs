@@ -3,11 +3,15 @@
 //! The binary is portable, so the compiler may only assume the oldest CPU. [`vectorised`] compiles
 //! one loop three times (AVX-512, AVX2, portable) and calls the copy that this CPU can run. All
 //! copies do the same operations in the same order, without fused multiply-add, so the bits of the
-//! result do not depend on the CPU. This is the one macro of the crate: a closure would do the same
-//! only as long as the optimiser happens to inline it.
+//! result do not depend on the CPU (those of `kernel` do). It is a macro because a closure would do the
+//! same only as long as the optimiser happens to inline it.
+
+use std::sync::LazyLock;
+
+use thiserror::Error;
 
 /// Instruction sets for which copies exist, best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     /// 512-bit vectors.
     #[cfg(target_arch = "x86_64")]
@@ -19,20 +23,60 @@ pub(crate) enum Level {
     Portable,
 }
 
-/// The best level of this CPU; asked once, then remembered.
+/// Environment variable that keeps the engine from using the best instructions of a CPU, to compare or
+/// to rule them out: `avx512`, `avx2` or `portable`. The matrix library chooses for itself.
+pub const LEVEL_VARIABLE: &str = "LEHR_VECTORS";
+
+/// A value of [`LEVEL_VARIABLE`] that means nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{LEVEL_VARIABLE} is `{value}`; it may be `avx512`, `avx2` or `portable`, or not set")]
+pub struct UnknownLevel {
+    /// What was found.
+    pub value: String,
+}
+
+/// Checks [`LEVEL_VARIABLE`]; without this an unknown value is as good as none.
+///
+/// # Errors
+/// If it has a value that means nothing.
+pub fn check_level() -> Result<(), UnknownLevel> {
+    asked_level().map(|_| ())
+}
+
+/// The best level of this CPU, or the lower one that was asked for; asked once, then remembered.
 #[inline]
 pub(crate) fn level() -> Level {
-    static LEVEL: std::sync::LazyLock<Level> = std::sync::LazyLock::new(detect);
+    static LEVEL: LazyLock<Level> = LazyLock::new(|| {
+        let asked = asked_level().ok().flatten().unwrap_or(best_level());
+        asked.max(best_level())
+    });
     *LEVEL
 }
 
+fn asked_level() -> Result<Option<Level>, UnknownLevel> {
+    let Some(value) = std::env::var_os(LEVEL_VARIABLE) else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        #[cfg(target_arch = "x86_64")]
+        Some("avx512") => Ok(Some(Level::Avx512)),
+        #[cfg(target_arch = "x86_64")]
+        Some("avx2") => Ok(Some(Level::Avx2)),
+        Some("portable") => Ok(Some(Level::Portable)),
+        _ => Err(UnknownLevel {
+            value: value.to_string_lossy().into_owned(),
+        }),
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
-fn detect() -> Level {
+fn best_level() -> Level {
     let wide = is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq");
-    match (wide, is_x86_feature_detected!("avx2")) {
+    let middle = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    match (wide, middle) {
         (true, true) => Level::Avx512,
         (false, true) => Level::Avx2,
         _ => Level::Portable,
@@ -40,7 +84,7 @@ fn detect() -> Level {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn detect() -> Level {
+fn best_level() -> Level {
     Level::Portable
 }
 

@@ -114,12 +114,19 @@ fn unsafe_code(file: &TextFile) -> Vec<Violation> {
             .iter()
             .any(|comment| comment.contains("SAFETY:") || comment.contains("# Safety"))
     };
+    // An unsafe function makes a contract; those of a trait or of a module's copies share one.
+    let has_contract = comments.iter().any(|comment| comment.contains("# Safety"));
+    let is_function = |at: usize| {
+        let rest = source.code[at..].trim_start_matches("unsafe").trim_start();
+        rest.starts_with("fn")
+    };
     words(&source.code)
         .filter(|(_, word)| *word == "unsafe")
         .filter_map(|(at, _)| {
             let line = line_of(&source.code, at);
+            let is_explained = is_explained(line) || (is_function(at) && has_contract);
             let rule = match file.path.starts_with("crates/train/") {
-                true if is_explained(line) => return None,
+                true if is_explained => return None,
                 true => "`unsafe` without a `// SAFETY:` sentence above it",
                 false => "`unsafe` outside of `train`",
             };
@@ -299,6 +306,10 @@ fn only_train_has_unsafe_code_and_says_why_it_is_sound() {
         "fn a() { unsafe { } }",
         1,
     );
+    let contract = "/// # Safety\n/// In bounds.\ntrait A {\n\n\n\n\n\n\n\nunsafe fn a(); }";
+    check_caught(unsafe_code, "crates/train/src/a.rs", contract, 0);
+    let no_contract = "unsafe fn a();";
+    check_caught(unsafe_code, "crates/train/src/a.rs", no_contract, 1);
     check_caught(
         unsafe_code,
         "crates/train/src/a.rs",

@@ -9,18 +9,17 @@ use morph::{Architecture, Layer, LayerId, Shape};
 use super::{Place, Slot};
 use crate::{
     buffers::{Layout, Moment, Placed, Ticket},
+    kernel::{Convolution, DepthwiseConvolution, Geometry},
     pass::Purpose,
     step::{
         Parameter, Sink, Source, Statistic, Step, Value, Work,
         activation::Pointwise,
-        conv::Conv,
+        conv::{Conv, Depthwise},
         dense::Dense,
-        depthwise::Depthwise,
         dropout::Dropout,
         join::{Add, Concat},
         layer_norm::LayerNorm,
         norm::BatchNorm,
-        patches::Patches,
         pool::{GlobalPool, Pool, Windows},
     },
     threads::Threads,
@@ -251,11 +250,20 @@ fn needs_output(layer: &Layer, rectified: bool) -> bool {
 pub(super) fn scratch_len(architecture: &Architecture, id: LayerId, purpose: Purpose) -> usize {
     let channels = architecture.shape(id).channels() as usize;
     match (architecture.layer(id), purpose) {
-        (Layer::Conv { .. }, _) => Conv::scratch_len(&patches(architecture, id), channels, purpose),
+        (Layer::Conv { .. }, _) => {
+            let convolution = Convolution {
+                geometry: geometry(architecture, id),
+                out_channels: channels,
+            };
+            Conv::scratch_len(&convolution, purpose)
+        }
+        (Layer::DepthwiseConv { .. }, _) => {
+            let geometry = geometry(architecture, id);
+            Depthwise::scratch_len(&DepthwiseConvolution { geometry }, purpose)
+        }
         (Layer::BatchNorm, _) => BatchNorm::scratch_len(channels),
         (_, Purpose::Infer) => 0,
         (Layer::Dense { .. }, Purpose::Train) => Dense::scratch_len(channels),
-        (Layer::DepthwiseConv { .. }, Purpose::Train) => Depthwise::scratch_len(channels),
         (Layer::MaxPool { .. }, Purpose::Train) => Pool::scratch_len(channels),
         _ => 0,
     }
@@ -272,19 +280,23 @@ fn extents(shape: Shape) -> (usize, usize, usize) {
     }
 }
 
-fn patches(architecture: &Architecture, id: LayerId) -> Patches {
+fn geometry(architecture: &Architecture, id: LayerId) -> Geometry {
     let kernel = match architecture.layer(id) {
         Layer::Conv { kernel, .. } | Layer::DepthwiseConv { kernel } => *kernel,
         other => unreachable!("only convolutions have kernels, not {}", other.kind()),
     };
-    let (height, width, channels) = extents(architecture.input_shapes(id)[0]);
+    let input = architecture.input_shapes(id)[0];
+    let (height, width, channels) = extents(input);
     let (out_height, out_width, _) = extents(architecture.shape(id));
-    Patches {
+    let size = usize::from(kernel.size());
+    Geometry {
         height,
         width,
         channels,
-        size: usize::from(kernel.size()),
+        kernel_height: size,
+        kernel_width: size,
         stride: usize::from(kernel.stride()),
+        dilation: 1,
         out_height,
         out_width,
     }
@@ -432,8 +444,10 @@ impl Builder<'_> {
                 weight: parameter(Part::Weight),
                 bias: parameter(Part::Bias),
                 activation,
-                patches: patches(architecture, id),
-                out_channels: channels,
+                convolution: Convolution {
+                    geometry: geometry(architecture, id),
+                    out_channels: channels,
+                },
             }),
             Layer::DepthwiseConv { .. } => Work::Depthwise(Depthwise {
                 input,
@@ -441,7 +455,9 @@ impl Builder<'_> {
                 weight: parameter(Part::Weight),
                 bias: parameter(Part::Bias),
                 activation,
-                patches: patches(architecture, id),
+                convolution: DepthwiseConvolution {
+                    geometry: geometry(architecture, id),
+                },
             }),
             Layer::BatchNorm => Work::BatchNorm(BatchNorm {
                 input,

@@ -8,12 +8,10 @@
 pub(crate) mod activation;
 pub(crate) mod conv;
 pub(crate) mod dense;
-pub(crate) mod depthwise;
 pub(crate) mod dropout;
 pub(crate) mod join;
 pub(crate) mod layer_norm;
 pub(crate) mod norm;
-pub(crate) mod patches;
 pub(crate) mod pool;
 
 use std::ops::Range;
@@ -218,7 +216,7 @@ pub(crate) enum Work {
     /// Convolution.
     Conv(conv::Conv),
     /// Depthwise convolution.
-    Depthwise(depthwise::Depthwise),
+    Depthwise(conv::Depthwise),
     /// Batch norm.
     BatchNorm(norm::BatchNorm),
     /// Layer norm.

@@ -186,18 +186,17 @@ impl BatchNorm {
         let (channels, view) = (self.channels, frame.view);
         frame.split(|part| {
             let gradient = part.arrived(&self.output);
-            if self.activation == Activation::Relu {
-                // What `normalise` computed: the same operations give the same signs.
-                let rows = (
-                    view.read(memory.rows[SCALE]),
-                    view.read(memory.rows[OFFSET]),
-                );
-                mask(gradient, part.read(self.input.value), rows.0, rows.1);
-            }
             let tiles = part.scratch(BatchNorm::scratch_len(channels));
             let sums = part_sums(part, &memory, channels);
+            let input = part.read(self.input.value);
             let mean = view.read(memory.rows[MEAN]);
-            gradient_sums(gradient, part.read(self.input.value), mean, tiles, sums);
+            match self.activation {
+                Activation::Linear => gradient_sums(gradient, input, mean, tiles, sums),
+                Activation::Relu => {
+                    let rows = [SCALE, OFFSET].map(|row| view.read(memory.rows[row]));
+                    masked_gradient_sums(gradient, input, mean, rows, tiles, sums);
+                }
+            }
         });
         self.gather_gradients(frame, &memory);
         let Some((value, store)) = self.input.gradient else {
@@ -334,19 +333,6 @@ vectorised! {
         }
     }
 
-    /// Gradient through the rectifier behind the norm, in place.
-    fn mask(gradient: &mut [f32], input: &[f32], scale: &[f32], offset: &[f32]) {
-        for (gradient, input) in gradient.chunks_mut(scale.len()).zip(input.chunks(scale.len())) {
-            let coefficients = scale.iter().zip(offset);
-            for ((gradient, input), (scale, offset)) in
-                gradient.iter_mut().zip(input).zip(coefficients)
-            {
-                let passes = *input * *scale + *offset > 0.0;
-                *gradient = if passes { *gradient } else { 0.0 };
-            }
-        }
-    }
-
     /// Σg and Σg(x − μ) of each channel, as pairs.
     fn gradient_sums(
         gradient: &[f32],
@@ -375,6 +361,31 @@ vectorised! {
         }
     }
 
+    /// The same behind a rectifier, whose gradient is taken on the way, in place; `rows` are scale and
+    /// offset. What `normalise` computed is found again: the same operations give the same signs.
+    fn masked_gradient_sums(
+        gradient: &mut [f32],
+        input: &[f32],
+        mean: &[f32],
+        rows: [&[f32]; 2],
+        tiles: &mut [f32],
+        sums: &mut [f64],
+    ) {
+        let tile = mean.len();
+        let (one, rest) = tiles.split_at_mut(tile);
+        let two = &mut rest[..tile];
+        one.fill(0.0);
+        two.fill(0.0);
+        sums.fill(0.0);
+        let size = tile * TILES_PER_SUM;
+        for (gradient, input) in gradient.chunks_mut(size).zip(input.chunks(size)) {
+            for (gradient, input) in gradient.chunks_mut(tile).zip(input.chunks(tile)) {
+                masked_row(gradient, one, two, input, mean, rows[0], rows[1]);
+            }
+            drain((one, two), sums);
+        }
+    }
+
     /// `dx = a·g + q·(x − μ) + r`; the rows are a, μ, q, r.
     fn spread_gradient(
         out: &mut [f32],
@@ -398,5 +409,32 @@ vectorised! {
                 out[i] = before + through;
             }
         }
+    }
+}
+
+/// Takes the gradient of some values through the rectifier and adds both sums.
+///
+/// A function of its own: as its arguments the slices are known not to overlap, and only then the
+/// compiler makes vectors of the loop.
+#[inline(always)]
+fn masked_row(
+    gradient: &mut [f32],
+    one: &mut [f32],
+    two: &mut [f32],
+    input: &[f32],
+    mean: &[f32],
+    scale: &[f32],
+    offset: &[f32],
+) {
+    let len = gradient.len();
+    let (one, two) = (&mut one[..len], &mut two[..len]);
+    let (input, mean) = (&input[..len], &mean[..len]);
+    let (scale, offset) = (&scale[..len], &offset[..len]);
+    for i in 0..len {
+        let passes = input[i] * scale[i] + offset[i] > 0.0;
+        let through = if passes { gradient[i] } else { 0.0 };
+        gradient[i] = through;
+        one[i] += through;
+        two[i] += through * (input[i] - mean[i]);
     }
 }

@@ -227,19 +227,7 @@ vectorised! {
                 let (above, below) = into.split_at_mut(bottom);
                 let (da, db) = above[top..][..2 * channels].split_at_mut(channels);
                 let (dc, dd) = below[..2 * channels].split_at_mut(channels);
-                for i in 0..channels {
-                    let (m, g) = (output[i], gradient[i]);
-                    let to_a = if a[i] == m { g } else { 0.0 };
-                    let g = if a[i] == m { 0.0 } else { g };
-                    let to_b = if b[i] == m { g } else { 0.0 };
-                    let g = if b[i] == m { 0.0 } else { g };
-                    let to_c = if c[i] == m { g } else { 0.0 };
-                    let to_d = if c[i] == m { 0.0 } else { g };
-                    da[i] = to_a + if add { da[i] } else { 0.0 };
-                    db[i] = to_b + if add { db[i] } else { 0.0 };
-                    dc[i] = to_c + if add { dc[i] } else { 0.0 };
-                    dd[i] = to_d + if add { dd[i] } else { 0.0 };
-                }
+                share_of_four(da, db, dc, dd, a, b, c, gradient, output, add);
             }
         }
     }
@@ -315,6 +303,44 @@ vectorised! {
                 }
             }
         }
+    }
+}
+
+/// Gives the gradient of 2×2 windows to the first of the largest values, in reading order.
+///
+/// A function of its own: as its arguments the slices are known not to overlap, and only then the
+/// compiler makes vectors of the loop.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn share_of_four(
+    da: &mut [f32],
+    db: &mut [f32],
+    dc: &mut [f32],
+    dd: &mut [f32],
+    a: &[f32],
+    b: &[f32],
+    c: &[f32],
+    gradient: &[f32],
+    output: &[f32],
+    add: bool,
+) {
+    let channels = gradient.len();
+    let (da, db) = (&mut da[..channels], &mut db[..channels]);
+    let (dc, dd) = (&mut dc[..channels], &mut dd[..channels]);
+    let (a, b, c) = (&a[..channels], &b[..channels], &c[..channels]);
+    let output = &output[..channels];
+    for i in 0..channels {
+        let (m, g) = (output[i], gradient[i]);
+        let to_a = if a[i] == m { g } else { 0.0 };
+        let g = if a[i] == m { 0.0 } else { g };
+        let to_b = if b[i] == m { g } else { 0.0 };
+        let g = if b[i] == m { 0.0 } else { g };
+        let to_c = if c[i] == m { g } else { 0.0 };
+        let to_d = if c[i] == m { 0.0 } else { g };
+        da[i] = to_a + if add { da[i] } else { 0.0 };
+        db[i] = to_b + if add { db[i] } else { 0.0 };
+        dc[i] = to_c + if add { dc[i] } else { 0.0 };
+        dd[i] = to_d + if add { dd[i] } else { 0.0 };
     }
 }
 

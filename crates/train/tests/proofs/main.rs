@@ -7,6 +7,7 @@
 mod architectures;
 mod golden;
 mod gradients;
+mod levels;
 mod measure;
 mod onnx;
 mod preservation;
