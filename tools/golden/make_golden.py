@@ -48,6 +48,8 @@ CASES = {
         "in 2x5x5 | conv 4 k3 | bn | a: relu | conv 4 k3 | bn | relu | conv 4 k3 | b: bn | add a b"
         " | relu | maxpool k2 | dwconv k3 | bn | conv 3 k1 | gelu | gap | dense 3"
     ),
+    # Wide enough for the way in tiles.
+    "conv_3x3_wide": "in 2x7x8 | conv 12 k1 | relu | conv 17 k3 | bn | relu | gap | dense 3",
 }
 
 # Weights after so many full-batch steps, the learning rate falling along a cosine from step to step.

@@ -8,9 +8,9 @@
 use std::arch::x86_64::{
     __m256, __m256i, __m512, __mmask16, _mm256_add_ps, _mm256_cmpgt_epi32, _mm256_fmadd_ps,
     _mm256_loadu_ps, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_max_ps, _mm256_mul_ps,
-    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32, _mm512_add_ps, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_mul_ps,
-    _mm512_set1_ps,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32, _mm256_storeu_ps, _mm256_sub_ps,
+    _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
+    _mm512_max_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_sub_ps,
 };
 
 /// Floats in a vector, and channels in a block.
@@ -25,7 +25,7 @@ pub(super) trait Lanes: Copy {
     /// Which lanes exist.
     type First: Copy;
 
-    /// The first `count` lanes, 1 to 16.
+    /// The first `count` lanes, none to 16.
     unsafe fn first(count: usize) -> Self::First;
 
     /// The same value everywhere.
@@ -49,6 +49,9 @@ pub(super) trait Lanes: Copy {
     /// `self + other`.
     unsafe fn plus(self, other: Self) -> Self;
 
+    /// `self − other`.
+    unsafe fn minus(self, other: Self) -> Self;
+
     /// The larger of both; a NaN of `self` stays: divergence must be seen.
     unsafe fn at_least(self, floor: Self) -> Self;
 }
@@ -59,7 +62,7 @@ impl Lanes for __m512 {
 
     #[inline(always)]
     unsafe fn first(count: usize) -> __mmask16 {
-        !0 >> (LANES - count)
+        ((1_u32 << count) - 1) as __mmask16
     }
 
     #[inline(always)]
@@ -105,6 +108,12 @@ impl Lanes for __m512 {
     }
 
     #[inline(always)]
+    unsafe fn minus(self, other: __m512) -> __m512 {
+        // SAFETY: the caller has AVX-512.
+        unsafe { _mm512_sub_ps(self, other) }
+    }
+
+    #[inline(always)]
     unsafe fn at_least(self, floor: __m512) -> __m512 {
         // SAFETY: the caller has AVX-512. Of a NaN and a number the instruction gives the second.
         unsafe { _mm512_max_ps(floor, self) }
@@ -118,21 +127,23 @@ pub(super) struct Pair([__m256; 2]);
 
 #[cfg(target_arch = "x86_64")]
 impl Lanes for Pair {
-    type First = [__m256i; 2];
+    /// Masks, and how many lanes: masked loads and stores are slow, and seldom needed.
+    type First = (usize, [__m256i; 2]);
 
     #[inline(always)]
-    unsafe fn first(count: usize) -> [__m256i; 2] {
+    unsafe fn first(count: usize) -> (usize, [__m256i; 2]) {
         // SAFETY: the caller has AVX2.
         unsafe {
-            let count = _mm256_set1_epi32(count as i32);
+            let lanes = _mm256_set1_epi32(count as i32);
             let (low, high) = (
                 _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
                 _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15),
             );
-            [
-                _mm256_cmpgt_epi32(count, low),
-                _mm256_cmpgt_epi32(count, high),
-            ]
+            let masks = [
+                _mm256_cmpgt_epi32(lanes, low),
+                _mm256_cmpgt_epi32(lanes, high),
+            ];
+            (count, masks)
         }
     }
 
@@ -149,9 +160,12 @@ impl Lanes for Pair {
     }
 
     #[inline(always)]
-    unsafe fn load_first(from: *const f32, first: [__m256i; 2]) -> Pair {
+    unsafe fn load_first(from: *const f32, (count, first): (usize, [__m256i; 2])) -> Pair {
         // SAFETY: the caller has AVX2; lanes that do not exist are not read.
         unsafe {
+            if count == LANES {
+                return Pair::load(from);
+            }
             Pair([
                 _mm256_maskload_ps(from, first[0]),
                 _mm256_maskload_ps(from.wrapping_add(8), first[1]),
@@ -160,9 +174,13 @@ impl Lanes for Pair {
     }
 
     #[inline(always)]
-    unsafe fn store_first(self, to: *mut f32, first: [__m256i; 2]) {
+    unsafe fn store_first(self, to: *mut f32, (count, first): (usize, [__m256i; 2])) {
         // SAFETY: the caller has AVX2; lanes that do not exist are not written.
         unsafe {
+            if count == LANES {
+                _mm256_storeu_ps(to, self.0[0]);
+                return _mm256_storeu_ps(to.add(8), self.0[1]);
+            }
             _mm256_maskstore_ps(to, first[0], self.0[0]);
             _mm256_maskstore_ps(to.wrapping_add(8), first[1], self.0[1]);
         }
@@ -187,6 +205,13 @@ impl Lanes for Pair {
         let ([a, b], [c, d]) = (self.0, other.0);
         // SAFETY: the caller has AVX2.
         unsafe { Pair([_mm256_add_ps(a, c), _mm256_add_ps(b, d)]) }
+    }
+
+    #[inline(always)]
+    unsafe fn minus(self, other: Pair) -> Pair {
+        let ([a, b], [c, d]) = (self.0, other.0);
+        // SAFETY: the caller has AVX2.
+        unsafe { Pair([_mm256_sub_ps(a, c), _mm256_sub_ps(b, d)]) }
     }
 
     #[inline(always)]
@@ -247,6 +272,11 @@ impl Lanes for Array {
     #[inline(always)]
     unsafe fn plus(self, other: Array) -> Array {
         Array(std::array::from_fn(|i| self.0[i] + other.0[i]))
+    }
+
+    #[inline(always)]
+    unsafe fn minus(self, other: Array) -> Array {
+        Array(std::array::from_fn(|i| self.0[i] - other.0[i]))
     }
 
     #[inline(always)]

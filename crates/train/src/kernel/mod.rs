@@ -17,6 +17,7 @@ mod lanes;
 mod packed;
 mod padded;
 mod tile;
+mod winograd;
 
 pub(crate) use convolve::{Convolution, Ending};
 pub(crate) use depthwise::DepthwiseConvolution;

@@ -11,7 +11,10 @@ use std::arch::x86_64::__m512;
 
 #[cfg(target_arch = "x86_64")]
 use super::lanes::Pair;
-use super::lanes::{Array, LANES, Lanes};
+use super::{
+    lanes::{Array, LANES, Lanes},
+    winograd::{self, Plane, Tile},
+};
 use crate::vector::{Level, level};
 
 /// How a kernel walks over a padded image, in floats.
@@ -31,7 +34,7 @@ pub(super) struct Walk {
 
 /// What is done with finished outputs: `max(floor, scale·(sum + bias) + offset)`, added if asked.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Finish {
+pub(crate) struct Finish {
     /// One value per channel of the tile.
     pub(super) bias: Option<*const f32>,
     /// Scale and offset, one each per channel of the tile.
@@ -75,7 +78,7 @@ impl Finish {
     /// # Safety
     /// As [`mixed`].
     #[inline(always)]
-    unsafe fn write<V: Lanes, const R: usize>(&self, sums: &[V; R], out: *mut f32) {
+    pub(super) unsafe fn write<V: Lanes, const R: usize>(&self, sums: &[V; R], out: *mut f32) {
         // SAFETY: the caller promised the CPU, and these lanes of every pointer.
         unsafe {
             let floor = V::splat(self.floor);
@@ -305,6 +308,19 @@ pub(super) type MixedGradientTile = unsafe fn(*const f32, *const f32, &Sweep, *m
 /// [`separate_gradient`] in one size.
 pub(super) type SeparateGradientTile = unsafe fn(*const f32, *const f32, (&Walk, &Sweep), *mut f32);
 
+/// The 3×3 taps of sixteen kernels.
+type Taps = [[f32; LANES]; 9];
+
+/// The transforms of [`winograd`].
+#[derive(Clone, Copy)]
+pub(super) struct TileTransforms {
+    pub(super) spread: unsafe fn(&Tile, Plane),
+    pub(super) spread_gradient: unsafe fn(&Tile, Plane),
+    pub(super) gather: unsafe fn(Plane, &Finish, &Tile),
+    pub(super) spread_kernel: unsafe fn(&Taps, Plane),
+    pub(super) kernel_gradient: unsafe fn(Plane, &mut Taps),
+}
+
 /// Compiles the loops for one instruction set, and chooses among their sizes.
 macro_rules! for_level {
     (
@@ -349,6 +365,40 @@ macro_rules! for_level {
                 unsafe {
                     super::separate_gradient::<$vector, ROWS, COLUMNS>(image, gradient, ways, out)
                 }
+            }
+
+            $(#[$feature])?
+            unsafe fn spread(tile: &Tile, to: Plane) {
+                // SAFETY: the caller keeps the same contract, here and in the next four.
+                unsafe { winograd::spread::<$vector>(tile, to) }
+            }
+
+            $(#[$feature])?
+            unsafe fn spread_gradient(tile: &Tile, to: Plane) {
+                // SAFETY: as above.
+                unsafe { winograd::spread_gradient::<$vector>(tile, to) }
+            }
+
+            $(#[$feature])?
+            unsafe fn gather(from: Plane, finish: &Finish, tile: &Tile) {
+                // SAFETY: as above.
+                unsafe { winograd::gather::<$vector>(from, finish, tile) }
+            }
+
+            $(#[$feature])?
+            unsafe fn spread_kernel(taps: &Taps, to: Plane) {
+                // SAFETY: as above.
+                unsafe { winograd::spread_kernel::<$vector>(taps, to) }
+            }
+
+            $(#[$feature])?
+            unsafe fn kernel_gradient(from: Plane, taps: &mut Taps) {
+                // SAFETY: as above.
+                unsafe { winograd::kernel_gradient::<$vector>(from, taps) }
+            }
+
+            pub(super) fn tile_transforms() -> TileTransforms {
+                TileTransforms { spread, spread_gradient, gather, spread_kernel, kernel_gradient }
             }
 
             pub(super) fn mixed_tile(
@@ -446,6 +496,11 @@ macro_rules! at_level {
             Level::Portable => portable::$name($($argument),*),
         }
     };
+}
+
+/// The transforms of tiles.
+pub(super) fn tile_transforms() -> TileTransforms {
+    at_level!(tile_transforms())
 }
 
 /// The widest tile for a row with so many outputs left, and its width. Common widths come out even.
