@@ -8,7 +8,8 @@ Each case is a tiny network in lehr's own notation, run by PyTorch in float64 fr
 that float32 holds exactly. Stored are the outputs (with running statistics and with those of the
 batch), the loss, the gradient of every weight, and for some cases the weights after a few steps of an
 optimizer or the running statistics after five training steps. Weights are stored in lehr's layouts:
-dense [in][out], convolution [ky][kx][in][out], depthwise [ky][kx][channel], images channels last.
+dense [in][out], convolution [ky][kx][in][out], depthwise [ky][kx][channel], attention
+[channel][query, key, value] and [channel][channel], images and series channels last.
 
 Nothing else needs PyTorch: the tests read only the stored values.
 """
@@ -50,6 +51,22 @@ CASES = {
     ),
     # Wide enough for the way in tiles.
     "conv_3x3_wide": "in 2x7x8 | conv 12 k1 | relu | conv 17 k3 | bn | relu | gap | dense 3",
+    "dilated": "in 2x7x6 | conv 3 k1 | conv 2 k3 d2 | relu | dwconv k3 d3 | gap | dense 3",
+    "silu": "in 4 | dense 6 | silu | dense 3",
+    "squeeze_excite": (
+        "in 2x4x5 | conv 4 k3 | a: relu | gap | dense 2 | relu | dense 4 | b: sigmoid | mul a b"
+        " | gap | dense 3"
+    ),
+    "slices": "in 6 | a: slice 0 4 | b: slice 3 3 (in) | c: dense 3 (a) | mul b c | dense 3",
+    "series": (
+        "in 3x16 | conv 12 k5 | bn | relu | maxpool k2 | dwconv k3 d2 | conv 4 k3 s2 | silu"
+        " | avgpool k2 s1 | ln | flatten | dense 3"
+    ),
+    "embedding_features": "in 3 | embed 2 4 | dense 5 | relu | dense 3",
+    "transformer": (
+        "in 1x6 | embed 3 8 | a: position | ln | b: attention 2 | c: add a b | ln | conv 12 k1 | gelu"
+        " | d: conv 8 k1 | add c d | gap | dense 3"
+    ),
 }
 
 # Weights after so many full-batch steps, the learning rate falling along a cosine from step to step.
@@ -74,7 +91,7 @@ def parse(text):
         kind, *arguments = rest.split()
         if colon:
             names[name.strip()] = len(layers)
-        if kind in ("add", "cat"):
+        if kind in ("add", "mul", "cat"):
             inputs = [names[source] for source in arguments]
         elif sources:
             inputs = [names[source] for source in sources.split()]
@@ -90,6 +107,18 @@ def kernel(arguments, pool=False):
     return size, stride
 
 
+def dilation(arguments):
+    return next((int(a[1:]) for a in arguments if a.startswith("d")), 1)
+
+
+def channels_first(x):
+    return x.movedim(-1, 1)
+
+
+def channels_last(x):
+    return x.movedim(1, -1)
+
+
 class Network:
     """A network of PyTorch operations whose weights have lehr's names and layouts."""
 
@@ -99,7 +128,7 @@ class Network:
         self.weights = {}
         shape = [int(extent) for extent in self.layers[0][1][0].split("x")]
         # lehr writes channels first and keeps channels last.
-        self.item = shape if len(shape) == 1 else [shape[1], shape[2], shape[0]]
+        self.item = [*shape[1:], shape[0]]
         self.inputs = self.floats([ROWS, *self.item], -2, 2)
         self.forward(batch_statistics=False, make=True)
 
@@ -113,6 +142,7 @@ class Network:
             bound = math.sqrt(6 / max(1, numpy.prod(shape[:-1])))
             low, high = {
                 "weight": (-bound, bound),
+                "projection": (-bound, bound),
                 "gain": (0.5, 1.5),
                 "variance": (0.3, 2.0),
             }.get(part, (-0.5, 0.5))
@@ -136,23 +166,53 @@ class Network:
             return self.weight(f"{index}.{part}", list(shape), make)
 
         x = taken[0] if taken else None
-        image = x is not None and x.dim() == 4  # PyTorch's own order: channels first.
-        channels = x.shape[1] if x is not None else None
+        channels = x.shape[1] if x is not None else None  # PyTorch's own order: channels first.
+        series = x is not None and x.dim() == 3
         if kind == "in":
-            return self.inputs.permute(0, 3, 1, 2) if len(self.item) == 3 else self.inputs
+            return channels_first(self.inputs)
         if kind == "dense":
             units = int(arguments[0])
             return F.linear(x, get("weight", channels, units).T, get("bias", units))
-        if kind == "conv":
+        if kind in ("conv", "dwconv"):
             size, stride = kernel(arguments)
-            outputs = int(arguments[0])
-            weight = get("weight", size, size, channels, outputs).permute(3, 2, 0, 1)
-            return F.conv2d(x, weight, get("bias", outputs), stride, (size - 1) // 2)
-        if kind == "dwconv":
-            size, stride = kernel(arguments)
-            weight = get("weight", size, size, channels).permute(2, 0, 1)[:, None]
-            bias = get("bias", channels)
-            return F.conv2d(x, weight, bias, stride, (size - 1) // 2, groups=channels)
+            gap = dilation(arguments)
+            rows = 1 if series else size
+            convolve = F.conv1d if series else F.conv2d
+            if kind == "conv":
+                outputs, groups = int(arguments[0]), 1
+                weight = get("weight", rows, size, channels, outputs).permute(3, 2, 0, 1)
+            else:
+                outputs, groups = channels, channels
+                weight = get("weight", rows, size, channels).permute(2, 0, 1)[:, None]
+            weight = weight[:, :, 0] if series else weight
+            bias = get("bias", outputs)
+            return convolve(x, weight, bias, stride, gap * (size - 1) // 2, gap, groups)
+        if kind == "embed":
+            codes, width = map(int, arguments)
+            known = (x >= 0) & (x < codes)
+            rows = torch.where(known, x, 0.0).long()
+            found = F.embedding(rows, get("weight", codes, width))
+            return channels_first(found[:, 0]) if series else found.flatten(1)
+        if kind == "position":
+            return x + get("shift", x.shape[2], channels).T
+        if kind == "attention":
+            weights = [
+                get("weight", channels, 3 * channels).T, get("bias", 3 * channels),
+                get("projection", channels, channels).T, get("projection_bias", channels),
+            ]
+            steps = x.permute(2, 0, 1)
+            heads = int(arguments[0])
+            mixed, _ = F.multi_head_attention_forward(
+                steps, steps, steps, channels, heads, weights[0], weights[1], None, None, False, 0.0,
+                weights[2], weights[3], need_weights=False,
+            )
+            return mixed.permute(1, 2, 0)
+        if kind == "slice":
+            first, count = map(int, arguments)
+            return x[:, first : first + count]
+        if kind == "mul":
+            factors = taken[1]
+            return x * factors[(...,) + (None,) * (x.dim() - factors.dim())]
         if kind == "bn":
             gain, shift = get("gain", channels), get("shift", channels)
             mean, variance = get("mean", channels), get("variance", channels)
@@ -161,18 +221,20 @@ class Network:
             return F.batch_norm(x, mean, variance, gain, shift, batch_statistics, 0.1, 1e-5)
         if kind == "ln":
             gain, shift = get("gain", channels), get("shift", channels)
-            last = x.permute(0, 2, 3, 1) if image else x
-            normed = F.layer_norm(last, [channels], gain, shift, 1e-5)
-            return normed.permute(0, 3, 1, 2) if image else normed
-        if kind == "maxpool":
-            return F.max_pool2d(x, *kernel(arguments, pool=True))
-        if kind == "avgpool":
-            return F.avg_pool2d(x, *kernel(arguments, pool=True))
+            normed = F.layer_norm(channels_last(x), [channels], gain, shift, 1e-5)
+            return channels_first(normed)
+        if kind in ("maxpool", "avgpool"):
+            pools = {
+                "maxpool": (F.max_pool1d, F.max_pool2d), "avgpool": (F.avg_pool1d, F.avg_pool2d)
+            }
+            return pools[kind][0 if series else 1](x, *kernel(arguments, pool=True))
         return {
             "relu": lambda: F.relu(x),
             "gelu": lambda: F.gelu(x),
-            "gap": lambda: x.mean((2, 3)),
-            "flatten": lambda: x.permute(0, 2, 3, 1).flatten(1),
+            "silu": lambda: F.silu(x),
+            "sigmoid": lambda: torch.sigmoid(x),
+            "gap": lambda: x.flatten(2).mean(2),
+            "flatten": lambda: channels_last(x).flatten(1),
             "add": lambda: taken[0] + taken[1],
             "cat": lambda: torch.cat(taken, 1),
         }[kind]()

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     architecture::{Architecture, LayerId},
-    layer::Layer,
+    layer::{Kernel, Layer},
     shape::Shape,
 };
 
@@ -56,9 +56,10 @@ impl Architecture {
     /// Cost of one layer.
     ///
     /// # Units
-    /// Operations per output value: dense 2·inputs, convolution 2·k²·inputs, depthwise 2·k², pool
-    /// k², batch norm 2 (its statistics folded), layer norm 8, GELU 8, ReLU and addition 1. A
-    /// global pool takes 1 per input value. Biases count as parameters, not as operations, and
+    /// Operations per output value: dense 2·inputs, convolution 2·k²·inputs, depthwise 2·k², pool k²
+    /// (over a series k instead of k²), batch norm 2 (its statistics folded), layer norm, GELU, SiLU
+    /// and sigmoid 8, attention 8·channels + 4·steps, ReLU, sum, product and position 1. A global
+    /// pool takes 1 per input value, a look-up nothing. Biases count as parameters, not as operations, and
     /// padding counts as if it were pixels: this is how the field's tables count.
     pub fn layer_cost(&self, id: LayerId) -> Cost {
         let output = self.shape(id);
@@ -76,36 +77,47 @@ impl Architecture {
 fn parameters(layer: &Layer, input: Option<Shape>, output: Shape) -> u64 {
     let inputs = u64::from(input.map_or(0, Shape::channels));
     let outputs = u64::from(output.channels());
+    let taps = |kernel: &Kernel| input.map_or(0, |shape| area(kernel.extents(shape)));
     match layer {
         Layer::Dense { .. } => inputs * outputs + outputs,
-        Layer::Conv { kernel, .. } => area(kernel.size()) * inputs * outputs + outputs,
-        Layer::DepthwiseConv { kernel } => area(kernel.size()) * outputs + outputs,
+        Layer::Conv { kernel, .. } => taps(kernel) * inputs * outputs + outputs,
+        Layer::DepthwiseConv { kernel } => taps(kernel) * outputs + outputs,
         Layer::BatchNorm | Layer::LayerNorm => 2 * outputs,
+        Layer::Embedding { codes, width } => u64::from(*codes) * u64::from(*width),
+        Layer::Position => output.values() as u64,
+        Layer::Attention { .. } => 4 * (outputs * outputs + outputs),
         _ => 0,
     }
 }
 
 fn operations_per_value(layer: &Layer, input: Option<Shape>) -> u64 {
     let inputs = u64::from(input.map_or(0, Shape::channels));
+    let positions = input.map_or(0, |shape| shape.positions() as u64);
+    let taps = |kernel: &Kernel| input.map_or(0, |shape| area(kernel.extents(shape)));
     match layer {
         Layer::Dense { .. } => 2 * inputs,
-        Layer::Conv { kernel, .. } => 2 * area(kernel.size()) * inputs,
-        Layer::DepthwiseConv { kernel } => 2 * area(kernel.size()),
-        Layer::MaxPool { window } | Layer::AvgPool { window } => area(window.size()),
-        Layer::GlobalAvgPool => input.map_or(0, |shape| shape.positions() as u64),
+        Layer::Conv { kernel, .. } => 2 * taps(kernel) * inputs,
+        Layer::DepthwiseConv { kernel } => 2 * taps(kernel),
+        Layer::MaxPool { window } | Layer::AvgPool { window } => {
+            input.map_or(0, |shape| area(window.extents(shape)))
+        }
+        Layer::GlobalAvgPool => positions,
         Layer::BatchNorm => 2,
-        Layer::LayerNorm | Layer::Gelu => 8,
-        Layer::Relu | Layer::Add => 1,
+        Layer::LayerNorm | Layer::Gelu | Layer::Silu | Layer::Sigmoid => 8,
+        Layer::Attention { .. } => 8 * inputs + 4 * positions,
+        Layer::Relu | Layer::Add | Layer::Multiply | Layer::Position => 1,
         Layer::Input { .. }
         | Layer::Flatten
+        | Layer::Slice { .. }
+        | Layer::Embedding { .. }
         | Layer::Dropout { .. }
         | Layer::Concat
         | Layer::Output => 0,
     }
 }
 
-fn area(size: u8) -> u64 {
-    u64::from(size) * u64::from(size)
+fn area((rows, columns): (usize, usize)) -> u64 {
+    (rows * columns) as u64
 }
 
 #[cfg(test)]
@@ -153,6 +165,21 @@ mod tests {
         check_layer("in 8x6x4 | relu | gap", 2, 0, 192, 8);
         check_layer("in 8x6x4 | flatten", 1, 0, 0, 192);
         check_layer("in 8 | dropout 0.5", 1, 0, 0, 8);
+        check_layer(
+            "in 12x128 | conv 16 k5 s2 | gap",
+            1,
+            976,
+            2 * 60 * 1024,
+            1024,
+        );
+        check_layer("in 12x20 | dwconv k3 d4 | gap", 1, 48, 6 * 240, 240);
+        check_layer("in 4x10 | maxpool k2 | flatten", 1, 0, 2 * 20, 20);
+        check_layer("in 8 | slice 2 5", 1, 0, 0, 5);
+        check_layer("in 3 | embed 100 4", 1, 400, 0, 12);
+        check_layer("in 1x9 | embed 50 8 | gap", 1, 400, 0, 72);
+        check_layer("in 8x9 | position | gap", 1, 72, 72, 72);
+        check_layer("in 8x9 | attention 2 | gap", 1, 4 * 72, 72 * (64 + 36), 72);
+        check_layer("in 8 | s: sigmoid | mul in s", 2, 0, 8, 8);
     }
 
     #[test]

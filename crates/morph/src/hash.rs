@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::{
     architecture::{Architecture, LayerId},
-    layer::Layer,
+    layer::{Kernel, Layer},
     shape::Shape,
 };
 
@@ -63,7 +63,7 @@ impl Architecture {
                 .iter()
                 .map(|input| hashes[input.index()])
                 .collect();
-            if node.layer == Layer::Add {
+            if commutes(&node.layer) {
                 inputs.sort_unstable();
             }
             hashes.push(digest(
@@ -90,14 +90,19 @@ impl Architecture {
     }
 
     fn reading(&self, reader: LayerId, place: usize, hash: &[u8; 32]) -> [u8; 32] {
-        // The two sides of an addition are the same place.
-        let place = if *self.layer(reader) == Layer::Add {
+        let place = if commutes(self.layer(reader)) {
             0
         } else {
             place as u64
         };
         digest(&[b"reading", &place.to_le_bytes()], &[*hash])
     }
+}
+
+/// Whether its two sides are the same place. Where the second factor of a product is flat, the shapes say
+/// which it is.
+fn commutes(layer: &Layer) -> bool {
+    matches!(layer, Layer::Add | Layer::Multiply)
 }
 
 /// What tells two layers of one kind apart, in a form that never changes.
@@ -113,24 +118,23 @@ fn settings(layer: &Layer) -> Vec<u8> {
             } => vec![channels, height, width],
         },
         Layer::Dense { units } => vec![*units],
-        Layer::Conv { channels, kernel } => {
-            vec![
-                *channels,
-                u32::from(kernel.size()),
-                u32::from(kernel.stride()),
-            ]
-        }
-        Layer::DepthwiseConv { kernel } => {
-            vec![u32::from(kernel.size()), u32::from(kernel.stride())]
-        }
+        Layer::Conv { channels, kernel } => [vec![*channels], taps(*kernel)].concat(),
+        Layer::DepthwiseConv { kernel } => taps(*kernel),
         Layer::MaxPool { window } | Layer::AvgPool { window } => {
             vec![u32::from(window.size()), u32::from(window.stride())]
         }
         Layer::Dropout { rate } => vec![u32::from(rate.thousandths())],
+        Layer::Slice { first, count } => vec![*first, *count],
+        Layer::Embedding { codes, width } => vec![*codes, *width],
+        Layer::Attention { heads } => vec![*heads],
         Layer::BatchNorm
         | Layer::LayerNorm
         | Layer::Relu
         | Layer::Gelu
+        | Layer::Silu
+        | Layer::Sigmoid
+        | Layer::Position
+        | Layer::Multiply
         | Layer::GlobalAvgPool
         | Layer::Flatten
         | Layer::Add
@@ -138,6 +142,15 @@ fn settings(layer: &Layer) -> Vec<u8> {
         | Layer::Output => Vec::new(),
     };
     numbers.into_iter().flat_map(u32::to_le_bytes).collect()
+}
+
+/// A dilation counts only where there is one: hashes are older than dilations.
+fn taps(kernel: Kernel) -> Vec<u32> {
+    let mut numbers = vec![u32::from(kernel.size()), u32::from(kernel.stride())];
+    if kernel.dilation() > 1 {
+        numbers.push(u32::from(kernel.dilation()));
+    }
+    numbers
 }
 
 /// One hash of parts, each preceded by its length, and of finished hashes.
@@ -238,6 +251,8 @@ mod tests {
             "in 3x8x8 | conv 4 k5 | gap | dense 2",
             "in 3x8x8 | conv 4 k3 s2 | gap | dense 2",
             "in 3x8x8 | conv 4 k3 | gap | dense 3",
+            "in 3x8x8 | conv 4 k3 d2 | gap | dense 2",
+            "in 3x8x8 | conv 4 k3 d4 | gap | dense 2",
             "in 3x8x8 | conv 4 k3 | relu | gap | dense 2",
             "in 3x8x8 | conv 4 k3 | gelu | gap | dense 2",
             "in 3x8x8 | conv 4 k3 | dropout 0.1 | gap | dense 2",
@@ -251,6 +266,14 @@ mod tests {
                 .iter()
                 .for_each(|other| check_different(text, other));
         }
+    }
+
+    #[test]
+    fn only_a_flat_factor_has_a_side() {
+        check_same(
+            "in 8 | a: dense 4 | b: relu | mul a b | dense 2",
+            "in 8 | a: dense 4 | b: relu | mul b a | dense 2",
+        );
     }
 
     #[test]

@@ -1,18 +1,31 @@
 //! What a layer does, and which shape it makes of the shapes it gets.
 //!
-//! Convolutions and depthwise convolutions are always "same": an odd kernel of width k is padded by
-//! (k − 1)/2 on each side, so that a kernel may grow without moving anything. Pools are never
+//! Convolutions and depthwise convolutions are always "same": an odd kernel of width k and dilation d
+//! is padded by d·(k − 1)/2 on each side, so that a kernel may grow without moving anything. Pools are never
 //! padded: what does not fill a window is left out, as in PyTorch's default.
 
 use serde::{Deserialize, Serialize};
 
 use crate::shape::Shape;
 
-/// The kernel of a convolution: a square of odd width, moved by `stride`.
+/// The kernel of a convolution: a square of odd width over an image, as many steps of a series.
+///
+/// It is moved by `stride`, or its taps stand `dilation` apart; not both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Kernel {
     size: u8,
     stride: u8,
+    #[serde(default = "undilated", skip_serializing_if = "is_undilated")]
+    dilation: u8,
+}
+
+fn undilated() -> u8 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // Serde asks for a reference.
+fn is_undilated(dilation: &u8) -> bool {
+    *dilation == 1
 }
 
 impl Kernel {
@@ -20,15 +33,35 @@ impl Kernel {
     pub const SIZE_MAX: u8 = 11;
     /// Larger strides skip pixels even for the largest common kernel.
     pub const STRIDE_MAX: u8 = 4;
+    /// Wider gaps are better made of several layers whose dilations double.
+    pub const DILATION_MAX: u8 = 64;
 
     /// An odd size up to [`Kernel::SIZE_MAX`], a stride from 1 to [`Kernel::STRIDE_MAX`].
     pub fn new(size: u8, stride: u8) -> Option<Kernel> {
         let legal =
             size % 2 == 1 && size <= Kernel::SIZE_MAX && (1..=Kernel::STRIDE_MAX).contains(&stride);
-        legal.then_some(Kernel { size, stride })
+        legal.then_some(Kernel {
+            size,
+            stride,
+            dilation: 1,
+        })
     }
 
-    /// Width (= height) in pixels.
+    /// An odd size from 3, moved by 1, with taps up to [`Kernel::DILATION_MAX`] apart.
+    pub fn dilated(size: u8, dilation: u8) -> Option<Kernel> {
+        let kernel = Kernel::new(size, 1)?;
+        let legal = dilation == 1 || (size > 1 && (2..=Kernel::DILATION_MAX).contains(&dilation));
+        legal.then_some(Kernel { dilation, ..kernel })
+    }
+
+    /// The same with another size; a size of 1 has no dilation.
+    pub(crate) fn resized(self, size: u8) -> Option<Kernel> {
+        let kernel = Kernel::new(size, self.stride)?;
+        let dilation = if size == 1 { 1 } else { self.dilation };
+        Some(Kernel { dilation, ..kernel })
+    }
+
+    /// Width in taps.
     pub fn size(self) -> u8 {
         self.size
     }
@@ -38,9 +71,20 @@ impl Kernel {
         self.stride
     }
 
-    /// Rows or columns added on each side.
-    pub fn padding(self) -> u8 {
-        (self.size - 1) / 2
+    /// From one tap to the next, in pixels.
+    pub fn dilation(self) -> u8 {
+        self.dilation
+    }
+
+    /// Rows and columns of taps over this shape: a series has one row.
+    pub fn extents(self, over: Shape) -> (usize, usize) {
+        let size = usize::from(self.size);
+        (if over.is_sequence() { 1 } else { size }, size)
+    }
+
+    /// Columns added on each side, and rows too over an image.
+    pub fn padding(self) -> u16 {
+        u16::from(self.dilation) * u16::from(self.size - 1) / 2
     }
 
     fn output_extent(self, input: u32) -> u32 {
@@ -48,7 +92,7 @@ impl Kernel {
     }
 }
 
-/// The window of a pool: a square, moved by `stride`, never padded.
+/// The window of a pool: a square over an image, as many steps of a series, moved by `stride`, never padded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Window {
     size: u8,
@@ -73,6 +117,12 @@ impl Window {
     /// Step in pixels.
     pub fn stride(self) -> u8 {
         self.stride
+    }
+
+    /// Rows and columns over this shape: a series has one row.
+    pub fn extents(self, over: Shape) -> (usize, usize) {
+        let size = usize::from(self.size);
+        (if over.is_sequence() { 1 } else { size }, size)
     }
 
     fn output_extent(self, input: u32) -> Option<u32> {
@@ -118,16 +168,16 @@ pub enum Layer {
         /// Number of outputs.
         units: u32,
     },
-    /// Convolution over an image; mixes all channels.
+    /// Convolution over an image or a series; mixes all channels.
     Conv {
         /// Number of output channels.
         channels: u32,
-        /// Size and stride.
+        /// Size, stride and dilation.
         kernel: Kernel,
     },
     /// Convolution of each channel on its own.
     DepthwiseConv {
-        /// Size and stride.
+        /// Size, stride and dilation.
         kernel: Kernel,
     },
     /// Normalises each channel over the batch (and its positions), then scales and shifts it.
@@ -138,6 +188,10 @@ pub enum Layer {
     Relu,
     /// x·Φ(x), exact (erf), not the tanh approximation.
     Gelu,
+    /// x·σ(x), also called swish.
+    Silu,
+    /// σ(x) = 1/(1 + e⁻ˣ): a gate between 0 and 1.
+    Sigmoid,
     /// Largest value of each window.
     MaxPool {
         /// Size and stride.
@@ -148,10 +202,33 @@ pub enum Layer {
         /// Size and stride.
         window: Window,
     },
-    /// Mean over all positions: an image becomes its channels.
+    /// Mean over all positions: an image or a series becomes its channels.
     GlobalAvgPool,
-    /// An image becomes one vector, channels-last order (row, column, channel).
+    /// An image or a series becomes one vector, channels-last order (row, column, channel).
     Flatten,
+    /// Some neighbouring channels of each position.
+    Slice {
+        /// The first of them.
+        first: u32,
+        /// How many.
+        count: u32,
+    },
+    /// A learned vector for each code from 0 to `codes` − 1, which are categories or tokens. A series of
+    /// one channel becomes one of `width` channels, a row of n codes n·`width` features. What is no
+    /// code is 0: the place for the unknown.
+    Embedding {
+        /// Number of codes.
+        codes: u32,
+        /// Values per code.
+        width: u32,
+    },
+    /// Adds a learned vector to each step of a series, so that layers behind know the place.
+    Position,
+    /// Multi-head self-attention over the steps of a series, with its four projections.
+    Attention {
+        /// Number of heads; a divisor of the channels.
+        heads: u32,
+    },
     /// Sets values to zero in training and scales the rest; nothing in evaluation.
     Dropout {
         /// Share of values dropped.
@@ -159,6 +236,8 @@ pub enum Layer {
     },
     /// Sum of two equal shapes.
     Add,
+    /// Product of two equal shapes, or of each channel of the first and one value of a flat second.
+    Multiply,
     /// Channels of all inputs, one after the other; two or more inputs of the same positions.
     Concat,
     /// Where logits or predicted values leave; exactly one, the last; flat.
@@ -179,7 +258,7 @@ impl Layer {
     pub fn arity(&self) -> Arity {
         match self {
             Layer::Input { .. } => Arity::Exactly(0),
-            Layer::Add => Arity::Exactly(2),
+            Layer::Add | Layer::Multiply => Arity::Exactly(2),
             Layer::Concat => Arity::AtLeast(2),
             _ => Arity::Exactly(1),
         }
@@ -196,12 +275,19 @@ impl Layer {
             Layer::LayerNorm => "ln",
             Layer::Relu => "relu",
             Layer::Gelu => "gelu",
+            Layer::Silu => "silu",
+            Layer::Sigmoid => "sigmoid",
             Layer::MaxPool { .. } => "maxpool",
             Layer::AvgPool { .. } => "avgpool",
             Layer::GlobalAvgPool => "gap",
             Layer::Flatten => "flatten",
+            Layer::Slice { .. } => "slice",
+            Layer::Embedding { .. } => "embed",
+            Layer::Position => "position",
+            Layer::Attention { .. } => "attention",
             Layer::Dropout { .. } => "dropout",
             Layer::Add => "add",
+            Layer::Multiply => "mul",
             Layer::Concat => "cat",
             Layer::Output => "out",
         }
@@ -217,8 +303,21 @@ impl Layer {
         self.decides_channels()
             || matches!(
                 self,
-                Layer::DepthwiseConv { .. } | Layer::BatchNorm | Layer::LayerNorm
+                Layer::DepthwiseConv { .. }
+                    | Layer::BatchNorm
+                    | Layer::LayerNorm
+                    | Layer::Embedding { .. }
+                    | Layer::Position
+                    | Layer::Attention { .. }
             )
+    }
+
+    /// Whether the number of its input channels is part of what it is, so that no morph may change it.
+    pub(crate) fn fixes_input_channels(&self) -> bool {
+        matches!(
+            self,
+            Layer::Slice { .. } | Layer::Embedding { .. } | Layer::Attention { .. }
+        )
     }
 
     /// Shape of the output, or `None` if these inputs do not fit this layer.
@@ -226,31 +325,50 @@ impl Layer {
         let shape = match (self, inputs) {
             (Layer::Input { shape }, []) => *shape,
             (Layer::Dense { units }, [Shape::Flat { .. }]) => Shape::Flat { features: *units },
-            (Layer::Conv { channels, kernel }, [input @ Shape::Image { .. }]) => {
-                convolved(input.with_channels(*channels), *kernel)
+            (Layer::Conv { channels, kernel }, [input]) => {
+                convolved(input.with_channels(*channels), *kernel)?
             }
-            (Layer::DepthwiseConv { kernel }, [input @ Shape::Image { .. }]) => {
-                convolved(*input, *kernel)
-            }
+            (Layer::DepthwiseConv { kernel }, [input]) => convolved(*input, *kernel)?,
             (Layer::MaxPool { window } | Layer::AvgPool { window }, [input]) => {
                 pooled(*input, *window)?
             }
-            (Layer::GlobalAvgPool, [Shape::Image { channels, .. }]) => Shape::Flat {
+            (
+                Layer::GlobalAvgPool,
+                [Shape::Image { channels, .. } | Shape::Sequence { channels, .. }],
+            ) => Shape::Flat {
                 features: *channels,
             },
-            (Layer::Flatten, [input @ Shape::Image { .. }]) => Shape::Flat {
-                features: u32::try_from(input.values()).ok()?,
-            },
+            (Layer::Flatten, [input @ (Shape::Image { .. } | Shape::Sequence { .. })]) => {
+                Shape::Flat {
+                    features: u32::try_from(input.values()).ok()?,
+                }
+            }
+            (Layer::Slice { first, count }, [input]) => {
+                let end = first.checked_add(*count)?;
+                (end <= input.channels()).then_some(input.with_channels(*count))?
+            }
+            (Layer::Embedding { codes, width }, [input]) if *codes > 0 => embedded(*input, *width)?,
+            (Layer::Attention { heads }, [input @ Shape::Sequence { channels, .. }]) => {
+                let divides = *heads > 0 && channels.is_multiple_of(*heads);
+                divides.then_some(*input)?
+            }
+            (Layer::Position, [input @ Shape::Sequence { .. }]) => *input,
             (Layer::Output, [input @ Shape::Flat { .. }]) => *input,
             (
                 Layer::BatchNorm
                 | Layer::LayerNorm
                 | Layer::Relu
                 | Layer::Gelu
+                | Layer::Silu
+                | Layer::Sigmoid
                 | Layer::Dropout { .. },
                 [input],
             ) => *input,
             (Layer::Add, [left, right]) if left == right => *left,
+            (Layer::Multiply, [left, right]) if left == right => *left,
+            (Layer::Multiply, [left, Shape::Flat { features }]) => {
+                (left.channels() == *features).then_some(*left)?
+            }
             (Layer::Concat, [first, rest @ ..]) if !rest.is_empty() => concatenated(*first, rest)?,
             _ => return None,
         };
@@ -258,34 +376,22 @@ impl Layer {
     }
 }
 
-fn convolved(shape: Shape, kernel: Kernel) -> Shape {
+fn embedded(shape: Shape, width: u32) -> Option<Shape> {
     match shape {
-        Shape::Image {
-            channels,
-            height,
-            width,
-        } => Shape::Image {
-            channels,
-            height: kernel.output_extent(height),
-            width: kernel.output_extent(width),
-        },
-        other => other,
+        Shape::Flat { features } => Some(Shape::Flat {
+            features: features.checked_mul(width)?,
+        }),
+        Shape::Sequence { channels: 1, .. } => Some(shape.with_channels(width)),
+        _ => None,
     }
 }
 
+fn convolved(shape: Shape, kernel: Kernel) -> Option<Shape> {
+    shape.resized(|extent| Some(kernel.output_extent(extent)))
+}
+
 fn pooled(shape: Shape, window: Window) -> Option<Shape> {
-    match shape {
-        Shape::Image {
-            channels,
-            height,
-            width,
-        } => Some(Shape::Image {
-            channels,
-            height: window.output_extent(height)?,
-            width: window.output_extent(width)?,
-        }),
-        _ => None,
-    }
+    shape.resized(|extent| window.output_extent(extent))
 }
 
 fn concatenated(first: Shape, rest: &[Shape]) -> Option<Shape> {

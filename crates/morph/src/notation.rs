@@ -5,9 +5,10 @@
 //! ```
 //!
 //! A statement is `[name ':'] kind arguments ['(' sources ')']`. Without sources a layer reads the
-//! statement before it; `add` and `cat` name theirs without parentheses: `add a b`. The input is
+//! statement before it; `add`, `mul` and `cat` name theirs without parentheses: `add a b`. The input is
 //! always called `in`, the output is implied. A stride that is not written is 1 for a convolution
-//! and the window's size for a pool. What is printed reads back as the same architecture.
+//! and the window's size for a pool; `d2` sets the taps of a kernel two pixels apart. `slice 3 5` takes
+//! five channels from the third on (counted from 0), `embed 100 8` has 100 codes of 8 values. What is printed reads back as the same architecture.
 
 mod read;
 mod write;
@@ -55,7 +56,28 @@ pub enum NotationError {
 }
 
 /// Names of all kinds: none of them may name a statement.
-const KINDS: [&str; 16] = [
-    "in", "dense", "conv", "dwconv", "bn", "ln", "relu", "gelu", "maxpool", "avgpool", "gap",
-    "flatten", "dropout", "add", "cat", "out",
+const KINDS: [&str; 23] = [
+    "in",
+    "dense",
+    "conv",
+    "dwconv",
+    "bn",
+    "ln",
+    "relu",
+    "gelu",
+    "silu",
+    "sigmoid",
+    "maxpool",
+    "avgpool",
+    "gap",
+    "flatten",
+    "slice",
+    "embed",
+    "position",
+    "attention",
+    "dropout",
+    "add",
+    "mul",
+    "cat",
+    "out",
 ];

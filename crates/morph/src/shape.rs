@@ -16,7 +16,7 @@ pub enum Shape {
         /// Number of values.
         features: u32,
     },
-    /// A series: `length` steps of `channels` values. No layer changes its length yet.
+    /// A series: `length` steps of `channels` values.
     Sequence {
         /// Values per step.
         channels: u32,
@@ -74,6 +74,40 @@ impl Shape {
                 height,
                 width,
             },
+        }
+    }
+
+    /// Rows and columns of positions: a series is one row, a vector one position.
+    pub fn plane(self) -> (usize, usize) {
+        match self {
+            Shape::Flat { .. } => (1, 1),
+            Shape::Sequence { length, .. } => (1, length as usize),
+            Shape::Image { height, width, .. } => (height as usize, width as usize),
+        }
+    }
+
+    /// Whether it is a series.
+    pub fn is_sequence(self) -> bool {
+        matches!(self, Shape::Sequence { .. })
+    }
+
+    /// The same channels at other positions: each extent as `of` makes it. `None` for a vector.
+    pub(crate) fn resized(self, of: impl Fn(u32) -> Option<u32>) -> Option<Shape> {
+        match self {
+            Shape::Flat { .. } => None,
+            Shape::Sequence { channels, length } => Some(Shape::Sequence {
+                channels,
+                length: of(length)?,
+            }),
+            Shape::Image {
+                channels,
+                height,
+                width,
+            } => Some(Shape::Image {
+                channels,
+                height: of(height)?,
+                width: of(width)?,
+            }),
         }
     }
 

@@ -75,15 +75,16 @@ impl Weights {
         spec: &TensorSpec,
         inputs: &[ChannelSource],
     ) -> u64 {
-        if spec.part != Part::Weight {
+        let old = self.part(parent, spec.part);
+        if spec.part != Part::Weight || old.shape == spec.shape && inputs.is_empty() {
             return spec.len() as u64;
         }
-        let old = self.part(parent, Part::Weight);
-        // Dense tensors have two extents, all others begin with those of a kernel.
-        let taps = match (spec.shape.len(), old.shape.first(), spec.shape.first()) {
-            (2, _, _) => 1,
-            (_, Some(old), Some(new)) => old.min(new).pow(2),
-            _ => 0,
+        // Kernels have three extents or four; only where both have a tap is one inherited.
+        let taps = match (old.shape.as_slice(), spec.shape.as_slice()) {
+            ([old_rows, old_columns, _, ..], [rows, columns, _, ..]) => {
+                old_rows.min(rows) * old_columns.min(columns)
+            }
+            _ => 1,
         };
         let heard = inputs
             .iter()
@@ -102,22 +103,23 @@ fn inherit(
     inputs: &[ChannelSource],
 ) -> Tensor {
     let values = match (spec.part, layer) {
+        // No morph changes the channels of these.
+        (_, Layer::Embedding { .. } | Layer::Attention { .. }) => old.values.clone(),
         (Part::Weight, Layer::DepthwiseConv { .. }) => {
             let each = [ChannelSource::Parent {
                 channel: 0,
                 share: 1.0,
             }];
-            remix(spec.shape[0], old.shape[0], old, outputs, &each)
+            remix(&spec.shape, old, outputs, &each)
         }
-        (Part::Weight, Layer::Conv { .. }) => {
-            remix(spec.shape[0], old.shape[0], old, outputs, inputs)
+        (Part::Weight, _) => remix(&spec.shape, old, outputs, inputs),
+        // Biases, norms and their statistics follow the output channels, positions at every step.
+        _ => {
+            let channels = old.shape.last().copied().unwrap_or(1);
+            let rows = old.values.chunks_exact(channels);
+            rows.flat_map(|row| outputs.iter().map(|channel| row[*channel as usize]))
+                .collect()
         }
-        (Part::Weight, _) => remix(1, 1, old, outputs, inputs),
-        // Biases, norms and their statistics follow the output channels.
-        _ => outputs
-            .iter()
-            .map(|channel| old.values[*channel as usize])
-            .collect(),
     };
     let tensor = Tensor {
         shape: spec.shape.clone(),
@@ -131,23 +133,27 @@ fn inherit(
     tensor
 }
 
+/// Rows and columns of taps; a matrix is one tap.
+fn taps(shape: &[usize]) -> (usize, usize) {
+    match shape {
+        [rows, columns, _, ..] => (*rows, *columns),
+        _ => (1, 1),
+    }
+}
+
 /// `[ky][kx][in][out]` of the child from the parent's; kernels are aligned at their centres.
-fn remix(
-    size: usize,
-    old_size: usize,
-    old: &Tensor,
-    outputs: &[u32],
-    inputs: &[ChannelSource],
-) -> Vec<f32> {
+fn remix(shape: &[usize], old: &Tensor, outputs: &[u32], inputs: &[ChannelSource]) -> Vec<f32> {
+    let ((rows, columns), (old_rows, old_columns)) = (taps(shape), taps(&old.shape));
     let old_outputs = *old.shape.last().expect("weights have extents");
-    let tap = old.values.len() / (old_size * old_size);
-    let mut values = Vec::with_capacity(size * size * inputs.len() * outputs.len());
-    for (y, x) in (0..size).flat_map(|y| (0..size).map(move |x| (y, x))) {
-        let aligned = |at: usize| (at + old_size / 2).checked_sub(size / 2);
-        let inside = |at: usize| aligned(at).filter(|at| *at < old_size);
-        let old_tap = inside(y)
-            .zip(inside(x))
-            .map(|(y, x)| &old.values[(y * old_size + x) * tap..]);
+    let tap = old.values.len() / (old_rows * old_columns);
+    let aligned = |at: usize, new: usize, old: usize| {
+        (at + old / 2).checked_sub(new / 2).filter(|at| *at < old)
+    };
+    let mut values = Vec::with_capacity(rows * columns * inputs.len() * outputs.len());
+    for (y, x) in (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x))) {
+        let old_tap = aligned(y, rows, old_rows)
+            .zip(aligned(x, columns, old_columns))
+            .map(|(y, x)| &old.values[(y * old_columns + x) * tap..]);
         for source in inputs {
             match (old_tap, source) {
                 (Some(old_tap), ChannelSource::Parent { channel, share }) => {
@@ -173,7 +179,7 @@ fn identity(layer: &Layer, spec: &TensorSpec) -> Tensor {
     };
     let outputs = *spec.shape.last().expect("weights have extents");
     if let Layer::DepthwiseConv { .. } = layer {
-        let centre = spec.shape[0] * spec.shape[0] / 2;
+        let centre = spec.shape[0] * spec.shape[1] / 2;
         tensor.values[centre * outputs..][..outputs].fill(1.0);
         return tensor;
     }

@@ -36,7 +36,7 @@ pub use fit::{Ended, EpochReport, FitError, FitTask, Fitted, Verdict, fit};
 pub use loss::BatchTargets;
 pub use metric::Metric;
 pub use network::Network;
-pub use onnx::{ExportError, export_onnx};
+pub use onnx::{ExportError, export_network, export_onnx};
 pub use pass::{Mode, Purpose};
 pub use plan::{Plan, PlanError};
 pub use recipe::{ClassWeights, Loss, Optimizer, Recipe};

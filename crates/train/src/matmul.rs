@@ -27,6 +27,19 @@ impl<'a> Matrix<'a> {
         }
     }
 
+    /// Rows that begin `row_stride` values apart: some columns of a wider matrix.
+    pub(crate) fn strided(
+        values: &'a [f32],
+        rows: usize,
+        columns: usize,
+        row_stride: usize,
+    ) -> Matrix<'a> {
+        Matrix {
+            row_stride,
+            ..Matrix::new(values, rows, columns)
+        }
+    }
+
     /// The transpose of this matrix; nothing moves.
     pub(crate) fn transposed(self) -> Matrix<'a> {
         Matrix {
@@ -46,19 +59,48 @@ impl<'a> Matrix<'a> {
     }
 }
 
+/// Where a product goes: rows that begin `row_stride` values apart.
+#[derive(Debug)]
+pub(crate) struct MatrixMut<'a> {
+    values: &'a mut [f32],
+    row_stride: usize,
+}
+
+impl<'a> MatrixMut<'a> {
+    /// Some columns of a wider matrix.
+    pub(crate) fn new(values: &'a mut [f32], row_stride: usize) -> MatrixMut<'a> {
+        MatrixMut { values, row_stride }
+    }
+}
+
 /// `out = left·right` or `out += left·right`; `out` is `[left.rows][right.columns]`, row after row.
 ///
 /// # Cost
 /// `2 · left.rows · left.columns · right.columns` operations.
 pub(crate) fn multiply(out: &mut [f32], left: Matrix<'_>, right: Matrix<'_>, store: Store) {
+    multiply_into(MatrixMut::new(out, right.columns), left, right, store);
+}
+
+/// The same into some columns of a wider matrix.
+pub(crate) fn multiply_into(out: MatrixMut<'_>, left: Matrix<'_>, right: Matrix<'_>, store: Store) {
+    let MatrixMut {
+        values: out,
+        row_stride,
+    } = out;
     let (rows, inner, columns) = (left.rows, left.columns, right.columns);
     assert_eq!(inner, right.rows, "inner extents agree");
-    assert!(out.len() >= rows * columns, "the product fits its place");
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    assert!(columns <= row_stride, "rows of a product lie side by side");
+    let last = (rows - 1) * row_stride + columns;
+    assert!(last <= out.len(), "the product fits its place");
     left.check();
     right.check();
     if inner == 0 {
         if store == Store::Write {
-            out[..rows * columns].fill(0.0);
+            let rows = out.chunks_mut(row_stride).take(rows);
+            rows.for_each(|row| row[..columns].fill(0.0));
         }
         return;
     }
@@ -72,7 +114,7 @@ pub(crate) fn multiply(out: &mut [f32], left: Matrix<'_>, right: Matrix<'_>, sto
             inner,
             out.as_mut_ptr(),
             1,
-            stride(columns),
+            stride(row_stride),
             store == Store::Add,
             left.values.as_ptr(),
             stride(left.column_stride),
@@ -115,6 +157,24 @@ mod tests {
         multiply(&mut out, a, b, Store::Add);
         let doubled: Vec<f32> = expected.iter().map(|value| 2.0 * value).collect();
         assert_eq!(out, doubled, "{rows}x{inner}x{columns}");
+        // Between other columns, which stay as they are.
+        let mut wide = vec![7.0; rows * (columns + 3)];
+        multiply_into(
+            MatrixMut::new(&mut wide[2..], columns + 3),
+            a,
+            b,
+            Store::Write,
+        );
+        for (index, value) in wide.iter().enumerate() {
+            let (row, column) = (index / (columns + 3), index % (columns + 3));
+            let inside = (2..columns + 2).contains(&column);
+            let wanted = if inside {
+                expected[row * columns + column - 2]
+            } else {
+                7.0
+            };
+            assert_eq!(*value, wanted, "{rows}x{inner}x{columns}");
+        }
         // (BᵀAᵀ)ᵀ = AB, by strides alone.
         let mut turned = vec![f32::NAN; rows * columns];
         multiply(&mut turned, b.transposed(), a.transposed(), Store::Write);

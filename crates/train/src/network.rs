@@ -17,7 +17,7 @@ use crate::{
     step::Frame,
     threads::Crew,
     vector::{Store, copy},
-    weights::{Part, Tensor, Weights},
+    weights::{Tensor, Weights},
 };
 
 /// A network that can be run and trained.
@@ -229,7 +229,7 @@ impl Network {
                 first: view.write(part(memory.moments[0])),
                 second: view.write(part(memory.moments[1])),
             };
-            let decays = slot.spec.part == Part::Weight;
+            let decays = slot.spec.part.decays();
             rule.apply(update, if decays { task.weight_decay } else { 0.0 });
         }
     }

@@ -2,7 +2,9 @@
 //!
 //! A tensor is named after its layer and its part: `3.weight`, `3.bias`, `5.gain`, `5.shift`, `5.mean`,
 //! `5.variance`. Layouts are the engine's: dense `[in][out]`, convolution `[ky][kx][in][out]`, depthwise
-//! `[ky][kx][channels]`. What weights never know: optimizer state, gradients, data.
+//! `[ky][kx][channels]` (over a series there is one ky), embedding `[codes][width]`, position
+//! `[steps][channels]`, attention `[channels][query, key, value]` and `[channels][channels]`. What
+//! weights never know: optimizer state, gradients, data.
 
 use std::collections::BTreeMap;
 
@@ -22,13 +24,18 @@ pub struct Tensor {
 /// What a tensor is to its layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
-    /// Products: dense, convolution, depthwise. The only part that weight decay shrinks.
+    /// Products: dense, convolution, depthwise, attention's queries, keys and values; the vectors of an
+    /// embedding. Weight decay shrinks this part and the projection, nothing else.
     Weight,
     /// What is added to the products.
     Bias,
+    /// Products of attention's last projection.
+    Projection,
+    /// What is added to those.
+    ProjectionBias,
     /// Factor of a norm.
     Gain,
-    /// Summand of a norm.
+    /// Summand of a norm, or of a position.
     Shift,
     /// Running mean of a batch norm: measured, not learned.
     Mean,
@@ -42,11 +49,19 @@ impl Part {
         match self {
             Part::Weight => "weight",
             Part::Bias => "bias",
+            Part::Projection => "projection",
+            Part::ProjectionBias => "projection_bias",
             Part::Gain => "gain",
             Part::Shift => "shift",
             Part::Mean => "mean",
             Part::Variance => "variance",
         }
+    }
+
+    /// Whether weight decay shrinks it: not what is added, and not norms, which would only fight the
+    /// layers before them.
+    pub fn decays(self) -> bool {
+        matches!(self, Part::Weight | Part::Projection)
     }
 
     /// Whether gradients change it.
@@ -98,7 +113,8 @@ pub fn specification(architecture: &Architecture) -> Vec<TensorSpec> {
 
 /// The tensors of one layer.
 pub(crate) fn layer_specification(architecture: &Architecture, layer: LayerId) -> Vec<TensorSpec> {
-    let output = architecture.shape(layer).channels() as usize;
+    let shape = architecture.shape(layer);
+    let output = shape.channels() as usize;
     let input = architecture
         .input_shapes(layer)
         .first()
@@ -111,19 +127,29 @@ pub(crate) fn layer_specification(architecture: &Architecture, layer: LayerId) -
             ]
         }
         Layer::Conv { kernel, .. } => {
-            let size = usize::from(kernel.size());
+            let (rows, columns) = kernel.extents(shape);
             vec![
-                (Part::Weight, vec![size, size, input, output]),
+                (Part::Weight, vec![rows, columns, input, output]),
                 (Part::Bias, vec![output]),
             ]
         }
         Layer::DepthwiseConv { kernel } => {
-            let size = usize::from(kernel.size());
+            let (rows, columns) = kernel.extents(shape);
             vec![
-                (Part::Weight, vec![size, size, output]),
+                (Part::Weight, vec![rows, columns, output]),
                 (Part::Bias, vec![output]),
             ]
         }
+        Layer::Embedding { codes, width } => {
+            vec![(Part::Weight, vec![*codes as usize, *width as usize])]
+        }
+        Layer::Position => vec![(Part::Shift, vec![shape.positions(), output])],
+        Layer::Attention { .. } => vec![
+            (Part::Weight, vec![output, 3 * output]),
+            (Part::Bias, vec![3 * output]),
+            (Part::Projection, vec![output, output]),
+            (Part::ProjectionBias, vec![output]),
+        ],
         Layer::BatchNorm => [Part::Gain, Part::Shift, Part::Mean, Part::Variance]
             .map(|part| (part, vec![output]))
             .to_vec(),
@@ -227,19 +253,10 @@ pub(crate) fn fresh_tensor(
 ) -> Tensor {
     let count = spec.len();
     let values = match spec.part {
-        Part::Bias | Part::Shift | Part::Mean => vec![0.0; count],
+        Part::Bias | Part::ProjectionBias | Part::Shift | Part::Mean => vec![0.0; count],
         Part::Gain | Part::Variance => vec![1.0; count],
-        Part::Weight => {
-            let inputs = match architecture.layer(spec.layer) {
-                // A depthwise channel sees only its own kernel.
-                Layer::DepthwiseConv { kernel } => usize::from(kernel.size()).pow(2),
-                _ => count / architecture.shape(spec.layer).channels() as usize,
-            };
-            let deviation = if is_last(architecture, spec.layer) {
-                LAST_LAYER_SCALE / (inputs as f64).sqrt()
-            } else {
-                (2.0 / inputs as f64).sqrt()
-            };
+        Part::Weight | Part::Projection => {
+            let deviation = deviation(architecture, spec);
             (0..count)
                 .map(|_| (deviation * standard_normal(rng)) as f32)
                 .collect()
@@ -248,6 +265,25 @@ pub(crate) fn fresh_tensor(
     Tensor {
         shape: spec.shape.clone(),
         values,
+    }
+}
+
+/// Deviation of a new layer's random weights.
+fn deviation(architecture: &Architecture, spec: &TensorSpec) -> f64 {
+    let outputs = spec.shape.last().copied().unwrap_or(1);
+    let inputs = match architecture.layer(spec.layer) {
+        // As PyTorch's: what reads the vectors sees values of one deviation.
+        Layer::Embedding { .. } => return 1.0,
+        // A depthwise channel sees only its own kernel.
+        Layer::DepthwiseConv { .. } => spec.shape[0] * spec.shape[1],
+        _ => spec.len() / outputs,
+    };
+    let inputs = inputs as f64;
+    match architecture.layer(spec.layer) {
+        // No rectifier stands before or behind a projection: its outputs shall be as large as its inputs.
+        Layer::Attention { .. } => 1.0 / inputs.sqrt(),
+        _ if is_last(architecture, spec.layer) => LAST_LAYER_SCALE / inputs.sqrt(),
+        _ => (2.0 / inputs).sqrt(),
     }
 }
 

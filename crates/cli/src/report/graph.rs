@@ -96,7 +96,7 @@ impl Drawing<'_> {
                 title { (self.said(id)) }
                 rect x=(px(x)) y=(y) width=(BOX_WIDTH) height=(BOX_HEIGHT) rx="3" {}
                 rect.stripe x=(px(x)) y=(y) width="5" height=(BOX_HEIGHT) rx="2" {}
-                text.kind x=(px(x + 14.0)) y=(text_y) { (described(layer)) }
+                text.kind x=(px(x + 14.0)) y=(text_y) { (layer.to_string()) }
                 text.shape x=(shape_x) y=(text_y) text-anchor="end" { (shape) }
                 text.parameters x=(parameters_x) y=(text_y) text-anchor="end" { (parameters) }
             }
@@ -108,7 +108,7 @@ impl Drawing<'_> {
         let cost = self.architecture.layer_cost(id);
         format!(
             "layer {id}: {}, output {}, {} parameters, {} operations per example",
-            described(self.architecture.layer(id)),
+            self.architecture.layer(id),
             self.architecture.shape(id),
             thousands(cost.parameters),
             thousands(cost.flops)
@@ -203,49 +203,20 @@ impl Drawing<'_> {
 fn family(layer: &Layer) -> &'static str {
     match layer {
         Layer::Input { .. } | Layer::Output => "end",
-        Layer::Dense { .. } | Layer::Conv { .. } | Layer::DepthwiseConv { .. } => "learned",
+        Layer::Dense { .. }
+        | Layer::Conv { .. }
+        | Layer::DepthwiseConv { .. }
+        | Layer::Embedding { .. }
+        | Layer::Position
+        | Layer::Attention { .. } => "learned",
         Layer::BatchNorm | Layer::LayerNorm => "norm",
-        Layer::Relu | Layer::Gelu | Layer::Dropout { .. } => "pointwise",
+        Layer::Relu | Layer::Gelu | Layer::Silu | Layer::Sigmoid | Layer::Dropout { .. } => {
+            "pointwise"
+        }
         Layer::MaxPool { .. } | Layer::AvgPool { .. } | Layer::GlobalAvgPool | Layer::Flatten => {
             "pool"
         }
-        Layer::Add | Layer::Concat => "join",
-    }
-}
-
-/// A layer's kind and attributes in the notation's words.
-fn described(layer: &Layer) -> String {
-    let kind = layer.kind();
-    match layer {
-        Layer::Dense { units } => format!("{kind} {units}"),
-        Layer::Conv { channels, kernel } => {
-            format!(
-                "{kind} {channels} k{}{}",
-                kernel.size(),
-                stride(kernel.stride(), 1)
-            )
-        }
-        Layer::DepthwiseConv { kernel } => {
-            format!("{kind} k{}{}", kernel.size(), stride(kernel.stride(), 1))
-        }
-        Layer::MaxPool { window } | Layer::AvgPool { window } => {
-            format!(
-                "{kind} k{}{}",
-                window.size(),
-                stride(window.stride(), window.size())
-            )
-        }
-        Layer::Dropout { rate } => format!("{kind} {}", rate.fraction()),
-        _ => kind.to_string(),
-    }
-}
-
-/// A stride is said where it is not the usual one.
-fn stride(stride: u8, usual: u8) -> String {
-    if stride == usual {
-        String::new()
-    } else {
-        format!(" s{stride}")
+        Layer::Add | Layer::Multiply | Layer::Concat | Layer::Slice { .. } => "join",
     }
 }
 

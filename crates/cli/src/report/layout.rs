@@ -207,7 +207,13 @@ fn close(architecture: &Architecture, places: &[Place]) -> Vec<bool> {
 fn finishes_its_input(layer: &Layer) -> bool {
     matches!(
         layer,
-        Layer::BatchNorm | Layer::LayerNorm | Layer::Relu | Layer::Gelu | Layer::Dropout { .. }
+        Layer::BatchNorm
+            | Layer::LayerNorm
+            | Layer::Relu
+            | Layer::Gelu
+            | Layer::Silu
+            | Layer::Sigmoid
+            | Layer::Dropout { .. }
     )
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A map says for each channel of the child which channel of the parent it is. Dense and
 //! convolution layers decide their own map; all others pass on what they get: a concatenation puts
-//! maps one after the other, a flattening repeats them for each position. An addition ties: when
+//! maps one after the other, a flattening repeats them for each position. A sum or product ties: when
 //! its two sides differ, the layers that decide the other side get the same map, until nothing
 //! differs. It never makes a map of its own: which channels are copied or dropped is its caller's
 //! choice.
@@ -87,7 +87,15 @@ impl Change<'_> {
                 Layer::Dense { .. } | Layer::Conv { .. } => self.decided.get(&id).cloned(),
                 Layer::Flatten => input(0).map(|map| self.repeated(id, &map)),
                 Layer::Concat => self.joined(id, &maps),
-                Layer::Add if input(0) != input(1) => return Ok(self.wanted(id, &maps)),
+                Layer::Add | Layer::Multiply if input(0) != input(1) => {
+                    return Ok(self.wanted(id, &maps));
+                }
+                layer if layer.fixes_input_channels() => {
+                    if input(0).is_some() {
+                        return Err(self.stuck(id));
+                    }
+                    None
+                }
                 _ => input(0),
             };
             if map.is_some() {
@@ -111,7 +119,7 @@ impl Change<'_> {
         }
     }
 
-    /// An addition's sides differ: the untouched one, else the second, shall be like the other.
+    /// The sides of a sum or product differ: the untouched one, else the second, shall be like the other.
     fn wanted(&self, add: LayerId, maps: &[Option<Map>]) -> Pass {
         let inputs = self.architecture.inputs(add);
         let (left, right) = (&maps[inputs[0].index()], &maps[inputs[1].index()]);
@@ -185,6 +193,7 @@ impl Change<'_> {
             (Layer::LayerNorm, Preservation::Exact) => {
                 Err(MorphError::BeforeLayerNorm { norm: id })
             }
+            (layer, _) if layer.fixes_input_channels() => Err(self.stuck(id)),
             (Layer::Flatten, _) => {
                 let map = self.unrepeated(id, map).ok_or_else(|| self.stuck(id))?;
                 self.want(architecture.inputs(id)[0], &map)

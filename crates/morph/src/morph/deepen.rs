@@ -32,19 +32,24 @@ pub(super) fn apply(
     let mut draft = Draft::of(architecture);
     let end = match (block, architecture.shape(after)) {
         (Block::Identity { .. }, _) if *layer != Layer::Relu => return Err(wrong("a `relu`")),
-        (_, Shape::Sequence { .. }) => return Err(wrong("a layer of flat shape or of images")),
         (Block::Identity { .. }, Shape::Flat { features }) => {
             let dense = Layer::Dense { units: features };
             identity(&mut draft, after, dense)
         }
-        (Block::Identity { kernel }, Shape::Image { channels, .. }) => {
+        (
+            Block::Identity { kernel },
+            Shape::Image { channels, .. } | Shape::Sequence { channels, .. },
+        ) => {
             let kernel = square(after, kernel)?;
             identity(&mut draft, after, Layer::Conv { channels, kernel })
         }
         (Block::Residual { .. }, Shape::Flat { features }) => {
             residual_dense(&mut draft, after, features)
         }
-        (Block::Residual { kernel }, Shape::Image { channels, .. }) => {
+        (
+            Block::Residual { kernel },
+            Shape::Image { channels, .. } | Shape::Sequence { channels, .. },
+        ) => {
             let kernel = square(after, kernel)?;
             let conv = Layer::Conv { channels, kernel };
             let end = residual_conv(&mut draft, after, conv);

@@ -232,14 +232,13 @@ impl<'a> View<'a> {
         let layer = self.architecture.layer(after);
         let shape = self.architecture.shape(after);
         let fits = match shape {
-            Shape::Image { .. } => {
+            Shape::Image { .. } | Shape::Sequence { .. } => {
                 matches!(
                     layer,
-                    Layer::Relu | Layer::Gelu | Layer::BatchNorm | Layer::Add
+                    Layer::Relu | Layer::Gelu | Layer::Silu | Layer::BatchNorm | Layer::Add
                 )
             }
             Shape::Flat { features } => !mixes(layer) && features <= BLOCK_FEATURES_MAX,
-            Shape::Sequence { .. } => false,
         };
         let kernel = drawn_kernel(shape, rng);
         let is_identity = *layer == Layer::Relu && rng.random_range(0..2) == 0;
@@ -396,10 +395,8 @@ fn mixes(layer: &Layer) -> bool {
 
 /// Whether the border of a kernel ever meets anything but padding.
 fn sees_more(size: u8, input: Shape) -> bool {
-    match input {
-        Shape::Image { height, width, .. } => u32::from(size / 2) < height.max(width),
-        _ => false,
-    }
+    let (rows, columns) = input.plane();
+    usize::from(size / 2) < rows.max(columns) && !matches!(input, Shape::Flat { .. })
 }
 
 /// Mostly 3, sometimes 5 or 1; 1 wherever an image is too small.

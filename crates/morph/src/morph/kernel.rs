@@ -54,8 +54,9 @@ fn resized(
     kernel: Kernel,
     size: u8,
 ) -> Result<Morphed, MorphError> {
-    let kernel =
-        Kernel::new(size, kernel.stride()).ok_or(MorphError::WrongKernel { layer, size })?;
+    let kernel = kernel
+        .resized(size)
+        .ok_or(MorphError::WrongKernel { layer, size })?;
     let changed = match *architecture.layer(layer) {
         Layer::Conv { channels, .. } => Layer::Conv { channels, kernel },
         _ => Layer::DepthwiseConv { kernel },

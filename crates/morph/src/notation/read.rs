@@ -209,6 +209,8 @@ impl<'a> Reader<'a> {
             "ln" => Layer::LayerNorm,
             "relu" => Layer::Relu,
             "gelu" => Layer::Gelu,
+            "silu" => Layer::Silu,
+            "sigmoid" => Layer::Sigmoid,
             "maxpool" => Layer::MaxPool {
                 window: self.window()?,
             },
@@ -217,8 +219,21 @@ impl<'a> Reader<'a> {
             },
             "gap" => Layer::GlobalAvgPool,
             "flatten" => Layer::Flatten,
+            "slice" => Layer::Slice {
+                first: self.count("the number of a channel, from 0")?,
+                count: self.count("a number of channels")?,
+            },
+            "embed" => Layer::Embedding {
+                codes: self.count("a number of codes")?,
+                width: self.count("a number of values per code")?,
+            },
+            "position" => Layer::Position,
+            "attention" => Layer::Attention {
+                heads: self.count("a number of heads")?,
+            },
             "dropout" => Layer::Dropout { rate: self.rate()? },
             "add" => Layer::Add,
+            "mul" => Layer::Multiply,
             "cat" => Layer::Concat,
             "out" => Layer::Output,
             _ => return Err(kind.unexpected("a kind such as `conv`, `dense` or `relu`")),
@@ -240,7 +255,7 @@ impl<'a> Reader<'a> {
                 other => Err(other.unexpected("a name or `)`")),
             };
         }
-        if matches!(layer, Layer::Add | Layer::Concat) {
+        if matches!(layer, Layer::Add | Layer::Multiply | Layer::Concat) {
             return self.sources();
         }
         match index.checked_sub(1) {
@@ -305,13 +320,16 @@ impl<'a> Reader<'a> {
     }
 
     fn kernel(&mut self) -> Result<Kernel, NotationError> {
-        const EXPECTED: &str = "a kernel such as `k3` or `k3 s2`: odd up to 11, stride up to 4";
+        const EXPECTED: &str = "a kernel such as `k3`, `k3 s2` or `k3 d2`: odd up to 11, stride up to 4, dilation up to 64";
         let token = self.peek();
         let size = self
             .lettered('k')
             .ok_or_else(|| token.unexpected(EXPECTED))?;
-        let stride = self.lettered('s').unwrap_or(1);
-        Kernel::new(size, stride).ok_or_else(|| token.unexpected(EXPECTED))
+        let kernel = match self.lettered('d') {
+            Some(dilation) => Kernel::dilated(size, dilation),
+            None => Kernel::new(size, self.lettered('s').unwrap_or(1)),
+        };
+        kernel.ok_or_else(|| token.unexpected(EXPECTED))
     }
 
     fn window(&mut self) -> Result<Window, NotationError> {

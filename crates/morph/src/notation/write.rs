@@ -18,7 +18,7 @@ impl fmt::Display for Architecture {
             if let Some(name) = names.get(&id).filter(|_| id.index() > 0) {
                 write!(f, "{name}: ")?;
             }
-            write_layer(f, self.layer(id))?;
+            write!(f, "{}", self.layer(id))?;
             write_sources(f, self, id, &names)?;
         }
         Ok(())
@@ -69,18 +69,24 @@ fn letters(mut number: u32) -> String {
     }
 }
 
-fn write_layer(f: &mut fmt::Formatter<'_>, layer: &Layer) -> fmt::Result {
-    write!(f, "{}", layer.kind())?;
-    match layer {
-        Layer::Input { shape } => write!(f, " {shape}"),
-        Layer::Dense { units } => write!(f, " {units}"),
-        Layer::Conv { channels, kernel } => write!(f, " {channels} {}", KernelText(*kernel)),
-        Layer::DepthwiseConv { kernel } => write!(f, " {}", KernelText(*kernel)),
-        Layer::MaxPool { window } | Layer::AvgPool { window } => {
-            write!(f, " {}", WindowText(*window))
+/// A layer's kind and arguments, without its name and sources: `conv 16 k3`.
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.kind())?;
+        match self {
+            Layer::Input { shape } => write!(f, " {shape}"),
+            Layer::Dense { units } => write!(f, " {units}"),
+            Layer::Conv { channels, kernel } => write!(f, " {channels} {}", KernelText(*kernel)),
+            Layer::DepthwiseConv { kernel } => write!(f, " {}", KernelText(*kernel)),
+            Layer::MaxPool { window } | Layer::AvgPool { window } => {
+                write!(f, " {}", WindowText(*window))
+            }
+            Layer::Dropout { rate } => write!(f, " {}", RateText(*rate)),
+            Layer::Slice { first, count } => write!(f, " {first} {count}"),
+            Layer::Embedding { codes, width } => write!(f, " {codes} {width}"),
+            Layer::Attention { heads } => write!(f, " {heads}"),
+            _ => Ok(()),
         }
-        Layer::Dropout { rate } => write!(f, " {}", RateText(*rate)),
-        _ => Ok(()),
     }
 }
 
@@ -106,9 +112,10 @@ struct KernelText(Kernel);
 impl fmt::Display for KernelText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "k{}", self.0.size())?;
-        match self.0.stride() {
-            1 => Ok(()),
-            stride => write!(f, " s{stride}"),
+        match (self.0.stride(), self.0.dilation()) {
+            (1, 1) => Ok(()),
+            (1, dilation) => write!(f, " d{dilation}"),
+            (stride, _) => write!(f, " s{stride}"),
         }
     }
 }

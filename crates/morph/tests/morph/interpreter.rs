@@ -51,7 +51,8 @@ fn drawn_layer(architecture: &Architecture, id: LayerId, rng: &mut ChaCha8Rng) -
             .collect::<Vec<f64>>()
     };
     let norm = matches!(layer, Layer::BatchNorm | Layer::LayerNorm);
-    let fan_in = (inputs(architecture, id) * size(layer).pow(2)) as f64;
+    let (rows, columns) = taps(architecture, id);
+    let fan_in = (inputs(architecture, id) * rows * columns) as f64;
     let bound = (3.0 / fan_in).sqrt();
     LayerWeights {
         matrix: draw(matrix_length(architecture, id), -bound, bound),
@@ -70,19 +71,23 @@ fn inputs(architecture: &Architecture, id: LayerId) -> usize {
     }
 }
 
-fn size(layer: &Layer) -> usize {
-    match layer {
-        Layer::Conv { kernel, .. } | Layer::DepthwiseConv { kernel } => usize::from(kernel.size()),
-        _ => 1,
+/// Rows and columns of a kernel.
+fn taps(architecture: &Architecture, id: LayerId) -> (usize, usize) {
+    match architecture.layer(id) {
+        Layer::Conv { kernel, .. } | Layer::DepthwiseConv { kernel } => {
+            kernel.extents(architecture.shape(id))
+        }
+        _ => (1, 1),
     }
 }
 
 fn matrix_length(architecture: &Architecture, id: LayerId) -> usize {
     match architecture.layer(id) {
         Layer::BatchNorm | Layer::LayerNorm => 0,
-        layer => {
+        _ => {
             let outputs = architecture.shape(id).channels() as usize;
-            size(layer).pow(2) * inputs(architecture, id) * outputs
+            let (rows, columns) = taps(architecture, id);
+            rows * columns * inputs(architecture, id) * outputs
         }
     }
 }
@@ -106,12 +111,13 @@ pub(crate) fn inherited(
                     outputs,
                     inputs: sources,
                 } => {
-                    let kernels = (size(architecture.layer(id)), size(parent.layer(*from)));
+                    let kernels = (taps(architecture, id), taps(parent, *from));
                     layer = taken(&weights[from.index()], kernels, outputs, sources);
                 }
                 LayerPlan::Identity => {
                     let outputs = architecture.shape(id).channels() as usize;
-                    let centre = size(architecture.layer(id)).pow(2) / 2 * outputs * outputs;
+                    let (rows, columns) = taps(architecture, id);
+                    let centre = rows * columns / 2 * outputs * outputs;
                     layer.matrix.fill(0.0);
                     layer.shift.fill(0.0);
                     (0..outputs).for_each(|at| layer.matrix[centre + at * outputs + at] = 1.0);
@@ -131,7 +137,7 @@ pub(crate) fn inherited(
 
 fn taken(
     old: &LayerWeights,
-    (size, old_size): (usize, usize),
+    ((rows, columns), (old_rows, old_columns)): ((usize, usize), (usize, usize)),
     outputs: &[u32],
     sources: &[ChannelSource],
 ) -> LayerWeights {
@@ -148,19 +154,23 @@ fn taken(
     }];
     let sources = if sources.is_empty() { &each } else { sources };
     let old_outputs = old.shift.len();
-    let old_inputs = old.matrix.len() / (old_outputs * old_size * old_size);
+    let old_inputs = old.matrix.len() / (old_outputs * old_rows * old_columns);
     let mut matrix = Vec::new();
-    for (row, column) in grid(size, size).filter(|_| !old.matrix.is_empty()) {
-        let aligned = |at: usize| at as i64 - (size / 2) as i64 + (old_size / 2) as i64;
-        let (row, column) = (aligned(row), aligned(column));
-        let inside = |at: i64| (0..old_size as i64).contains(&at);
+    for (row, column) in grid(rows, columns).filter(|_| !old.matrix.is_empty()) {
+        let aligned = |at: usize, new: usize, old: usize| {
+            (at + old / 2).checked_sub(new / 2).filter(|at| *at < old)
+        };
+        let (row, column) = (
+            aligned(row, rows, old_rows),
+            aligned(column, columns, old_columns),
+        );
         for (source, output) in sources
             .iter()
             .flat_map(|s| outputs.iter().map(move |o| (s, o)))
         {
-            matrix.push(match source {
-                ChannelSource::Parent { channel, share } if inside(row) && inside(column) => {
-                    let tap = row as usize * old_size + column as usize;
+            matrix.push(match (source, row, column) {
+                (ChannelSource::Parent { channel, share }, Some(row), Some(column)) => {
+                    let tap = row * old_columns + column;
                     let place = (tap * old_inputs + *channel as usize) * old_outputs;
                     old.matrix[place + *output as usize] * share
                 }
@@ -237,6 +247,17 @@ fn normed(values: &[f64], layer: &LayerWeights) -> Vec<f64> {
     values.iter().enumerate().map(one).collect()
 }
 
+fn normed_by_position(values: &[f64], layer: &LayerWeights) -> Vec<f64> {
+    let channels = layer.gain.len();
+    let position = |position: &[f64]| {
+        let mut layer = layer.clone();
+        let (mean, variance) = statistics(&[position.to_vec()], 1);
+        (layer.mean, layer.variance) = (mean.repeat(channels), variance.repeat(channels));
+        normed(position, &layer)
+    };
+    values.chunks(channels).flat_map(position).collect()
+}
+
 /// One example through one layer; everything but batch norm with batch statistics.
 fn one(
     architecture: &Architecture,
@@ -252,21 +273,28 @@ fn one(
         Layer::Conv { kernel, .. } => convolved(input, weights, *kernel, from[0], to),
         Layer::DepthwiseConv { kernel } => depthwise(input, weights, *kernel, from[0], to),
         Layer::BatchNorm => normed(input, weights),
-        Layer::LayerNorm => input
-            .chunks(channels)
-            .flat_map(|position| {
-                let mut layer = weights.clone();
-                let (mean, variance) = statistics(&[position.to_vec()], 1);
-                (layer.mean, layer.variance) = (mean.repeat(channels), variance.repeat(channels));
-                normed(position, &layer)
-            })
-            .collect(),
-        Layer::Relu => input.iter().map(|value| value.max(0.0)).collect(),
-        // Any smooth function will do here; the engine's tests check which one it is.
-        Layer::Gelu => input
+        Layer::LayerNorm => normed_by_position(input, weights),
+        Layer::Relu | Layer::Gelu | Layer::Silu | Layer::Sigmoid => input
             .iter()
-            .map(|value| value / (1.0 + (-1.7 * value).exp()))
+            .map(|x| activated(architecture.layer(id), *x))
             .collect(),
+        Layer::Multiply => {
+            let factors = inputs[1].iter().cycle();
+            input
+                .iter()
+                .zip(factors)
+                .map(|(left, right)| left * right)
+                .collect()
+        }
+        Layer::Slice { .. }
+        | Layer::Embedding { .. }
+        | Layer::Position
+        | Layer::Attention { .. } => {
+            panic!(
+                "{} is checked by the proofs of `train`",
+                architecture.layer(id).kind()
+            )
+        }
         Layer::MaxPool { window } => {
             let largest = |values: &[f64]| values.iter().copied().fold(f64::MIN, f64::max);
             pooled(input, *window, from[0], to, largest)
@@ -297,6 +325,15 @@ fn one(
     }
 }
 
+fn activated(layer: &Layer, x: f64) -> f64 {
+    match layer {
+        Layer::Relu => x.max(0.0),
+        Layer::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+        // Any smooth function will do here; the engine's tests check which one it is.
+        _ => x / (1.0 + (-1.7 * x).exp()),
+    }
+}
+
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
@@ -310,13 +347,6 @@ fn dense(input: &[f64], weights: &LayerWeights) -> Vec<f64> {
     (0..outputs).map(sum).collect()
 }
 
-fn extents(shape: Shape) -> (usize, usize) {
-    match shape {
-        Shape::Image { height, width, .. } => (height as usize, width as usize),
-        other => panic!("{other} is no image"),
-    }
-}
-
 fn grid(rows: usize, columns: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..rows).flat_map(move |row| (0..columns).map(move |column| (row, column)))
 }
@@ -327,17 +357,19 @@ fn covered(
     from: Shape,
     (row, column): (usize, usize),
 ) -> impl Iterator<Item = (usize, usize)> {
-    let (height, width) = extents(from);
-    let (size, stride) = (usize::from(kernel.size()), usize::from(kernel.stride()));
-    let padding = usize::from(kernel.padding());
-    grid(size, size).filter_map(move |(tap_row, tap_column)| {
-        let y = (row * stride + tap_row)
-            .checked_sub(padding)
-            .filter(|y| *y < height)?;
-        let x = (column * stride + tap_column)
-            .checked_sub(padding)
-            .filter(|x| *x < width)?;
-        Some((tap_row * size + tap_column, y * width + x))
+    let (height, width) = from.plane();
+    let (rows, columns) = kernel.extents(from);
+    let stride = usize::from(kernel.stride());
+    let dilation = usize::from(kernel.dilation());
+    let seen = move |place: usize, tap: usize, taps: usize, extent: usize| {
+        (place * stride + tap * dilation)
+            .checked_sub(dilation * (taps / 2))
+            .filter(|at| *at < extent)
+    };
+    grid(rows, columns).filter_map(move |(tap_row, tap_column)| {
+        let y = seen(row, tap_row, rows, height)?;
+        let x = seen(column, tap_column, columns, width)?;
+        Some((tap_row * columns + tap_column, y * width + x))
     })
 }
 
@@ -349,7 +381,7 @@ fn convolved(
     to: Shape,
 ) -> Vec<f64> {
     let (inputs, outputs) = (from.channels() as usize, to.channels() as usize);
-    let (height, width) = extents(to);
+    let (height, width) = to.plane();
     let mut result = Vec::new();
     for place in grid(height, width) {
         let mut sums = weights.shift.clone();
@@ -375,7 +407,7 @@ fn depthwise(
     to: Shape,
 ) -> Vec<f64> {
     let channels = from.channels() as usize;
-    let (height, width) = extents(to);
+    let (height, width) = to.plane();
     let mut result = Vec::new();
     for place in grid(height, width) {
         let mut sums = weights.shift.clone();
@@ -400,15 +432,16 @@ fn pooled(
     fold: impl Fn(&[f64]) -> f64,
 ) -> Vec<f64> {
     let channels = from.channels() as usize;
-    let (_, from_width) = extents(from);
-    let (height, width) = extents(to);
-    let (size, stride) = (usize::from(window.size()), usize::from(window.stride()));
+    let (_, from_width) = from.plane();
+    let (height, width) = to.plane();
+    let (rows, columns) = window.extents(from);
+    let stride = usize::from(window.stride());
     let mut result = Vec::new();
     for ((row, column), channel) in
         grid(height, width).flat_map(|place| (0..channels).map(move |channel| (place, channel)))
     {
         let pixel = |(y, x)| (row * stride + y) * from_width + column * stride + x;
-        let values: Vec<f64> = grid(size, size)
+        let values: Vec<f64> = grid(rows, columns)
             .map(|tap| input[pixel(tap) * channels + channel])
             .collect();
         result.push(fold(&values));

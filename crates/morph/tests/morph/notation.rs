@@ -43,7 +43,8 @@ fn other_names_spaces_and_an_explicit_output_mean_the_same() {
 
 const START: &str = "a kind such as `conv`, or a name and `:`";
 const SHAPE: &str = "a shape such as `13` or `3x32x32`, extents from 1 to 1048576";
-const KERNEL: &str = "a kernel such as `k3` or `k3 s2`: odd up to 11, stride up to 4";
+const KERNEL: &str =
+    "a kernel such as `k3`, `k3 s2` or `k3 d2`: odd up to 11, stride up to 4, dilation up to 64";
 const WINDOW: &str = "a window such as `k2` or `k3 s2`: 2 to 8, stride up to the size";
 const RATE: &str = "a rate from 0.001 to 0.9 with at most three decimals";
 
@@ -182,7 +183,7 @@ fn chosen(kind: u8, number: u8) -> Layer {
     let window = Window::new(number % 3 + 2, number % 2 + 1).expect("a legal window");
     let rate = DropRate::from_thousandths(u16::from(number) + 1).expect("a legal rate");
     let count = u32::from(number) + 1;
-    match kind % 14 {
+    match kind % 21 {
         0 => Layer::Dense { units: count },
         1 | 2 => Layer::Conv {
             channels: count,
@@ -198,6 +199,21 @@ fn chosen(kind: u8, number: u8) -> Layer {
         10 => Layer::GlobalAvgPool,
         11 => Layer::Dropout { rate },
         12 => Layer::Add,
+        13 => Layer::Silu,
+        14 => Layer::Sigmoid,
+        15 => Layer::Multiply,
+        16 => Layer::Slice {
+            first: u32::from(number) % 2,
+            count,
+        },
+        17 => Layer::Embedding {
+            codes: 7,
+            width: count % 3 + 1,
+        },
+        18 => Layer::Position,
+        19 => Layer::Attention {
+            heads: u32::from(number) % 3 + 1,
+        },
         _ => Layer::Concat,
     }
 }

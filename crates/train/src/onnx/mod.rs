@@ -5,6 +5,7 @@
 //! `network` (layers), `graph` (names, constants), `message` (the file format). The same model gives
 //! the same bytes. No file is written here, and nothing is read back.
 
+mod attention;
 mod graph;
 mod inputs;
 mod message;
@@ -92,6 +93,53 @@ pub fn export_onnx(
     };
     let outputs = network::add_network(&mut builder, architecture, weights, input);
     answers.add(&mut builder, &outputs);
+    encoded(builder, architecture, metadata)
+}
+
+/// A network alone as the bytes of an ONNX file, for those who prepare their inputs themselves.
+///
+/// # Shapes
+/// `input: [rows, features]`, `[rows, channels, steps]` or `[rows, channels, height, width]`, as the
+/// network takes them; `output: [rows, outputs]`, logits or standardised values.
+/// # Errors
+/// If the weights do not belong to the network, or the file would be too large.
+/// # Cost
+/// `O(weights)`; the file is held in memory twice.
+/// # Source
+/// As [`export_onnx`].
+pub fn export_network(
+    architecture: &Architecture,
+    weights: &Weights,
+) -> Result<Vec<u8>, ExportError> {
+    weights.check(architecture)?;
+    let mut builder = GraphBuilder::default();
+    let fixed: Vec<u32> = match architecture.input_shape() {
+        Shape::Flat { features } => vec![features],
+        Shape::Sequence { channels, length } => vec![channels, length],
+        Shape::Image {
+            channels,
+            height,
+            width,
+        } => vec![channels, height, width],
+    };
+    let fixed = fixed.into_iter().map(Size::Fixed);
+    let sizes: Vec<Size> = std::iter::once(Size::Rows).chain(fixed).collect();
+    let meaning = "prepared as in training";
+    let input = builder.input("input", ElementType::Float, &sizes, meaning);
+    let output = builder.reserve("output");
+    let outputs = network::add_network(&mut builder, architecture, weights, input);
+    builder.node_into("Identity", &[&outputs], &[], &output);
+    let sizes = [Size::Rows, Size::Fixed(architecture.outputs())];
+    builder.output(&output, ElementType::Float, &sizes, "logits, or a value");
+    encoded(builder, architecture, &[])
+}
+
+/// The finished file.
+fn encoded(
+    builder: GraphBuilder,
+    architecture: &Architecture,
+    metadata: &[(String, String)],
+) -> Result<Vec<u8>, ExportError> {
     let property = |(key, value): &(String, String)| Property {
         key: key.clone(),
         value: value.clone(),

@@ -4,7 +4,7 @@
 //! backward (layer i at 2n − i). A value lives from its making to its last reader, forward or backward;
 //! a gradient from its first contribution to the backward step of the layer it belongs to.
 
-use morph::{Architecture, Layer, LayerId, Shape};
+use morph::{Architecture, Layer, LayerId};
 
 use super::{Place, Slot};
 use crate::{
@@ -14,10 +14,12 @@ use crate::{
     step::{
         Parameter, Sink, Source, Statistic, Step, Value, Work,
         activation::Pointwise,
+        attention::Attention,
         conv::{Conv, Depthwise},
         dense::Dense,
         dropout::Dropout,
-        join::{Add, Concat},
+        embedding::{Embedding, Position},
+        join::{Add, Concat, Multiply, Slice},
         layer_norm::LayerNorm,
         norm::BatchNorm,
         pool::{GlobalPool, Pool, Windows},
@@ -176,6 +178,10 @@ impl<'a> Wiring<'a> {
             let len = match self.architecture.layer(id) {
                 Layer::BatchNorm => BatchNorm::memory_len(shape.channels() as usize, threads.get()),
                 Layer::LayerNorm => batch * 2 * shape.positions(),
+                Layer::Attention { .. } => {
+                    let kept = Attention::kept_len(shape.positions(), shape.channels() as usize);
+                    batch * kept.iter().sum::<usize>()
+                }
                 _ => return None,
             };
             let last = match self.purpose {
@@ -236,20 +242,33 @@ fn can_rectify(layer: &Layer) -> bool {
 
 /// Whether the backward pass reads the layer's input again.
 fn needs_input(layer: &Layer) -> bool {
-    layer.has_weights() || matches!(layer, Layer::Gelu | Layer::MaxPool { .. })
+    match layer {
+        // What is added has the same gradient whatever it is added to.
+        Layer::Position => false,
+        Layer::Gelu | Layer::Silu | Layer::MaxPool { .. } | Layer::Multiply => true,
+        _ => layer.has_weights(),
+    }
 }
 
 /// Whether the backward pass reads the layer's output again.
 fn needs_output(layer: &Layer, rectified: bool) -> bool {
     // Batch norm finds the sign again from its input.
     let mask = rectified && !matches!(layer, Layer::BatchNorm);
-    mask || matches!(layer, Layer::Relu | Layer::MaxPool { .. })
+    mask || matches!(layer, Layer::Relu | Layer::Sigmoid | Layer::MaxPool { .. })
 }
 
 /// Scratch that a layer's step needs, in floats per thread.
 pub(super) fn scratch_len(architecture: &Architecture, id: LayerId, purpose: Purpose) -> usize {
-    let channels = architecture.shape(id).channels() as usize;
+    let shape = architecture.shape(id);
+    let channels = shape.channels() as usize;
     match (architecture.layer(id), purpose) {
+        (Layer::Attention { .. }, Purpose::Infer) => {
+            Attention::forward_scratch_len(shape.positions())
+        }
+        (Layer::Attention { .. }, Purpose::Train) => {
+            Attention::backward_scratch_len(shape.positions(), channels)
+        }
+        (Layer::Position, Purpose::Train) => Position::scratch_len(shape.values()),
         (Layer::Conv { .. }, _) => {
             let convolution = Convolution {
                 geometry: geometry(architecture, id),
@@ -269,34 +288,23 @@ pub(super) fn scratch_len(architecture: &Architecture, id: LayerId, purpose: Pur
     }
 }
 
-fn extents(shape: Shape) -> (usize, usize, usize) {
-    match shape {
-        Shape::Image {
-            channels,
-            height,
-            width,
-        } => (height as usize, width as usize, channels as usize),
-        other => (1, other.positions(), other.channels() as usize),
-    }
-}
-
 fn geometry(architecture: &Architecture, id: LayerId) -> Geometry {
     let kernel = match architecture.layer(id) {
         Layer::Conv { kernel, .. } | Layer::DepthwiseConv { kernel } => *kernel,
         other => unreachable!("only convolutions have kernels, not {}", other.kind()),
     };
     let input = architecture.input_shapes(id)[0];
-    let (height, width, channels) = extents(input);
-    let (out_height, out_width, _) = extents(architecture.shape(id));
-    let size = usize::from(kernel.size());
+    let (height, width) = input.plane();
+    let (kernel_height, kernel_width) = kernel.extents(input);
+    let (out_height, out_width) = architecture.shape(id).plane();
     Geometry {
         height,
         width,
-        channels,
-        kernel_height: size,
-        kernel_width: size,
+        channels: input.channels() as usize,
+        kernel_height,
+        kernel_width,
         stride: usize::from(kernel.stride()),
-        dilation: 1,
+        dilation: usize::from(kernel.dilation()),
         out_height,
         out_width,
     }
@@ -403,6 +411,19 @@ impl Builder<'_> {
             }),
             Layer::Relu => Work::Relu(Pointwise { input, output }),
             Layer::Gelu => Work::Gelu(Pointwise { input, output }),
+            Layer::Silu => Work::Silu(Pointwise { input, output }),
+            Layer::Sigmoid => Work::Sigmoid(Pointwise { input, output }),
+            Layer::Multiply => Work::Multiply(Multiply {
+                inputs: [inputs[0], inputs[1]],
+                output,
+                channels: architecture.shape(id).channels() as usize,
+            }),
+            Layer::Slice { first, .. } => Work::Slice(Slice {
+                input,
+                output,
+                positions: architecture.shape(id).positions(),
+                first: *first as usize,
+            }),
             Layer::Dropout { rate } => Work::Dropout(Dropout {
                 input,
                 output,
@@ -459,29 +480,75 @@ impl Builder<'_> {
                     geometry: geometry(architecture, id),
                 },
             }),
+            Layer::Embedding { codes, width } => Work::Embedding(Embedding {
+                input,
+                output,
+                weight: parameter(Part::Weight),
+                codes: *codes as usize,
+                width: *width as usize,
+            }),
+            Layer::Position => Work::Position(Position {
+                input,
+                output,
+                shift: parameter(Part::Shift),
+            }),
+            Layer::Attention { heads } => self.attention(id, *heads as usize, input, output),
+            Layer::BatchNorm | Layer::LayerNorm => self.norm(id, input, output),
+            other => unreachable!("{} does not learn", other.kind()),
+        }
+    }
+
+    fn norm(&self, id: LayerId, input: Source, output: Sink) -> Work {
+        let shape = self.wiring.architecture.shape(id);
+        match self.wiring.architecture.layer(id) {
             Layer::BatchNorm => Work::BatchNorm(BatchNorm {
                 input,
                 output,
-                gain: parameter(Part::Gain),
-                shift: parameter(Part::Shift),
+                gain: self.parameter(id, Part::Gain),
+                shift: self.parameter(id, Part::Shift),
                 mean: self.statistic(id, Part::Mean),
                 variance: self.statistic(id, Part::Variance),
-                activation,
-                channels,
+                activation: self.activation(id),
+                channels: shape.channels() as usize,
                 memory: self.memory(id),
             }),
             Layer::LayerNorm => Work::LayerNorm(LayerNorm {
                 input,
                 output,
-                gain: parameter(Part::Gain),
-                shift: parameter(Part::Shift),
+                gain: self.parameter(id, Part::Gain),
+                shift: self.parameter(id, Part::Shift),
                 statistics: Value {
                     region: self.memory(id),
-                    item: 2 * architecture.shape(id).positions(),
+                    item: 2 * shape.positions(),
                 },
             }),
-            other => unreachable!("{} does not learn", other.kind()),
+            other => unreachable!("{} is no norm", other.kind()),
         }
+    }
+
+    fn attention(&self, id: LayerId, heads: usize, input: Source, output: Sink) -> Work {
+        let shape = self.wiring.architecture.shape(id);
+        let (steps, channels) = (shape.positions(), shape.channels() as usize);
+        let memory = self.memory(id);
+        let [projected, mixed] = Attention::kept_len(steps, channels);
+        let batch = memory.len() / (projected + mixed);
+        let value = |range: std::ops::Range<usize>, item| Value {
+            region: memory.part(range),
+            item,
+        };
+        Work::Attention(Attention {
+            input,
+            output,
+            weight: self.parameter(id, Part::Weight),
+            bias: self.parameter(id, Part::Bias),
+            projection: self.parameter(id, Part::Projection),
+            projection_bias: self.parameter(id, Part::ProjectionBias),
+            steps,
+            channels,
+            heads,
+            projected: value(0..batch * projected, projected),
+            mixed: value(batch * projected..memory.len(), mixed),
+        })
     }
 
     fn activation(&self, id: LayerId) -> Activation {
@@ -498,13 +565,16 @@ impl Builder<'_> {
             Layer::MaxPool { window } | Layer::AvgPool { window } => *window,
             other => unreachable!("{} has no window", other.kind()),
         };
-        let (height, width, channels) = extents(architecture.input_shapes(id)[0]);
-        let (out_height, out_width, _) = extents(architecture.shape(id));
+        let from = architecture.input_shapes(id)[0];
+        let (height, width) = from.plane();
+        let (rows, columns) = window.extents(from);
+        let (out_height, out_width) = architecture.shape(id).plane();
         let windows = Windows {
             height,
             width,
-            channels,
-            size: usize::from(window.size()),
+            channels: from.channels() as usize,
+            rows,
+            columns,
             stride: usize::from(window.stride()),
             out_height,
             out_width,

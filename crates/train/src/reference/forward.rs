@@ -98,39 +98,20 @@ fn one_example(
     let shapes = architecture.input_shapes(layer);
     let (from, to) = (shapes[0], architecture.shape(layer));
     let input = inputs[0];
+    let part = |part| weights.values(layer, part);
     match architecture.layer(layer) {
-        Layer::Dense { .. } => dense(
-            input,
-            weights.values(layer, "weight"),
-            weights.values(layer, "bias"),
-        ),
+        Layer::Dense { .. } => dense(input, part("weight"), part("bias")),
         Layer::Conv { kernel, .. } => {
-            let (weight, bias) = (
-                weights.values(layer, "weight"),
-                weights.values(layer, "bias"),
-            );
-            convolution(input, weight, bias, *kernel, from, to)
+            convolution(input, part("weight"), part("bias"), *kernel, from, to)
         }
         Layer::DepthwiseConv { kernel } => {
-            let (weight, bias) = (
-                weights.values(layer, "weight"),
-                weights.values(layer, "bias"),
-            );
-            depthwise(input, weight, bias, *kernel, from, to)
+            depthwise(input, part("weight"), part("bias"), *kernel, from, to)
         }
-        Layer::LayerNorm => layer_norm(
-            input,
-            weights.values(layer, "gain"),
-            weights.values(layer, "shift"),
-        ),
-        Layer::Relu => input
-            .iter()
-            .map(|x| if *x > 0.0 { *x } else { 0.0 })
-            .collect(),
-        Layer::Gelu => input
-            .iter()
-            .map(|x| 0.5 * x * (1.0 + erf(x / 2.0_f64.sqrt())))
-            .collect(),
+        Layer::LayerNorm => layer_norm(input, part("gain"), part("shift")),
+        Layer::Relu | Layer::Gelu | Layer::Silu | Layer::Sigmoid => {
+            let activated = |x: &f64| activated(architecture.layer(layer), *x);
+            input.iter().map(activated).collect()
+        }
         Layer::MaxPool { window } => pool(input, *window, from, to, Pooling::Largest),
         Layer::AvgPool { window } => pool(input, *window, from, to, Pooling::Mean),
         Layer::GlobalAvgPool => global_mean(input, from.channels() as usize),
@@ -139,16 +120,29 @@ fn one_example(
             .zip(inputs[1])
             .map(|(a, b)| a + b)
             .collect(),
-        Layer::Concat => {
-            let mut joined = Vec::new();
-            for position in 0..to.positions() {
-                for (part, shape) in inputs.iter().zip(&shapes) {
-                    let channels = shape.channels() as usize;
-                    joined.extend(&part[position * channels..][..channels]);
-                }
-            }
-            joined
+        // A flat second factor is one value per channel, again and again.
+        Layer::Multiply => {
+            let factors = inputs[1].iter().cycle();
+            input.iter().zip(factors).map(|(a, b)| a * b).collect()
         }
+        Layer::Slice { first, count } => {
+            let (first, count) = (*first as usize, *count as usize);
+            let positions = input.chunks_exact(from.channels() as usize);
+            positions
+                .flat_map(|position| position[first..first + count].iter().copied())
+                .collect()
+        }
+        Layer::Embedding { codes, width } => {
+            let table = part("weight");
+            let row = |code: &f64| looked_up(table, *code, *codes, *width as usize);
+            input.iter().flat_map(row).collect()
+        }
+        Layer::Position => {
+            let shift = part("shift");
+            input.iter().zip(shift).map(|(a, b)| a + b).collect()
+        }
+        Layer::Attention { heads } => attention(weights, layer, input, *heads as usize),
+        Layer::Concat => concatenated(inputs, &shapes),
         // Channels-last is the flattened order already, and dropout drops nothing here.
         Layer::Flatten | Layer::Dropout { .. } | Layer::Output => input.to_vec(),
         Layer::Input { .. } | Layer::BatchNorm => {
@@ -231,29 +225,27 @@ fn dense(input: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
     sums
 }
 
-fn extents(shape: Shape) -> (usize, usize) {
-    match shape {
-        Shape::Image { height, width, .. } => (height as usize, width as usize),
-        Shape::Flat { .. } | Shape::Sequence { .. } => panic!("{shape} is no image"),
-    }
-}
-
 /// For every output pixel in order: its taps inside the image, as (tap, input pixel).
 fn taps(kernel: Kernel, from: Shape, to: Shape) -> Vec<Vec<(usize, usize)>> {
-    let ((height, width), (to_height, to_width)) = (extents(from), extents(to));
-    let (size, stride) = (usize::from(kernel.size()), usize::from(kernel.stride()));
-    let padding = usize::from(kernel.padding());
+    let ((height, width), (to_height, to_width)) = (from.plane(), to.plane());
+    let (rows, columns) = kernel.extents(from);
+    let (stride, dilation) = (usize::from(kernel.stride()), usize::from(kernel.dilation()));
+    let padding = (dilation * (rows - 1) / 2, dilation * (columns - 1) / 2);
     let mut pixels = Vec::with_capacity(to_height * to_width);
     for row in 0..to_height {
         for column in 0..to_width {
             let mut inside = Vec::new();
-            for ky in 0..size {
-                for kx in 0..size {
-                    let (y, x) = (row * stride + ky, column * stride + kx);
-                    if (padding..padding + height).contains(&y)
-                        && (padding..padding + width).contains(&x)
+            for ky in 0..rows {
+                for kx in 0..columns {
+                    let (y, x) = (
+                        row * stride + ky * dilation,
+                        column * stride + kx * dilation,
+                    );
+                    if (padding.0..padding.0 + height).contains(&y)
+                        && (padding.1..padding.1 + width).contains(&x)
                     {
-                        inside.push((ky * size + kx, (y - padding) * width + (x - padding)));
+                        let pixel = (y - padding.0) * width + (x - padding.1);
+                        inside.push((ky * columns + kx, pixel));
                     }
                 }
             }
@@ -318,15 +310,15 @@ enum Pooling {
 
 fn pool(input: &[f64], window: Window, from: Shape, to: Shape, pooling: Pooling) -> Vec<f64> {
     let channels = from.channels() as usize;
-    let ((_, width), (to_height, to_width)) = (extents(from), extents(to));
-    let (size, stride) = (usize::from(window.size()), usize::from(window.stride()));
+    let ((_, width), (to_height, to_width)) = (from.plane(), to.plane());
+    let ((rows, columns), stride) = (window.extents(from), usize::from(window.stride()));
     let mut result = Vec::with_capacity(to.values());
     for row in 0..to_height {
         for column in 0..to_width {
             for channel in 0..channels {
-                let mut values = Vec::with_capacity(size * size);
-                for y in row * stride..row * stride + size {
-                    for x in column * stride..column * stride + size {
+                let mut values = Vec::with_capacity(rows * columns);
+                for y in row * stride..row * stride + rows {
+                    for x in column * stride..column * stride + columns {
                         values.push(input[(y * width + x) * channels + channel]);
                     }
                 }
@@ -345,6 +337,83 @@ fn global_mean(input: &[f64], channels: usize) -> Vec<f64> {
     let mean =
         |channel: usize| input.iter().skip(channel).step_by(channels).sum::<f64>() / positions;
     (0..channels).map(mean).collect()
+}
+
+/// Channels of all inputs, position by position.
+fn concatenated(inputs: &[&[f64]], shapes: &[Shape]) -> Vec<f64> {
+    let mut joined = Vec::new();
+    for position in 0..shapes[0].positions() {
+        for (part, shape) in inputs.iter().zip(shapes) {
+            let channels = shape.channels() as usize;
+            joined.extend(&part[position * channels..][..channels]);
+        }
+    }
+    joined
+}
+
+/// The row of a table for a code; row 0 for what is no code.
+fn looked_up(table: &[f64], code: f64, codes: u32, width: usize) -> Vec<f64> {
+    let is_known = code >= 0.0 && code < f64::from(codes);
+    let row = if is_known { code as usize } else { 0 };
+    table[row * width..][..width].to_vec()
+}
+
+/// An activation from its definition.
+fn activated(layer: &Layer, x: f64) -> f64 {
+    match layer {
+        Layer::Relu if x > 0.0 => x,
+        Layer::Relu => 0.0,
+        Layer::Gelu => 0.5 * x * (1.0 + erf(x / 2.0_f64.sqrt())),
+        Layer::Silu => x * sigmoid(x),
+        Layer::Sigmoid => sigmoid(x),
+        other => unreachable!("{} is no activation", other.kind()),
+    }
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// Scaled dot-product attention of several heads (Vaswani et al. 2017, arXiv:1706.03762, equation 1),
+/// between a projection to queries, keys and values and one of all heads' results.
+fn attention(weights: &ReferenceWeights, layer: LayerId, input: &[f64], heads: usize) -> Vec<f64> {
+    let values = |part| weights.values(layer, part);
+    let channels = values("projection_bias").len();
+    let width = channels / heads;
+    let (weight, bias) = (values("weight"), values("bias"));
+    let projected: Vec<Vec<f64>> = input
+        .chunks_exact(channels)
+        .map(|step| dense(step, weight, bias))
+        .collect();
+    let mut result = Vec::with_capacity(input.len());
+    for asking in &projected {
+        let mut mixed = Vec::with_capacity(channels);
+        for head in 0..heads {
+            let query = &asking[head * width..][..width];
+            let scores = projected.iter().map(|asked| {
+                let key = &asked[channels + head * width..][..width];
+                let product: f64 = query.iter().zip(key).map(|(q, k)| q * k).sum();
+                product / (width as f64).sqrt()
+            });
+            let scores: Vec<f64> = scores.collect();
+            let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let scores: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
+            let sum: f64 = scores.iter().sum();
+            mixed.extend((0..width).map(|place| {
+                let value = |asked: &Vec<f64>| asked[2 * channels + head * width + place];
+                let shares = scores.iter().zip(&projected);
+                shares
+                    .map(|(score, asked)| score / sum * value(asked))
+                    .sum::<f64>()
+            }));
+        }
+        result.extend(dense(
+            &mixed,
+            values("projection"),
+            values("projection_bias"),
+        ));
+    }
+    result
 }
 
 /// The error function.

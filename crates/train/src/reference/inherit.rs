@@ -70,15 +70,24 @@ fn inherited(
     outputs: &[u32],
     inputs: &[ChannelSource],
 ) -> Vec<f64> {
+    if matches!(kind, Layer::Embedding { .. } | Layer::Attention { .. }) {
+        assert_eq!(
+            shape, old.shape,
+            "no morph changes the channels of this layer"
+        );
+        return old.values.clone();
+    }
     assert_eq!(
         shape.last(),
         Some(&outputs.len()),
         "a plan names every output channel"
     );
     if part != "weight" {
-        return outputs
-            .iter()
-            .map(|output| old.values[*output as usize])
+        let old_outputs = old.shape[old.shape.len() - 1];
+        let rows = 0..old.values.len() / old_outputs;
+        let places = rows.flat_map(|row| outputs.iter().map(move |output| (row, *output)));
+        return places
+            .map(|(row, output)| old.values[row * old_outputs + output as usize])
             .collect();
     }
     match kind {

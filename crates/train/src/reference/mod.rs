@@ -41,7 +41,14 @@ pub struct ReferenceWeights {
 }
 
 /// Parts of a layer's weights that gradients change.
-const LEARNED: [&str; 4] = ["weight", "bias", "gain", "shift"];
+const LEARNED: [&str; 6] = [
+    "weight",
+    "bias",
+    "projection",
+    "projection_bias",
+    "gain",
+    "shift",
+];
 
 impl ReferenceWeights {
     /// Random weights without a single special value: biases, shifts and running means are not 0,
@@ -137,7 +144,8 @@ impl From<&Weights> for ReferenceWeights {
 
 /// Names and shapes of a layer's tensors.
 fn shapes(architecture: &Architecture, layer: LayerId) -> Vec<(&'static str, Vec<usize>)> {
-    let outputs = architecture.shape(layer).channels() as usize;
+    let shape = architecture.shape(layer);
+    let outputs = shape.channels() as usize;
     let inputs = architecture
         .input_shapes(layer)
         .first()
@@ -145,16 +153,16 @@ fn shapes(architecture: &Architecture, layer: LayerId) -> Vec<(&'static str, Vec
     match architecture.layer(layer) {
         Layer::Dense { .. } => vec![("weight", vec![inputs, outputs]), ("bias", vec![outputs])],
         Layer::Conv { kernel, .. } => {
-            let size = usize::from(kernel.size());
+            let (rows, columns) = kernel.extents(shape);
             vec![
-                ("weight", vec![size, size, inputs, outputs]),
+                ("weight", vec![rows, columns, inputs, outputs]),
                 ("bias", vec![outputs]),
             ]
         }
         Layer::DepthwiseConv { kernel } => {
-            let size = usize::from(kernel.size());
+            let (rows, columns) = kernel.extents(shape);
             vec![
-                ("weight", vec![size, size, outputs]),
+                ("weight", vec![rows, columns, outputs]),
                 ("bias", vec![outputs]),
             ]
         }
@@ -162,6 +170,16 @@ fn shapes(architecture: &Architecture, layer: LayerId) -> Vec<(&'static str, Vec
             .map(|part| (part, vec![outputs]))
             .to_vec(),
         Layer::LayerNorm => ["gain", "shift"].map(|part| (part, vec![outputs])).to_vec(),
+        Layer::Embedding { codes, width } => {
+            vec![("weight", vec![*codes as usize, *width as usize])]
+        }
+        Layer::Position => vec![("shift", vec![shape.positions(), outputs])],
+        Layer::Attention { .. } => vec![
+            ("weight", vec![outputs, 3 * outputs]),
+            ("bias", vec![3 * outputs]),
+            ("projection", vec![outputs, outputs]),
+            ("projection_bias", vec![outputs]),
+        ],
         _ => Vec::new(),
     }
 }
@@ -184,7 +202,7 @@ fn drawn_layer(
 fn drawn_value(part: &str, fan_in: usize, rng: &mut ChaCha8Rng) -> f64 {
     let value: f64 = match part {
         // Uniform with deviation √(2/inputs), so that values neither die out nor explode.
-        "weight" => rng.random_range(-1.0..1.0) * (6.0 / fan_in as f64).sqrt(),
+        "weight" | "projection" => rng.random_range(-1.0..1.0) * (6.0 / fan_in as f64).sqrt(),
         "gain" => rng.random_range(0.5..1.5) * if rng.random() { 1.0 } else { -1.0 },
         "variance" => rng.random_range(0.3..2.0),
         _ => rng.random_range(-0.5..0.5),

@@ -1,4 +1,5 @@
-//! Activations that stand alone: the rectifier where it could not be fused, and the exact GELU.
+//! Activations that stand alone: the rectifier where it could not be fused, the exact GELU, SiLU and the
+//! sigmoid.
 //!
 //! GELU is `x·Φ(x)` with the normal distribution function Φ (Hendrycks & Gimpel 2016,
 //! arXiv:1606.08415), not its tanh approximation. Φ comes from Abramowitz & Stegun 7.1.26, whose error
@@ -27,6 +28,40 @@ impl Pointwise {
         };
         let gradient: &[f32] = part.arrived(&self.output);
         relu_gradient(
+            part.write(value),
+            gradient,
+            part.read(self.output.value),
+            store,
+        );
+    }
+
+    pub(crate) fn silu_forward(&self, part: &Part<'_>) {
+        silu(part.write(self.output.value), part.read(self.input.value));
+    }
+
+    pub(crate) fn silu_backward(&self, part: &Part<'_>) {
+        let Some((value, store)) = self.input.gradient else {
+            return;
+        };
+        let gradient: &[f32] = part.arrived(&self.output);
+        silu_gradient(
+            part.write(value),
+            gradient,
+            part.read(self.input.value),
+            store,
+        );
+    }
+
+    pub(crate) fn sigmoid_forward(&self, part: &Part<'_>) {
+        sigmoid(part.write(self.output.value), part.read(self.input.value));
+    }
+
+    pub(crate) fn sigmoid_backward(&self, part: &Part<'_>) {
+        let Some((value, store)) = self.input.gradient else {
+            return;
+        };
+        let gradient: &[f32] = part.arrived(&self.output);
+        sigmoid_gradient(
             part.write(value),
             gradient,
             part.read(self.output.value),
@@ -73,6 +108,15 @@ pub(crate) fn exp_negative(x: f32) -> f32 {
     if x < LEAST { 0.0 } else { series * power }
 }
 
+/// 1/(1 + e⁻ˣ).
+#[inline(always)]
+fn logistic(x: f32) -> f32 {
+    // The exponential of what is not above 0 never overflows.
+    let small = exp_negative(-x.abs());
+    let inverse = 1.0 / (1.0 + small);
+    if x < 0.0 { small * inverse } else { inverse }
+}
+
 /// Φ(x) and the normal density φ(x).
 #[inline(always)]
 fn normal(x: f32) -> (f32, f32) {
@@ -103,6 +147,39 @@ vectorised! {
         for ((out, gradient), output) in out.iter_mut().zip(gradient).zip(output) {
             let before = if add { *out } else { 0.0 };
             *out = before + if *output > 0.0 { *gradient } else { 0.0 };
+        }
+    }
+
+    /// x·σ(x).
+    fn silu(out: &mut [f32], input: &[f32]) {
+        for (out, input) in out.iter_mut().zip(input) {
+            *out = *input * logistic(*input);
+        }
+    }
+
+    /// Gradient times σ(x)·(1 + x·(1 − σ(x))).
+    fn silu_gradient(out: &mut [f32], gradient: &[f32], input: &[f32], store: Store) {
+        let add = store == Store::Add;
+        for ((out, gradient), input) in out.iter_mut().zip(gradient).zip(input) {
+            let before = if add { *out } else { 0.0 };
+            let share = logistic(*input);
+            *out = before + *gradient * share * (1.0 + *input * (1.0 - share));
+        }
+    }
+
+    /// σ(x).
+    fn sigmoid(out: &mut [f32], input: &[f32]) {
+        for (out, input) in out.iter_mut().zip(input) {
+            *out = logistic(*input);
+        }
+    }
+
+    /// Gradient times y·(1 − y), with y what the sigmoid gave.
+    fn sigmoid_gradient(out: &mut [f32], gradient: &[f32], output: &[f32], store: Store) {
+        let add = store == Store::Add;
+        for ((out, gradient), output) in out.iter_mut().zip(gradient).zip(output) {
+            let before = if add { *out } else { 0.0 };
+            *out = before + *gradient * *output * (1.0 - *output);
         }
     }
 
@@ -161,6 +238,34 @@ mod tests {
     }
 
     #[test]
+    fn silu_and_sigmoid_and_their_slopes_are_exact_to_a_millionth() {
+        for i in -20_000..=20_000 {
+            let x = i as f32 / 1000.0;
+            let exact = f64::from(x);
+            let share = 1.0 / (1.0 + (-exact).exp());
+            let mut found = [[0.0]; 4];
+            silu(&mut found[0], &[x]);
+            silu_gradient(&mut found[1], &[1.0], &[x], Store::Write);
+            sigmoid(&mut found[2], &[x]);
+            let output = found[2];
+            sigmoid_gradient(&mut found[3], &[1.0], &output, Store::Write);
+            let expected = [
+                exact * share,
+                share * (1.0 + exact * (1.0 - share)),
+                share,
+                share * (1.0 - share),
+            ];
+            for (found, expected) in found.iter().zip(expected) {
+                let allowed = 1e-6 * expected.abs().max(1.0);
+                assert!(
+                    (f64::from(found[0]) - expected).abs() < allowed,
+                    "at {x}: {found:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn the_own_exponential_agrees_with_the_libraries() {
         for i in 0..8700 {
             let x = -(i as f32) / 100.0;
@@ -180,7 +285,9 @@ mod tests {
         let mut out = [0.0];
         relu(&mut out, &[f32::NAN]);
         assert!(out[0].is_nan());
-        gelu(&mut out, &[f32::NAN]);
-        assert!(out[0].is_nan());
+        for activation in [gelu, silu, sigmoid] {
+            activation(&mut out, &[f32::NAN]);
+            assert!(out[0].is_nan());
+        }
     }
 }

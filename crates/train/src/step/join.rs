@@ -1,4 +1,4 @@
-//! Where branches meet: sum, and channels side by side.
+//! Where branches meet or part: sum, product, channels side by side, and some of them.
 
 use crate::{
     step::{Part, Sink, Source},
@@ -27,6 +27,91 @@ impl Add {
         for (value, store) in self.inputs.iter().filter_map(|input| input.gradient) {
             copy(part.write(value), gradient, store);
         }
+    }
+}
+
+/// The product of two values; a flat second one is a factor for each channel.
+#[derive(Clone, Debug)]
+pub(crate) struct Multiply {
+    pub(crate) inputs: [Source; 2],
+    pub(crate) output: Sink,
+    pub(crate) channels: usize,
+}
+
+impl Multiply {
+    fn is_by_channel(&self) -> bool {
+        self.inputs[0].value.item != self.inputs[1].value.item
+    }
+
+    pub(crate) fn forward(&self, part: &Part<'_>) {
+        let out = part.write(self.output.value);
+        let [left, right] = self.inputs.map(|input| part.read(input.value));
+        if self.is_by_channel() {
+            scale_channels(out, left, right, self.channels, Store::Write);
+        } else {
+            product(out, left, right, Store::Write);
+        }
+    }
+
+    pub(crate) fn backward(&self, part: &Part<'_>) {
+        let gradient: &[f32] = part.arrived(&self.output);
+        let [left, right] = self.inputs.map(|input| part.read(input.value));
+        let [to_left, to_right] = self.inputs.map(|input| input.gradient);
+        if let Some((value, store)) = to_left {
+            if self.is_by_channel() {
+                scale_channels(part.write(value), gradient, right, self.channels, store);
+            } else {
+                product(part.write(value), gradient, right, store);
+            }
+        }
+        if let Some((value, store)) = to_right {
+            if self.is_by_channel() {
+                channel_products(part.write(value), gradient, left, self.channels, store);
+            } else {
+                product(part.write(value), gradient, left, store);
+            }
+        }
+    }
+}
+
+/// Some neighbouring channels of each position.
+#[derive(Clone, Debug)]
+pub(crate) struct Slice {
+    pub(crate) input: Source,
+    pub(crate) output: Sink,
+    pub(crate) positions: usize,
+    pub(crate) first: usize,
+}
+
+impl Slice {
+    /// Width of a row, and the columns taken.
+    fn extents(&self) -> (usize, (usize, usize)) {
+        let count = self.output.value.item / self.positions;
+        (self.input.value.item / self.positions, (self.first, count))
+    }
+
+    pub(crate) fn forward(&self, part: &Part<'_>) {
+        let (width, columns) = self.extents();
+        let input = part.read(self.input.value);
+        pick(
+            part.write(self.output.value),
+            input,
+            width,
+            columns,
+            Store::Write,
+        );
+    }
+
+    pub(crate) fn backward(&self, part: &Part<'_>) {
+        let Some((value, store)) = self.input.gradient else {
+            return;
+        };
+        let (width, columns) = self.extents();
+        let into = part.write(value);
+        if store == Store::Write {
+            into.fill(0.0);
+        }
+        add_to_columns(into, width, part.arrived(&self.output), columns);
     }
 }
 
@@ -72,6 +157,71 @@ vectorised! {
         for ((out, left), right) in out.iter_mut().zip(left).zip(right) {
             let value = *left + *right;
             *out = if value < floor { floor } else { value };
+        }
+    }
+
+    /// `out = left·right`, or `out += left·right`.
+    fn product(out: &mut [f32], left: &[f32], right: &[f32], store: Store) {
+        let add = store == Store::Add;
+        for ((out, left), right) in out.iter_mut().zip(left).zip(right) {
+            let before = if add { *out } else { 0.0 };
+            *out = before + *left * *right;
+        }
+    }
+
+    /// Each example's pixels times its row of factors, one per channel; added if asked.
+    fn scale_channels(
+        out: &mut [f32],
+        images: &[f32],
+        factors: &[f32],
+        channels: usize,
+        store: Store,
+    ) {
+        let add = store == Store::Add;
+        let examples = (factors.len() / channels).max(1);
+        let item = (images.len() / examples).max(1);
+        let images = out.chunks_exact_mut(item).zip(images.chunks_exact(item));
+        for ((out, image), factors) in images.zip(factors.chunks_exact(channels)) {
+            let pixels = out.chunks_exact_mut(channels).zip(image.chunks_exact(channels));
+            for (out, pixel) in pixels {
+                for ((out, value), factor) in out.iter_mut().zip(pixel).zip(factors) {
+                    let before = if add { *out } else { 0.0 };
+                    *out = before + *value * *factor;
+                }
+            }
+        }
+    }
+
+    /// For each example and channel the sum of left·right over all pixels; added if asked.
+    fn channel_products(
+        out: &mut [f32],
+        left: &[f32],
+        right: &[f32],
+        channels: usize,
+        store: Store,
+    ) {
+        let examples = (out.len() / channels).max(1);
+        let item = (left.len() / examples).max(1);
+        if store == Store::Write {
+            out.fill(0.0);
+        }
+        let images = left.chunks_exact(item).zip(right.chunks_exact(item));
+        for (out, (left, right)) in out.chunks_exact_mut(channels).zip(images) {
+            for (left, right) in left.chunks_exact(channels).zip(right.chunks_exact(channels)) {
+                for ((out, left), right) in out.iter_mut().zip(left).zip(right) {
+                    *out += *left * *right;
+                }
+            }
+        }
+    }
+
+    /// Adds `values` to some columns (first, count) of rows of `width`.
+    fn add_to_columns(out: &mut [f32], width: usize, values: &[f32], columns: (usize, usize)) {
+        let (first, count) = columns;
+        for (row, values) in out.chunks_exact_mut(width).zip(values.chunks_exact(count)) {
+            for (out, value) in row[first..first + count].iter_mut().zip(values) {
+                *out += *value;
+            }
         }
     }
 

@@ -6,9 +6,11 @@
 //! Gradients of parameters are summed per thread and added up in thread order afterwards.
 
 pub(crate) mod activation;
+pub(crate) mod attention;
 pub(crate) mod conv;
 pub(crate) mod dense;
 pub(crate) mod dropout;
+pub(crate) mod embedding;
 pub(crate) mod join;
 pub(crate) mod layer_norm;
 pub(crate) mod norm;
@@ -225,6 +227,18 @@ pub(crate) enum Work {
     Relu(activation::Pointwise),
     /// Gaussian error linear unit.
     Gelu(activation::Pointwise),
+    /// x·σ(x).
+    Silu(activation::Pointwise),
+    /// σ(x).
+    Sigmoid(activation::Pointwise),
+    /// A vector for each code.
+    Embedding(embedding::Embedding),
+    /// A vector for each step.
+    Position(embedding::Position),
+    /// Self-attention.
+    Attention(attention::Attention),
+    /// Some channels.
+    Slice(join::Slice),
     /// Largest of each window.
     MaxPool(pool::Pool),
     /// Mean of each window.
@@ -235,6 +249,8 @@ pub(crate) enum Work {
     Dropout(dropout::Dropout),
     /// Sum of two.
     Add(join::Add),
+    /// Product of two.
+    Multiply(join::Multiply),
     /// Channels side by side.
     Concat(join::Concat),
 }
@@ -250,11 +266,18 @@ impl Step {
             Work::LayerNorm(step) => frame.split(|part| step.forward(part)),
             Work::Relu(step) => frame.split(|part| step.relu_forward(part)),
             Work::Gelu(step) => frame.split(|part| step.gelu_forward(part)),
+            Work::Silu(step) => frame.split(|part| step.silu_forward(part)),
+            Work::Sigmoid(step) => frame.split(|part| step.sigmoid_forward(part)),
+            Work::Embedding(step) => frame.split(|part| step.forward(part)),
+            Work::Position(step) => frame.split(|part| step.forward(part)),
+            Work::Attention(step) => frame.split(|part| step.forward(part)),
+            Work::Slice(step) => frame.split(|part| step.forward(part)),
             Work::MaxPool(step) => frame.split(|part| step.max_forward(part)),
             Work::AvgPool(step) => frame.split(|part| step.mean_forward(part)),
             Work::GlobalAvgPool(step) => frame.split(|part| step.forward(part)),
             Work::Dropout(step) => frame.split(|part| step.forward(part, self.layer)),
             Work::Add(step) => frame.split(|part| step.forward(part)),
+            Work::Multiply(step) => frame.split(|part| step.forward(part)),
             Work::Concat(step) => frame.split(|part| step.forward(part)),
         }
     }
@@ -272,11 +295,18 @@ impl Step {
             Work::LayerNorm(step) => frame.split(|part| step.backward(part)),
             Work::Relu(step) => frame.split(|part| step.relu_backward(part)),
             Work::Gelu(step) => frame.split(|part| step.gelu_backward(part)),
+            Work::Silu(step) => frame.split(|part| step.silu_backward(part)),
+            Work::Sigmoid(step) => frame.split(|part| step.sigmoid_backward(part)),
+            Work::Embedding(step) => frame.split(|part| step.backward(part)),
+            Work::Position(step) => frame.split(|part| step.backward(part)),
+            Work::Attention(step) => frame.split(|part| step.backward(part)),
+            Work::Slice(step) => frame.split(|part| step.backward(part)),
             Work::MaxPool(step) => frame.split(|part| step.max_backward(part)),
             Work::AvgPool(step) => frame.split(|part| step.mean_backward(part)),
             Work::GlobalAvgPool(step) => frame.split(|part| step.backward(part)),
             Work::Dropout(step) => frame.split(|part| step.backward(part, self.layer)),
             Work::Add(step) => frame.split(|part| step.backward(part)),
+            Work::Multiply(step) => frame.split(|part| step.backward(part)),
             Work::Concat(step) => frame.split(|part| step.backward(part)),
         }
     }

@@ -9,13 +9,14 @@ use crate::{
     vector::{Store, vectorised},
 };
 
-/// How a square window moves over an image.
+/// How a window moves over an image; over a series it has one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Windows {
     pub(crate) height: usize,
     pub(crate) width: usize,
     pub(crate) channels: usize,
-    pub(crate) size: usize,
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
     pub(crate) stride: usize,
     pub(crate) out_height: usize,
     pub(crate) out_width: usize,
@@ -39,7 +40,7 @@ impl Windows {
 
     /// Whether it is the common case: 2×2 windows side by side.
     fn halves(&self) -> bool {
-        self.size == 2 && self.stride == 2
+        (self.rows, self.columns, self.stride) == (2, 2, 2)
     }
 
     /// Whether 2×2 windows leave no pixel out.
@@ -142,8 +143,8 @@ vectorised! {
             for (place, out) in out.chunks_exact_mut(channels).enumerate() {
                 let first = windows.pixel(place, 0, 0);
                 out.copy_from_slice(&image[first..first + channels]);
-                for wy in 0..windows.size {
-                    for wx in 0..windows.size {
+                for wy in 0..windows.rows {
+                    for wx in 0..windows.columns {
                         let pixel = &image[windows.pixel(place, wy, wx)..][..channels];
                         for (out, value) in out.iter_mut().zip(pixel) {
                             *out = larger(*out, *value);
@@ -188,8 +189,8 @@ vectorised! {
             let places = gradient.chunks_exact(channels).zip(output.chunks_exact(channels));
             for (place, (gradient, output)) in places.enumerate() {
                 left.copy_from_slice(gradient);
-                for wy in 0..windows.size {
-                    for wx in 0..windows.size {
+                for wy in 0..windows.rows {
+                    for wx in 0..windows.columns {
                         let pixel = windows.pixel(place, wy, wx);
                         let value = &image[pixel..][..channels];
                         let into = &mut into[pixel..][..channels];
@@ -235,13 +236,13 @@ vectorised! {
     /// Mean of each window.
     fn means(windows: &Windows, out: &mut [f32], input: &[f32]) {
         let channels = windows.channels;
-        let share = 1.0 / (windows.size * windows.size) as f32;
+        let share = 1.0 / (windows.rows * windows.columns) as f32;
         let images = input.chunks_exact(windows.image());
         for (out, image) in out.chunks_exact_mut(windows.out_image()).zip(images) {
             for (place, out) in out.chunks_exact_mut(channels).enumerate() {
                 out.fill(0.0);
-                for wy in 0..windows.size {
-                    for wx in 0..windows.size {
+                for wy in 0..windows.rows {
+                    for wx in 0..windows.columns {
                         let pixel = &image[windows.pixel(place, wy, wx)..][..channels];
                         for (out, value) in out.iter_mut().zip(pixel) {
                             *out += *value;
@@ -256,12 +257,12 @@ vectorised! {
     /// Spreads each window's gradient over its pixels.
     fn means_gradient(windows: &Windows, into: &mut [f32], gradient: &[f32]) {
         let channels = windows.channels;
-        let share = 1.0 / (windows.size * windows.size) as f32;
+        let share = 1.0 / (windows.rows * windows.columns) as f32;
         let images = into.chunks_exact_mut(windows.image());
         for (into, gradient) in images.zip(gradient.chunks_exact(windows.out_image())) {
             for (place, gradient) in gradient.chunks_exact(channels).enumerate() {
-                for wy in 0..windows.size {
-                    for wx in 0..windows.size {
+                for wy in 0..windows.rows {
+                    for wx in 0..windows.columns {
                         let pixel = &mut into[windows.pixel(place, wy, wx)..][..channels];
                         for (into, gradient) in pixel.iter_mut().zip(gradient) {
                             *into += *gradient * share;

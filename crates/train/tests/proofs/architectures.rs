@@ -80,18 +80,27 @@ fn child(architecture: &Architecture, morph: Morph) -> Architecture {
 
 /// Layers one after the other, each fitting the one before; now and then two of equal positions joined.
 fn assembled(rng: &mut ChaCha8Rng) -> Architecture {
-    let input = if rng.random_range(0..3) == 0 {
-        Shape::Flat {
+    let input = match rng.random_range(0..6) {
+        0 | 1 => Shape::Flat {
             features: rng.random_range(1..7),
-        }
-    } else {
-        small_image(rng)
+        },
+        2 => Shape::Sequence {
+            channels: rng.random_range(1..4),
+            length: rng.random_range(1..12),
+        },
+        _ => small_image(rng),
     };
     let mut sketch = Sketch {
         nodes: Vec::new(),
         shapes: Vec::new(),
     };
     sketch.push(Layer::Input { shape: input }, &[]);
+    if rng.random_range(0..8) == 0 {
+        sketch.push_last(Layer::Embedding {
+            codes: rng.random_range(2..4),
+            width: rng.random_range(1..5),
+        });
+    }
     for _ in 0..rng.random_range(1..8) {
         sketch.grow(rng);
     }
@@ -158,8 +167,9 @@ impl Sketch {
             last
         };
         let layer = match self.shapes[from] {
-            Shape::Image { .. } => image_layer(rng),
-            _ => flat_layer(rng),
+            Shape::Flat { .. } => flat_layer(rng),
+            Shape::Sequence { .. } if rng.random_range(0..4) == 0 => steps_layer(rng),
+            Shape::Image { .. } | Shape::Sequence { .. } => image_layer(rng),
         };
         let grown = self.push(layer, &[from]);
         if grown && rng.random_range(0..3) == 0 {
@@ -171,8 +181,8 @@ impl Sketch {
     fn join(&mut self, rng: &mut ChaCha8Rng) {
         let last = self.nodes.len() - 1;
         let other = rng.random_range(0..=last);
-        let joins = [Layer::Add, Layer::Concat];
-        let layer = *joins.choose(rng).expect("there are two");
+        let joins = [Layer::Add, Layer::Concat, Layer::Multiply];
+        let layer = *joins.choose(rng).expect("there are three");
         if self.shapes[last].channels() + self.shapes[other].channels() <= 10 {
             self.push(layer, &[other, last]);
         }
@@ -220,8 +230,13 @@ fn flat_layer(rng: &mut ChaCha8Rng) -> Layer {
 }
 
 fn image_layer(rng: &mut ChaCha8Rng) -> Layer {
-    let kernel = Kernel::new([1, 3, 3, 5][rng.random_range(0..4)], rng.random_range(1..3))
-        .expect("odd and small");
+    let size = [1, 3, 3, 5][rng.random_range(0..4)];
+    let kernel = if size > 1 && rng.random_range(0..4) == 0 {
+        Kernel::dilated(size, rng.random_range(2..4))
+    } else {
+        Kernel::new(size, rng.random_range(1..3))
+    };
+    let kernel = kernel.expect("odd and small");
     let size = rng.random_range(2..4);
     let window = Window::new(size, rng.random_range(1..=size)).expect("within the limits");
     match rng.random_range(0..12) {
@@ -236,10 +251,27 @@ fn image_layer(rng: &mut ChaCha8Rng) -> Layer {
     }
 }
 
+/// Layers that only a series may have.
+fn steps_layer(rng: &mut ChaCha8Rng) -> Layer {
+    if rng.random() {
+        Layer::Position
+    } else {
+        Layer::Attention {
+            heads: rng.random_range(1..3),
+        }
+    }
+}
+
 fn shapeless_layer(rng: &mut ChaCha8Rng) -> Layer {
-    match rng.random_range(0..8) {
+    match rng.random_range(0..11) {
         0..=2 => Layer::Relu,
         3 => Layer::Gelu,
+        8 => Layer::Silu,
+        9 => Layer::Sigmoid,
+        10 => Layer::Slice {
+            first: rng.random_range(0..2),
+            count: rng.random_range(1..4),
+        },
         4 | 5 => Layer::BatchNorm,
         6 => Layer::LayerNorm,
         _ => Layer::Dropout {

@@ -25,7 +25,7 @@ const STEP: f64 = 1e-5;
 
 const ROWS: usize = 5;
 
-const NETWORKS: [(&str, &str); 24] = [
+const NETWORKS: [(&str, &str); 40] = [
     ("dense", "in 4 | dense 3"),
     ("dense after dense", "in 4 | dense 5 | dense 3"),
     ("relu", "in 4 | dense 6 | relu | dense 3"),
@@ -99,6 +99,64 @@ const NETWORKS: [(&str, &str); 24] = [
     (
         "concat",
         "in 2x4x4 | a: conv 3 k3 | b: conv 2 k1 (in) | cat a b in | bn | relu | gap | dense 3",
+    ),
+    ("silu", "in 4 | dense 6 | silu | dense 3"),
+    ("sigmoid", "in 4 | dense 6 | sigmoid | dense 3"),
+    (
+        "product",
+        "in 4 | a: dense 5 | b: dense 5 (in) | mul a b | dense 3",
+    ),
+    ("square", "in 4 | a: dense 5 | mul a a | dense 3"),
+    (
+        "squeeze and excite",
+        "in 2x4x5 | conv 4 k3 | a: relu | gap | dense 2 | relu | dense 4 | b: sigmoid | mul a b \
+         | gap | dense 3",
+    ),
+    (
+        "slices",
+        "in 6 | a: slice 0 4 | b: slice 3 3 (in) | c: dense 3 (a) | mul b c | dense 4 | slice 1 2 \
+         | dense 3",
+    ),
+    (
+        "slice of an image",
+        "in 2x3x4 | a: conv 5 k3 | b: slice 1 3 | c: slice 4 1 (a) | cat b c | relu | gap | dense 3",
+    ),
+    (
+        "dilated convolution",
+        "in 2x7x6 | conv 3 k1 | conv 2 k3 d2 | relu | dwconv k3 d3 | gap | dense 3",
+    ),
+    (
+        "convolution over a series",
+        "in 3x9 | conv 4 k3 | bn | relu | conv 5 k5 s2 | relu | conv 3 k1 | gap | dense 3",
+    ),
+    (
+        "dilated convolution over a series",
+        "in 2x11 | conv 3 k3 | relu | conv 3 k3 d4 | dwconv k5 d2 | flatten | dense 3",
+    ),
+    (
+        "pools over a series",
+        "in 2x11 | conv 3 k3 | maxpool k2 | conv 3 k3 | avgpool k3 s1 | ln | flatten | dense 3",
+    ),
+    (
+        "embedding of features",
+        "in 3 | embed 2 4 | dense 5 | relu | dense 3",
+    ),
+    (
+        "embedding of a series",
+        "in 1x6 | embed 3 4 | position | conv 4 k3 | relu | gap | dense 3",
+    ),
+    (
+        "position",
+        "in 2x4 | conv 3 k1 | position | relu | flatten | dense 3",
+    ),
+    (
+        "attention",
+        "in 3x5 | conv 4 k1 | attention 2 | gap | dense 3",
+    ),
+    (
+        "transformer block",
+        "in 1x5 | embed 3 4 | a: position | ln | b: attention 1 | c: add a b | ln | conv 8 k1 | gelu \
+         | d: conv 4 k1 | add c d | gap | dense 3",
     ),
     (
         "residual blocks",

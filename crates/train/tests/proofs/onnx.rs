@@ -20,13 +20,17 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use serde_json::{Value, json};
 use train::{
-    ExportError, Network, Plan, Purpose, Threads, Weights, export_onnx, reference::ReferenceWeights,
+    ExportError, Mode, Network, Plan, Purpose, Threads, Weights, export_network, export_onnx,
+    reference::ReferenceWeights,
 };
 
 use crate::architectures::random;
 
 /// Largest difference of a probability, or of a prediction relative to its size.
 const TOLERANCE: f64 = 1e-5;
+
+/// The same for raw outputs: sums of values that random products have made large and that nearly cancel.
+const RAW_TOLERANCE: f64 = 1e-4;
 
 const ROWS: u32 = 13;
 
@@ -157,8 +161,61 @@ fn largest(values: &[f64]) -> usize {
 /// Runs all cases in one go: starting Python takes longer than all of them.
 fn check(cases: &[Case]) {
     let Some(python) = python() else { return };
-    let paths: Vec<PathBuf> = cases.iter().flat_map(Case::write).collect();
-    let (is_same, said) = compared(&python, &paths);
+    check_files(&python, &cases.iter().map(Case::write).collect::<Vec<_>>());
+}
+
+/// A network alone, its inputs drawn, and what it puts out for them; returns the files' paths.
+fn write_network(name: &str, architecture: &Architecture, rng: &mut ChaCha8Rng) -> [PathBuf; 3] {
+    let weights = ReferenceWeights::drawn(architecture, rng).rounded();
+    let batch = NonZeroUsize::new(ROWS as usize).unwrap();
+    let plan = Plan::compile(architecture, batch, Threads::ONE, Purpose::Infer).unwrap();
+    let (rows, channels) = (
+        ROWS as usize,
+        architecture.input_shape().channels() as usize,
+    );
+    let positions = architecture.input_shape().positions();
+    let inputs: Vec<f32> = (0..rows * channels * positions)
+        .map(|_| rng.random_range(-2.0..4.0))
+        .collect();
+    let outputs = Network::new(plan, weights.clone())
+        .forward(&inputs, Mode::Eval)
+        .to_vec();
+    // Channels first, as ONNX has them.
+    let place = |at: usize| {
+        let (row, rest) = (at / (channels * positions), at % (channels * positions));
+        (row * positions + rest % positions) * channels + rest / positions
+    };
+    let values = (0..inputs.len())
+        .map(|at| json!(inputs[place(at)]))
+        .collect();
+    let (height, width) = architecture.input_shape().plane();
+    let shape = match architecture.input_shape() {
+        Shape::Flat { .. } => vec![rows, channels],
+        Shape::Sequence { .. } => vec![rows, channels, width],
+        Shape::Image { .. } => vec![rows, channels, height, width],
+    };
+    let kind = "float32";
+    let raw = BTreeMap::from([(
+        "input",
+        Raw {
+            kind,
+            shape,
+            values,
+        },
+    )]);
+    let shape = [rows, architecture.outputs() as usize];
+    let output = json!({ "shape": shape, "values": outputs, "tolerance": RAW_TOLERANCE });
+    let expected = json!({ "outputs": { "output": output }, "metadata": {} });
+    let paths = [".onnx", ".inputs.json", ".expected.json"]
+        .map(|end| folder().join(format!("{name}{end}")));
+    fs::write(&paths[0], export_network(architecture, &weights).unwrap()).unwrap();
+    fs::write(&paths[1], serde_json::to_string(&raw).unwrap()).unwrap();
+    fs::write(&paths[2], expected.to_string()).unwrap();
+    paths
+}
+
+fn check_files(python: &str, cases: &[[PathBuf; 3]]) {
+    let (is_same, said) = compared(python, &cases.concat());
     assert!(is_same, "{said}");
     let differences = said
         .lines()
@@ -330,15 +387,56 @@ fn a_network_of_every_kind_of_layer_says_the_same_in_onnx_runtime() {
     )]);
 }
 
+/// Layers of a series, and those that look things up, gate and choose.
+const ALONE: [&str; 4] = [
+    "in 3x16 | conv 12 k5 | bn | relu | maxpool k2 | dwconv k3 d2 | conv 4 k3 s2 | silu \
+     | avgpool k2 s1 | ln | flatten | dense 3",
+    "in 1x6 | embed 3 8 | a: position | ln | b: attention 2 | c: add a b | ln | conv 12 k1 | gelu \
+     | d: conv 8 k1 | add c d | gap | dense 3",
+    "in 5 | slice 0 3 | embed 3 4 | dense 2 | b: sigmoid | c: slice 3 2 (in) | mul b c | dense 3",
+    "in 2x4x5 | conv 4 k3 d2 | a: relu | gap | dense 2 | relu | dense 4 | b: sigmoid | mul a b \
+     | slice 1 2 | gap | dense 3",
+];
+
+#[test]
+fn a_network_alone_says_the_same_in_onnx_runtime() {
+    let Some(python) = python() else { return };
+    let mut rng = ChaCha8Rng::seed_from_u64(6);
+    let mut cases = Vec::new();
+    for (number, text) in ALONE.iter().enumerate() {
+        let architecture = text.parse().unwrap();
+        cases.push(write_network(
+            &format!("alone-{number}"),
+            &architecture,
+            &mut rng,
+        ));
+    }
+    let mut series = 0;
+    while series < 40 {
+        let architecture = random(&mut rng);
+        if architecture.input_shape().is_sequence() {
+            cases.push(write_network(
+                &format!("series-{series}"),
+                &architecture,
+                &mut rng,
+            ));
+            series += 1;
+        }
+    }
+    check_files(&python, &cases);
+}
+
 #[test]
 fn random_networks_say_the_same_in_onnx_runtime() {
     let mut rng = ChaCha8Rng::seed_from_u64(4);
-    let cases: Vec<Case> = (0..60)
-        .map(|number| {
-            let architecture = random(&mut rng);
-            random_case(format!("random-{number}"), architecture, &mut rng)
-        })
-        .collect();
+    let mut cases = Vec::new();
+    while cases.len() < 60 {
+        let architecture = random(&mut rng);
+        if !architecture.input_shape().is_sequence() {
+            let name = format!("random-{}", cases.len());
+            cases.push(random_case(name, architecture, &mut rng));
+        }
+    }
     check(&cases);
 }
 

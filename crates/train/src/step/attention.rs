@@ -1,0 +1,265 @@
+//! Multi-head self-attention over the steps of a series.
+//!
+//! Vaswani et al. 2017 (arXiv:1706.03762), section 3.2. Notation, for one example and one head of width
+//! `d`: queries, keys and values `Q, K, V: [steps][d]` are columns of `X·W + b`; `S = Q·Kᵀ/√d`,
+//! `P = softmax(S)` by rows, `M = P·V`; all heads' `M` side by side go through the projection. Back:
+//! `dV = Pᵀ·dM`, `dP = dM·Vᵀ`, `dS = P ⊙ (dP − rowsum(P ⊙ dP))/√d`, `dQ = dS·K`, `dK = dSᵀ·Q`. `P` is
+//! computed again on the way back: it has the square of the steps as values.
+
+use crate::{
+    matmul::{Matrix, MatrixMut, multiply, multiply_into},
+    step::{Parameter, Part, Sink, Source, Value, activation::exp_negative},
+    vector::{Activation, Store, add_bias, column_sums, tile_len, vectorised},
+};
+
+/// An attention layer.
+#[derive(Clone, Debug)]
+pub(crate) struct Attention {
+    pub(crate) input: Source,
+    pub(crate) output: Sink,
+    /// `[channels][queries, keys, values]`.
+    pub(crate) weight: Parameter,
+    pub(crate) bias: Parameter,
+    /// `[channels][channels]`.
+    pub(crate) projection: Parameter,
+    pub(crate) projection_bias: Parameter,
+    pub(crate) steps: usize,
+    pub(crate) channels: usize,
+    pub(crate) heads: usize,
+    /// Queries, keys and values of each step, kept for the way back, which leaves their gradients here.
+    pub(crate) projected: Value,
+    /// All heads' results, kept for the way back.
+    pub(crate) mixed: Value,
+}
+
+/// Which third of what the first projection makes.
+#[derive(Clone, Copy)]
+enum Third {
+    Query,
+    Key,
+    Value,
+}
+
+impl Attention {
+    /// Floats per example that it keeps from forward to backward: projected, and mixed.
+    pub(crate) fn kept_len(steps: usize, channels: usize) -> [usize; 2] {
+        [3 * steps * channels, steps * channels]
+    }
+
+    /// Scratch of the way forward, in floats per thread.
+    pub(crate) fn forward_scratch_len(steps: usize) -> usize {
+        steps * steps
+    }
+
+    /// Scratch of the way back, in floats per thread.
+    pub(crate) fn backward_scratch_len(steps: usize, channels: usize) -> usize {
+        (2 * steps * steps + 4 * steps * channels).max(tile_len(3 * channels))
+    }
+
+    pub(crate) fn forward(&self, part: &Part<'_>) {
+        let (steps, channels) = (self.steps, self.channels);
+        let projected = part.write(self.projected);
+        let mixed = part.write(self.mixed);
+        let weight = Matrix::new(part.parameter(&self.weight), channels, 3 * channels);
+        multiply(
+            projected,
+            self.rows(part.read(self.input.value), channels),
+            weight,
+            Store::Write,
+        );
+        add_bias(projected, part.parameter(&self.bias), Activation::Linear);
+        let scores = part.scratch(Attention::forward_scratch_len(steps));
+        let examples = projected.chunks_exact(3 * steps * channels);
+        for (projected, mixed) in examples.zip(mixed.chunks_exact_mut(steps * channels)) {
+            for head in 0..self.heads {
+                self.score(projected, head, scores);
+                let scores = Matrix::new(scores, steps, steps);
+                let out = MatrixMut::new(&mut mixed[head * self.width()..], channels);
+                multiply_into(
+                    out,
+                    scores,
+                    self.third(projected, Third::Value, head),
+                    Store::Write,
+                );
+            }
+        }
+        let out = part.write(self.output.value);
+        let projection = Matrix::new(part.parameter(&self.projection), channels, channels);
+        multiply(out, self.rows(mixed, channels), projection, Store::Write);
+        add_bias(
+            out,
+            part.parameter(&self.projection_bias),
+            Activation::Linear,
+        );
+    }
+
+    pub(crate) fn backward(&self, part: &Part<'_>) {
+        let (steps, channels) = (self.steps, self.channels);
+        let gradient: &[f32] = part.arrived(&self.output);
+        let tile = part.scratch(tile_len(channels));
+        column_sums(
+            part.gradient(&self.projection_bias),
+            tile,
+            gradient,
+            Store::Write,
+        );
+        let mixed = self.rows(part.read(self.mixed), channels).transposed();
+        let arrived = self.rows(gradient, channels);
+        multiply(
+            part.gradient(&self.projection),
+            mixed,
+            arrived,
+            Store::Write,
+        );
+
+        let scratch = part.scratch(Attention::backward_scratch_len(steps, channels));
+        let projected = part.write(self.projected);
+        let examples = projected.chunks_exact_mut(3 * steps * channels);
+        for (projected, gradient) in examples.zip(gradient.chunks_exact(steps * channels)) {
+            let projection = Matrix::new(part.parameter(&self.projection), channels, channels);
+            self.example_backward(projected, gradient, projection, scratch);
+        }
+        let tile = part.scratch(tile_len(3 * channels));
+        column_sums(part.gradient(&self.bias), tile, projected, Store::Write);
+        let projected = self.rows(projected, 3 * channels);
+        let input = self
+            .rows(part.read(self.input.value), channels)
+            .transposed();
+        multiply(part.gradient(&self.weight), input, projected, Store::Write);
+        if let Some((value, store)) = self.input.gradient {
+            let weight = Matrix::new(part.parameter(&self.weight), channels, 3 * channels);
+            multiply(part.write(value), projected, weight.transposed(), store);
+        }
+    }
+
+    /// Replaces queries, keys and values of one example by their gradients.
+    fn example_backward(
+        &self,
+        projected: &mut [f32],
+        gradient: &[f32],
+        projection: Matrix<'_>,
+        scratch: &mut [f32],
+    ) {
+        let (steps, channels) = (self.steps, self.channels);
+        let (scores, scratch) = scratch.split_at_mut(steps * steps);
+        let (slopes, scratch) = scratch.split_at_mut(steps * steps);
+        let (mixed, scratch) = scratch.split_at_mut(steps * channels);
+        let gradients = &mut scratch[..3 * steps * channels];
+        let arrived = Matrix::new(gradient, steps, channels);
+        multiply(mixed, arrived, projection.transposed(), Store::Write);
+        for head in 0..self.heads {
+            let third = |third: Third| self.third(projected, third, head);
+            let mixed =
+                Matrix::strided(&mixed[head * self.width()..], steps, self.width(), channels);
+            self.score(projected, head, scores);
+            multiply(
+                slopes,
+                mixed,
+                third(Third::Value).transposed(),
+                Store::Write,
+            );
+            let shares = Matrix::new(scores, steps, steps).transposed();
+            multiply_into(
+                self.third_mut(gradients, Third::Value, head),
+                shares,
+                mixed,
+                Store::Write,
+            );
+            softmax_gradient(slopes, scores, steps, self.scale());
+            let slopes = Matrix::new(slopes, steps, steps);
+            let query = self.third_mut(gradients, Third::Query, head);
+            multiply_into(query, slopes, third(Third::Key), Store::Write);
+            let key = self.third_mut(gradients, Third::Key, head);
+            multiply_into(key, slopes.transposed(), third(Third::Query), Store::Write);
+        }
+        projected.copy_from_slice(gradients);
+    }
+
+    /// How much each step of an example listens to each other one: rows of sum 1.
+    fn score(&self, projected: &[f32], head: usize, scores: &mut [f32]) {
+        let third = |third: Third| self.third(projected, third, head);
+        let scores = &mut scores[..self.steps * self.steps];
+        multiply(
+            scores,
+            third(Third::Query),
+            third(Third::Key).transposed(),
+            Store::Write,
+        );
+        softmax_rows(scores, self.steps, self.scale());
+    }
+
+    fn width(&self) -> usize {
+        self.channels / self.heads
+    }
+
+    fn scale(&self) -> f32 {
+        1.0 / (self.width() as f32).sqrt()
+    }
+
+    /// Steps of all examples, one below the other.
+    fn rows<'a>(&self, values: &'a [f32], width: usize) -> Matrix<'a> {
+        Matrix::new(values, values.len() / width, width)
+    }
+
+    fn first_column(&self, third: Third, head: usize) -> usize {
+        third as usize * self.channels + head * self.width()
+    }
+
+    fn third<'a>(&self, projected: &'a [f32], third: Third, head: usize) -> Matrix<'a> {
+        let values = &projected[self.first_column(third, head)..];
+        Matrix::strided(values, self.steps, self.width(), 3 * self.channels)
+    }
+
+    fn third_mut<'a>(&self, projected: &'a mut [f32], third: Third, head: usize) -> MatrixMut<'a> {
+        let values = &mut projected[self.first_column(third, head)..];
+        MatrixMut::new(values, 3 * self.channels)
+    }
+}
+
+/// Partial results side by side, so that a row is not one long chain.
+const LANES: usize = 16;
+
+/// Folds the values of a row, in an order that does not depend on the CPU.
+#[inline(always)]
+fn fold(
+    count: usize,
+    start: f32,
+    term: impl Fn(usize) -> f32,
+    join: impl Fn(f32, f32) -> f32,
+) -> f32 {
+    let mut lanes = [start; LANES];
+    let whole = count - count % LANES;
+    for first in (0..whole).step_by(LANES) {
+        for (lane, value) in lanes.iter_mut().enumerate() {
+            *value = join(*value, term(first + lane));
+        }
+    }
+    let rest = (whole..count).map(&term).fold(start, &join);
+    lanes.into_iter().fold(rest, &join)
+}
+
+vectorised! {
+    /// Each row becomes `softmax(scale·row)`.
+    fn softmax_rows(rows: &mut [f32], width: usize, scale: f32) {
+        for row in rows.chunks_exact_mut(width) {
+            let largest = fold(width, f32::NEG_INFINITY, |i| row[i], |a, b| if b > a { b } else { a });
+            for value in row.iter_mut() {
+                *value = exp_negative((*value - largest) * scale);
+            }
+            let inverse = 1.0 / fold(width, 0.0, |i| row[i], |a, b| a + b);
+            for value in row.iter_mut() {
+                *value *= inverse;
+            }
+        }
+    }
+
+    /// Each row of slopes becomes `scale·p ⊙ (slopes − Σ p ⊙ slopes)`.
+    fn softmax_gradient(slopes: &mut [f32], shares: &[f32], width: usize, scale: f32) {
+        for (slopes, shares) in slopes.chunks_exact_mut(width).zip(shares.chunks_exact(width)) {
+            let mean = fold(width, 0.0, |i| slopes[i] * shares[i], |a, b| a + b);
+            for (slope, share) in slopes.iter_mut().zip(shares) {
+                *slope = scale * *share * (*slope - mean);
+            }
+        }
+    }
+}
