@@ -1,11 +1,11 @@
 //! From determined hyperparameters to the recipe a trainer follows (R5), and how long a trial is.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU8, NonZeroU32, NonZeroUsize};
 
 use data::Targets;
 use search::{Domain, Setting, Space, Value};
 use thiserror::Error;
-use train::{Loss, Optimizer, Recipe};
+use train::{Augmentation, Flip, Loss, Optimizer, Recipe};
 
 use crate::config::{Budget, Resources, TrainingSettings};
 
@@ -47,12 +47,19 @@ pub enum RecipeError {
 }
 
 /// Hyperparameters that trainers know.
-pub const KNOWN: [&str; 5] = [
+pub const KNOWN: [&str; 12] = [
     "learning_rate",
     "weight_decay",
     "batch_size",
     "optimizer",
     "label_smoothing",
+    "gradient_norm_max",
+    "average_decay",
+    "flip",
+    "crop",
+    "cutout",
+    "mixup",
+    "noise",
 ];
 
 /// The recipe of a trial.
@@ -128,6 +135,7 @@ fn standard(training: &TrainingSettings, targets: &Targets, start: Start) -> Rec
         },
         class_weights: training.class_weights,
         warmup_epochs: WARMUP_SHARE * f64::from(epochs.get()),
+        ..Recipe::default()
     }
 }
 
@@ -176,6 +184,48 @@ fn apply(recipe: &mut Recipe, name: &str, value: &Value) -> Result<(), RecipeErr
             }
         }
         ("label_smoothing", _) => return Err(unusable("a number from 0 to below 1")),
+        ("gradient_norm_max", Value::Float(norm)) if *norm > 0.0 => {
+            recipe.gradient_norm_max = Some(*norm);
+        }
+        ("gradient_norm_max", _) => return Err(unusable("a number above 0")),
+        ("average_decay", Value::Float(decay)) if (0.0..1.0).contains(decay) => {
+            recipe.average_decay = (*decay > 0.0).then_some(*decay);
+        }
+        ("average_decay", _) => return Err(unusable("a number from 0 (none) to below 1")),
+        _ => return augment(&mut recipe.augmentation, name, value),
+    }
+    Ok(())
+}
+
+/// The hyperparameters that say how training examples are changed; 0 or `never` always means not.
+fn augment(asked: &mut Augmentation, name: &str, value: &Value) -> Result<(), RecipeError> {
+    let unusable = |rule| {
+        Err(RecipeError::Unusable {
+            name: name.to_string(),
+            value: value.to_string(),
+            rule,
+        })
+    };
+    let pixels = |count: &i64| u8::try_from(*count).map(NonZeroU8::new);
+    match (name, value) {
+        ("flip", Value::Category(kind)) if kind == "never" => asked.flip = Flip::Never,
+        ("flip", Value::Category(kind)) if kind == "horizontal" => asked.flip = Flip::Horizontal,
+        ("flip", _) => return unusable("never or horizontal"),
+        ("crop" | "cutout", Value::Integer(count)) => match pixels(count) {
+            Ok(count) if name == "crop" => asked.crop = count,
+            Ok(count) => asked.cutout = count,
+            Err(_) => return unusable("a number of pixels from 0 to 255"),
+        },
+        ("crop" | "cutout", _) => return unusable("a number of pixels from 0 to 255"),
+        ("mixup", Value::Float(alpha)) if (0.0..=1.0).contains(alpha) => {
+            // A share drawn with a smaller α is 0 or 1 for all that `f32` can tell.
+            asked.mixup = (*alpha >= 1e-3).then_some(*alpha);
+        }
+        ("mixup", _) => return unusable("a number from 0 (none) to 1"),
+        ("noise", Value::Float(deviation)) if *deviation >= 0.0 => {
+            asked.noise = (*deviation > 0.0).then_some(*deviation);
+        }
+        ("noise", _) => return unusable("a number, 0 or more"),
         _ => {
             return Err(RecipeError::Unknown {
                 name: name.to_string(),

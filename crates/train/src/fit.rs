@@ -1,7 +1,8 @@
 //! Training from start to best epoch: batches in random order, validation after each epoch, the best
 //! weights kept.
 //!
-//! The same task with the same start, seed and number of threads gives the same bits.
+//! The same task with the same start, seed and number of threads gives the same bits on the same kind
+//! of CPU, paused in between or not.
 
 use std::{num::NonZeroU32, time::Instant};
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
+    augment::Augmenter,
     checkpoint::WeightsError,
     evaluate::{Evaluation, evaluate},
     loss::{BatchTargets, balanced_weights},
@@ -20,6 +22,7 @@ use crate::{
     network::{Network, StepTask},
     optimizer::StepRule,
     pass::Purpose,
+    pause::{Paused, PausedError, Progress},
     plan::{Plan, PlanError},
     recipe::{ClassWeights, Loss, Recipe},
     threads::Threads,
@@ -151,6 +154,9 @@ pub enum FitError {
     /// The network cannot be compiled.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// What was paused cannot go on.
+    #[error(transparent)]
+    Paused(#[from] PausedError),
 }
 
 /// Trains a network.
@@ -164,13 +170,8 @@ pub fn fit(
     start: Weights,
     observe: &mut dyn FnMut(&EpochReport) -> Verdict,
 ) -> Result<Fitted, FitError> {
-    check_rows(task, "training", task.train)?;
-    check_rows(task, "validation", task.validation)?;
-    start.check(task.architecture)?;
-    let batch = task.recipe.batch_size;
-    let plan = Plan::compile(task.architecture, batch, task.threads, Purpose::Train)?;
-    let mut training = Training::new(task, Network::new(plan, start));
-    while training.ended.is_none() {
+    let mut training = Training::begin(task, start)?;
+    while training.ended().is_none() {
         training.epoch(observe)?;
     }
     training.finish()
@@ -205,10 +206,11 @@ fn check_rows(task: &FitTask<'_>, what: &'static str, examples: &Examples) -> Re
     Ok(())
 }
 
-/// A training under way.
-struct Training<'a> {
+/// A training under way: [`fit`] does one epoch after the other; who wants to pause does so between.
+pub struct Training<'a> {
     task: &'a FitTask<'a>,
     network: Network,
+    augmenter: Augmenter,
     order: Vec<u32>,
     all_validation: Vec<u32>,
     rng: ChaCha8Rng,
@@ -221,9 +223,69 @@ struct Training<'a> {
     best: Option<usize>,
     ended: Option<Ended>,
     began: Instant,
+    seconds_before: f64,
 }
 
 impl<'a> Training<'a> {
+    /// A training from weights.
+    ///
+    /// # Errors
+    /// If rows, recipe, weights and architecture do not fit each other.
+    pub fn begin(task: &'a FitTask<'a>, start: Weights) -> Result<Training<'a>, FitError> {
+        check_rows(task, "training", task.train)?;
+        check_rows(task, "validation", task.validation)?;
+        start.check(task.architecture)?;
+        let batch = task.recipe.batch_size;
+        let plan = Plan::compile(task.architecture, batch, task.threads, Purpose::Train)?;
+        Ok(Training::new(task, Network::new(plan, start)))
+    }
+
+    /// A training from where it was paused: it goes on as if it had not been.
+    ///
+    /// # Errors
+    /// As [`Training::begin`], or if it was another task that was paused.
+    pub fn resume(task: &'a FitTask<'a>, paused: &Paused) -> Result<Training<'a>, FitError> {
+        paused.check(task)?;
+        let anything = Weights::fresh(task.architecture, &mut ChaCha8Rng::seed_from_u64(0));
+        let mut training = Training::begin(task, anything)?;
+        let is_set = training.network.set_state(&paused.state);
+        is_set.ok_or(PausedError::OtherTask { what: "size" })?;
+        let progress = &paused.progress;
+        training.order.clone_from(&progress.order);
+        training.rng.set_word_pos(progress.words());
+        training.epochs = progress.epochs;
+        training.steps = progress.steps;
+        training.curve.clone_from(&progress.curve);
+        training.best = progress.best;
+        training.ended = progress.ended;
+        training.seconds_before = progress.seconds;
+        Ok(training)
+    }
+
+    /// Where it is now, between two epochs.
+    pub fn pause(&self) -> Paused {
+        let mut progress = Progress::of(self.task, &self.order, self.rng.get_word_pos());
+        progress.epochs = self.epochs;
+        progress.steps = self.steps;
+        progress.curve.clone_from(&self.curve);
+        progress.best = self.best;
+        progress.ended = self.ended;
+        progress.seconds = self.seconds();
+        Paused {
+            progress,
+            state: self.network.state(),
+        }
+    }
+
+    /// Why it has ended, if it has.
+    pub fn ended(&self) -> Option<Ended> {
+        self.ended
+    }
+
+    fn seconds(&self) -> f64 {
+        self.seconds_before + self.began.elapsed().as_secs_f64()
+    }
+
     fn new(task: &'a FitTask<'a>, network: Network) -> Training<'a> {
         let class_weights = match (task.recipe.class_weights, task.train.targets()) {
             (ClassWeights::Balanced, Targets::Classes { ids, count }) => {
@@ -235,6 +297,7 @@ impl<'a> Training<'a> {
         Training {
             task,
             network,
+            augmenter: Augmenter::new(task.recipe.augmentation, task.train.item(), task.seed),
             order: (0..task.train.len() as u32).collect(),
             all_validation: (0..task.validation.len() as u32).collect(),
             rng: ChaCha8Rng::seed_from_u64(task.seed),
@@ -247,6 +310,7 @@ impl<'a> Training<'a> {
             best: None,
             ended: None,
             began: Instant::now(),
+            seconds_before: 0.0,
         }
     }
 
@@ -262,7 +326,14 @@ impl<'a> Training<'a> {
             .collect()
     }
 
-    fn epoch(&mut self, observe: &mut dyn FnMut(&EpochReport) -> Verdict) -> Result<(), FitError> {
+    /// One epoch more, unless it has ended.
+    ///
+    /// # Errors
+    /// As [`fit`].
+    pub fn epoch(
+        &mut self,
+        observe: &mut dyn FnMut(&EpochReport) -> Verdict,
+    ) -> Result<(), FitError> {
         let number = self.curve.len() as u32 + 1;
         self.order.shuffle(&mut self.rng);
         let batches = self.batches();
@@ -297,18 +368,33 @@ impl<'a> Training<'a> {
             epoch: number,
             step: done,
         };
-        let report = self
-            .validate(number, sum / done as f64)
-            .ok_or(diverged.clone())?;
-        if !report.validation.loss.is_finite() {
-            return Err(diverged);
+        self.with_averages(|training| {
+            let report = training
+                .validate(number, sum / done as f64)
+                .ok_or(diverged.clone())?;
+            if !report.validation.loss.is_finite() {
+                return Err(diverged);
+            }
+            let metric = training.task.metric;
+            if !report.validation.metrics.contains_key(&metric) {
+                return Err(FitError::MetricUndefined { metric });
+            }
+            training.take_note(report, observe);
+            Ok(())
+        })
+    }
+
+    /// Does something with the averages in place of the weights, where the recipe asks for averages.
+    fn with_averages<R>(&mut self, work: impl FnOnce(&mut Training<'a>) -> R) -> R {
+        let is_averaged = self.task.recipe.average_decay.is_some();
+        if is_averaged {
+            self.network.swap_averages();
         }
-        let metric = self.task.metric;
-        if !report.validation.metrics.contains_key(&metric) {
-            return Err(FitError::MetricUndefined { metric });
+        let result = work(self);
+        if is_averaged {
+            self.network.swap_averages();
         }
-        self.take_note(report, observe);
-        Ok(())
+        result
     }
 
     fn step(&mut self, batch: std::ops::Range<usize>, steps_per_epoch: usize) -> f64 {
@@ -346,10 +432,13 @@ impl<'a> Training<'a> {
             class_weights: &self.class_weights,
             rule,
             weight_decay: recipe.weight_decay,
+            gradient_norm_max: recipe.gradient_norm_max,
+            average_decay: recipe.average_decay,
             seed: self.task.seed,
         };
+        let examples = self.task.train;
         self.network
-            .train_step(self.task.train, rows, targets, &task)
+            .train_step(examples, rows, targets, &mut self.augmenter, &task)
     }
 
     /// How good the network is now; `None` if an output is no finite number, which metrics that only
@@ -364,7 +453,7 @@ impl<'a> Training<'a> {
         let targets = self.task.validation.targets();
         let validation = evaluate(&outputs, targets, self.task.target_scale);
         let score = self.task.metric.score_of(&validation);
-        let seconds = self.began.elapsed().as_secs_f64();
+        let seconds = self.seconds();
         Some(EpochReport {
             epoch,
             train_loss,
@@ -405,7 +494,11 @@ impl<'a> Training<'a> {
         self.ended.get_or_insert(reason);
     }
 
-    fn finish(mut self) -> Result<Fitted, FitError> {
+    /// The best weights so far.
+    ///
+    /// # Errors
+    /// If no epoch was done.
+    pub fn finish(mut self) -> Result<Fitted, FitError> {
         let best = self.best.ok_or(FitError::NotStarted)?;
         self.network.restore();
         Ok(Fitted {

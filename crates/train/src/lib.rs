@@ -3,12 +3,14 @@
 //! Read in this order: [`weights`] (tensors by name), [`plan`] (an architecture becomes steps and
 //! memory), `step` (what each step computes), [`network`] (running it), [`loss`], [`recipe`] and
 //! [`fit`](mod@fit) (training), [`metric`] and [`evaluate`](mod@evaluate) (how good it is),
-//! `inherit` (a child's weights from its parent's), `checkpoint` (weights in a file), [`onnx`] (a model
+//! `augment` (changing examples on their way in), `inherit` (a child's weights from its parent's),
+//! `checkpoint` (weights in a file), `pause` (a training in a file), [`onnx`] (a model
 //! for other runtimes), [`reference`](mod@reference) (what all this is proved against). Below them:
 //! `buffers` (one block of memory), `threads` (own threads), `matmul` and `vector` (the arithmetic).
 //!
 //! This is the only room that names the matrix library or uses `unsafe`.
 
+mod augment;
 mod buffers;
 mod checkpoint;
 pub mod evaluate;
@@ -22,6 +24,7 @@ pub mod network;
 pub mod onnx;
 mod optimizer;
 mod pass;
+mod pause;
 pub mod plan;
 pub mod recipe;
 pub mod reference;
@@ -30,14 +33,16 @@ mod threads;
 mod vector;
 pub mod weights;
 
+pub use augment::{Augmentation, Flip};
 pub use checkpoint::WeightsError;
 pub use evaluate::{Evaluation, evaluate};
-pub use fit::{Ended, EpochReport, FitError, FitTask, Fitted, Verdict, fit};
+pub use fit::{Ended, EpochReport, FitError, FitTask, Fitted, Training, Verdict, fit};
 pub use loss::BatchTargets;
 pub use metric::Metric;
 pub use network::Network;
 pub use onnx::{ExportError, export_network, export_onnx};
 pub use pass::{Mode, Purpose};
+pub use pause::{Paused, PausedError};
 pub use plan::{Plan, PlanError};
 pub use recipe::{ClassWeights, Loss, Optimizer, Recipe};
 pub use threads::Threads;

@@ -2,7 +2,7 @@
 //!
 //! Means are PyTorch's: over rows, or weighted by the rows' class weights and divided by their sum.
 
-use crate::recipe::Loss;
+use crate::{augment::Mix, recipe::Loss};
 
 /// Targets of a batch.
 #[derive(Clone, Copy, Debug)]
@@ -26,14 +26,21 @@ pub(crate) fn loss_and_gradient(
     outputs: &[f32],
     targets: BatchTargets<'_>,
     class_weights: &[f32],
+    mix: Option<Mix>,
     gradient: &mut [f32],
 ) -> f64 {
     match (loss, targets) {
         (Loss::CrossEntropy { label_smoothing }, BatchTargets::Classes(ids)) => {
-            cross_entropy(outputs, ids, class_weights, label_smoothing, gradient)
+            let wanted = Wanted {
+                ids,
+                class_weights,
+                smoothing: label_smoothing,
+                mix,
+            };
+            wanted.cross_entropy(outputs, gradient)
         }
         (Loss::Huber { delta }, BatchTargets::Values(values)) => {
-            each(outputs, values, gradient, |error| {
+            each(outputs, values, mix, gradient, |error| {
                 if error.abs() <= delta {
                     (0.5 * f64::from(error) * f64::from(error), error)
                 } else {
@@ -43,7 +50,7 @@ pub(crate) fn loss_and_gradient(
                 }
             })
         }
-        (_, BatchTargets::Values(values)) => each(outputs, values, gradient, |error| {
+        (_, BatchTargets::Values(values)) => each(outputs, values, mix, gradient, |error| {
             (f64::from(error) * f64::from(error), 2.0 * error)
         }),
         (_, BatchTargets::Classes(_)) => panic!("a loss of values was asked of classes"),
@@ -53,12 +60,18 @@ pub(crate) fn loss_and_gradient(
 fn each(
     outputs: &[f32],
     values: &[f32],
+    mix: Option<Mix>,
     gradient: &mut [f32],
     of_error: impl Fn(f32) -> (f64, f32),
 ) -> f64 {
     let rows = values.len() as f32;
+    let next = values.iter().cycle().skip(1);
     let mut sum = 0.0;
-    for ((output, value), gradient) in outputs.iter().zip(values).zip(gradient) {
+    for (((output, value), next), gradient) in outputs.iter().zip(values).zip(next).zip(gradient) {
+        let value = match mix {
+            Some(Mix { share }) => share * value + (1.0 - share) * next,
+            None => *value,
+        };
         let (loss, slope) = of_error(output - value);
         sum += loss;
         *gradient = slope / rows;
@@ -66,46 +79,73 @@ fn each(
     sum / f64::from(rows)
 }
 
-/// With smoothing `s` and `K` classes the wanted distribution is `(1 − s)·right + s/K`.
-fn cross_entropy(
-    outputs: &[f32],
-    ids: &[u32],
-    class_weights: &[f32],
+/// What a classifier shall say. With smoothing `s` and `K` classes the wanted distribution of a row is
+/// `(1 − s)·right + s/K`; of mixed rows it is as mixed.
+struct Wanted<'a> {
+    ids: &'a [u32],
+    class_weights: &'a [f32],
     smoothing: f32,
-    gradient: &mut [f32],
-) -> f64 {
-    let classes = outputs.len() / ids.len();
-    let weight = |class: usize| class_weights.get(class).copied().unwrap_or(1.0);
-    let total: f64 = ids.iter().map(|id| f64::from(weight(*id as usize))).sum();
-    let spread = smoothing / classes as f32;
-    let mut sum = 0.0;
-    let rows = outputs
-        .chunks_exact(classes)
-        .zip(gradient.chunks_exact_mut(classes));
-    for ((logits, gradient), id) in rows.zip(ids) {
+    mix: Option<Mix>,
+}
+
+impl Wanted<'_> {
+    fn weight(&self, class: usize) -> f32 {
+        self.class_weights.get(class).copied().unwrap_or(1.0)
+    }
+
+    /// The right classes of a row and the share of each.
+    fn right(&self, row: usize) -> [(usize, f32); 2] {
+        let id = |row: usize| self.ids[row % self.ids.len()] as usize;
+        match self.mix {
+            Some(Mix { share }) => [(id(row), share), (id(row + 1), 1.0 - share)],
+            None => [(id(row), 1.0), (id(row), 0.0)],
+        }
+    }
+
+    fn cross_entropy(&self, outputs: &[f32], gradient: &mut [f32]) -> f64 {
+        let classes = outputs.len() / self.ids.len();
+        let total: f64 = self
+            .ids
+            .iter()
+            .map(|id| f64::from(self.weight(*id as usize)))
+            .sum();
+        let rows = outputs
+            .chunks_exact(classes)
+            .zip(gradient.chunks_exact_mut(classes));
+        let losses = rows
+            .enumerate()
+            .map(|(row, (logits, gradient))| self.row(row, logits, gradient, total));
+        losses.sum::<f64>() / total
+    }
+
+    fn row(&self, row: usize, logits: &[f32], gradient: &mut [f32], total: f64) -> f64 {
+        let spread = self.smoothing / logits.len() as f32;
         let log_sum = softmax_into(logits, gradient);
-        let right = *id as usize;
-        sum += f64::from(1.0 - smoothing)
-            * f64::from(weight(right))
-            * (log_sum - f64::from(logits[right]));
-        let mut weights_of_spread = 0.0;
-        for (class, logit) in logits.iter().enumerate() {
-            if spread > 0.0 {
-                let share = spread * weight(class);
-                weights_of_spread += share;
+        let (mut sum, mut mass) = (0.0, 0.0);
+        let right = self.right(row);
+        for (class, share) in right {
+            let weight = (1.0 - self.smoothing) * share * self.weight(class);
+            sum += f64::from(weight) * (log_sum - f64::from(logits[class]));
+            mass += weight;
+        }
+        if spread > 0.0 {
+            for (class, logit) in logits.iter().enumerate() {
+                let share = spread * self.weight(class);
+                mass += share;
                 sum += f64::from(share) * (log_sum - f64::from(*logit));
             }
         }
-        let mass = (1.0 - smoothing) * weight(right) + weights_of_spread;
         for (class, slope) in gradient.iter_mut().enumerate() {
-            let mut wanted = spread * weight(class);
-            if class == right {
-                wanted += (1.0 - smoothing) * weight(right);
+            let mut wanted = spread * self.weight(class);
+            for (right, share) in right {
+                if class == right {
+                    wanted += (1.0 - self.smoothing) * share * self.weight(right);
+                }
             }
-            *slope = ((f64::from(*slope * mass - wanted)) / total) as f32;
+            *slope = (f64::from(*slope * mass - wanted) / total) as f32;
         }
+        sum
     }
-    sum / total
 }
 
 /// Probabilities into `out`; returns the logarithm of the sum of exponentials.
@@ -139,14 +179,26 @@ mod tests {
     use super::*;
 
     fn check_gradient(loss: Loss, targets: BatchTargets<'_>, outputs: &[f32], weights: &[f32]) {
+        for mix in [None, Some(Mix { share: 0.7 })] {
+            check_slopes(loss, targets, outputs, weights, mix);
+        }
+    }
+
+    fn check_slopes(
+        loss: Loss,
+        targets: BatchTargets<'_>,
+        outputs: &[f32],
+        weights: &[f32],
+        mix: Option<Mix>,
+    ) {
         let mut gradient = vec![0.0; outputs.len()];
-        loss_and_gradient(loss, outputs, targets, weights, &mut gradient);
+        loss_and_gradient(loss, outputs, targets, weights, mix, &mut gradient);
         for index in 0..outputs.len() {
             let at = |shift: f32| {
                 let mut moved = outputs.to_vec();
                 moved[index] += shift;
                 let mut unused = vec![0.0; outputs.len()];
-                loss_and_gradient(loss, &moved, targets, weights, &mut unused)
+                loss_and_gradient(loss, &moved, targets, weights, mix, &mut unused)
             };
             let slope = (at(1e-2) - at(-1e-2)) / 2e-2;
             let error = (slope - f64::from(gradient[index])).abs();
@@ -193,6 +245,21 @@ mod tests {
     }
 
     #[test]
+    fn a_mixed_row_costs_the_mean_of_both_targets() {
+        let (outputs, ids) = ([0.3, -1.2, 2.0, 0.7, 0.1, -0.4], [2, 0]);
+        let loss = Loss::CrossEntropy {
+            label_smoothing: 0.1,
+        };
+        let cost = |ids: &[u32], mix| {
+            let targets = BatchTargets::Classes(ids);
+            loss_and_gradient(loss, &outputs, targets, &[], mix, &mut [0.0; 6])
+        };
+        let expected = 0.7 * cost(&ids, None) + 0.3 * cost(&[0, 2], None);
+        let mixed = cost(&ids, Some(Mix { share: 0.7 }));
+        assert!((mixed - expected).abs() < 1e-6, "{mixed}, not {expected}");
+    }
+
+    #[test]
     fn equal_logits_cost_the_logarithm_of_the_number_of_classes() {
         let mut gradient = [0.0; 4];
         let loss = Loss::CrossEntropy {
@@ -203,6 +270,7 @@ mod tests {
             &[1.0; 4],
             BatchTargets::Classes(&[3]),
             &[],
+            None,
             &mut gradient,
         );
         assert!((cost - 4.0_f64.ln()).abs() < 1e-6, "{cost}");

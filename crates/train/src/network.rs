@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, num::NonZeroUsize};
 use data::Examples;
 
 use crate::{
+    augment::{Augmenter, Mix},
     buffers::{Arena, Region},
     loss::{BatchTargets, loss_and_gradient},
     optimizer::{StepRule, Update},
@@ -16,7 +17,7 @@ use crate::{
     recipe::Loss,
     step::Frame,
     threads::Crew,
-    vector::{Store, copy},
+    vector::{Store, add_squares, copy, follow, scale},
     weights::{Tensor, Weights},
 };
 
@@ -114,7 +115,16 @@ impl Network {
     ) -> (f64, BTreeMap<String, Tensor>) {
         let rows = inputs.len() / self.plan.input.item;
         self.forward(inputs, mode);
-        let value = self.run_backward(rows, mode, loss, targets, &[]);
+        let value = self.run_backward(
+            rows,
+            mode,
+            &LossTask {
+                loss,
+                targets,
+                class_weights: &[],
+                mix: None,
+            },
+        );
         let block = self.plan.blocks.thread_gradients(0, self.crew.size());
         let gradients = self.plan.slots.iter().filter_map(|slot| {
             let Place::Parameter(parameter) = &slot.place else {
@@ -138,6 +148,7 @@ impl Network {
         examples: &Examples,
         rows: &[u32],
         targets: BatchTargets<'_>,
+        augmenter: &mut Augmenter,
         task: &StepTask<'_>,
     ) -> f64 {
         self.steps_done += 1;
@@ -145,9 +156,23 @@ impl Network {
             seed: task.seed.wrapping_add(self.steps_done),
         };
         self.load(examples, rows);
+        let region = self.plan.input.rows(&(0..rows.len()));
+        let mix = augmenter.apply(self.arena.view().write(region), self.steps_done);
         self.run_forward(rows.len(), mode);
-        let loss = self.run_backward(rows.len(), mode, task.loss, targets, task.class_weights);
+        let loss = LossTask {
+            loss: task.loss,
+            targets,
+            class_weights: task.class_weights,
+            mix,
+        };
+        let loss = self.run_backward(rows.len(), mode, &loss);
+        if let Some(most) = task.gradient_norm_max {
+            self.clip_gradients(most);
+        }
         self.update(task);
+        if let Some(decay) = task.average_decay {
+            self.average(decay);
+        }
         loss
     }
 
@@ -170,14 +195,7 @@ impl Network {
         plan.steps.iter().for_each(|step| step.forward(&frame));
     }
 
-    fn run_backward(
-        &mut self,
-        rows: usize,
-        mode: Mode,
-        loss: Loss,
-        targets: BatchTargets<'_>,
-        class_weights: &[f32],
-    ) -> f64 {
+    fn run_backward(&mut self, rows: usize, mode: Mode, task: &LossTask<'_>) -> f64 {
         let memory = self.training_memory();
         let Network {
             plan, arena, crew, ..
@@ -185,7 +203,14 @@ impl Network {
         let view = arena.view();
         let outputs = view.read(plan.output.rows(&(0..rows)));
         let gradient = view.write(memory.output_gradient.rows(&(0..rows)));
-        let value = loss_and_gradient(loss, outputs, targets, class_weights, gradient);
+        let value = loss_and_gradient(
+            task.loss,
+            outputs,
+            task.targets,
+            task.class_weights,
+            task.mix,
+            gradient,
+        );
         let frame = Frame {
             view,
             crew,
@@ -208,6 +233,48 @@ impl Network {
             );
         }
         value
+    }
+
+    /// Scales all gradients so that their common norm is at most this.
+    ///
+    /// # Source
+    /// Pascanu, Mikolov, Bengio 2013 (arXiv:1211.5063), algorithm 1.
+    fn clip_gradients(&mut self, most: f64) {
+        let block = self.plan.blocks.thread_gradients(0, self.crew.size());
+        let gradients = self.arena.view().write(block);
+        let mut squares = 0.0;
+        add_squares(&mut squares, gradients);
+        let norm = squares.sqrt();
+        // A norm that is no number stays visible: it is not above anything.
+        if norm > most {
+            scale(gradients, (most / norm) as f32);
+        }
+    }
+
+    /// Lets the averages follow the weights; faster in the first steps, which are far from the end.
+    fn average(&mut self, decay: f64) {
+        let [parameters, statistics] = self.training_memory().averaged;
+        let (blocks, view) = (self.plan.blocks, self.arena.view());
+        let steps = self.steps_done as f64;
+        let keep = match self.steps_done {
+            1 => 0.0,
+            _ => decay.min((1.0 + steps) / (10.0 + steps)) as f32,
+        };
+        follow(view.write(parameters), view.read(blocks.parameters), keep);
+        follow(view.write(statistics), view.read(blocks.statistics), keep);
+    }
+
+    /// Exchanges the weights and their averages.
+    pub(crate) fn swap_averages(&mut self) {
+        let [parameters, statistics] = self.training_memory().averaged;
+        let (blocks, view) = (self.plan.blocks, self.arena.view());
+        let pairs = [
+            (blocks.parameters, parameters),
+            (blocks.statistics, statistics),
+        ];
+        for (values, averages) in pairs {
+            view.write(values).swap_with_slice(view.write(averages));
+        }
     }
 
     fn update(&mut self, task: &StepTask<'_>) {
@@ -285,6 +352,60 @@ impl Network {
     }
 }
 
+/// Everything that one step of training leaves for the next, block by block.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct State {
+    pub(crate) steps: u64,
+    pub(crate) blocks: BTreeMap<String, Vec<f32>>,
+}
+
+impl Network {
+    /// Blocks that keep their values from step to step, by name.
+    fn lasting(&self) -> [(&'static str, Region); 8] {
+        let (blocks, memory) = (self.plan.blocks, self.training_memory());
+        [
+            ("parameters", blocks.parameters),
+            ("statistics", blocks.statistics),
+            ("first_moments", memory.moments[0]),
+            ("second_moments", memory.moments[1]),
+            ("best_parameters", memory.kept[0]),
+            ("best_statistics", memory.kept[1]),
+            ("averaged_parameters", memory.averaged[0]),
+            ("averaged_statistics", memory.averaged[1]),
+        ]
+    }
+
+    /// What training has made of it so far.
+    pub(crate) fn state(&self) -> State {
+        let blocks = self.lasting().map(|(name, region)| {
+            let values = self.arena.read(region).to_vec();
+            (name.to_string(), values)
+        });
+        State {
+            steps: self.steps_done,
+            blocks: blocks.into(),
+        }
+    }
+
+    /// Goes on from a state; `None` if it is not one of this plan.
+    pub(crate) fn set_state(&mut self, state: &State) -> Option<()> {
+        let lasting = self.lasting();
+        let fits = lasting.iter().all(|(name, region)| {
+            let values = state.blocks.get(*name);
+            values.is_some_and(|values| values.len() == region.len())
+        });
+        if !fits || state.blocks.len() != lasting.len() {
+            return None;
+        }
+        let view = self.arena.view();
+        for (name, region) in lasting {
+            view.write(region).copy_from_slice(&state.blocks[name]);
+        }
+        self.steps_done = state.steps;
+        Some(())
+    }
+}
+
 /// What all steps of a training share.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StepTask<'a> {
@@ -292,7 +413,17 @@ pub(crate) struct StepTask<'a> {
     pub(crate) class_weights: &'a [f32],
     pub(crate) rule: StepRule,
     pub(crate) weight_decay: f64,
+    pub(crate) gradient_norm_max: Option<f64>,
+    pub(crate) average_decay: Option<f64>,
     pub(crate) seed: u64,
+}
+
+/// What the loss of one batch depends on beside the outputs.
+struct LossTask<'a> {
+    loss: Loss,
+    targets: BatchTargets<'a>,
+    class_weights: &'a [f32],
+    mix: Option<Mix>,
 }
 
 /// Where a tensor lies in the arena.

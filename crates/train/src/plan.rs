@@ -62,6 +62,8 @@ pub(crate) struct TrainingMemory {
     pub(crate) moments: [Region; 2],
     /// Parameters and statistics of the best epoch.
     pub(crate) kept: [Region; 2],
+    /// Moving averages of parameters and statistics.
+    pub(crate) averaged: [Region; 2],
 }
 
 /// A compiled architecture.
@@ -115,13 +117,23 @@ impl Plan {
             gradients: placed.region(shared.gradients),
             scratch: placed.region(shared.scratch),
         };
-        let training = shared
-            .training
-            .map(|[first, second, kept, kept_statistics]| TrainingMemory {
-                output_gradient: built.output_gradient.expect("a training plan has a loss"),
-                moments: [placed.region(first), placed.region(second)],
-                kept: [placed.region(kept), placed.region(kept_statistics)],
-            });
+        let training = shared.training.map(
+            |[
+                first,
+                second,
+                kept,
+                kept_statistics,
+                averaged,
+                averaged_statistics,
+            ]| {
+                TrainingMemory {
+                    output_gradient: built.output_gradient.expect("a training plan has a loss"),
+                    moments: [first, second].map(|ticket| placed.region(ticket)),
+                    kept: [kept, kept_statistics].map(|ticket| placed.region(ticket)),
+                    averaged: [averaged, averaged_statistics].map(|ticket| placed.region(ticket)),
+                }
+            },
+        );
         Ok(Plan {
             batch,
             threads,
@@ -138,7 +150,7 @@ impl Plan {
     /// Bytes that `Network::new` takes for this plan.
     ///
     /// Counted: weights, running statistics, activations, gradients (one sum per thread), scratch,
-    /// two optimizer moments, and the kept copy of the best epoch. Not counted: the matrix library's
+    /// two optimizer moments, the kept copy of the best epoch and the moving average. Not counted: the matrix library's
     /// packing buffers (about the size of a second-level cache per thread, taken and given back at
     /// each product), thread stacks, the plan.
     ///
@@ -196,7 +208,7 @@ struct SharedTickets {
     statistics: Ticket,
     gradients: Ticket,
     scratch: Ticket,
-    training: Option<[Ticket; 4]>,
+    training: Option<[Ticket; 6]>,
 }
 
 impl SharedTickets {
@@ -226,8 +238,10 @@ impl SharedTickets {
             statistics: layout.want_always(measured),
             gradients: layout.want_always(if training { learned * threads.get() } else { 0 }),
             scratch: layout.want_always(scratch * threads.get()),
-            training: training
-                .then(|| [learned, learned, learned, measured].map(|len| layout.want_always(len))),
+            training: training.then(|| {
+                [learned, learned, learned, measured, learned, measured]
+                    .map(|len| layout.want_always(len))
+            }),
         }
     }
 }

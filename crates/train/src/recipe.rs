@@ -4,6 +4,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 
 use serde::{Deserialize, Serialize};
 
+use crate::augment::Augmentation;
+
 /// What training makes small.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -72,6 +74,16 @@ pub struct Recipe {
     pub class_weights: ClassWeights,
     /// Epochs over which the learning rate rises, at the beginning.
     pub warmup_epochs: f64,
+    /// Gradients whose norm over all tensors is larger are scaled down to it; above 0.
+    #[serde(default)]
+    pub gradient_norm_max: Option<f64>,
+    /// Decay of the moving average of weights and statistics that is validated and kept instead of the
+    /// weights themselves; above 0 and below 1.
+    #[serde(default)]
+    pub average_decay: Option<f64>,
+    /// What is done to training examples.
+    #[serde(default)]
+    pub augmentation: Augmentation,
 }
 
 impl Default for Recipe {
@@ -91,6 +103,9 @@ impl Default for Recipe {
             },
             class_weights: ClassWeights::Equal,
             warmup_epochs: 0.5,
+            gradient_norm_max: None,
+            average_decay: None,
+            augmentation: Augmentation::default(),
         }
     }
 }

@@ -169,6 +169,39 @@ vectorised! {
         }
     }
 
+    /// `values = factor·values`.
+    fn scale(values: &mut [f32], factor: f32) {
+        for value in values {
+            *value *= factor;
+        }
+    }
+
+    /// `average = keep·average + (1 − keep)·values`.
+    fn follow(average: &mut [f32], values: &[f32], keep: f32) {
+        for (average, value) in average.iter_mut().zip(values) {
+            *average = keep * *average + (1.0 - keep) * *value;
+        }
+    }
+
+    /// Adds the sum of squares: in `f32` over lanes and a few lines, in `f64` beyond.
+    fn add_squares(sum: &mut f64, values: &[f32]) {
+        const LANES: usize = 16;
+        const LINES: usize = 64;
+        for piece in values.chunks(LANES * LINES) {
+            let mut lanes = [0.0_f32; LANES];
+            let mut lines = piece.chunks_exact(LANES);
+            for line in &mut lines {
+                for (lane, value) in lanes.iter_mut().zip(line) {
+                    *lane += *value * *value;
+                }
+            }
+            for (lane, value) in lanes.iter_mut().zip(lines.remainder()) {
+                *lane += *value * *value;
+            }
+            *sum += lanes.iter().map(|lane| f64::from(*lane)).sum::<f64>();
+        }
+    }
+
     /// `out = out + bias`, rectified if asked, with `bias` repeating every `bias.len()` values.
     fn add_bias(out: &mut [f32], bias: &[f32], activation: Activation) {
         let floor = activation.floor();

@@ -10,7 +10,7 @@ use data::ItemShape;
 use rand::Rng;
 
 use super::*;
-use crate::recipe::Optimizer;
+use crate::{Augmentation, recipe::Optimizer};
 
 /// Two interleaved half circles with a little noise.
 fn moons(rows: usize, seed: u64) -> Examples {
@@ -328,4 +328,215 @@ fn branches_in_which_nothing_learns_do_not_stop_training() {
     let text = "in 2 | a: relu | b: gelu (in) | c: add a b | cat c in | dense 2";
     let case = Case::new(text, moons(100, 1), moons(50, 2), recipe(3));
     assert_ne!(case.fit().unwrap().weights, case.start());
+}
+
+/// Everything a recipe can ask for at once.
+fn demanding(epochs: u32) -> Recipe {
+    Recipe {
+        gradient_norm_max: Some(1.0),
+        average_decay: Some(0.9),
+        augmentation: Augmentation {
+            crop: NonZeroU8::new(1),
+            cutout: NonZeroU8::new(2),
+            mixup: Some(0.3),
+            ..Augmentation::default()
+        },
+        ..recipe(epochs)
+    }
+}
+
+impl Case {
+    fn bars(recipe: Recipe) -> Case {
+        let text = "in 1x8x8 | conv 12 k3 | bn | relu | conv 12 k3 | bn | relu | dropout 0.1 | gap \
+                    | dense 3";
+        Case::new(text, bars(150, 3), bars(60, 4), recipe)
+    }
+
+    fn task<'a>(&'a self, stop: &'a dyn Fn() -> Verdict) -> FitTask<'a> {
+        FitTask {
+            architecture: &self.architecture,
+            train: &self.train,
+            validation: &self.validation,
+            recipe: &self.recipe,
+            metric: self.metric,
+            target_scale: 1.0,
+            threads: self.threads,
+            seed: 5,
+            stop,
+        }
+    }
+}
+
+/// A curve without its times.
+fn timeless(curve: &[EpochReport]) -> Vec<EpochReport> {
+    let untimed = |report: &EpochReport| EpochReport {
+        seconds: 0.0,
+        ..report.clone()
+    };
+    curve.iter().map(untimed).collect()
+}
+
+#[test]
+fn a_training_paused_after_any_epoch_gives_the_same_bits() {
+    for threads in [1, 2] {
+        let mut case = Case::bars(demanding(4));
+        case.threads = Threads::new(NonZeroU8::new(threads).unwrap());
+        let straight = case.fit().unwrap();
+        let task = case.task(&go_on);
+        let mut training = Training::begin(&task, case.start()).unwrap();
+        loop {
+            let bytes = training.pause().to_bytes();
+            let paused = Paused::from_bytes(&bytes).unwrap();
+            assert_eq!(paused.to_bytes(), bytes);
+            training = Training::resume(&task, &paused).unwrap();
+            if training.ended().is_some() {
+                break;
+            }
+            training.epoch(&mut |_| Verdict::Continue).unwrap();
+        }
+        let paused = training.finish().unwrap();
+        assert_eq!(paused.weights, straight.weights);
+        assert_eq!(timeless(&paused.curve), timeless(&straight.curve));
+        assert_eq!(paused.ended, straight.ended);
+    }
+}
+
+#[test]
+fn only_its_own_task_goes_on_with_a_paused_training() {
+    let case = Case::bars(recipe(2));
+    let task = case.task(&go_on);
+    let paused = Training::begin(&task, case.start()).unwrap().pause();
+    let refused = |task: &FitTask<'_>| Training::resume(task, &paused).err().unwrap().to_string();
+    let recipe = Recipe {
+        learning_rate: 0.5,
+        ..case.recipe.clone()
+    };
+    let other = |what| {
+        format!("the paused training has another {what} than the task that shall go on with it")
+    };
+    assert_eq!(
+        refused(&FitTask {
+            recipe: &recipe,
+            ..task
+        }),
+        other("recipe")
+    );
+    assert_eq!(refused(&FitTask { seed: 6, ..task }), other("seed"));
+    let fewer = bars(20, 3);
+    assert_eq!(
+        refused(&FitTask {
+            train: &fewer,
+            ..task
+        }),
+        other("number of training rows")
+    );
+    let larger: Architecture = "in 1x8x8 | conv 12 k3 | gap | dense 3".parse().unwrap();
+    let task = FitTask {
+        architecture: &larger,
+        ..task
+    };
+    assert_eq!(refused(&task), other("architecture"));
+
+    let mut bytes = paused.to_bytes();
+    bytes.truncate(bytes.len() - 1);
+    let error = Paused::from_bytes(&bytes).unwrap_err().to_string();
+    assert!(
+        error.starts_with("the paused training cannot be read"),
+        "{error}"
+    );
+    assert!(Paused::from_bytes(b"no such file").is_err());
+}
+
+#[test]
+fn averaged_weights_are_those_of_a_slow_version() {
+    let mut case = Case::moons(1);
+    case.recipe.patience = None;
+    let decay = 0.8_f64;
+    // The weights after each step, from trainings that are stopped one step later each.
+    let after = |steps: u64| {
+        let count = Cell::new(0);
+        let stop = || {
+            count.set(count.get() + 1);
+            if count.get() > steps {
+                Verdict::Stop
+            } else {
+                Verdict::Continue
+            }
+        };
+        case.fit_until(&stop).unwrap().weights
+    };
+    let steps = 13;
+    let mut averages: Option<Vec<f64>> = None;
+    for step in 1..=steps {
+        let weights = after(step);
+        let values: Vec<f64> = weights
+            .tensors()
+            .flat_map(|(_, tensor)| tensor.values.iter().map(|value| f64::from(*value)))
+            .collect();
+        let count = step as f64;
+        let keep = decay.min((1.0 + count) / (10.0 + count));
+        averages = Some(match averages {
+            None => values,
+            Some(old) => {
+                let pairs = old.iter().zip(&values);
+                pairs
+                    .map(|(old, new)| keep * old + (1.0 - keep) * new)
+                    .collect()
+            }
+        });
+    }
+    case.recipe.average_decay = Some(decay);
+    let averaged = case.fit().unwrap().weights;
+    let found = averaged
+        .tensors()
+        .flat_map(|(_, tensor)| tensor.values.clone());
+    for (found, expected) in found.zip(averages.unwrap()) {
+        assert!(
+            (f64::from(found) - expected).abs() < 1e-5,
+            "{found}, not {expected}"
+        );
+    }
+}
+
+#[test]
+fn clipped_gradients_are_no_longer_than_allowed() {
+    // With plain descent the first step is the learning rate times the gradient.
+    let step = |gradient_norm_max| {
+        let mut case = Case::moons(1);
+        case.recipe = Recipe {
+            optimizer: Optimizer::Sgd { momentum: 0.0 },
+            weight_decay: 0.0,
+            warmup_epochs: 0.0,
+            gradient_norm_max,
+            ..case.recipe
+        };
+        let count = Cell::new(0);
+        let stop = || {
+            count.set(count.get() + 1);
+            if count.get() > 1 {
+                Verdict::Stop
+            } else {
+                Verdict::Continue
+            }
+        };
+        let (before, after) = (case.start(), case.fit_until(&stop).unwrap().weights);
+        let pairs = before.tensors().zip(after.tensors());
+        let squares = pairs.flat_map(|((_, before), (_, after))| {
+            let pairs = before.values.iter().zip(&after.values);
+            pairs
+                .map(|(b, a)| f64::from(a - b).powi(2))
+                .collect::<Vec<f64>>()
+        });
+        squares.sum::<f64>().sqrt() / case.recipe.learning_rate
+    };
+    let norm = step(None);
+    assert!((step(Some(norm / 3.0)) - norm / 3.0).abs() < 1e-3 * norm);
+    assert!((step(Some(norm * 3.0)) - norm).abs() < 1e-6 * norm);
+}
+
+#[test]
+fn a_network_learns_from_changed_examples() {
+    let fitted = Case::bars(demanding(40)).fit().unwrap();
+    let accuracy = fitted.best.validation.metrics[&Metric::Accuracy];
+    assert!(accuracy > 0.9, "{accuracy}");
 }

@@ -194,6 +194,7 @@ impl Case {
                 false => ClassWeights::Equal,
             },
             warmup_epochs: 0.0,
+            ..Recipe::default()
         };
         let task = FitTask {
             architecture: &architecture,

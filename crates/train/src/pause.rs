@@ -1,0 +1,197 @@
+//! A training between two epochs, as a file: what resumes from it gives the same bits as what never
+//! stopped.
+//!
+//! A safetensors file: the weights, what the optimizer remembers, the best epoch's and the averaged
+//! weights as one tensor each, and everything else as JSON in its metadata. It belongs to one task, and
+//! says to which.
+
+use std::collections::{BTreeMap, HashMap};
+
+use safetensors::{SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    fit::{Ended, EpochReport, FitTask},
+    network::State,
+    recipe::Recipe,
+};
+
+/// Key of the JSON in the file's metadata.
+const PROGRESS: &str = "lehr.training";
+
+/// Changes when an older reader would misunderstand the file.
+const FORMAT: u32 = 1;
+
+/// Why a paused training cannot go on.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum PausedError {
+    /// Not such a file, or a broken one.
+    #[error("the paused training cannot be read: {reason}")]
+    Unreadable {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file of another version of lehr.
+    #[error("the paused training has format {found}; this version of lehr reads format {FORMAT}")]
+    OtherFormat {
+        /// Its format.
+        found: u32,
+    },
+    /// It was training something else.
+    #[error("the paused training has another {what} than the task that shall go on with it")]
+    OtherTask {
+        /// What differs.
+        what: &'static str,
+    },
+}
+
+/// Where a training is, without its numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    format: u32,
+    architecture: String,
+    recipe: Recipe,
+    seed: u64,
+    rows: usize,
+    /// The order in which the last epoch took the rows: the next one shuffles it again.
+    pub(crate) order: Vec<u32>,
+    /// How many words the generator of orders has given, in two halves.
+    words: [u64; 2],
+    pub(crate) epochs: u32,
+    pub(crate) steps: u64,
+    pub(crate) curve: Vec<EpochReport>,
+    pub(crate) best: Option<usize>,
+    pub(crate) ended: Option<Ended>,
+    pub(crate) seconds: f64,
+}
+
+impl Progress {
+    /// Notes to which task it belongs; the rest is given.
+    pub(crate) fn of(task: &FitTask<'_>, order: &[u32], words: u128) -> Progress {
+        Progress {
+            format: FORMAT,
+            architecture: task.architecture.to_string(),
+            recipe: task.recipe.clone(),
+            seed: task.seed,
+            rows: task.train.len(),
+            order: order.to_vec(),
+            words: [(words >> 64) as u64, words as u64],
+            epochs: 0,
+            steps: 0,
+            curve: Vec::new(),
+            best: None,
+            ended: None,
+            seconds: 0.0,
+        }
+    }
+
+    pub(crate) fn words(&self) -> u128 {
+        u128::from(self.words[0]) << 64 | u128::from(self.words[1])
+    }
+
+    fn check(&self, task: &FitTask<'_>) -> Result<(), PausedError> {
+        let is_order = || {
+            let mut sorted = self.order.clone();
+            sorted.sort_unstable();
+            sorted.into_iter().eq(0..self.rows as u32)
+        };
+        let differs = [
+            (
+                "architecture",
+                self.architecture != task.architecture.to_string(),
+            ),
+            ("recipe", self.recipe != *task.recipe),
+            ("seed", self.seed != task.seed),
+            ("number of training rows", self.rows != task.train.len()),
+            ("order of rows", !is_order()),
+            (
+                "best epoch",
+                self.best.is_some_and(|best| best >= self.curve.len()),
+            ),
+        ];
+        match differs.into_iter().find(|(_, differs)| *differs) {
+            Some((what, _)) => Err(PausedError::OtherTask { what }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A training between two epochs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Paused {
+    pub(crate) progress: Progress,
+    pub(crate) state: State,
+}
+
+impl Paused {
+    /// The epochs it has done.
+    pub fn curve(&self) -> &[EpochReport] {
+        &self.progress.curve
+    }
+
+    /// Whether it belongs to this task.
+    pub(crate) fn check(&self, task: &FitTask<'_>) -> Result<(), PausedError> {
+        self.progress.check(task)
+    }
+
+    /// As the bytes of a file; the same training gives the same bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let bytes: BTreeMap<&str, Vec<u8>> = self
+            .state
+            .blocks
+            .iter()
+            .map(|(name, values)| {
+                let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+                (name.as_str(), bytes.collect())
+            })
+            .collect();
+        let views = bytes.iter().map(|(name, bytes)| {
+            let shape = vec![bytes.len() / size_of::<f32>()];
+            let view = TensorView::new(safetensors::Dtype::F32, shape, bytes);
+            (*name, view.expect("the length is that of the values"))
+        });
+        let progress = serde_json::to_string(&self.progress)
+            .expect("progress holds numbers and texts alone, with texts as keys");
+        let metadata = HashMap::from([(PROGRESS.to_string(), progress)]);
+        safetensors::serialize(views, Some(metadata))
+            .expect("shapes and lengths agree, which is all that can fail in memory")
+    }
+
+    /// Reads such a file. Whether it belongs to a task is found out when it is resumed.
+    ///
+    /// # Errors
+    /// If it is none, or broken.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Paused, PausedError> {
+        let unreadable = |reason: String| PausedError::Unreadable { reason };
+        let (_, header) =
+            SafeTensors::read_metadata(bytes).map_err(|error| unreadable(error.to_string()))?;
+        let progress = header
+            .metadata()
+            .as_ref()
+            .and_then(|metadata| metadata.get(PROGRESS))
+            .ok_or_else(|| unreadable(format!("it has no `{PROGRESS}` in its metadata")))?;
+        let progress: Progress =
+            serde_json::from_str(progress).map_err(|error| unreadable(error.to_string()))?;
+        if progress.format != FORMAT {
+            let found = progress.format;
+            return Err(PausedError::OtherFormat { found });
+        }
+        let file =
+            SafeTensors::deserialize(bytes).map_err(|error| unreadable(error.to_string()))?;
+        let mut blocks = BTreeMap::new();
+        for (name, view) in file.iter() {
+            if view.dtype() != safetensors::Dtype::F32 {
+                return Err(unreadable(format!("`{name}` is not of 32-bit floats")));
+            }
+            let numbers = view.data().as_chunks::<4>().0.iter();
+            let values = numbers.map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            blocks.insert(name.to_string(), values);
+        }
+        let steps = progress.steps;
+        Ok(Paused {
+            progress,
+            state: State { steps, blocks },
+        })
+    }
+}
