@@ -38,6 +38,7 @@ class Network(nn.Module):
             kind, *words = rest.split()
             if kind == "in":
                 self.shape = [int(size) for size in words[0].split("x")]
+                self.series = len(self.shape) == 2
                 channels.append(self.shape[0])
                 continue
             before = index - 1
@@ -53,22 +54,24 @@ class Network(nn.Module):
                 names[name] = index
         self.outputs = channels[-1]
 
-    @staticmethod
-    def layer(kind, words, width):
+    def layer(self, kind, words, width):
         numbers, named = arguments(words) if kind != "add" else ([], {})
         size, stride = named.get("k"), named.get("s", 1)
         if kind == "dense":
             return nn.Linear(width, numbers[0]), numbers[0]
+        conv, norm, pool, mean = (
+            (nn.Conv1d, nn.BatchNorm1d, nn.MaxPool1d, nn.AdaptiveAvgPool1d) if self.series
+            else (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d))
         if kind == "conv":
-            return nn.Conv2d(width, numbers[0], size, stride, size // 2), numbers[0]
+            return conv(width, numbers[0], size, stride, size // 2), numbers[0]
         if kind == "dwconv":
-            return nn.Conv2d(width, width, size, stride, size // 2, groups=width), width
+            return conv(width, width, size, stride, size // 2, groups=width), width
         if kind == "bn":
-            return nn.BatchNorm2d(width), width
+            return norm(width), width
         if kind == "maxpool":
-            return nn.MaxPool2d(size, named.get("s", size)), width
+            return pool(size, named.get("s", size)), width
         if kind == "gap":
-            return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), width
+            return nn.Sequential(mean(1), nn.Flatten()), width
         return {"relu": nn.ReLU(), "add": nn.Identity()}[kind], width
 
     def forward(self, value):

@@ -177,7 +177,8 @@ fn noise(architecture: &Architecture, rows: usize) -> Examples {
             width,
             channels,
         },
-        other => ItemShape::Features(other.channels()),
+        // A series lies in memory as a row does: step after step.
+        other => ItemShape::Features(other.values() as u32),
     };
     let inputs = (0..rows * shape.values())
         .map(|_| rng.random_range(-1.0..1.0))

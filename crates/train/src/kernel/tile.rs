@@ -13,7 +13,7 @@ use std::arch::x86_64::__m512;
 use super::lanes::Pair;
 use super::{
     lanes::{Array, LANES, Lanes},
-    winograd::{self, Plane, Tile},
+    winograd::{self, Plane, Taps, Tile},
 };
 use crate::vector::{Level, level};
 
@@ -308,9 +308,6 @@ pub(super) type MixedGradientTile = unsafe fn(*const f32, *const f32, &Sweep, *m
 /// [`separate_gradient`] in one size.
 pub(super) type SeparateGradientTile = unsafe fn(*const f32, *const f32, (&Walk, &Sweep), *mut f32);
 
-/// The 3×3 taps of sixteen kernels.
-type Taps = [[f32; LANES]; 9];
-
 /// The transforms of [`winograd`].
 #[derive(Clone, Copy)]
 pub(super) struct TileTransforms {
@@ -368,37 +365,57 @@ macro_rules! for_level {
             }
 
             $(#[$feature])?
-            unsafe fn spread(tile: &Tile, to: Plane) {
+            unsafe fn spread<const AXES: usize>(tile: &Tile, to: Plane) {
                 // SAFETY: the caller keeps the same contract, here and in the next four.
-                unsafe { winograd::spread::<$vector>(tile, to) }
+                unsafe { winograd::spread::<$vector, AXES>(tile, to) }
             }
 
             $(#[$feature])?
-            unsafe fn spread_gradient(tile: &Tile, to: Plane) {
+            unsafe fn spread_gradient<const OUT: usize, const AXES: usize>(tile: &Tile, to: Plane) {
                 // SAFETY: as above.
-                unsafe { winograd::spread_gradient::<$vector>(tile, to) }
+                unsafe { winograd::spread_gradient::<$vector, OUT, AXES>(tile, to) }
             }
 
             $(#[$feature])?
-            unsafe fn gather(from: Plane, finish: &Finish, tile: &Tile) {
+            unsafe fn gather<const OUT: usize, const AXES: usize>(
+                from: Plane, finish: &Finish, tile: &Tile,
+            ) {
                 // SAFETY: as above.
-                unsafe { winograd::gather::<$vector>(from, finish, tile) }
+                unsafe { winograd::gather::<$vector, OUT, AXES>(from, finish, tile) }
             }
 
             $(#[$feature])?
-            unsafe fn spread_kernel(taps: &Taps, to: Plane) {
+            unsafe fn spread_kernel<const TAPS: usize, const AXES: usize>(taps: &Taps, to: Plane) {
                 // SAFETY: as above.
-                unsafe { winograd::spread_kernel::<$vector>(taps, to) }
+                unsafe { winograd::spread_kernel::<$vector, TAPS, AXES>(taps, to) }
             }
 
             $(#[$feature])?
-            unsafe fn kernel_gradient(from: Plane, taps: &mut Taps) {
+            unsafe fn kernel_gradient<const TAPS: usize, const AXES: usize>(
+                from: Plane, taps: &mut Taps,
+            ) {
                 // SAFETY: as above.
-                unsafe { winograd::kernel_gradient::<$vector>(from, taps) }
+                unsafe { winograd::kernel_gradient::<$vector, TAPS, AXES>(from, taps) }
             }
 
-            pub(super) fn tile_transforms() -> TileTransforms {
-                TileTransforms { spread, spread_gradient, gather, spread_kernel, kernel_gradient }
+            fn transforms<const OUT: usize, const TAPS: usize, const AXES: usize>() -> TileTransforms {
+                TileTransforms {
+                    spread: spread::<AXES>,
+                    spread_gradient: spread_gradient::<OUT, AXES>,
+                    gather: gather::<OUT, AXES>,
+                    spread_kernel: spread_kernel::<TAPS, AXES>,
+                    kernel_gradient: kernel_gradient::<TAPS, AXES>,
+                }
+            }
+
+            pub(super) fn tile_transforms(out: usize, axes: usize) -> TileTransforms {
+                match (out, axes) {
+                    (4, 2) => transforms::<4, 3, 2>(),
+                    (2, 2) => transforms::<2, 5, 2>(),
+                    (4, 1) => transforms::<4, 3, 1>(),
+                    (2, 1) => transforms::<2, 5, 1>(),
+                    _ => unreachable!("tiles have two outputs or four, over one axis or two"),
+                }
             }
 
             pub(super) fn mixed_tile(
@@ -498,9 +515,9 @@ macro_rules! at_level {
     };
 }
 
-/// The transforms of tiles.
-pub(super) fn tile_transforms() -> TileTransforms {
-    at_level!(tile_transforms())
+/// The transforms of tiles with so many outputs over so many axes.
+pub(super) fn tile_transforms(out: usize, axes: usize) -> TileTransforms {
+    at_level!(tile_transforms(out, axes))
 }
 
 /// The widest tile for a row with so many outputs left, and its width. Common widths come out even.

@@ -1,10 +1,12 @@
-//! Convolution with a 3×3 kernel of stride 1 by a quarter of the multiplications.
+//! Convolution with kernels of three or five taps and stride 1 by a fraction of the multiplications.
 //!
-//! Winograd's minimal filtering F(4×4, 3×3) (Lavin & Gray 2016, arXiv:1509.09308, section 4.3): tiles of
-//! 4×4 outputs are made from 6×6 inputs. Notation: `d` a tile of inputs, `g` a kernel, `Y` its outputs,
-//! `Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A`; the products ⊙, summed over the input channels, are 36 matrix
-//! products, one for each place of the transformed tile. The gradient of the kernel is the transpose
-//! of the same sum: `dg = Gᵀ[Σ (Bᵀ d B) ⊙ (A dY Aᵀ)]G`.
+//! Winograd's minimal filtering (Lavin & Gray 2016, arXiv:1509.09308, section 4): over an image tiles of
+//! 4×4 outputs of a 3×3 kernel, or of 2×2 of a 5×5 one, are made from 6×6 inputs with 36 products
+//! instead of 144 or 100; over a series 4 or 2 outputs from 6 inputs with 6 products instead of 12 or
+//! 10. Notation: `d` a tile of inputs, `g` a kernel, `Y` its outputs, `Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A`; the
+//! products ⊙, summed over the input channels, are matrix products, one for each place of the
+//! transformed tile. The gradient of the kernel is the transpose of the same sum:
+//! `dg = Gᵀ[Σ (Bᵀ d B) ⊙ (A dY Aᵀ)]G`.
 //!
 //! Sums are rounded at other places than in the direct way. The error, some 10⁻⁶ of the values' root mean
 //! square against 10⁻⁷ (`the_error_is_small` holds it to that), is still far below what a batch of
@@ -16,18 +18,18 @@ use super::{
     Ending, LANES,
     geometry::Geometry,
     packed::{Group, groups},
-    tile::{Sweep, Walk, mixed_gradient_tile, mixed_tile, tile_transforms},
+    tile::{Sweep, TileTransforms, Walk, mixed_gradient_tile, mixed_tile, tile_transforms},
 };
 use crate::vector::Store;
 pub(super) use transform::{
-    Plane, Tile, gather, kernel_gradient, spread, spread_gradient, spread_kernel,
+    Plane, Taps, Tile, gather, kernel_gradient, spread, spread_gradient, spread_kernel,
 };
 
-/// Outputs of a tile along one axis.
-const OUT: usize = 4;
+/// Inputs of a tile, and points of interpolation, along one axis.
+const POINTS: usize = 6;
 
-/// Values of a transformed tile.
-const PLACES: usize = 36;
+/// The direct way must need so many times the products, or the transforms cost more than is saved.
+const SAVING_MIN: f64 = 1.5;
 
 /// With fewer channels on either side the transforms cost more than they save.
 const CHANNELS_MIN: usize = 12;
@@ -44,6 +46,10 @@ const TILES_MIN: usize = 16;
 /// A convolution that keeps an image's extents, in tiles.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Winograd {
+    /// 1 over a series, whose extent is its height here, and 2 over an image.
+    axes: usize,
+    /// Taps along an axis: 3 or 5.
+    taps: usize,
     height: usize,
     width: usize,
     channels: usize,
@@ -53,21 +59,46 @@ pub(super) struct Winograd {
 impl Winograd {
     /// The convolution in tiles, where that is faster.
     pub(super) fn of(geometry: &Geometry, out_channels: usize) -> Option<Winograd> {
+        let (axes, taps) = match (geometry.kernel_height, geometry.kernel_width) {
+            (3, 3) => (2, 3),
+            (5, 5) => (2, 5),
+            (1, 3) if geometry.height == 1 => (1, 3),
+            (1, 5) if geometry.height == 1 => (1, 5),
+            _ => return None,
+        };
+        let (height, width) = match axes {
+            1 => (geometry.width, 1),
+            _ => (geometry.height, geometry.width),
+        };
         let winograd = Winograd {
-            height: geometry.height,
-            width: geometry.width,
+            axes,
+            taps,
+            height,
+            width,
             channels: geometry.channels,
             out_channels,
         };
-        let outputs = geometry.height * geometry.width;
-        let made = winograd.tiles_per_image() * OUT * OUT;
-        let fits = (geometry.kernel_height, geometry.kernel_width) == (3, 3)
-            && (geometry.stride, geometry.dilation) == (1, 1)
+        let direct = height * width * geometry.taps();
+        let saving = direct as f64 / (winograd.tiles_per_image() * winograd.places()) as f64;
+        let fits = (geometry.stride, geometry.dilation) == (1, 1)
             && geometry.channels.min(out_channels) >= CHANNELS_MIN
             && winograd.kernel_len() <= KERNEL_FLOATS_MAX
-            // At least half of what is made is used.
-            && 2 * outputs >= made;
+            && saving >= SAVING_MIN;
         fits.then_some(winograd)
+    }
+
+    /// Outputs of a tile along an axis.
+    fn out(&self) -> usize {
+        POINTS + 1 - self.taps
+    }
+
+    /// Values of a transformed tile.
+    fn places(&self) -> usize {
+        POINTS.pow(self.axes as u32)
+    }
+
+    fn transforms(&self) -> TileTransforms {
+        tile_transforms(self.out(), self.axes)
     }
 
     /// The way back: channels exchanged.
@@ -80,11 +111,11 @@ impl Winograd {
     }
 
     fn tiles_per_image(&self) -> usize {
-        self.height.div_ceil(OUT) * self.width.div_ceil(OUT)
+        self.height.div_ceil(self.out()) * self.width.div_ceil(self.out())
     }
 
     fn tiles_at_once(&self) -> usize {
-        let each = PLACES * (self.channels + self.out_channels);
+        let each = self.places() * (self.channels + self.out_channels);
         (TILES_FLOATS / each).max(TILES_MIN).next_multiple_of(LANES)
     }
 
@@ -99,22 +130,22 @@ impl Winograd {
     }
 
     fn kernel_len(&self) -> usize {
-        PLACES * self.channels * Winograd::lanes(self.out_channels)
+        self.places() * self.channels * Winograd::lanes(self.out_channels)
     }
 
     /// Scratch of [`Winograd::convolve`] and [`Winograd::weight_gradient`], in floats.
     pub(super) fn scratch_len(&self) -> usize {
         let tiles = self.plane_len(self.channels) + self.plane_len(self.out_channels);
-        self.kernel_len() + PLACES * tiles
+        self.kernel_len() + self.places() * tiles
     }
 
     fn split_scratch<'a>(&self, scratch: &'a mut [f32]) -> [&'a mut [f32]; 3] {
         let (kernel, rest) = scratch.split_at_mut(self.kernel_len());
-        let (seen, rest) = rest.split_at_mut(PLACES * self.plane_len(self.channels));
+        let (seen, rest) = rest.split_at_mut(self.places() * self.plane_len(self.channels));
         [
             kernel,
             seen,
-            &mut rest[..PLACES * self.plane_len(self.out_channels)],
+            &mut rest[..self.places() * self.plane_len(self.out_channels)],
         ]
     }
 
@@ -142,14 +173,14 @@ impl Winograd {
     /// Where a tile's outputs begin: image, row, column.
     fn place(&self, tile: usize) -> (usize, usize, usize) {
         let (image, rest) = (tile / self.tiles_per_image(), tile % self.tiles_per_image());
-        let columns = self.width.div_ceil(OUT);
-        (image, rest / columns * OUT, rest % columns * OUT)
+        let (out, columns) = (self.out(), self.width.div_ceil(self.out()));
+        (image, rest / columns * out, rest % columns * out)
     }
 
     /// Outputs of some images; `turned` if the kernel is `[ky][kx][out][in]` and brings gradients back.
     ///
     /// # Shapes
-    /// `images: [n][height][width][in]`, `out: [n][height][width][out]`, `weight: [3][3][in][out]`.
+    /// `images: [n][height][width][in]`, `out: [n][height][width][out]`, `weight: [taps][taps][in][out]`.
     pub(super) fn convolve(
         &self,
         images: &[f32],
@@ -171,7 +202,7 @@ impl Winograd {
     /// `G g Gᵀ` as `[place][group][channel][lanes of the group]`.
     fn spread_kernel(&self, weight: &[f32], turned: bool, kernel: &mut [f32]) {
         let plane = self.channels * Winograd::lanes(self.out_channels);
-        let mut taps = [[0.0_f32; LANES]; 9];
+        let mut taps: Taps = [[0.0; LANES]; 25];
         for group in groups(self.out_channels) {
             let width = group.vectors * LANES;
             for (channel, vector) in
@@ -180,26 +211,33 @@ impl Winograd {
                 let first = group.first + vector * LANES;
                 self.read_taps(weight, turned, (channel, first), &mut taps);
                 let at = group.first * self.channels + channel * width + vector * LANES;
-                let to = Plane::new(kernel, at, plane);
-                // SAFETY: this CPU's level; each of the 36 planes has room for sixteen floats here.
-                unsafe { (tile_transforms().spread_kernel)(&taps, to) };
+                let to = Plane::new(kernel, self.places(), at, plane);
+                // SAFETY: this CPU's level; each plane has room for sixteen floats here.
+                unsafe { (self.transforms().spread_kernel)(&taps, to) };
             }
         }
     }
 
-    /// The 3×3 kernel from one channel to sixteen, 0 where there are fewer.
+    /// Taps of the whole kernel.
+    fn kernel_taps(&self) -> usize {
+        self.taps.pow(self.axes as u32)
+    }
+
+    /// The kernel from one channel to sixteen, 0 where there are fewer.
     fn read_taps(
         &self,
         weight: &[f32],
         turned: bool,
         (channel, first): (usize, usize),
-        taps: &mut [[f32; LANES]; 9],
+        taps: &mut Taps,
     ) {
         let count = LANES.min(self.out_channels - first);
-        for (tap, lanes) in taps.iter_mut().enumerate() {
+        let all = self.kernel_taps();
+        for (tap, lanes) in taps[..all].iter_mut().enumerate() {
             lanes.fill(0.0);
             if turned {
-                let start = ((8 - tap) * self.out_channels + first) * self.channels + channel;
+                let turned = all - 1 - tap;
+                let start = (turned * self.out_channels + first) * self.channels + channel;
                 let from = weight[start..].iter().step_by(self.channels);
                 lanes[..count]
                     .iter_mut()
@@ -219,31 +257,39 @@ impl Winograd {
             for first in (0..self.channels).step_by(LANES) {
                 let source = self.seen_tile(images, tile, first);
                 let at = (first / LANES * self.tiles_at_once() + index) * LANES;
-                let to = Plane::new(seen, at, plane);
+                let to = Plane::new(seen, self.places(), at, plane);
                 // SAFETY: this CPU's level; the tile says which of its pixels lie in the image.
-                unsafe { (tile_transforms().spread)(&source, to) };
+                unsafe { (self.transforms().spread)(&source, to) };
             }
         }
     }
 
-    /// The 6×6 pixels that a tile's outputs see.
+    /// The pixels that a tile's outputs see: six along each axis.
     fn seen_tile(&self, images: &[f32], tile: usize, first: usize) -> Tile {
         let (image, row, column) = self.place(tile);
-        let origin = ((image * self.height + row) * self.width + column) * self.channels + first;
-        let margin = (self.width + 1) * self.channels;
+        let margin = self.taps / 2;
+        let pixel = (image * self.height + row) * self.width + column;
+        // Rows and columns of the tile that lie in the image; over one axis there is one column.
+        let inside = |place: usize, extent: usize| {
+            (
+                margin.saturating_sub(place),
+                (extent - place + margin).min(POINTS),
+            )
+        };
+        let (columns, left) = match self.axes {
+            1 => ((0, 1), 0),
+            _ => (inside(column, self.width), margin),
+        };
         Tile {
             start: images
                 .as_ptr()
                 .cast_mut()
-                .wrapping_add(origin)
-                .wrapping_sub(margin),
+                .wrapping_add(pixel * self.channels + first)
+                .wrapping_sub((margin * self.width + left) * self.channels),
             row: self.width * self.channels,
             pixel: self.channels,
-            rows: (usize::from(row == 0), (self.height - row + 1).min(OUT + 2)),
-            columns: (
-                usize::from(column == 0),
-                (self.width - column + 1).min(OUT + 2),
-            ),
+            rows: inside(row, self.height),
+            columns,
             lanes: LANES.min(self.channels - first),
         }
     }
@@ -300,14 +346,14 @@ impl Winograd {
                 let count = LANES.min(self.out_channels - first);
                 let finish = ending.finish(first, count, self.out_channels);
                 let target = self.made_tile(out.as_mut_ptr(), tile, first);
-                let from = Plane::new(made, index * lanes + first, plane);
+                let from = Plane::new(made, self.places(), index * lanes + first, plane);
                 // SAFETY: this CPU's level; the tile says which of its pixels lie in the image.
-                unsafe { (tile_transforms().gather)(from, &finish, &target) };
+                unsafe { (self.transforms().gather)(from, &finish, &target) };
             }
         }
     }
 
-    /// The 4×4 pixels of a tile's outputs.
+    /// The pixels of a tile's outputs.
     fn made_tile(&self, images: *mut f32, tile: usize, first: usize) -> Tile {
         let (image, row, column) = self.place(tile);
         let pixel = (image * self.height + row) * self.width + column;
@@ -315,8 +361,8 @@ impl Winograd {
             start: images.wrapping_add(pixel * self.out_channels + first),
             row: self.width * self.out_channels,
             pixel: self.out_channels,
-            rows: (0, (self.height - row).min(OUT)),
-            columns: (0, (self.width - column).min(OUT)),
+            rows: (0, (self.height - row).min(self.out())),
+            columns: (0, (self.width - column).min(self.out())),
             lanes: LANES.min(self.out_channels - first),
         }
     }
@@ -324,7 +370,7 @@ impl Winograd {
     /// The gradient of the kernel, overwritten.
     ///
     /// # Shapes
-    /// `images` and `gradient` as images and outputs of [`Winograd::convolve`], `into: [3][3][in][out]`.
+    /// `images` and `gradient` as images and outputs of [`Winograd::convolve`], `into: [taps][taps][in][out]`.
     pub(super) fn weight_gradient(
         &self,
         images: &[f32],
@@ -341,9 +387,10 @@ impl Winograd {
                 for first in (0..self.out_channels).step_by(LANES) {
                     let source = self.made_tile(gradient.as_ptr().cast_mut(), tile, first);
                     let at = index * lanes + first;
-                    let to = Plane::new(arrived, at, self.plane_len(self.out_channels));
+                    let plane = self.plane_len(self.out_channels);
+                    let to = Plane::new(arrived, self.places(), at, plane);
                     // SAFETY: as in `spread_tiles`.
-                    unsafe { (tile_transforms().spread_gradient)(&source, to) };
+                    unsafe { (self.transforms().spread_gradient)(&source, to) };
                 }
             }
             for group in groups(self.out_channels) {
@@ -403,14 +450,15 @@ impl Winograd {
     /// `Gᵀ u G`.
     fn gather_kernel(&self, kernel: &mut [f32], into: &mut [f32]) {
         let lanes = Winograd::lanes(self.out_channels);
-        let mut taps = [[0.0_f32; LANES]; 9];
+        let mut taps: Taps = [[0.0; LANES]; 25];
         for channel in 0..self.channels {
             for first in (0..self.out_channels).step_by(LANES) {
-                let from = Plane::new(kernel, channel * lanes + first, self.channels * lanes);
-                // SAFETY: this CPU's level; each of the 36 planes holds sixteen floats here.
-                unsafe { (tile_transforms().kernel_gradient)(from, &mut taps) };
+                let (at, plane) = (channel * lanes + first, self.channels * lanes);
+                let from = Plane::new(kernel, self.places(), at, plane);
+                // SAFETY: this CPU's level; each plane holds sixteen floats here.
+                unsafe { (self.transforms().kernel_gradient)(from, &mut taps) };
                 let count = LANES.min(self.out_channels - first);
-                for (tap, values) in taps.iter().enumerate() {
+                for (tap, values) in taps[..self.kernel_taps()].iter().enumerate() {
                     let start = (tap * self.channels + channel) * self.out_channels + first;
                     into[start..start + count].copy_from_slice(&values[..count]);
                 }
@@ -434,26 +482,28 @@ mod tests {
         (difference / expected.iter().map(|e| e * e).sum::<f64>()).sqrt()
     }
 
-    #[test]
-    fn the_error_is_small() {
-        let (extent, channels, out_channels) = (9, 48, 32);
-        let geometry = geometry((extent, extent), channels, (3, 3), 1, 1);
-        let winograd = Winograd::of(&geometry, out_channels).expect("a case for tiles");
+    /// Error of the outputs and of the kernel's gradient, against sums in `f64`.
+    fn errors(geometry: &Geometry, out_channels: usize) -> [f64; 2] {
+        let winograd = Winograd::of(geometry, out_channels).expect("a case for tiles");
+        let (height, width, channels) = (geometry.height, geometry.width, geometry.channels);
+        let (rows, columns) = (geometry.kernel_height, geometry.kernel_width);
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         let mut draw = |count: usize| -> Vec<f32> {
             (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
         };
-        let image = draw(extent * extent * channels);
-        let gradient = draw(extent * extent * out_channels);
-        let weight = draw(9 * channels * out_channels);
+        let image = draw(height * width * channels);
+        let gradient = draw(height * width * out_channels);
+        let weight = draw(rows * columns * channels * out_channels);
         let (mut forward, mut weights) =
             (vec![0.0_f64; gradient.len()], vec![0.0_f64; weight.len()]);
-        for (place, tap) in (0..extent * extent).flat_map(|p| (0..9).map(move |tap| (p, tap))) {
-            let (y, x) = (place / extent + tap / 3, place % extent + tap % 3);
-            if !(1..=extent).contains(&y) || !(1..=extent).contains(&x) {
+        let taps = rows * columns;
+        for (place, tap) in (0..height * width).flat_map(|p| (0..taps).map(move |tap| (p, tap))) {
+            let y = (place / width + tap / columns).checked_sub(rows / 2);
+            let x = (place % width + tap % columns).checked_sub(columns / 2);
+            let (Some(y), Some(x)) = (y.filter(|y| *y < height), x.filter(|x| *x < width)) else {
                 continue;
-            }
-            let seen = &image[((y - 1) * extent + x - 1) * channels..][..channels];
+            };
+            let seen = &image[(y * width + x) * channels..][..channels];
             for (i, value) in seen.iter().enumerate() {
                 for o in 0..out_channels {
                     let w = (tap * channels + i) * out_channels + o;
@@ -469,8 +519,20 @@ mod tests {
         winograd.convolve(&image, (&weight, false), plain, &mut out, &mut scratch);
         let mut into = vec![f32::NAN; weight.len()];
         winograd.weight_gradient(&image, &gradient, &mut into, &mut scratch);
-        let (forward, weights) = (distance(&out, &forward), distance(&into, &weights));
-        assert!(forward < 1e-6, "outputs: {forward:e}");
-        assert!(weights < 1e-6, "weights: {weights:e}");
+        [distance(&out, &forward), distance(&into, &weights)]
+    }
+
+    #[test]
+    fn the_error_is_small() {
+        for (extents, kernel) in [
+            ((9, 9), (3, 3)),
+            ((8, 8), (5, 5)),
+            ((1, 40), (1, 3)),
+            ((1, 40), (1, 5)),
+        ] {
+            let [outputs, weights] = errors(&geometry(extents, 48, kernel, 1, 1), 32);
+            assert!(outputs < 1.5e-6, "{kernel:?}, outputs: {outputs:e}");
+            assert!(weights < 1.5e-6, "{kernel:?}, weights: {weights:e}");
+        }
     }
 }

@@ -1,21 +1,25 @@
-//! The transforms of F(4×4, 3×3), sixteen channels at a time.
+//! The transforms between values, products and results, sixteen channels at a time.
 //!
 //! Points of interpolation are 0, ±p, ±q and ∞ with `p = √½` and `q = √2`. With ±1 and ±2, as in the
 //! paper, the error is twice as large (48 channels, uniform values: 1.5·10⁻⁶ against 0.7·10⁻⁶ of the
-//! values' root mean square); no other pair was better by more than a tenth. The matrices are
+//! values' root mean square); no other pair was better by more than a tenth. Six points serve four
+//! outputs of a kernel of three taps, and two of one of five. The matrices are
 //! ```text
-//!      ⎡1   0 −5/2    0 1 0⎤        ⎡  1     0     0 ⎤
-//!      ⎢0 −2p  −2     p 1 0⎥        ⎢−2/3 −2p/3 −1/3 ⎥        ⎡1  1   1   1  1 0⎤
-//! Bᵀ = ⎢0  2p  −2    −p 1 0⎥    G = ⎢−2/3  2p/3 −1/3 ⎥   Aᵀ = ⎢0  p  −p   q −q 0⎥
-//!      ⎢0 −q/2 −1/2   q 1 0⎥        ⎢ 1/6   q/6  1/3 ⎥        ⎢0 1/2 1/2  2  2 0⎥
-//!      ⎢0  q/2 −1/2  −q 1 0⎥        ⎢ 1/6  −q/6  1/3 ⎥        ⎣0 p/2 −p/2 2q −2q 1⎦
-//!      ⎣0   1   0  −5/2 0 1⎦        ⎣  0     0     1 ⎦
+//!      ⎡1   0 −5/2    0 1 0⎤        ⎡ x⁰ x¹ … / f, one row for each point x but ∞: f = 1 for 0,
+//!      ⎢0 −2p  −2     p 1 0⎥    G = ⎢ −3/2 for ±p, 6 for ±q; the last row is 0 … 0 1
+//! Bᵀ = ⎢0  2p  −2    −p 1 0⎥
+//!      ⎢0 −q/2 −1/2   q 1 0⎥   Aᵀ = ⎡ xⁱ, one row for each output i, one column for each point;
+//!      ⎢0  q/2 −1/2  −q 1 0⎥        ⎣ the last column is 0 … 0 1
+//!      ⎣0   1   0  −5/2 0 1⎦
 //! ```
-//! Each is applied to columns, then to rows.
+//! Over an image each is applied to columns, then to rows; over a series once.
 
 use std::f32::consts::{FRAC_1_SQRT_2 as P, SQRT_2 as Q};
 
 use crate::kernel::{LANES, lanes::Lanes, tile::Finish};
+
+/// The taps of sixteen kernels: 5×5 at most, 3×3 or one axis of them in the first places.
+pub(crate) type Taps = [[f32; LANES]; 25];
 
 /// Pixels of an image under a tile.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +38,7 @@ pub(crate) struct Tile {
     pub(crate) lanes: usize,
 }
 
-/// Sixteen floats in each of 36 planes.
+/// Sixteen floats in each of 36 planes, or of 6 for a series.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plane {
     start: *mut f32,
@@ -42,11 +46,11 @@ pub(crate) struct Plane {
 }
 
 impl Plane {
-    /// Begins at `at` in the first plane; planes are `step` floats apart.
-    pub(crate) fn new(planes: &mut [f32], at: usize, step: usize) -> Plane {
+    /// Begins at `at` in the first of `count` planes, which are `step` floats apart.
+    pub(crate) fn new(planes: &mut [f32], count: usize, at: usize, step: usize) -> Plane {
         assert!(
-            at + 35 * step + LANES <= planes.len(),
-            "36 planes hold a vector here"
+            at + (count - 1) * step + LANES <= planes.len(),
+            "every plane holds a vector here"
         );
         Plane {
             start: planes[at..].as_mut_ptr(),
@@ -83,72 +87,94 @@ unsafe fn b_transposed<V: Lanes>(d: [V; 6]) -> [V; 6] {
     }
 }
 
-/// `Aᵀ m`.
+/// `Aᵀ m`, for two outputs or four.
 #[inline(always)]
-unsafe fn a_transposed<V: Lanes>(m: [V; 6]) -> [V; 4] {
+unsafe fn a_transposed<V: Lanes, const OUT: usize>(m: [V; 6]) -> [V; OUT] {
     // SAFETY: the caller has the instructions.
     unsafe {
         let (near_even, far_even) = (m[1].plus(m[2]), m[3].plus(m[4]));
         let near_odd = m[1].minus(m[2]).times(V::splat(P));
         let far_odd = m[3].minus(m[4]).times(V::splat(Q));
-        [
-            m[0].plus(near_even).plus(far_even),
-            near_odd.plus(far_odd),
-            scaled(0.5, near_even, far_even.plus(far_even)),
-            scaled(0.5, near_odd, scaled(2.0, far_odd, m[5])),
-        ]
+        let mut y = [m[0]; OUT];
+        y[0] = m[0].plus(near_even).plus(far_even);
+        y[1] = near_odd.plus(far_odd);
+        if OUT == 2 {
+            y[1] = y[1].plus(m[5]);
+            return y;
+        }
+        y[2] = scaled(0.5, near_even, far_even.plus(far_even));
+        y[3] = scaled(0.5, near_odd, scaled(2.0, far_odd, m[5]));
+        y
     }
 }
 
-/// `A y`.
+/// `A y`, of two outputs or four.
 #[inline(always)]
-unsafe fn a<V: Lanes>(y: [V; 4]) -> [V; 6] {
+unsafe fn a<V: Lanes, const OUT: usize>(y: [V; OUT]) -> [V; 6] {
     // SAFETY: the caller has the instructions.
     unsafe {
-        let (near_even, near_odd) = (scaled(0.5, y[2], y[0]), scaled(0.5, y[3], y[1]));
-        let (far_even, far_odd) = (scaled(2.0, y[2], y[0]), scaled(2.0, y[3], y[1]));
+        let (mut near, mut far) = ([y[0], y[1]], [y[0], y[1]]);
+        if OUT == 4 {
+            near = [scaled(0.5, y[2], y[0]), scaled(0.5, y[3], y[1])];
+            far = [scaled(2.0, y[2], y[0]), scaled(2.0, y[3], y[1])];
+        }
         [
             y[0],
-            scaled(P, near_odd, near_even),
-            scaled(-P, near_odd, near_even),
-            scaled(Q, far_odd, far_even),
-            scaled(-Q, far_odd, far_even),
-            y[3],
+            scaled(P, near[1], near[0]),
+            scaled(-P, near[1], near[0]),
+            scaled(Q, far[1], far[0]),
+            scaled(-Q, far[1], far[0]),
+            y[OUT - 1],
         ]
     }
 }
 
-/// `G g`.
+/// `G g`, of three taps or five.
 #[inline(always)]
-unsafe fn g<V: Lanes>(g: [V; 3]) -> [V; 6] {
+unsafe fn g<V: Lanes, const TAPS: usize>(g: [V; TAPS]) -> [V; 6] {
     // SAFETY: the caller has the instructions.
     unsafe {
-        let third = g[2].times(V::splat(1.0 / 3.0));
-        let near = scaled(-2.0 / 3.0, g[0], V::splat(0.0).minus(third));
-        let far = scaled(1.0 / 6.0, g[0], third);
+        let (mut near, mut far) = (
+            [scaled(0.5, g[2], g[0]), g[1]],
+            [scaled(2.0, g[2], g[0]), g[1]],
+        );
+        if TAPS == 5 {
+            near = [scaled(0.25, g[4], near[0]), scaled(0.5, g[3], g[1])];
+            far = [scaled(4.0, g[4], far[0]), scaled(2.0, g[3], g[1])];
+        }
+        let near_even = near[0].times(V::splat(-2.0 / 3.0));
+        let far_even = far[0].times(V::splat(1.0 / 6.0));
         [
             g[0],
-            scaled(-2.0 / 3.0 * P, g[1], near),
-            scaled(2.0 / 3.0 * P, g[1], near),
-            scaled(Q / 6.0, g[1], far),
-            scaled(-Q / 6.0, g[1], far),
-            g[2],
+            scaled(-2.0 / 3.0 * P, near[1], near_even),
+            scaled(2.0 / 3.0 * P, near[1], near_even),
+            scaled(Q / 6.0, far[1], far_even),
+            scaled(-Q / 6.0, far[1], far_even),
+            g[TAPS - 1],
         ]
     }
 }
 
-/// `Gᵀ u`.
+/// `Gᵀ u`, for three taps or five.
 #[inline(always)]
-unsafe fn g_transposed<V: Lanes>(u: [V; 6]) -> [V; 3] {
+unsafe fn g_transposed<V: Lanes, const TAPS: usize>(u: [V; 6]) -> [V; TAPS] {
     // SAFETY: the caller has the instructions.
     unsafe {
-        let (near_even, far_even) = (u[1].plus(u[2]), u[3].plus(u[4]));
-        let (near_odd, far_odd) = (u[1].minus(u[2]), u[3].minus(u[4]));
-        [
-            scaled(-2.0 / 3.0, near_even, scaled(1.0 / 6.0, far_even, u[0])),
-            scaled(-2.0 / 3.0 * P, near_odd, far_odd.times(V::splat(Q / 6.0))),
-            scaled(1.0 / 3.0, far_even.minus(near_even), u[5]),
-        ]
+        let near_even = u[1].plus(u[2]).times(V::splat(-2.0 / 3.0));
+        let far_even = u[3].plus(u[4]).times(V::splat(1.0 / 6.0));
+        let near_odd = u[1].minus(u[2]).times(V::splat(-2.0 / 3.0 * P));
+        let far_odd = u[3].minus(u[4]).times(V::splat(Q / 6.0));
+        let mut taps = [u[5]; TAPS];
+        taps[0] = u[0].plus(near_even).plus(far_even);
+        taps[1] = near_odd.plus(far_odd);
+        taps[2] = scaled(0.5, near_even, far_even.plus(far_even));
+        if TAPS == 3 {
+            taps[2] = taps[2].plus(u[5]);
+            return taps;
+        }
+        taps[3] = scaled(0.5, near_odd, far_odd.plus(far_odd));
+        taps[4] = scaled(0.25, near_even, scaled(4.0, far_even, u[5]));
+        taps
     }
 }
 
@@ -191,31 +217,34 @@ unsafe fn write_row<V: Lanes>(values: [V; 6], row: usize, to: Plane) {
     }
 }
 
-/// Reads one column of six vectors, one from each plane.
+/// Reads six vectors from planes `first`, `first + apart` and so on.
 ///
 /// # Safety
 /// The CPU has the instructions of `V`.
 #[inline(always)]
-unsafe fn read_column<V: Lanes>(from: Plane, column: usize) -> [V; 6] {
-    // SAFETY: a plane holds sixteen floats in each of 36 places.
+unsafe fn read_planes<V: Lanes>(from: Plane, first: usize, apart: usize) -> [V; 6] {
+    // SAFETY: a plane holds sixteen floats in each place.
     unsafe {
         let mut values = [V::splat(0.0); 6];
-        for (row, value) in values.iter_mut().enumerate() {
-            *value = V::load(from.start.wrapping_add((6 * row + column) * from.step));
+        for (index, value) in values.iter_mut().enumerate() {
+            *value = V::load(from.start.wrapping_add((first + apart * index) * from.step));
         }
         values
     }
 }
 
-/// `Bᵀ d B` of a 6×6 tile.
+/// `Bᵀ d B` of a 6×6 tile; over one axis `Bᵀ d` of six pixels, which are the rows of the tile.
 ///
 /// # Safety
 /// The CPU has the instructions of `V`; the tile's pixels inside its image may be read; nothing else
 /// uses the places of `to`.
 #[inline(always)]
-pub(crate) unsafe fn spread<V: Lanes>(tile: &Tile, to: Plane) {
+pub(crate) unsafe fn spread<V: Lanes, const AXES: usize>(tile: &Tile, to: Plane) {
     // SAFETY: as promised by the caller.
     unsafe {
+        if AXES == 1 {
+            return write_row(b_transposed(read_pixels::<V, 6>(tile, 0)), 0, to);
+        }
         let mut work = [[V::splat(0.0); 6]; 6];
         for column in 0..6 {
             let made = b_transposed(read_pixels::<V, 6>(tile, column));
@@ -229,17 +258,23 @@ pub(crate) unsafe fn spread<V: Lanes>(tile: &Tile, to: Plane) {
     }
 }
 
-/// `A dY Aᵀ` of a 4×4 tile.
+/// `A dY Aᵀ` of a tile of outputs; over one axis `A dY`.
 ///
 /// # Safety
 /// As [`spread`].
 #[inline(always)]
-pub(crate) unsafe fn spread_gradient<V: Lanes>(tile: &Tile, to: Plane) {
+pub(crate) unsafe fn spread_gradient<V: Lanes, const OUT: usize, const AXES: usize>(
+    tile: &Tile,
+    to: Plane,
+) {
     // SAFETY: as promised by the caller.
     unsafe {
-        let mut work = [[V::splat(0.0); 4]; 6];
-        for column in 0..4 {
-            let made = a(read_pixels::<V, 4>(tile, column));
+        if AXES == 1 {
+            return write_row(a(read_pixels::<V, OUT>(tile, 0)), 0, to);
+        }
+        let mut work = [[V::splat(0.0); OUT]; 6];
+        for column in 0..OUT {
+            let made = a(read_pixels::<V, OUT>(tile, column));
             for (line, value) in work.iter_mut().zip(made) {
                 line[column] = value;
             }
@@ -250,24 +285,37 @@ pub(crate) unsafe fn spread_gradient<V: Lanes>(tile: &Tile, to: Plane) {
     }
 }
 
-/// `Aᵀ m A`, finished and written to the pixels that lie in the image.
+/// `Aᵀ m A`, finished and written to the pixels that lie in the image; over one axis `Aᵀ m`.
 ///
 /// # Safety
 /// As [`spread`], but the tile's pixels inside its image may be written and nothing else uses them.
 #[inline(always)]
-pub(crate) unsafe fn gather<V: Lanes>(from: Plane, finish: &Finish, tile: &Tile) {
+pub(crate) unsafe fn gather<V: Lanes, const OUT: usize, const AXES: usize>(
+    from: Plane,
+    finish: &Finish,
+    tile: &Tile,
+) {
     // SAFETY: as promised by the caller.
     unsafe {
-        let mut work = [[V::splat(0.0); 6]; 4];
+        if AXES == 1 {
+            let pixels = a_transposed::<V, OUT>(read_planes(from, 0, 1));
+            for (row, pixel) in pixels.iter().enumerate() {
+                if row < tile.rows.1 {
+                    finish.write(&[*pixel], tile.start.wrapping_add(row * tile.row));
+                }
+            }
+            return;
+        }
+        let mut work = [[V::splat(0.0); 6]; OUT];
         for column in 0..6 {
-            let made = a_transposed(read_column::<V>(from, column));
+            let made = a_transposed::<V, OUT>(read_planes(from, column, 6));
             for (line, value) in work.iter_mut().zip(made) {
                 line[column] = value;
             }
         }
         for (row, work) in work.iter().enumerate().take(tile.rows.1) {
             let line = tile.start.wrapping_add(row * tile.row);
-            let pixels = a_transposed(*work);
+            let pixels = a_transposed::<V, OUT>(*work);
             for (column, pixel) in pixels.iter().enumerate() {
                 if column < tile.columns.1 {
                     finish.write(&[*pixel], line.wrapping_add(column * tile.pixel));
@@ -277,24 +325,34 @@ pub(crate) unsafe fn gather<V: Lanes>(from: Plane, finish: &Finish, tile: &Tile)
     }
 }
 
-/// `G g Gᵀ` of a 3×3 kernel.
+/// `G g Gᵀ` of a square kernel; over one axis `G g` of its taps.
 ///
 /// # Safety
 /// The CPU has the instructions of `V`; nothing else uses the places of `to`.
 #[inline(always)]
-pub(crate) unsafe fn spread_kernel<V: Lanes>(taps: &[[f32; LANES]; 9], to: Plane) {
-    // SAFETY: as promised by the caller.
+pub(crate) unsafe fn spread_kernel<V: Lanes, const TAPS: usize, const AXES: usize>(
+    taps: &Taps,
+    to: Plane,
+) {
+    // SAFETY: as promised by the caller; a kernel has at most as many taps as there are.
     unsafe {
-        let mut work = [[V::splat(0.0); 3]; 6];
-        for column in 0..3 {
-            let mut values = [V::splat(0.0); 3];
+        let columns = if AXES == 1 { 1 } else { TAPS };
+        let mut work = [[V::splat(0.0); TAPS]; 6];
+        for column in 0..columns {
+            let mut values = [V::splat(0.0); TAPS];
             for (row, value) in values.iter_mut().enumerate() {
-                *value = V::load(taps[3 * row + column].as_ptr());
+                *value = V::load(taps[columns * row + column].as_ptr());
             }
-            let made = g(values);
-            for (line, value) in work.iter_mut().zip(made) {
+            for (line, value) in work.iter_mut().zip(g(values)) {
                 line[column] = value;
             }
+        }
+        if AXES == 1 {
+            let mut made = [V::splat(0.0); 6];
+            for (value, line) in made.iter_mut().zip(work) {
+                *value = line[0];
+            }
+            return write_row(made, 0, to);
         }
         for (row, work) in work.iter().enumerate() {
             write_row(g(*work), row, to);
@@ -302,25 +360,35 @@ pub(crate) unsafe fn spread_kernel<V: Lanes>(taps: &[[f32; LANES]; 9], to: Plane
     }
 }
 
-/// `Gᵀ u G`, back to a 3×3 kernel.
+/// `Gᵀ u G`, back to a square kernel; over one axis `Gᵀ u`.
 ///
 /// # Safety
 /// As [`spread_kernel`].
 #[inline(always)]
-pub(crate) unsafe fn kernel_gradient<V: Lanes>(from: Plane, taps: &mut [[f32; LANES]; 9]) {
+pub(crate) unsafe fn kernel_gradient<V: Lanes, const TAPS: usize, const AXES: usize>(
+    from: Plane,
+    taps: &mut Taps,
+) {
     // SAFETY: as promised by the caller.
     unsafe {
         let all = V::first(LANES);
-        let mut work = [[V::splat(0.0); 6]; 3];
+        if AXES == 1 {
+            let made = g_transposed::<V, TAPS>(read_planes(from, 0, 1));
+            for (tap, value) in taps.iter_mut().zip(made) {
+                value.store_first(tap.as_mut_ptr(), all);
+            }
+            return;
+        }
+        let mut work = [[V::splat(0.0); 6]; TAPS];
         for column in 0..6 {
-            let made = g_transposed(read_column::<V>(from, column));
+            let made = g_transposed::<V, TAPS>(read_planes(from, column, 6));
             for (line, value) in work.iter_mut().zip(made) {
                 line[column] = value;
             }
         }
         for (row, work) in work.iter().enumerate() {
-            for (column, value) in g_transposed(*work).iter().enumerate() {
-                value.store_first(taps[3 * row + column].as_mut_ptr(), all);
+            for (column, value) in g_transposed::<V, TAPS>(*work).iter().enumerate() {
+                value.store_first(taps[TAPS * row + column].as_mut_ptr(), all);
             }
         }
     }
