@@ -253,20 +253,22 @@ impl Winograd {
     /// `Bᵀ d B` of some tiles, as `[place][block][tile][16]`.
     fn spread_tiles(&self, images: &[f32], tiles: std::ops::Range<usize>, seen: &mut [f32]) {
         let plane = self.plane_len(self.channels);
+        let transforms = self.transforms();
         for (index, tile) in tiles.enumerate() {
+            let place = self.place(tile);
             for first in (0..self.channels).step_by(LANES) {
-                let source = self.seen_tile(images, tile, first);
+                let source = self.seen_tile(images, place, first);
                 let at = (first / LANES * self.tiles_at_once() + index) * LANES;
                 let to = Plane::new(seen, self.places(), at, plane);
                 // SAFETY: this CPU's level; the tile says which of its pixels lie in the image.
-                unsafe { (self.transforms().spread)(&source, to) };
+                unsafe { (transforms.spread)(&source, to) };
             }
         }
     }
 
     /// The pixels that a tile's outputs see: six along each axis.
-    fn seen_tile(&self, images: &[f32], tile: usize, first: usize) -> Tile {
-        let (image, row, column) = self.place(tile);
+    fn seen_tile(&self, images: &[f32], place: (usize, usize, usize), first: usize) -> Tile {
+        let (image, row, column) = place;
         let margin = self.taps / 2;
         let pixel = (image * self.height + row) * self.width + column;
         // Rows and columns of the tile that lie in the image; over one axis there is one column.
@@ -341,21 +343,23 @@ impl Winograd {
     ) {
         let lanes = Winograd::lanes(self.out_channels);
         let plane = self.plane_len(self.out_channels);
+        let transforms = self.transforms();
         for (index, tile) in tiles.enumerate() {
+            let place = self.place(tile);
             for first in (0..self.out_channels).step_by(LANES) {
                 let count = LANES.min(self.out_channels - first);
                 let finish = ending.finish(first, count, self.out_channels);
-                let target = self.made_tile(out.as_mut_ptr(), tile, first);
+                let target = self.made_tile(out.as_mut_ptr(), place, first);
                 let from = Plane::new(made, self.places(), index * lanes + first, plane);
                 // SAFETY: this CPU's level; the tile says which of its pixels lie in the image.
-                unsafe { (self.transforms().gather)(from, &finish, &target) };
+                unsafe { (transforms.gather)(from, &finish, &target) };
             }
         }
     }
 
     /// The pixels of a tile's outputs.
-    fn made_tile(&self, images: *mut f32, tile: usize, first: usize) -> Tile {
-        let (image, row, column) = self.place(tile);
+    fn made_tile(&self, images: *mut f32, place: (usize, usize, usize), first: usize) -> Tile {
+        let (image, row, column) = place;
         let pixel = (image * self.height + row) * self.width + column;
         Tile {
             start: images.wrapping_add(pixel * self.out_channels + first),
@@ -380,17 +384,19 @@ impl Winograd {
     ) {
         let [kernel, seen, arrived] = self.split_scratch(scratch);
         let lanes = Winograd::lanes(self.out_channels);
+        let transforms = self.transforms();
         let mut store = Store::Write;
         for tiles in self.pieces(self.images(images, gradient)) {
             self.spread_tiles(images, tiles.clone(), seen);
             for (index, tile) in tiles.clone().enumerate() {
+                let place = self.place(tile);
                 for first in (0..self.out_channels).step_by(LANES) {
-                    let source = self.made_tile(gradient.as_ptr().cast_mut(), tile, first);
+                    let source = self.made_tile(gradient.as_ptr().cast_mut(), place, first);
                     let at = index * lanes + first;
                     let plane = self.plane_len(self.out_channels);
                     let to = Plane::new(arrived, self.places(), at, plane);
                     // SAFETY: as in `spread_tiles`.
-                    unsafe { (self.transforms().spread_gradient)(&source, to) };
+                    unsafe { (transforms.spread_gradient)(&source, to) };
                 }
             }
             for group in groups(self.out_channels) {
