@@ -12,7 +12,7 @@ use crate::{
     buffers::{Arena, Region},
     loss::{BatchTargets, loss_and_gradient},
     optimizer::{StepRule, Update},
-    pass::Mode,
+    pass::{Mode, Purpose},
     plan::{Place, Plan, Slot, TrainingMemory},
     recipe::Loss,
     step::Frame,
@@ -69,7 +69,7 @@ impl Network {
         let mut outputs = Vec::with_capacity(rows.len() * self.plan.output.item);
         for chunk in rows.chunks(self.plan.batch) {
             self.load(examples, chunk);
-            self.run_forward(chunk.len(), Mode::Eval);
+            self.run_forward(chunk.len(), Mode::Eval, Purpose::Infer);
             outputs.extend_from_slice(self.batch_outputs(chunk.len()));
         }
         outputs
@@ -83,6 +83,11 @@ impl Network {
     /// # Panics
     /// If there are more rows than that, or part of one.
     pub fn forward(&mut self, inputs: &[f32], mode: Mode) -> &[f32] {
+        let rows = self.forward_for(inputs, mode, Purpose::Infer);
+        self.batch_outputs(rows)
+    }
+
+    fn forward_for(&mut self, inputs: &[f32], mode: Mode, purpose: Purpose) -> usize {
         let rows = inputs.len() / self.plan.input.item;
         assert_eq!(
             rows * self.plan.input.item,
@@ -96,8 +101,8 @@ impl Network {
         );
         let region = self.plan.input.rows(&(0..rows));
         self.arena.view().write(region).copy_from_slice(inputs);
-        self.run_forward(rows, mode);
-        self.batch_outputs(rows)
+        self.run_forward(rows, mode, purpose);
+        rows
     }
 
     /// Loss of one batch, and its gradient by every learned tensor.
@@ -113,8 +118,7 @@ impl Network {
         loss: Loss,
         mode: Mode,
     ) -> (f64, BTreeMap<String, Tensor>) {
-        let rows = inputs.len() / self.plan.input.item;
-        self.forward(inputs, mode);
+        let rows = self.forward_for(inputs, mode, Purpose::Train);
         let value = self.run_backward(
             rows,
             mode,
@@ -158,7 +162,7 @@ impl Network {
         self.load(examples, rows);
         let region = self.plan.input.rows(&(0..rows.len()));
         let mix = augmenter.apply(self.arena.view().write(region), self.steps_done);
-        self.run_forward(rows.len(), mode);
+        self.run_forward(rows.len(), mode, Purpose::Train);
         let loss = LossTask {
             loss: task.loss,
             targets,
@@ -181,7 +185,7 @@ impl Network {
         examples.copy_inputs(rows, self.arena.view().write(region));
     }
 
-    fn run_forward(&mut self, rows: usize, mode: Mode) {
+    fn run_forward(&mut self, rows: usize, mode: Mode, purpose: Purpose) {
         let Network {
             plan, arena, crew, ..
         } = self;
@@ -191,6 +195,7 @@ impl Network {
             blocks: plan.blocks,
             rows,
             mode,
+            purpose,
         };
         plan.steps.iter().for_each(|step| step.forward(&frame));
     }
@@ -217,6 +222,7 @@ impl Network {
             blocks: plan.blocks,
             rows,
             mode,
+            purpose: Purpose::Train,
         };
         plan.steps
             .iter()

@@ -214,6 +214,25 @@ vectorised! {
         }
     }
 
+    /// `out = max(floor, scale·(out + bias) + offset)`, one of each per column.
+    fn finish_rows(
+        out: &mut [f32],
+        bias: &[f32],
+        scale: &[f32],
+        offset: &[f32],
+        activation: Activation,
+    ) {
+        let floor = activation.floor();
+        let count = bias.len();
+        let (scale, offset) = (&scale[..count], &offset[..count]);
+        for row in out.chunks_exact_mut(count) {
+            for i in 0..count {
+                let value = (row[i] + bias[i]) * scale[i] + offset[i];
+                row[i] = if value < floor { floor } else { value };
+            }
+        }
+    }
+
     /// Gradient through a rectifier, in place: 0 wherever its output was not above 0.
     fn mask_gradient(gradient: &mut [f32], output: &[f32]) {
         for (gradient, output) in gradient.iter_mut().zip(output) {

@@ -37,6 +37,8 @@ pub(super) struct Wiring<'a> {
     root: Vec<usize>,
     /// Layers that rectify their own result.
     rectified: Vec<bool>,
+    /// For each convolution, the batch norm that alone reads it and nothing in between.
+    normed_by: Vec<Option<LayerId>>,
     /// Layers before or in which something learns.
     learns: Vec<bool>,
     /// The first and last moment of each step's result.
@@ -68,11 +70,13 @@ impl<'a> Wiring<'a> {
             purpose,
             root: (0..count).collect(),
             rectified: vec![false; count],
+            normed_by: vec![None; count],
             learns: vec![false; count],
             values: vec![None; count],
             gradients: vec![None; count],
         };
         wiring.find_roots();
+        wiring.find_norms();
         wiring.find_learning();
         wiring.find_lives();
         wiring
@@ -97,6 +101,30 @@ impl<'a> Wiring<'a> {
             if vanishes {
                 self.root[id.index()] = self.root[input.index()];
             }
+        }
+    }
+
+    fn find_norms(&mut self) {
+        let architecture = self.architecture;
+        for id in architecture.ids() {
+            let convolves = matches!(
+                architecture.layer(id),
+                Layer::Conv { .. } | Layer::DepthwiseConv { .. }
+            );
+            if let ([reader], true) = (architecture.consumers(id).as_slice(), convolves)
+                && *architecture.layer(*reader) == Layer::BatchNorm
+            {
+                self.normed_by[id.index()] = Some(*reader);
+            }
+        }
+    }
+
+    /// When a layer's result may first be written: a norm's by the convolution before it.
+    fn first_moment(&self, id: LayerId) -> Moment {
+        let input = self.architecture.inputs(id).first();
+        match input.filter(|input| self.normed_by[input.index()] == Some(id)) {
+            Some(input) => input.index(),
+            None => id.index(),
         }
     }
 
@@ -125,7 +153,7 @@ impl<'a> Wiring<'a> {
         self.values[0] = Some((0, 0));
         for id in steps.iter().copied() {
             let layer = id.index();
-            self.values[layer] = Some((layer, layer));
+            self.values[layer] = Some((self.first_moment(id), layer));
             let learns = training && self.learns[layer];
             if learns && needs_output(self.architecture.layer(id), self.rectified[layer]) {
                 extend(&mut self.values[layer], backward(layer));
@@ -188,7 +216,7 @@ impl<'a> Wiring<'a> {
                 Purpose::Train => backward(id.index()),
                 Purpose::Infer => id.index(),
             };
-            Some(layout.want(len, id.index(), last))
+            Some(layout.want(len, self.first_moment(id), last))
         };
         let memories = self.architecture.ids().map(memory).collect();
         Tickets {
@@ -214,11 +242,34 @@ impl<'a> Wiring<'a> {
         let layers = self.architecture.ids().rev().filter(|id| self.is_step(*id));
         let mut steps: Vec<Step> = layers.map(|id| builder.step(id)).collect();
         steps.reverse();
+        self.join_norms(&mut steps);
         Built {
             steps,
             input,
             output,
             output_gradient: builder.gradient(last),
+        }
+    }
+}
+
+impl Wiring<'_> {
+    /// Gives each convolution the norm behind it.
+    fn join_norms(&self, steps: &mut [Step]) {
+        for at in 0..steps.len() {
+            let Some(reader) = self.normed_by[steps[at].layer.index()] else {
+                continue;
+            };
+            let behind = steps.iter_mut().find(|step| step.layer == reader);
+            let Some(Work::BatchNorm(norm)) = behind.map(|step| &mut step.work) else {
+                unreachable!("a batch norm is always a step");
+            };
+            norm.is_done_before = true;
+            let norm = Some(Box::new(norm.clone()));
+            match &mut steps[at].work {
+                Work::Conv(step) => step.norm = norm,
+                Work::Depthwise(step) => step.norm = norm,
+                _ => unreachable!("only convolutions have a norm of their own"),
+            }
         }
     }
 }
@@ -469,6 +520,7 @@ impl Builder<'_> {
                     geometry: geometry(architecture, id),
                     out_channels: channels,
                 },
+                norm: None,
             }),
             Layer::DepthwiseConv { .. } => Work::Depthwise(Depthwise {
                 input,
@@ -479,6 +531,7 @@ impl Builder<'_> {
                 convolution: DepthwiseConvolution {
                     geometry: geometry(architecture, id),
                 },
+                norm: None,
             }),
             Layer::Embedding { codes, width } => Work::Embedding(Embedding {
                 input,
@@ -511,6 +564,7 @@ impl Builder<'_> {
                 activation: self.activation(id),
                 channels: shape.channels() as usize,
                 memory: self.memory(id),
+                is_done_before: false,
             }),
             Layer::LayerNorm => Work::LayerNorm(LayerNorm {
                 input,

@@ -7,8 +7,8 @@ use crate::{
     kernel::{Convolution, DepthwiseConvolution, Ending},
     matmul::{Matrix, multiply},
     pass::Purpose,
-    step::{Parameter, Part, Sink, Source},
-    vector::{Activation, Store, add_bias, column_sums, mask_gradient, tile_len},
+    step::{Frame, Parameter, Part, Sink, Source, Value, norm::BatchNorm},
+    vector::{Activation, Store, add_bias, column_sums, finish_rows, mask_gradient, tile_len},
 };
 
 /// A convolution layer.
@@ -20,6 +20,8 @@ pub(crate) struct Conv {
     pub(crate) bias: Parameter,
     pub(crate) activation: Activation,
     pub(crate) convolution: Convolution,
+    /// A batch norm that alone reads the output; with running statistics it is done here.
+    pub(crate) norm: Option<Box<BatchNorm>>,
 }
 
 impl Conv {
@@ -38,20 +40,24 @@ impl Conv {
         }
     }
 
-    pub(crate) fn forward(&self, part: &Part<'_>) {
+    pub(crate) fn forward(&self, frame: &Frame<'_>) {
+        let behind = Behind::of(frame, &self.norm, (self.output.value, self.activation));
+        frame.split(|part| self.part_forward(part, &behind));
+    }
+
+    fn part_forward(&self, part: &Part<'_>, behind: &Behind<'_>) {
         let input = part.read(self.input.value);
-        let out = part.write(self.output.value);
+        let out = part.write(behind.output);
         let (weight, bias) = (part.parameter(&self.weight), part.parameter(&self.bias));
         if self.convolution.geometry.are_pixels() {
             let pixels = self.pixels(input, self.convolution.geometry.channels);
             multiply(out, pixels, self.matrix(weight), Store::Write);
-            return add_bias(out, bias, self.activation);
+            return match behind.scale_offset {
+                Some([scale, offset]) => finish_rows(out, bias, scale, offset, behind.activation),
+                None => add_bias(out, bias, behind.activation),
+            };
         }
-        let ending = Ending {
-            bias: Some(bias),
-            floor: self.activation.floor(),
-            ..Ending::plain(Store::Write)
-        };
+        let ending = behind.ending(bias);
         let scratch = part.scratch(self.convolution.forward_scratch_len());
         self.convolution
             .forward(input, weight, ending, out, scratch);
@@ -108,6 +114,44 @@ impl Conv {
     }
 }
 
+/// What is done with the sums of a convolution, and where they go.
+struct Behind<'a> {
+    output: Value,
+    activation: Activation,
+    scale_offset: Option<[&'a [f32]; 2]>,
+}
+
+impl<'a> Behind<'a> {
+    /// With running statistics the norm behind is part of it, and its output is written.
+    fn of(
+        frame: &Frame<'a>,
+        norm: &Option<Box<BatchNorm>>,
+        (output, activation): (Value, Activation),
+    ) -> Behind<'a> {
+        match norm {
+            Some(norm) if frame.joins_norms() => Behind {
+                output: norm.output.value,
+                activation: norm.activation,
+                scale_offset: Some(norm.running_coefficients(frame)),
+            },
+            _ => Behind {
+                output,
+                activation,
+                scale_offset: None,
+            },
+        }
+    }
+
+    fn ending(&self, bias: &'a [f32]) -> Ending<'a> {
+        Ending {
+            bias: Some(bias),
+            scale_offset: self.scale_offset,
+            floor: self.activation.floor(),
+            store: Store::Write,
+        }
+    }
+}
+
 /// A depthwise convolution layer.
 #[derive(Clone, Debug)]
 pub(crate) struct Depthwise {
@@ -117,6 +161,8 @@ pub(crate) struct Depthwise {
     pub(crate) bias: Parameter,
     pub(crate) activation: Activation,
     pub(crate) convolution: DepthwiseConvolution,
+    /// As that of [`Conv`].
+    pub(crate) norm: Option<Box<BatchNorm>>,
 }
 
 impl Depthwise {
@@ -132,13 +178,14 @@ impl Depthwise {
         }
     }
 
-    pub(crate) fn forward(&self, part: &Part<'_>) {
-        let ending = Ending {
-            bias: Some(part.parameter(&self.bias)),
-            floor: self.activation.floor(),
-            ..Ending::plain(Store::Write)
-        };
-        let (input, out) = (part.read(self.input.value), part.write(self.output.value));
+    pub(crate) fn forward(&self, frame: &Frame<'_>) {
+        let behind = Behind::of(frame, &self.norm, (self.output.value, self.activation));
+        frame.split(|part| self.part_forward(part, &behind));
+    }
+
+    fn part_forward(&self, part: &Part<'_>, behind: &Behind<'_>) {
+        let ending = behind.ending(part.parameter(&self.bias));
+        let (input, out) = (part.read(self.input.value), part.write(behind.output));
         let scratch = part.scratch(self.convolution.forward_scratch_len());
         let weight = part.parameter(&self.weight);
         self.convolution

@@ -22,7 +22,7 @@ use morph::LayerId;
 
 use crate::{
     buffers::{Region, View},
-    pass::Mode,
+    pass::{Mode, Purpose},
     threads::Crew,
     vector::Store,
 };
@@ -105,6 +105,16 @@ pub(crate) struct Frame<'a> {
     pub(crate) rows: usize,
     /// What kind of pass.
     pub(crate) mode: Mode,
+    /// Whether a way back follows, which reads again what the way forward has left.
+    pub(crate) purpose: Purpose,
+}
+
+impl Frame<'_> {
+    /// Whether batch norms are done by the convolutions before them: their statistics are known, and
+    /// nobody will ask what was in between.
+    pub(crate) fn joins_norms(&self) -> bool {
+        (self.mode, self.purpose) == (Mode::Eval, Purpose::Infer)
+    }
 }
 
 impl<'a> Frame<'a> {
@@ -261,8 +271,8 @@ impl Step {
         match &self.work {
             Work::BatchNorm(step) => step.forward(frame),
             Work::Dense(step) => frame.split(|part| step.forward(part)),
-            Work::Conv(step) => frame.split(|part| step.forward(part)),
-            Work::Depthwise(step) => frame.split(|part| step.forward(part)),
+            Work::Conv(step) => step.forward(frame),
+            Work::Depthwise(step) => step.forward(frame),
             Work::LayerNorm(step) => frame.split(|part| step.forward(part)),
             Work::Relu(step) => frame.split(|part| step.relu_forward(part)),
             Work::Gelu(step) => frame.split(|part| step.gelu_forward(part)),

@@ -39,6 +39,8 @@ pub(crate) struct BatchNorm {
     pub(crate) channels: usize,
     /// What it remembers from forward to backward: see [`Memory`].
     pub(crate) memory: Region,
+    /// Whether the convolution before it does its work where the statistics are known beforehand.
+    pub(crate) is_done_before: bool,
 }
 
 /// The pieces of a batch norm's memory.
@@ -86,19 +88,26 @@ impl BatchNorm {
         }
     }
 
+    /// Scale and offset of each channel by the running statistics, for who multiplies and adds.
+    pub(crate) fn running_coefficients<'a>(&self, frame: &Frame<'a>) -> [&'a [f32]; 2] {
+        let memory = self.memory(frame.crew.size());
+        let mean = frame.statistic(&self.mean).iter();
+        let variance = frame.statistic(&self.variance).iter();
+        let statistics = mean
+            .map(|mean| f64::from(*mean))
+            .zip(variance.map(|v| f64::from(*v)));
+        self.set_coefficients(frame, &memory, statistics);
+        [SCALE, OFFSET].map(|row| &frame.view.read(memory.rows[row])[..self.channels])
+    }
+
     pub(crate) fn forward(&self, frame: &Frame<'_>) {
+        if self.is_done_before && frame.joins_norms() {
+            return;
+        }
         let memory = self.memory(frame.crew.size());
         match frame.mode {
             Mode::Eval => {
-                let mean = frame
-                    .statistic(&self.mean)
-                    .iter()
-                    .map(|mean| f64::from(*mean));
-                let variance = frame
-                    .statistic(&self.variance)
-                    .iter()
-                    .map(|v| f64::from(*v));
-                self.set_coefficients(frame, &memory, mean.zip(variance));
+                self.running_coefficients(frame);
             }
             Mode::BatchStatistics | Mode::Train { .. } => self.measure(frame, &memory),
         }
