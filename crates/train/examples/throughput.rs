@@ -133,6 +133,7 @@ impl Runner {
             threads: self.threads,
             seed: 1,
             stop: &stop,
+            heard: &|_| {},
         };
         fit(&task, self.weights(), &mut |_| Verdict::Continue)?;
         Ok(f64::from(steps.get()) * self.batch.get() as f64 / began.get().elapsed().as_secs_f64())

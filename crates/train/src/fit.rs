@@ -48,8 +48,10 @@ pub struct FitTask<'a> {
     pub threads: Threads,
     /// Seed of the order of rows and of dropout.
     pub seed: u64,
-    /// Asked between steps whether to go on.
+    /// Asked before each step whether to go on.
     pub stop: &'a dyn Fn() -> Verdict,
+    /// Told the loss of each step.
+    pub heard: &'a dyn Fn(f64),
 }
 
 /// Whether training goes on.
@@ -345,6 +347,7 @@ impl<'a> Training<'a> {
                 break;
             }
             let loss = self.step(batch.clone(), batches.len());
+            (self.task.heard)(loss);
             done += 1;
             if !loss.is_finite() {
                 return Err(FitError::Diverged {

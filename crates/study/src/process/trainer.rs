@@ -122,6 +122,7 @@ impl Trainer {
             threads: self.threads,
             seed: job.seed,
             stop: &|| self.verdict(started, job.seconds_left),
+            heard: &|_| {},
         };
         let mut planned = job.recipe.epochs;
         let fitted = train::fit(&task, start, &mut |report| {

@@ -113,6 +113,7 @@ impl Case {
             threads: self.threads,
             seed: 5,
             stop,
+            heard: &|_| {},
         };
         fit(&task, self.start(), &mut |_| Verdict::Continue)
     }
@@ -363,6 +364,7 @@ impl Case {
             threads: self.threads,
             seed: 5,
             stop,
+            heard: &|_| {},
         }
     }
 }

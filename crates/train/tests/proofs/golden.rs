@@ -206,6 +206,7 @@ impl Case {
             threads: Threads::ONE,
             seed: 1,
             stop: &|| Verdict::Continue,
+            heard: &|_| {},
         };
         let fitted = fit(&task, start, &mut |_| Verdict::Continue).unwrap();
         // The weights of the best epoch come back, and the stored ones are those of the last.
