@@ -127,17 +127,19 @@ def polyline(values, low, high, top, style):
     return f'<polyline points="{points}" fill="none" {style}/>'
 
 
-def panel(title, curves, top, ticks):
-    """One diagram with a logarithmic axis; ticks are powers of ten."""
+def panel(title, curves, top, ticks, logarithmic):
+    """One diagram; on a logarithmic axis ticks are powers of ten."""
     low, high = ticks[0], ticks[-1]
     parts = [f'<text x="{LEFT}" y="{top - 12}" class="title">{title}</text>']
     for tick in ticks:
         y = top + HEIGHT * (1 - (tick - low) / (high - low))
         parts.append(f'<line x1="{LEFT}" x2="{LEFT + WIDTH}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" class="tick">1e{tick}</text>')
+        label = f"1e{tick}" if logarithmic else tick
+        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" class="tick">{label}</text>')
     for values, style in curves:
-        logs = [max(low, math.log10(max(value, 10.0 ** low))) for value in values]
-        parts.append(polyline(logs, low, high, top, style))
+        if logarithmic:
+            values = [math.log10(max(value, 10.0 ** low)) for value in values]
+        parts.append(polyline(values, low, high, top, style))
     for step in range(0, 201, 50):
         x = LEFT + WIDTH * step / 200
         parts.append(f'<text x="{x:.0f}" y="{top + HEIGHT + 18}" class="step">{step}</text>')
@@ -150,12 +152,12 @@ def picture(curves):
     wide = f'stroke="{orange}" stroke-width="5" stroke-opacity="0.45"'
     first = panel("Loss of each step: lehr (thin) on PyTorch (wide)",
                   [(curves["float32"], wide), (curves["lehr"], f'stroke="{blue}" stroke-width="1.6"')],
-                  TOP, [-2, -1, 0, 1])
+                  TOP, [0, 0.5, 1, 1.5, 2, 2.5], logarithmic=False)
     second = panel("Relative difference from PyTorch in float64: lehr (blue), PyTorch in float32 (orange)",
                    [(differences(curves["float32"], exact), f'stroke="{orange}" stroke-width="1.6"'),
                     (differences(curves["lehr"], exact), f'stroke="{blue}" stroke-width="1.6"'),
                     ([1e-3] * 2, f'stroke="{gray}" stroke-dasharray="5 4"')],
-                   TOP + HEIGHT + GAP, [-8, -7, -6, -5, -4, -3, -2])
+                   TOP + HEIGHT + GAP, [-8, -7, -6, -5, -4, -3, -2], logarithmic=True)
     height = TOP + 2 * HEIGHT + GAP + 34
     style = ("text{font:12px system-ui,sans-serif;fill:#333}.title{font-size:13px;font-weight:600}"
              ".tick{text-anchor:end}.step{text-anchor:middle}.grid{stroke:#ddd}")

@@ -6,9 +6,9 @@
 //! `augment` (changing examples on their way in), `inherit` (a child's weights from its parent's),
 //! `checkpoint` (weights in a file), `pause` (a training in a file), [`onnx`] (a model
 //! for other runtimes), [`reference`](mod@reference) (what all this is proved against). Below them:
-//! `buffers` (one block of memory), `threads` (own threads), `matmul` and `vector` (the arithmetic).
+//! `buffers` (one block of memory), `threads` (own threads), `kernel` and `vector` (the arithmetic).
 //!
-//! This is the only room that names the matrix library or uses `unsafe`.
+//! This is the only room that uses `unsafe`.
 
 mod augment;
 mod buffers;
@@ -18,7 +18,6 @@ pub mod fit;
 mod inherit;
 mod kernel;
 pub mod loss;
-mod matmul;
 pub mod metric;
 pub mod network;
 pub mod onnx;

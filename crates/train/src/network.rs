@@ -1,7 +1,6 @@
 //! A plan with memory and weights: forward, backward, and one optimizer step after the other.
 //!
-//! All memory is taken by [`Network::new`]; a step takes none, but for the packing buffers that the
-//! matrix library takes and gives back within a product.
+//! All memory is taken by [`Network::new`]; a step takes none.
 
 use std::{collections::BTreeMap, num::NonZeroUsize};
 
@@ -67,7 +66,8 @@ impl Network {
     /// `[rows.len()][outputs]`; any number of rows.
     pub fn outputs(&mut self, examples: &Examples, rows: &[u32]) -> Vec<f32> {
         let mut outputs = Vec::with_capacity(rows.len() * self.plan.output.item);
-        for chunk in rows.chunks(self.plan.batch) {
+        let groups = rows.len().div_ceil(self.plan.group).max(1);
+        for chunk in rows.chunks(rows.len().div_ceil(groups).max(1)) {
             self.load(examples, chunk);
             self.run_forward(chunk.len(), Mode::Eval, Purpose::Infer);
             outputs.extend_from_slice(self.batch_outputs(chunk.len()));

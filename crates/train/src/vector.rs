@@ -1,4 +1,4 @@
-//! Run-time choice of vector instructions for the loops that are not matrix products.
+//! Run-time choice of vector instructions, and the loops that are neither products nor convolutions.
 //!
 //! The binary is portable, so the compiler may only assume the oldest CPU. [`vectorised`] compiles
 //! one loop three times (AVX-512, AVX2, portable) and calls the copy that this CPU can run. All
@@ -24,7 +24,7 @@ pub(crate) enum Level {
 }
 
 /// Environment variable that keeps the engine from using the best instructions of a CPU, to compare or
-/// to rule them out: `avx512`, `avx2` or `portable`. The matrix library chooses for itself.
+/// to rule them out: `avx512`, `avx2` or `portable`.
 pub const LEVEL_VARIABLE: &str = "LEHR_VECTORS";
 
 /// A value of [`LEVEL_VARIABLE`] that means nothing.
@@ -202,37 +202,6 @@ vectorised! {
         }
     }
 
-    /// `out = out + bias`, rectified if asked, with `bias` repeating every `bias.len()` values.
-    fn add_bias(out: &mut [f32], bias: &[f32], activation: Activation) {
-        let floor = activation.floor();
-        for row in out.chunks_exact_mut(bias.len()) {
-            for (out, bias) in row.iter_mut().zip(bias) {
-                let sum = *out + *bias;
-                // Written so that a NaN stays a NaN: divergence must be seen.
-                *out = if sum < floor { floor } else { sum };
-            }
-        }
-    }
-
-    /// `out = max(floor, scale·(out + bias) + offset)`, one of each per column.
-    fn finish_rows(
-        out: &mut [f32],
-        bias: &[f32],
-        scale: &[f32],
-        offset: &[f32],
-        activation: Activation,
-    ) {
-        let floor = activation.floor();
-        let count = bias.len();
-        let (scale, offset) = (&scale[..count], &offset[..count]);
-        for row in out.chunks_exact_mut(count) {
-            for i in 0..count {
-                let value = (row[i] + bias[i]) * scale[i] + offset[i];
-                row[i] = if value < floor { floor } else { value };
-            }
-        }
-    }
-
     /// Gradient through a rectifier, in place: 0 wherever its output was not above 0.
     fn mask_gradient(gradient: &mut [f32], output: &[f32]) {
         for (gradient, output) in gradient.iter_mut().zip(output) {
@@ -268,15 +237,6 @@ vectorised! {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_rectified_bias_keeps_nan_visible() {
-        let mut out = vec![-1.0, 2.0, f32::NAN, 1.0];
-        add_bias(&mut out, &[0.5, -3.0], Activation::Relu);
-        assert_eq!(out[..2], [0.0, 0.0]);
-        assert!(out[2].is_nan());
-        assert_eq!(out[3], 0.0);
-    }
 
     #[test]
     fn column_sums_add_or_overwrite_as_told() {

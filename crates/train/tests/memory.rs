@@ -10,7 +10,10 @@ use data::{Examples, ItemShape, Targets};
 use morph::Architecture;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use train::{Mode, Network, Plan, Purpose, Threads, Weights};
+use train::{
+    Augmentation, FitTask, Metric, Mode, Network, Plan, Purpose, Recipe, Threads, Training,
+    Verdict, Weights,
+};
 
 /// Counts the calling thread's allocations on their way to the system's allocator.
 struct Counting;
@@ -47,11 +50,18 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const TEXT: &str = "in 3x16x16 | conv 16 k3 | bn | a: relu | conv 16 k3 | b: bn | add a b | relu \
-                    | maxpool k2 | dwconv k3 | ln | gelu | conv 32 k1 | gap | dropout 0.2 | dense 10";
+/// An image's network and a series': every kind of step in one of them.
+const NETWORKS: [&str; 2] = [
+    "in 3x16x16 | conv 16 k3 | bn | a: relu | conv 16 k3 | b: bn | add a b | relu | maxpool k2 \
+     | c: dwconv k3 | d: avgpool k2 s1 (c) | e: conv 16 k1 s1 (d) | f: slice 2 8 | cat e f | ln | gelu \
+     | g: conv 32 k5 | gap | dense 8 | relu | dense 32 | h: sigmoid | mul g h | silu | gap \
+     | dropout 0.2 | dense 10",
+    "in 1x40 | embed 9 16 | a: position | ln | b: attention 4 | c: add a b | conv 16 k5 | bn | relu \
+     | maxpool k2 | conv 24 k3 d2 | dwconv k3 | flatten | dense 10",
+];
 
-fn plan(threads: u8, purpose: Purpose) -> (Plan, Weights) {
-    let architecture: Architecture = TEXT.parse().expect("the notation is right");
+fn plan(text: &str, threads: u8, purpose: Purpose) -> (Plan, Weights) {
+    let architecture: Architecture = text.parse().expect("the notation is right");
     let threads = Threads::new(NonZeroU8::new(threads).expect("not 0"));
     let batch = NonZeroUsize::new(32).expect("not 0");
     let plan = Plan::compile(&architecture, batch, threads, purpose).expect("it is small");
@@ -63,15 +73,17 @@ fn plan(threads: u8, purpose: Purpose) -> (Plan, Weights) {
 
 #[test]
 fn the_bytes_taken_are_the_bytes_promised() {
-    for purpose in [Purpose::Train, Purpose::Infer] {
-        for threads in [1, 2] {
-            let (plan, weights) = plan(threads, purpose);
-            let promised = plan.memory_bytes();
-            let before = LARGE_BYTES.get();
-            let network = Network::new(plan, weights);
-            let taken = LARGE_BYTES.get() - before;
-            assert_eq!(taken, promised, "{purpose:?}, {threads} threads");
-            drop(network);
+    for text in NETWORKS {
+        for purpose in [Purpose::Train, Purpose::Infer] {
+            for threads in [1, 2] {
+                let (plan, weights) = plan(text, threads, purpose);
+                let promised = plan.memory_bytes();
+                let before = LARGE_BYTES.get();
+                let network = Network::new(plan, weights);
+                let taken = LARGE_BYTES.get() - before;
+                assert_eq!(taken, promised, "{text}, {purpose:?}, {threads} threads");
+                drop(network);
+            }
         }
     }
 }
@@ -79,7 +91,7 @@ fn the_bytes_taken_are_the_bytes_promised() {
 #[test]
 fn compiling_a_plan_takes_no_tensor_memory() {
     let (plan, before) = {
-        let architecture: Architecture = TEXT.parse().unwrap();
+        let architecture: Architecture = NETWORKS[0].parse().unwrap();
         let batch = NonZeroUsize::new(1 << 20).unwrap();
         let before = LARGE_BYTES.get();
         let plan = Plan::compile(&architecture, batch, Threads::ONE, Purpose::Train).unwrap();
@@ -92,31 +104,83 @@ fn compiling_a_plan_takes_no_tensor_memory() {
     assert_eq!(LARGE_BYTES.get(), before);
 }
 
-/// Every kind of step but the products, whose library takes packing buffers of its own at each call.
-const WITHOUT_PRODUCTS: &str = "in 3x16x16 | bn | a: relu | b: ln | add a b | relu | c: maxpool k2 \
-                                | d: avgpool k2 (b) | cat c d | dwconv k3 | gelu | dropout 0.2 | gap";
+/// Rows of numbers that are codes, too.
+fn examples(rows: usize, values: usize) -> Examples {
+    let inputs = (0..rows * values).map(|at| (at % 7) as f32 / 2.0).collect();
+    let ids = (0..rows as u32).map(|row| row % 10).collect();
+    let item = match values {
+        768 => ItemShape::Image {
+            height: 16,
+            width: 16,
+            channels: 3,
+        },
+        _ => ItemShape::Features(values as u32),
+    };
+    Examples::from_floats(item, inputs, Targets::Classes { ids, count: 10 })
+}
 
 #[test]
-fn passes_over_a_batch_allocate_nothing_of_their_own() {
-    let architecture: Architecture = WITHOUT_PRODUCTS.parse().unwrap();
-    let weights = Weights::fresh(&architecture, &mut ChaCha8Rng::seed_from_u64(1));
-    let batch = NonZeroUsize::new(32).unwrap();
-    let plan = Plan::compile(&architecture, batch, Threads::ONE, Purpose::Train).unwrap();
-    let mut network = Network::new(plan, weights);
-    let inputs = vec![0.5; 32 * 768];
-    let item = ItemShape::Image {
-        height: 16,
-        width: 16,
-        channels: 3,
-    };
-    let examples = Examples::from_floats(item, inputs.clone(), Targets::None);
-    let rows: Vec<u32> = (0..32).collect();
-    let before = COUNT.get();
-    for seed in 0..5 {
-        network.forward(&inputs, Mode::Train { seed });
+fn passes_over_a_batch_allocate_nothing() {
+    for text in NETWORKS {
+        let (plan, weights) = plan(text, 1, Purpose::Train);
+        let mut network = Network::new(plan, weights);
+        let values = text.parse::<Architecture>().unwrap().input_shape().values();
+        let examples = examples(32, values);
+        let rows: Vec<u32> = (0..32).collect();
+        let mut inputs = vec![0.0; 32 * values];
+        examples.copy_inputs(&rows, &mut inputs);
+        let before = COUNT.get();
+        for seed in 0..5 {
+            network.forward(&inputs, Mode::Train { seed });
+        }
+        assert_eq!(COUNT.get(), before, "{text}");
+        network.outputs(&examples, &rows);
+        // One for the vector it returns.
+        assert_eq!(COUNT.get(), before + 1, "{text}");
     }
-    assert_eq!(COUNT.get(), before);
-    network.outputs(&examples, &rows);
-    // One for the vector it returns.
-    assert_eq!(COUNT.get(), before + 1);
+}
+
+#[test]
+fn a_step_of_training_allocates_nothing() {
+    for text in NETWORKS {
+        let architecture: Architecture = text.parse().unwrap();
+        let values = architecture.input_shape().values();
+        let validation = examples(10, values);
+        // What one epoch allocates, as the number of its steps grows.
+        let epoch = |steps: usize| {
+            let train = examples(32 * steps, values);
+            let recipe = Recipe {
+                batch_size: NonZeroUsize::new(32).unwrap(),
+                gradient_norm_max: Some(1.0),
+                average_decay: Some(0.9),
+                augmentation: Augmentation {
+                    crop: NonZeroU8::new(1),
+                    mixup: Some(0.5),
+                    noise: Some(0.1),
+                    ..Augmentation::default()
+                },
+                ..Recipe::default()
+            };
+            let task = FitTask {
+                architecture: &architecture,
+                train: &train,
+                validation: &validation,
+                recipe: &recipe,
+                metric: Metric::Accuracy,
+                target_scale: 1.0,
+                threads: Threads::ONE,
+                seed: 1,
+                stop: &|| Verdict::Continue,
+                heard: &|_| {},
+            };
+            let start = Weights::fresh(&architecture, &mut ChaCha8Rng::seed_from_u64(1));
+            let mut training = Training::begin(&task, start).unwrap();
+            let before = COUNT.get();
+            training.epoch(&mut |_| Verdict::Continue).unwrap();
+            COUNT.get() - before
+        };
+        // The list of batches grows a few times; steps that allocated would do so a hundred times.
+        let (few, many) = (epoch(2), epoch(42));
+        assert!(many <= few + 8, "{text}: {few} and {many} allocations");
+    }
 }

@@ -20,7 +20,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
 ];
 
 /// Libraries that only one room may name.
-const KEPT_IN_ONE_ROOM: [(&str, &str); 2] = [("gemm", "train"), ("rusqlite", "study")];
+const KEPT_IN_ONE_ROOM: [(&str, &str); 1] = [("rusqlite", "study")];
 
 /// Every package more is one more to trust and to build.
 const PACKAGES_MAX: usize = 250;
@@ -204,12 +204,12 @@ fn the_arrows_between_rooms_point_one_way() {
 }
 
 #[test]
-fn only_train_names_gemm_and_only_study_names_sqlite() {
+fn only_study_names_sqlite() {
     check(kept_in_one_room);
     check_caught(
         kept_in_one_room,
         "search",
-        "[dependencies]\ngemm.workspace = true",
+        "[dependencies]\nrusqlite.workspace = true",
         1,
     );
     let hidden = "[target.'cfg(unix)'.dependencies]\nrusqlite.workspace = true";

@@ -25,7 +25,7 @@ pub(crate) struct Ending<'a> {
     pub(crate) scale_offset: Option<[&'a [f32]; 2]>,
     /// The least value.
     pub(crate) floor: f32,
-    /// Whether the output is overwritten or added to.
+    /// Whether the output is overwritten, or what is there is part of the sum.
     pub(crate) store: Store,
 }
 
@@ -473,6 +473,6 @@ mod tests {
         };
         let weight = [1.0, 0.0, 0.0, 1.0];
         convolution.forward(&[5.0, 6.0], &weight, ending, &mut out, &mut scratch);
-        assert_eq!(out, [10.0 + 3.0 * (5.0 + 1.0) + 0.5, 20.0]);
+        assert_eq!(out, [3.0 * (10.0 + 5.0 + 1.0) + 0.5, 0.0]);
     }
 }

@@ -1,7 +1,7 @@
-//! The inner loops of convolutions: a few pixels by a few channels of a result stay in registers
-//! while everything that adds to them goes by.
+//! The inner loops of convolutions and matrix products: a few pixels by a few channels of a result stay in
+//! registers while everything that adds to them goes by.
 //!
-//! [`Convolution`] mixes channels, [`DepthwiseConvolution`] keeps them apart; both go forward, bring
+//! [`multiply`] multiplies matrices. [`Convolution`] mixes channels, [`DepthwiseConvolution`] keeps them apart; both go forward, bring
 //! gradients back and sum the gradient of their weights, for any [`Geometry`]: one or two dimensions,
 //! strides, dilation. Below them, `padded` brings an image into blocks of [`LANES`] channels with a
 //! margin of zeros, `packed` brings weights into the order in which they are read, `tile` has the loops
@@ -16,6 +16,7 @@ mod geometry;
 mod lanes;
 mod packed;
 mod padded;
+mod product;
 mod tile;
 mod winograd;
 
@@ -23,6 +24,7 @@ pub(crate) use convolve::{Convolution, Ending};
 pub(crate) use depthwise::DepthwiseConvolution;
 pub(crate) use geometry::Geometry;
 use lanes::LANES;
+pub(crate) use product::{Matrix, MatrixMut, multiply, multiply_into, product_scratch_len};
 
 #[cfg(test)]
 mod tests {
@@ -36,6 +38,7 @@ mod tests {
         for level in ["avx512", "avx2", "portable"] {
             let output = Command::new(std::env::current_exe().unwrap())
                 .args([
+                    "every_geometry_of",
                     "every_geometry_is_convolved_as",
                     "every_geometry_is_convolved_channel",
                 ])
@@ -44,7 +47,7 @@ mod tests {
                 .unwrap();
             let said = String::from_utf8_lossy(&output.stdout);
             assert!(output.status.success(), "{level}:\n{said}");
-            assert_eq!(said.matches("... ok").count(), 2, "{level}:\n{said}");
+            assert_eq!(said.matches("... ok").count(), 3, "{level}:\n{said}");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The loops: some pixels by some vectors of channels of a result, kept in registers.
 //!
 //! [`mixed`] makes outputs of a convolution and [`mixed_gradient`] the gradient of its weights;
-//! [`separate`] and [`separate_gradient`] do the same for a depthwise convolution. Each is written once
+//! [`separate`] and [`separate_gradient`] do the same for a depthwise convolution, [`product`] multiplies
+//! matrices. Each is written once
 //! over [`Lanes`] and compiled for each instruction set in every size that the callers ask for; the
 //! functions at the end choose. Sizes are such that the sums fill the registers: an addition waits four
 //! cycles for the one before, two go on at the same time, so eight or more sums must be under way.
@@ -32,7 +33,7 @@ pub(super) struct Walk {
     pub(super) block: usize,
 }
 
-/// What is done with finished outputs: `max(floor, scale·(sum + bias) + offset)`, added if asked.
+/// What is done with finished outputs: `max(floor, scale·(sum + bias) + offset)`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Finish {
     /// One value per channel of the tile.
@@ -41,7 +42,7 @@ pub(crate) struct Finish {
     pub(super) scale_offset: Option<[*const f32; 2]>,
     /// No value leaves below this one.
     pub(super) floor: f32,
-    /// Whether the output is added to.
+    /// Whether what is in the output already is part of the sum.
     pub(super) add: bool,
     /// From one pixel of the output to the next, in floats.
     pub(super) pixel: usize,
@@ -86,6 +87,9 @@ impl Finish {
                 let lanes = V::first(if r + 1 == R { self.last } else { LANES });
                 let at = r * LANES;
                 let mut value = *sum;
+                if self.add {
+                    value = value.plus(V::load_first(out.add(at), lanes));
+                }
                 if let Some(bias) = self.bias {
                     value = value.plus(V::load_first(bias.add(at), lanes));
                 }
@@ -95,9 +99,6 @@ impl Finish {
                         .plus(V::load_first(offset.add(at), lanes));
                 }
                 value = value.at_least(floor);
-                if self.add {
-                    value = value.plus(V::load_first(out.add(at), lanes));
-                }
                 value.store_first(out.add(at), lanes);
             }
         }
@@ -224,6 +225,46 @@ impl Sweep {
     }
 }
 
+/// `P` rows by `R` vectors of columns of a product; `BY_ROWS` if the left rows' values are neighbours,
+/// otherwise neighbouring rows are.
+///
+/// # Safety
+/// The CPU has the instructions of `V`. `left` points to the first value of `P` rows, `row` apart, each of
+/// `inner` values, `step` apart; one of both is 1. `right` points to `inner` times `R` whole vectors,
+/// `out` to the first of `P` rows of `R` vectors, as do the pointers of `finish` to one such row; nothing
+/// else uses the output.
+#[inline(always)]
+unsafe fn product<V: Lanes, const P: usize, const R: usize, const BY_ROWS: bool>(
+    mut left: *const f32,
+    (row, step, inner): (usize, usize, usize),
+    mut right: *const f32,
+    finish: &Finish,
+    out: *mut f32,
+) {
+    // SAFETY: every address is within what the caller promised.
+    unsafe {
+        let mut sums = [[V::splat(0.0); R]; P];
+        let (row, step) = if BY_ROWS { (row, 1) } else { (1, step) };
+        for _ in 0..inner {
+            let mut columns = [V::splat(0.0); R];
+            for (r, vector) in columns.iter_mut().enumerate() {
+                *vector = V::load(right.add(r * LANES));
+            }
+            for (p, sums) in sums.iter_mut().enumerate() {
+                let value = V::splat(*left.add(p * row));
+                for (sum, columns) in sums.iter_mut().zip(&columns) {
+                    *sum = value.times_plus(*columns, *sum);
+                }
+            }
+            left = left.wrapping_add(step);
+            right = right.wrapping_add(R * LANES);
+        }
+        for (p, sums) in sums.iter().enumerate() {
+            finish.write(sums, out.wrapping_add(p * finish.pixel));
+        }
+    }
+}
+
 /// `P` outputs of one block of channels that are kept apart; `S` is the stride.
 ///
 /// # Safety
@@ -302,6 +343,10 @@ unsafe fn separate_gradient<V: Lanes, const ROWS: usize, const COLUMNS: usize>(
 pub(super) type OutputTile =
     unsafe fn(*const f32, walk: &Walk, weight: *const f32, finish: &Finish, out: *mut f32);
 
+/// [`product`] in one size.
+pub(super) type ProductTile =
+    unsafe fn(*const f32, (usize, usize, usize), right: *const f32, finish: &Finish, out: *mut f32);
+
 /// [`mixed_gradient`] in one size.
 pub(super) type MixedGradientTile = unsafe fn(*const f32, *const f32, &Sweep, *mut f32);
 
@@ -324,6 +369,7 @@ macro_rules! for_level {
         $module:ident, $vector:ty, $(#[$feature:meta])?
         mixed: [$(($p:literal, $r:literal, $s:literal)),* $(,)?],
         mixed_gradient: [$(($m:literal, $mr:literal)),* $(,)?],
+        product: [$(($pp:literal, $pr:literal)),* $(,)?],
         separate: [$(($sp:literal, $ss:literal)),* $(,)?],
         separate_gradient: [$(($rows:literal, $columns:literal)),* $(,)?],
     ) => {
@@ -344,6 +390,28 @@ macro_rules! for_level {
             ) {
                 // SAFETY: the caller keeps the same contract.
                 unsafe { super::mixed_gradient::<$vector, M, R>(image, gradient, sweep, out) }
+            }
+
+            $(#[$feature])?
+            unsafe fn product<const P: usize, const R: usize, const BY_ROWS: bool>(
+                left: *const f32,
+                strides: (usize, usize, usize),
+                right: *const f32,
+                finish: &Finish,
+                out: *mut f32,
+            ) {
+                // SAFETY: the caller keeps the same contract.
+                unsafe { super::product::<$vector, P, R, BY_ROWS>(left, strides, right, finish, out) }
+            }
+
+            pub(super) fn product_tile(
+                left: usize, vectors: usize, by_rows: bool,
+            ) -> (usize, ProductTile) {
+                $(if left >= $pp && vectors == $pr {
+                    let tile = if by_rows { product::<$pp, $pr, true> } else { product::<$pp, $pr, false> };
+                    return ($pp, tile);
+                })*
+                unreachable!("there is a tile of one row for {vectors} vectors")
             }
 
             $(#[$feature])?
@@ -469,6 +537,7 @@ for_level!(
     mixed_gradient: [
         (16, 1), (8, 1), (4, 1), (2, 1), (1, 1), (8, 2), (4, 2), (2, 2), (1, 2),
     ],
+    product: [(16, 1), (8, 1), (4, 1), (2, 1), (1, 1), (8, 2), (4, 2), (2, 2), (1, 2)],
     separate: [
         (16, 1), (14, 1), (8, 1), (7, 1), (4, 1), (2, 1), (1, 1),
         (16, 2), (14, 2), (8, 2), (7, 2), (4, 2), (2, 2), (1, 2),
@@ -485,6 +554,7 @@ for_level!(
         (4, 1, 3), (1, 1, 3), (4, 1, 4), (1, 1, 4),
     ],
     mixed_gradient: [(5, 1), (4, 1), (2, 1), (1, 1)],
+    product: [(5, 1), (4, 1), (2, 1), (1, 1)],
     separate: [
         (5, 1), (4, 1), (2, 1), (1, 1), (5, 2), (4, 2), (2, 2), (1, 2), (4, 3), (1, 3), (4, 4),
         (1, 4),
@@ -498,6 +568,7 @@ for_level!(
         (4, 1, 1), (2, 1, 1), (1, 1, 1), (4, 1, 2), (2, 1, 2), (1, 1, 2), (1, 1, 3), (1, 1, 4),
     ],
     mixed_gradient: [(4, 1), (2, 1), (1, 1)],
+    product: [(4, 1), (2, 1), (1, 1)],
     separate: [(2, 1), (1, 1), (2, 2), (1, 2), (1, 3), (1, 4)],
     separate_gradient: [(1, 1), (1, 3), (1, 5), (1, 7), (1, 9), (1, 11)],
 );
@@ -523,6 +594,11 @@ pub(super) fn tile_transforms(out: usize, axes: usize) -> TileTransforms {
 /// The widest tile for a row with so many outputs left, and its width. Common widths come out even.
 pub(super) fn mixed_tile(left: usize, vectors: usize, stride: usize) -> (usize, OutputTile) {
     at_level!(mixed_tile(even(left, vectors), vectors, stride))
+}
+
+/// The tile for as many as possible of the rows left, and how many.
+pub(super) fn product_tile(left: usize, vectors: usize, by_rows: bool) -> (usize, ProductTile) {
+    at_level!(product_tile(even(left, vectors), vectors, by_rows))
 }
 
 /// The tile for as many as possible of the input channels left in a block, and how many.

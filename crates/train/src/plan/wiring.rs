@@ -314,7 +314,7 @@ pub(super) fn scratch_len(architecture: &Architecture, id: LayerId, purpose: Pur
     let channels = shape.channels() as usize;
     match (architecture.layer(id), purpose) {
         (Layer::Attention { .. }, Purpose::Infer) => {
-            Attention::forward_scratch_len(shape.positions())
+            Attention::forward_scratch_len(shape.positions(), channels)
         }
         (Layer::Attention { .. }, Purpose::Train) => {
             Attention::backward_scratch_len(shape.positions(), channels)
@@ -332,8 +332,11 @@ pub(super) fn scratch_len(architecture: &Architecture, id: LayerId, purpose: Pur
             Depthwise::scratch_len(&DepthwiseConvolution { geometry }, purpose)
         }
         (Layer::BatchNorm, _) => BatchNorm::scratch_len(channels),
+        (Layer::Dense { .. }, _) => {
+            let inputs = architecture.input_shapes(id)[0].channels() as usize;
+            Dense::scratch_len(inputs, channels, purpose)
+        }
         (_, Purpose::Infer) => 0,
-        (Layer::Dense { .. }, Purpose::Train) => Dense::scratch_len(channels),
         (Layer::MaxPool { .. }, Purpose::Train) => Pool::scratch_len(channels),
         _ => 0,
     }

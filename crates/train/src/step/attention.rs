@@ -7,9 +7,9 @@
 //! computed again on the way back: it has the square of the steps as values.
 
 use crate::{
-    matmul::{Matrix, MatrixMut, multiply, multiply_into},
+    kernel::{Ending, Matrix, MatrixMut, multiply, multiply_into, product_scratch_len},
     step::{Parameter, Part, Sink, Source, Value, activation::exp_negative},
-    vector::{Activation, Store, add_bias, column_sums, tile_len, vectorised},
+    vector::{Store, column_sums, tile_len, vectorised},
 };
 
 /// An attention layer.
@@ -46,60 +46,68 @@ impl Attention {
         [3 * steps * channels, steps * channels]
     }
 
-    /// Scratch of the way forward, in floats per thread.
-    pub(crate) fn forward_scratch_len(steps: usize) -> usize {
-        steps * steps
+    /// Scratch of the way forward, in floats per thread: scores, and that of the products.
+    pub(crate) fn forward_scratch_len(steps: usize, channels: usize) -> usize {
+        let products = product_scratch_len(channels, 3 * channels)
+            .max(product_scratch_len(channels, steps))
+            .max(product_scratch_len(steps, channels));
+        steps * steps + products
     }
 
-    /// Scratch of the way back, in floats per thread.
+    /// Scratch of the way back, in floats per thread: scores and their slopes, gradients, and that of
+    /// the products.
     pub(crate) fn backward_scratch_len(steps: usize, channels: usize) -> usize {
-        (2 * steps * steps + 4 * steps * channels).max(tile_len(3 * channels))
+        let products = product_scratch_len(usize::MAX, 3 * channels)
+            .max(product_scratch_len(3 * channels, channels))
+            .max(product_scratch_len(channels, steps))
+            .max(product_scratch_len(steps, channels));
+        2 * steps * steps + 4 * steps * channels + products.max(tile_len(3 * channels))
     }
 
     pub(crate) fn forward(&self, part: &Part<'_>) {
         let (steps, channels) = (self.steps, self.channels);
         let projected = part.write(self.projected);
         let mixed = part.write(self.mixed);
+        let scratch = part.scratch(Attention::forward_scratch_len(steps, channels));
+        let (scores, scratch) = scratch.split_at_mut(steps * steps);
         let weight = Matrix::new(part.parameter(&self.weight), channels, 3 * channels);
-        multiply(
-            projected,
-            self.rows(part.read(self.input.value), channels),
-            weight,
-            Store::Write,
-        );
-        add_bias(projected, part.parameter(&self.bias), Activation::Linear);
-        let scores = part.scratch(Attention::forward_scratch_len(steps));
+        let input = self.rows(part.read(self.input.value), channels);
+        let biased = |bias| Ending {
+            bias: Some(part.parameter(bias)),
+            ..Ending::plain(Store::Write)
+        };
+        multiply(projected, input, weight, biased(&self.bias), scratch);
         let examples = projected.chunks_exact(3 * steps * channels);
         for (projected, mixed) in examples.zip(mixed.chunks_exact_mut(steps * channels)) {
             for head in 0..self.heads {
-                self.score(projected, head, scores);
+                self.score(projected, head, scores, scratch);
                 let scores = Matrix::new(scores, steps, steps);
                 let out = MatrixMut::new(&mut mixed[head * self.width()..], channels);
-                multiply_into(
-                    out,
-                    scores,
-                    self.third(projected, Third::Value, head),
-                    Store::Write,
-                );
+                let value = self.third(projected, Third::Value, head);
+                multiply_into(out, scores, value, Ending::plain(Store::Write), scratch);
             }
         }
         let out = part.write(self.output.value);
         let projection = Matrix::new(part.parameter(&self.projection), channels, channels);
-        multiply(out, self.rows(mixed, channels), projection, Store::Write);
-        add_bias(
+        let mixed = self.rows(mixed, channels);
+        multiply(
             out,
-            part.parameter(&self.projection_bias),
-            Activation::Linear,
+            mixed,
+            projection,
+            biased(&self.projection_bias),
+            scratch,
         );
     }
 
     pub(crate) fn backward(&self, part: &Part<'_>) {
         let (steps, channels) = (self.steps, self.channels);
+        let plain = Ending::plain(Store::Write);
         let gradient: &[f32] = part.arrived(&self.output);
-        let tile = part.scratch(tile_len(channels));
+        let scratch = part.scratch(Attention::backward_scratch_len(steps, channels));
+        let bias = part.gradient(&self.projection_bias);
         column_sums(
-            part.gradient(&self.projection_bias),
-            tile,
+            bias,
+            &mut scratch[..tile_len(channels)],
             gradient,
             Store::Write,
         );
@@ -109,26 +117,33 @@ impl Attention {
             part.gradient(&self.projection),
             mixed,
             arrived,
-            Store::Write,
+            plain,
+            scratch,
         );
 
-        let scratch = part.scratch(Attention::backward_scratch_len(steps, channels));
         let projected = part.write(self.projected);
         let examples = projected.chunks_exact_mut(3 * steps * channels);
         for (projected, gradient) in examples.zip(gradient.chunks_exact(steps * channels)) {
             let projection = Matrix::new(part.parameter(&self.projection), channels, channels);
             self.example_backward(projected, gradient, projection, scratch);
         }
-        let tile = part.scratch(tile_len(3 * channels));
+        let tile = &mut scratch[..tile_len(3 * channels)];
         column_sums(part.gradient(&self.bias), tile, projected, Store::Write);
         let projected = self.rows(projected, 3 * channels);
         let input = self
             .rows(part.read(self.input.value), channels)
             .transposed();
-        multiply(part.gradient(&self.weight), input, projected, Store::Write);
+        multiply(
+            part.gradient(&self.weight),
+            input,
+            projected,
+            plain,
+            scratch,
+        );
         if let Some((value, store)) = self.input.gradient {
             let weight = Matrix::new(part.parameter(&self.weight), channels, 3 * channels);
-            multiply(part.write(value), projected, weight.transposed(), store);
+            let (weight, ending) = (weight.transposed(), Ending::plain(store));
+            multiply(part.write(value), projected, weight, ending, scratch);
         }
     }
 
@@ -141,49 +156,54 @@ impl Attention {
         scratch: &mut [f32],
     ) {
         let (steps, channels) = (self.steps, self.channels);
+        let plain = Ending::plain(Store::Write);
         let (scores, scratch) = scratch.split_at_mut(steps * steps);
         let (slopes, scratch) = scratch.split_at_mut(steps * steps);
         let (mixed, scratch) = scratch.split_at_mut(steps * channels);
-        let gradients = &mut scratch[..3 * steps * channels];
+        let (gradients, scratch) = scratch.split_at_mut(3 * steps * channels);
         let arrived = Matrix::new(gradient, steps, channels);
-        multiply(mixed, arrived, projection.transposed(), Store::Write);
+        multiply(mixed, arrived, projection.transposed(), plain, scratch);
         for head in 0..self.heads {
             let third = |third: Third| self.third(projected, third, head);
-            let mixed =
-                Matrix::strided(&mixed[head * self.width()..], steps, self.width(), channels);
-            self.score(projected, head, scores);
+            let mixed = &mixed[head * self.width()..];
+            let mixed = Matrix::strided(mixed, steps, self.width(), channels);
+            self.score(projected, head, scores, scratch);
             multiply(
                 slopes,
                 mixed,
                 third(Third::Value).transposed(),
-                Store::Write,
+                plain,
+                scratch,
             );
             let shares = Matrix::new(scores, steps, steps).transposed();
-            multiply_into(
-                self.third_mut(gradients, Third::Value, head),
-                shares,
-                mixed,
-                Store::Write,
-            );
+            let value = self.third_mut(gradients, Third::Value, head);
+            multiply_into(value, shares, mixed, plain, scratch);
             softmax_gradient(slopes, scores, steps, self.scale());
             let slopes = Matrix::new(slopes, steps, steps);
             let query = self.third_mut(gradients, Third::Query, head);
-            multiply_into(query, slopes, third(Third::Key), Store::Write);
+            multiply_into(query, slopes, third(Third::Key), plain, scratch);
             let key = self.third_mut(gradients, Third::Key, head);
-            multiply_into(key, slopes.transposed(), third(Third::Query), Store::Write);
+            multiply_into(
+                key,
+                slopes.transposed(),
+                third(Third::Query),
+                plain,
+                scratch,
+            );
         }
         projected.copy_from_slice(gradients);
     }
 
     /// How much each step of an example listens to each other one: rows of sum 1.
-    fn score(&self, projected: &[f32], head: usize, scores: &mut [f32]) {
+    fn score(&self, projected: &[f32], head: usize, scores: &mut [f32], scratch: &mut [f32]) {
         let third = |third: Third| self.third(projected, third, head);
-        let scores = &mut scores[..self.steps * self.steps];
+        let key = third(Third::Key).transposed();
         multiply(
             scores,
             third(Third::Query),
-            third(Third::Key).transposed(),
-            Store::Write,
+            key,
+            Ending::plain(Store::Write),
+            scratch,
         );
         softmax_rows(scores, self.steps, self.scale());
     }

@@ -4,11 +4,10 @@
 //! stride 1 is a matrix product over pixels; everything else is done by `kernel`.
 
 use crate::{
-    kernel::{Convolution, DepthwiseConvolution, Ending},
-    matmul::{Matrix, multiply},
+    kernel::{Convolution, DepthwiseConvolution, Ending, Matrix, multiply, product_scratch_len},
     pass::Purpose,
     step::{Frame, Parameter, Part, Sink, Source, Value, norm::BatchNorm},
-    vector::{Activation, Store, add_bias, column_sums, finish_rows, mask_gradient, tile_len},
+    vector::{Activation, Store, column_sums, mask_gradient, tile_len},
 };
 
 /// A convolution layer.
@@ -27,10 +26,13 @@ pub(crate) struct Conv {
 impl Conv {
     /// Scratch it needs, in floats per thread.
     pub(crate) fn scratch_len(convolution: &Convolution, purpose: Purpose) -> usize {
-        let bias = tile_len(convolution.out_channels);
+        let (channels, outputs) = (convolution.geometry.channels, convolution.out_channels);
+        let bias = tile_len(outputs);
         match (convolution.geometry.are_pixels(), purpose) {
-            (true, Purpose::Infer) => 0,
-            (true, Purpose::Train) => bias,
+            (true, Purpose::Infer) => product_scratch_len(channels, outputs),
+            (true, Purpose::Train) => product_scratch_len(usize::MAX, outputs)
+                .max(product_scratch_len(outputs, channels))
+                .max(bias),
             (false, Purpose::Infer) => convolution.forward_scratch_len(),
             (false, Purpose::Train) => convolution
                 .forward_scratch_len()
@@ -51,11 +53,9 @@ impl Conv {
         let (weight, bias) = (part.parameter(&self.weight), part.parameter(&self.bias));
         if self.convolution.geometry.are_pixels() {
             let pixels = self.pixels(input, self.convolution.geometry.channels);
-            multiply(out, pixels, self.matrix(weight), Store::Write);
-            return match behind.scale_offset {
-                Some([scale, offset]) => finish_rows(out, bias, scale, offset, behind.activation),
-                None => add_bias(out, bias, behind.activation),
-            };
+            let scratch = part.scratch(self.pixels_scratch_len());
+            let weight = self.matrix(weight);
+            return multiply(out, pixels, weight, behind.ending(bias), scratch);
         }
         let ending = behind.ending(bias);
         let scratch = part.scratch(self.convolution.forward_scratch_len());
@@ -89,16 +89,33 @@ impl Conv {
         let channels = self.convolution.geometry.channels;
         let gradient = self.pixels(gradient, self.convolution.out_channels);
         let seen = self.pixels(part.read(self.input.value), channels);
+        let (outputs, plain) = (self.convolution.out_channels, Ending::plain(Store::Write));
+        let scratch = part.scratch(product_scratch_len(usize::MAX, outputs));
         multiply(
             part.gradient(&self.weight),
             seen.transposed(),
             gradient,
-            Store::Write,
+            plain,
+            scratch,
         );
         if let Some((value, store)) = self.input.gradient {
-            let weight = self.matrix(part.parameter(&self.weight));
-            multiply(part.write(value), gradient, weight.transposed(), store);
+            let weight = self.matrix(part.parameter(&self.weight)).transposed();
+            let scratch = part.scratch(product_scratch_len(outputs, channels));
+            multiply(
+                part.write(value),
+                gradient,
+                weight,
+                Ending::plain(store),
+                scratch,
+            );
         }
+    }
+
+    fn pixels_scratch_len(&self) -> usize {
+        product_scratch_len(
+            self.convolution.geometry.channels,
+            self.convolution.out_channels,
+        )
     }
 
     fn pixels<'a>(&self, values: &'a [f32], channels: usize) -> Matrix<'a> {

@@ -3,9 +3,10 @@
 //! `W` is `[inputs][units]`, `x` and `y` are `[rows][inputs]` and `[rows][units]`.
 
 use crate::{
-    matmul::{Matrix, multiply},
+    kernel::{Ending, Matrix, multiply, product_scratch_len},
+    pass::Purpose,
     step::{Parameter, Part, Sink, Source},
-    vector::{Activation, Store, add_bias, column_sums, mask_gradient, tile_len},
+    vector::{Activation, Store, column_sums, mask_gradient, tile_len},
 };
 
 /// A fully connected layer.
@@ -20,8 +21,16 @@ pub(crate) struct Dense {
 
 impl Dense {
     /// Scratch it needs, in floats per thread.
-    pub(crate) fn scratch_len(units: usize) -> usize {
-        tile_len(units)
+    pub(crate) fn scratch_len(inputs: usize, units: usize, purpose: Purpose) -> usize {
+        let forward = product_scratch_len(inputs, units);
+        match purpose {
+            Purpose::Infer => forward,
+            // The gradient of the weights sums over rows, which may be many.
+            Purpose::Train => forward
+                .max(product_scratch_len(usize::MAX, units))
+                .max(product_scratch_len(units, inputs))
+                .max(tile_len(units)),
+        }
     }
 
     pub(crate) fn forward(&self, part: &Part<'_>) {
@@ -29,8 +38,13 @@ impl Dense {
         let out = part.write(self.output.value);
         let examples = Matrix::new(part.read(self.input.value), part.rows.len(), inputs);
         let weight = Matrix::new(part.parameter(&self.weight), inputs, units);
-        multiply(out, examples, weight, Store::Write);
-        add_bias(out, part.parameter(&self.bias), self.activation);
+        let ending = Ending {
+            bias: Some(part.parameter(&self.bias)),
+            floor: self.activation.floor(),
+            ..Ending::plain(Store::Write)
+        };
+        let scratch = part.scratch(product_scratch_len(inputs, units));
+        multiply(out, examples, weight, ending, scratch);
     }
 
     pub(crate) fn backward(&self, part: &Part<'_>) {
@@ -44,15 +58,25 @@ impl Dense {
         column_sums(part.gradient(&self.bias), tile, gradient, Store::Write);
         let gradient = Matrix::new(gradient, rows, units);
         let examples = Matrix::new(part.read(self.input.value), rows, inputs);
+        let scratch = part.scratch(product_scratch_len(rows, units));
+        let plain = Ending::plain(Store::Write);
         multiply(
             part.gradient(&self.weight),
             examples.transposed(),
             gradient,
-            Store::Write,
+            plain,
+            scratch,
         );
         if let Some((value, store)) = self.input.gradient {
-            let weight = Matrix::new(part.parameter(&self.weight), inputs, units);
-            multiply(part.write(value), gradient, weight.transposed(), store);
+            let weight = Matrix::new(part.parameter(&self.weight), inputs, units).transposed();
+            let scratch = part.scratch(product_scratch_len(units, inputs));
+            multiply(
+                part.write(value),
+                gradient,
+                weight,
+                Ending::plain(store),
+                scratch,
+            );
         }
     }
 }
