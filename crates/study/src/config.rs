@@ -87,6 +87,9 @@ pub struct TrainingSettings {
     pub patience: Option<u32>,
     /// Whether rare classes weigh more in the loss.
     pub class_weights: train::ClassWeights,
+    /// How matrix products round their factors while a trial is trained.
+    #[serde(default)]
+    pub precision: train::Precision,
 }
 
 #[cfg(test)]

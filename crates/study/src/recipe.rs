@@ -134,6 +134,7 @@ fn standard(training: &TrainingSettings, targets: &Targets, start: Start) -> Rec
             _ => Loss::Huber { delta: 1.0 },
         },
         class_weights: training.class_weights,
+        precision: training.precision,
         warmup_epochs: WARMUP_SHARE * f64::from(epochs.get()),
         ..Recipe::default()
     }

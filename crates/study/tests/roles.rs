@@ -64,6 +64,7 @@ fn config(trials: u64) -> StudyConfig {
             epochs_inherited: None,
             patience: None,
             class_weights: train::ClassWeights::Equal,
+            precision: train::Precision::F32,
         },
         search: SearchSettings::default(),
     }

@@ -1,6 +1,6 @@
 //! Examples per second of the engine, asked line by line: lehr's side of `bench/train`.
 //!
-//! `throughput NETWORKS.tsv THREADS` reads lines `NAME train|infer SECONDS` and answers each with one
+//! `throughput NETWORKS.tsv THREADS` reads lines `NAME train|train-bf16|infer SECONDS` and answers each with one
 //! number. Alone it is a quick check after a change to the engine:
 //! `echo mlp train 1 | cargo run --release -p train --example throughput bench/train/networks.tsv 1`.
 
@@ -19,7 +19,8 @@ use morph::{Architecture, Shape};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use train::{
-    FitTask, Metric, Network, Optimizer, Plan, Purpose, Recipe, Threads, Verdict, Weights, fit,
+    FitTask, Metric, Network, Optimizer, Plan, Precision, Purpose, Recipe, Threads, Verdict,
+    Weights, fit,
 };
 
 /// Time before the clock starts.
@@ -43,16 +44,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         let line = line?;
         let words: Vec<&str> = line.split_whitespace().collect();
         let [name, mode, seconds] = words.as_slice() else {
-            return Err(format!("`{line}` is not NAME train|infer SECONDS").into());
+            return Err(format!("`{line}` is not NAME train|train-bf16|infer SECONDS").into());
         };
         let runner = runners
             .get_mut(*name)
             .ok_or_else(|| format!("no network `{name}`"))?;
         let seconds = Duration::try_from_secs_f64(seconds.parse::<f64>()?)?;
         let rate = match *mode {
-            "train" => runner.train(seconds)?,
+            "train" => runner.train(seconds, Precision::F32)?,
+            "train-bf16" => runner.train(seconds, Precision::Bf16)?,
             "infer" => runner.infer(seconds)?,
-            other => return Err(format!("`{other}` is neither train nor infer").into()),
+            other => return Err(format!("`{other}` is none of train, train-bf16, infer").into()),
         };
         writeln!(stdout(), "{rate:.1}")?;
         stdout().flush()?;
@@ -101,12 +103,13 @@ impl Runner {
     }
 
     /// Trains as a trial does, validation left out.
-    fn train(&self, seconds: Duration) -> Result<f64, Box<dyn Error>> {
+    fn train(&self, seconds: Duration, precision: Precision) -> Result<f64, Box<dyn Error>> {
         let recipe = Recipe {
             batch_size: self.batch,
             optimizer: self.optimizer,
             learning_rate: 1e-3,
             epochs: NonZeroU32::MAX,
+            precision,
             ..Recipe::default()
         };
         let validation = noise(&self.architecture, 2);

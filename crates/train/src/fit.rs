@@ -238,7 +238,8 @@ impl<'a> Training<'a> {
         check_rows(task, "validation", task.validation)?;
         start.check(task.architecture)?;
         let batch = task.recipe.batch_size;
-        let plan = Plan::compile(task.architecture, batch, task.threads, Purpose::Train)?;
+        let plan = Plan::compile(task.architecture, batch, task.threads, Purpose::Train)?
+            .with_precision(task.recipe.precision);
         Ok(Training::new(task, Network::new(plan, start)))
     }
 

@@ -196,6 +196,7 @@ impl Network {
             rows,
             mode,
             purpose,
+            precision: plan.precision(purpose),
         };
         plan.steps.iter().for_each(|step| step.forward(&frame));
     }
@@ -223,6 +224,7 @@ impl Network {
             rows,
             mode,
             purpose: Purpose::Train,
+            precision: plan.precision(Purpose::Train),
         };
         plan.steps
             .iter()

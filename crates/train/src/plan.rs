@@ -17,6 +17,7 @@ use thiserror::Error;
 use crate::{
     buffers::{LINE, Layout, Region, Ticket},
     pass::Purpose,
+    recipe::Precision,
     step::{Blocks, Parameter, Statistic, Step, Value},
     threads::Threads,
     weights::{Part, TensorSpec, specification},
@@ -87,6 +88,8 @@ pub struct Plan {
     pub(crate) output: Value,
     pub(crate) training: Option<TrainingMemory>,
     pub(crate) floats: usize,
+    /// Of passes that a step of training follows.
+    precision: Precision,
 }
 
 impl Plan {
@@ -154,7 +157,21 @@ impl Plan {
             output: built.output,
             training,
             floats: placed.floats,
+            precision: Precision::F32,
         })
+    }
+
+    /// The same plan with matrix products of this precision while it trains. What a network says when
+    /// it is asked is computed in `f32` all the same, as an exported model does it.
+    pub fn with_precision(self, precision: Precision) -> Plan {
+        Plan { precision, ..self }
+    }
+
+    pub(crate) fn precision(&self, purpose: Purpose) -> Precision {
+        match purpose {
+            Purpose::Train => self.precision,
+            Purpose::Infer => Precision::F32,
+        }
     }
 
     /// Bytes that `Network::new` takes for this plan.

@@ -1,15 +1,17 @@
 //! The inner loops of convolutions and matrix products: a few pixels by a few channels of a result stay in
 //! registers while everything that adds to them goes by.
 //!
-//! [`multiply`] multiplies matrices. [`Convolution`] mixes channels, [`DepthwiseConvolution`] keeps them apart; both go forward, bring
-//! gradients back and sum the gradient of their weights, for any [`Geometry`]: one or two dimensions,
-//! strides, dilation. Below them, `padded` brings an image into blocks of [`LANES`] channels with a
-//! margin of zeros, `packed` brings weights into the order in which they are read, `tile` has the loops
-//! themselves, written once for the vectors of `lanes` (AVX-512, AVX2, portable).
+//! [`multiply`] multiplies matrices, in `f32` or of numbers rounded to `bf16`. [`Convolution`] mixes
+//! channels, [`DepthwiseConvolution`] keeps them apart; both go forward, bring gradients back and sum the
+//! gradient of their weights, for any [`Geometry`]: one or two dimensions, strides, dilation.
+//! Below them, `padded` brings an image into blocks of [`LANES`] channels with a margin of zeros, `packed`
+//! brings weights into the order in which they are read, `tile` has the loops themselves, written once
+//! for the vectors of `lanes` (AVX-512, AVX2, portable).
 //!
 //! Against a matrix of patches (im2col) this saves writing every pixel as often as the kernel sees it,
 //! and the packing of the matrix product: with 16 or 32 channels that took as long as the arithmetic.
 
+mod bf16;
 mod convolve;
 mod depthwise;
 mod geometry;
@@ -20,11 +22,15 @@ mod product;
 mod tile;
 mod winograd;
 
+#[cfg(test)]
+pub(crate) use bf16::is_native as rounds_natively;
 pub(crate) use convolve::{Convolution, Ending};
 pub(crate) use depthwise::DepthwiseConvolution;
 pub(crate) use geometry::Geometry;
 use lanes::LANES;
-pub(crate) use product::{Matrix, MatrixMut, multiply, multiply_into, product_scratch_len};
+pub(crate) use product::{
+    Matrix, MatrixMut, Workspace, multiply, multiply_into, product_scratch_len,
+};
 
 #[cfg(test)]
 mod tests {

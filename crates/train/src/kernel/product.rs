@@ -6,11 +6,14 @@
 //! what is to be done with the finished ones (bias, norm, rectifier) is done before they leave.
 
 use super::{
-    Ending, LANES,
+    Ending, LANES, bf16,
     packed::groups,
     tile::{ProductTile, product_tile},
 };
-use crate::vector::{Store, vectorised};
+use crate::{
+    recipe::Precision,
+    vector::{Store, vectorised},
+};
 
 /// Inner extent of a block.
 const INNER: usize = 256;
@@ -95,6 +98,15 @@ impl<'a> MatrixMut<'a> {
     }
 }
 
+/// What a product needs beside its matrices.
+#[derive(Debug)]
+pub(crate) struct Workspace<'a> {
+    /// As long as [`product_scratch_len`] says, or longer.
+    pub(crate) scratch: &'a mut [f32],
+    /// How factors are rounded, where the CPU gains from it.
+    pub(crate) precision: Precision,
+}
+
 /// Scratch of a product with at most this inner extent and so many columns, in floats.
 pub(crate) fn product_scratch_len(inner: usize, columns: usize) -> usize {
     let columns = columns.next_multiple_of(LANES).min(COLUMNS);
@@ -110,10 +122,10 @@ pub(crate) fn multiply(
     left: Matrix<'_>,
     right: Matrix<'_>,
     ending: Ending<'_>,
-    scratch: &mut [f32],
+    workspace: &mut Workspace<'_>,
 ) {
     let out = MatrixMut::new(out, right.columns);
-    multiply_into(out, left, right, ending, scratch);
+    multiply_into(out, left, right, ending, workspace);
 }
 
 /// The same into some columns of a wider matrix.
@@ -122,7 +134,7 @@ pub(crate) fn multiply_into(
     left: Matrix<'_>,
     right: Matrix<'_>,
     ending: Ending<'_>,
-    scratch: &mut [f32],
+    workspace: &mut Workspace<'_>,
 ) {
     let (rows, inner, columns) = (left.rows, left.columns, right.columns);
     assert_eq!(inner, right.rows, "inner extents agree");
@@ -138,7 +150,8 @@ pub(crate) fn multiply_into(
     left.check();
     right.check();
     let packed_len = inner.min(INNER) * columns.next_multiple_of(LANES).min(COLUMNS);
-    let (packed, ordered) = scratch.split_at_mut(packed_len);
+    let (packed, ordered) = workspace.scratch.split_at_mut(packed_len);
+    let in_pairs = workspace.precision == Precision::Bf16 && bf16::is_native();
     for first_column in (0..columns).step_by(COLUMNS) {
         let columns = first_column..columns.min(first_column + COLUMNS);
         let mut first = 0;
@@ -150,6 +163,7 @@ pub(crate) fn multiply_into(
                 inner: first..end,
                 columns: columns.clone(),
                 ending: ending.of_block(first == 0, end == inner),
+                in_pairs,
             };
             block.pack_right(packed);
             block.multiply(packed, ordered, out.values, out.row_stride);
@@ -181,25 +195,48 @@ struct Block<'a> {
     inner: std::ops::Range<usize>,
     columns: std::ops::Range<usize>,
     ending: Ending<'a>,
+    /// Whether factors are rounded, and two of them lie in one place.
+    in_pairs: bool,
 }
 
 impl Block<'_> {
-    /// `[group][inner][lanes of the group]`; lanes without a column are 0.
+    /// Places along the inner extent.
+    fn steps(&self) -> usize {
+        match self.in_pairs {
+            true => bf16::pairs(self.inner.len()),
+            false => self.inner.len(),
+        }
+    }
+
+    fn tile(&self, left: usize, vectors: usize, by_rows: bool) -> (usize, ProductTile) {
+        match self.in_pairs {
+            true => bf16::product_tile(left, vectors, by_rows),
+            false => product_tile(left, vectors, by_rows),
+        }
+    }
+
+    /// `[group][step][lanes of the group]`; lanes without a column are 0.
     fn pack_right(&self, packed: &mut [f32]) {
         let right = &self.right;
         let mut rest = packed;
         for group in groups(self.columns.len()) {
             let width = group.vectors * LANES;
             let count = width - LANES + group.last;
-            let (mine, others) = rest.split_at_mut(self.inner.len() * width);
+            let (mine, others) = rest.split_at_mut(self.steps() * width);
             rest = others;
             let first = self.columns.start + group.first;
             let start = self.inner.start * right.row_stride + first * right.column_stride;
             let values = right.values.get(start..).unwrap_or(&[]);
-            if right.is_transposed() {
-                pack_columns(mine, values, right.column_stride, (width, count));
-            } else {
-                pack_rows(mine, values, right.row_stride, (width, count));
+            let (stride, columns, inner) = (
+                right.row_stride.max(right.column_stride),
+                (width, count),
+                self.inner.len(),
+            );
+            match (right.is_transposed(), self.in_pairs) {
+                (false, false) => pack_rows(mine, values, stride, columns),
+                (true, false) => pack_columns(mine, values, stride, columns),
+                (false, true) => bf16::pair_rows(mine, values, stride, columns, inner),
+                (true, true) => bf16::pair_columns(mine, values, stride, columns, inner),
             }
         }
     }
@@ -211,18 +248,17 @@ impl Block<'_> {
             let mut rest = packed;
             for group in groups(self.columns.len()) {
                 let width = group.vectors * LANES;
-                let (right, others) = rest.split_at(self.inner.len() * width);
+                let (right, others) = rest.split_at(self.steps() * width);
                 rest = others;
                 let first_column = self.columns.start + group.first;
                 let count = width - LANES + group.last;
                 let finish = self.ending.finish(first_column, count, row_stride);
                 let (mut row, mut at_once) = (0, 0);
-                let mut tile: ProductTile = product_tile(1, group.vectors, left.lies_by_rows()).1;
+                let mut tile = self.tile(1, group.vectors, left.lies_by_rows()).1;
                 while row < rows.len() {
                     if at_once == 0 || rows.len() - row < at_once {
                         let left_over = rows.len() - row;
-                        (at_once, tile) =
-                            product_tile(left_over, group.vectors, left.lies_by_rows());
+                        (at_once, tile) = self.tile(left_over, group.vectors, left.lies_by_rows());
                     }
                     // Without an inner extent there is nothing to see.
                     let seen = left.values.get(row * left.row..).unwrap_or(&[]);
@@ -232,7 +268,7 @@ impl Block<'_> {
                     // `left_rows` has copied; the packed group has whole lanes; `out` has these rows, as
                     // the caller has asserted.
                     unsafe {
-                        let strides = (left.row, left.step, self.inner.len());
+                        let strides = (left.row, left.step, self.steps());
                         tile(
                             seen.as_ptr(),
                             strides,
@@ -247,7 +283,7 @@ impl Block<'_> {
         }
     }
 
-    /// Some rows of the left matrix, as they lie or, where they lie by columns, side by side.
+    /// Some rows of the left matrix: as they lie, or side by side where they lie by columns, or in pairs.
     fn left_rows<'b>(
         &'b self,
         rows: std::ops::Range<usize>,
@@ -256,20 +292,37 @@ impl Block<'_> {
         let left = &self.left;
         let start = rows.start * left.row_stride + self.inner.start * left.column_stride;
         let values = left.values.get(start..).unwrap_or(&[]);
-        if !left.is_transposed() {
-            return LeftRows {
-                values,
-                row: left.row_stride,
-                step: 1,
-            };
-        }
-        let lines = values.chunks(left.column_stride);
-        for (to, from) in ordered
-            .chunks_exact_mut(ROWS)
-            .zip(lines)
-            .take(self.inner.len())
-        {
-            to[..rows.len()].copy_from_slice(&from[..rows.len()]);
+        let (stride, inner) = (left.row_stride.max(left.column_stride), self.inner.len());
+        match (left.is_transposed(), self.in_pairs) {
+            (false, false) => {
+                return LeftRows {
+                    values,
+                    row: stride,
+                    step: 1,
+                };
+            }
+            (false, true) => {
+                let steps = self.steps().max(1);
+                let places = ordered.chunks_exact_mut(steps).take(rows.len());
+                for (row, to) in places.enumerate() {
+                    bf16::pair_row(to, &values[row * stride..][..inner]);
+                }
+                return LeftRows {
+                    values: ordered,
+                    row: steps,
+                    step: 1,
+                };
+            }
+            (true, false) => {
+                let places = ordered.chunks_exact_mut(ROWS);
+                for (to, from) in places.zip(values.chunks(stride)).take(inner) {
+                    to[..rows.len()].copy_from_slice(&from[..rows.len()]);
+                }
+            }
+            (true, true) => {
+                let ordered = &mut ordered[..self.steps() * ROWS];
+                bf16::pair_rows(ordered, values, stride, (ROWS, rows.len()), inner);
+            }
         }
         LeftRows {
             values: ordered,
@@ -326,6 +379,9 @@ vectorised! {
 
 #[cfg(test)]
 mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
 
     fn whole_numbers(len: usize, period: usize) -> Vec<f32> {
@@ -345,26 +401,19 @@ mod tests {
         places.map(sum).collect()
     }
 
-    fn check(left: Matrix<'_>, right: Matrix<'_>) {
+    /// Whole numbers this small are the same in all precisions.
+    fn check(left: Matrix<'_>, right: Matrix<'_>, precision: Precision) {
         let what = (left.rows, left.columns, right.columns);
         let expected = defined(left, right);
         let mut scratch = vec![f32::NAN; product_scratch_len(left.columns, right.columns)];
+        let work = &mut Workspace {
+            scratch: &mut scratch,
+            precision,
+        };
         let mut out = vec![f32::NAN; expected.len()];
-        multiply(
-            &mut out,
-            left,
-            right,
-            Ending::plain(Store::Write),
-            &mut scratch,
-        );
+        multiply(&mut out, left, right, Ending::plain(Store::Write), work);
         assert_eq!(out, expected, "{what:?}");
-        multiply(
-            &mut out,
-            left,
-            right,
-            Ending::plain(Store::Add),
-            &mut scratch,
-        );
+        multiply(&mut out, left, right, Ending::plain(Store::Add), work);
         let doubled: Vec<f32> = expected.iter().map(|value| 2.0 * value).collect();
         assert_eq!(out, doubled, "{what:?}");
         let bias = whole_numbers(right.columns, 4);
@@ -373,7 +422,7 @@ mod tests {
             floor: 0.0,
             ..Ending::plain(Store::Write)
         };
-        multiply(&mut out, left, right, ending, &mut scratch);
+        multiply(&mut out, left, right, ending, work);
         let biased = expected.iter().zip(bias.iter().cycle());
         let rectified: Vec<f32> = biased
             .map(|(value, bias)| (value + bias).max(0.0))
@@ -399,11 +448,46 @@ mod tests {
                         Matrix::new(&b, columns, inner).transposed(),
                     ];
                     for left in lefts {
-                        rights.iter().for_each(|right| check(left, *right));
+                        for right in rights {
+                            check(left, right, Precision::F32);
+                            check(left, right, Precision::Bf16);
+                        }
                     }
                 }
             }
         }
+    }
+
+    #[test]
+    fn rounded_factors_have_eight_bits_and_their_sums_more() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let (rows, inner, columns) = (17, 300, 33);
+        let mut draw = |count: usize| -> Vec<f32> {
+            (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
+        };
+        let (a, b) = (draw(rows * inner), draw(inner * columns));
+        let left = Matrix::new(&a, rows, inner);
+        let right = Matrix::new(&b, inner, columns);
+        let expected = defined(left, right);
+        let mut scratch = vec![f32::NAN; product_scratch_len(inner, columns)];
+        let mut distance = |precision| {
+            let work = &mut Workspace {
+                scratch: &mut scratch,
+                precision,
+            };
+            let mut out = vec![f32::NAN; expected.len()];
+            multiply(&mut out, left, right, Ending::plain(Store::Write), work);
+            let squares = |values: &mut dyn Iterator<Item = f32>| -> f32 {
+                values.map(|value| value * value).sum()
+            };
+            let difference = squares(&mut out.iter().zip(&expected).map(|(f, e)| f - e));
+            (difference / squares(&mut expected.iter().copied())).sqrt()
+        };
+        assert!(distance(Precision::F32) < 1e-6);
+        let rounded = distance(Precision::Bf16);
+        // Each factor is off by up to 2⁻⁸ of itself, most by less.
+        assert!(rounded < 4e-3, "{rounded}");
+        assert_eq!(rounded > 5e-4, bf16::is_native(), "{rounded}");
     }
 
     #[test]
@@ -415,7 +499,11 @@ mod tests {
         let mut wide = [7.0; 3 * 8];
         let mut scratch = vec![f32::NAN; product_scratch_len(4, 5)];
         let out = MatrixMut::new(&mut wide[2..], 8);
-        multiply_into(out, left, right, Ending::plain(Store::Write), &mut scratch);
+        let work = &mut Workspace {
+            scratch: &mut scratch,
+            precision: Precision::F32,
+        };
+        multiply_into(out, left, right, Ending::plain(Store::Write), work);
         for (index, value) in wide.iter().enumerate() {
             let (row, column) = (index / 8, index % 8);
             let inside = (2..7).contains(&column);

@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::{pass::Purpose, threads::Threads};
+use crate::{pass::Purpose, recipe::Precision, threads::Threads};
 
 /// One of everything.
 const EVERYTHING: &str = "in 3x9x9 | conv 8 k3 | bn | a: relu | conv 8 k1 | bn | relu | conv 8 k3 \
@@ -63,6 +63,42 @@ fn plans_for_training_and_inference_put_out_the_same_bits() {
     for mode in [Mode::Eval, Mode::BatchStatistics] {
         assert_eq!(train.forward(&inputs, mode), infer.forward(&inputs, mode));
     }
+}
+
+#[test]
+fn rounded_products_change_gradients_little_and_what_a_network_says_not_at_all() {
+    // Without rectifiers, which would switch where a sum is near 0.
+    const NETWORK: &str = "in 4x16 | conv 32 k1 | bn | gelu | attention 2 | gelu | flatten \
+                           | dense 40 | gelu | dense 5";
+    let inputs = inputs(7 * 64);
+    let targets = BatchTargets::Classes(&[0, 1, 2, 3, 4, 0, 1]);
+    let loss = Loss::CrossEntropy {
+        label_smoothing: 0.0,
+    };
+    let with = |precision| {
+        let network = network(NETWORK, 8, 1, Purpose::Train);
+        let weights = network.weights();
+        Network::new(network.plan.with_precision(precision), weights)
+    };
+    let (mut full, mut rounded) = (with(Precision::F32), with(Precision::Bf16));
+    let said = full.forward(&inputs, Mode::Eval).to_vec();
+    assert_eq!(said, rounded.forward(&inputs, Mode::Eval));
+    let mode = Mode::BatchStatistics;
+    let (_, expected) = full.gradients(&inputs, targets, loss, mode);
+    let (_, found) = rounded.gradients(&inputs, targets, loss, mode);
+    // Tensors whose gradient is 0 but for rounding have nothing to compare.
+    let told = |tensor: &Tensor| tensor.values.iter().any(|value| value.abs() > 1e-4);
+    let mut differ = false;
+    for (name, tensor) in expected.iter().filter(|(_, tensor)| told(tensor)) {
+        let values = &found[name].values;
+        assert!(close(values, &tensor.values, 0.015), "{name}");
+        differ |= *values != tensor.values;
+    }
+    assert_eq!(
+        differ,
+        crate::kernel::rounds_natively(),
+        "where the CPU can, factors are rounded"
+    );
 }
 
 #[test]

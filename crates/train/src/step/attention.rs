@@ -7,7 +7,7 @@
 //! computed again on the way back: it has the square of the steps as values.
 
 use crate::{
-    kernel::{Ending, Matrix, MatrixMut, multiply, multiply_into, product_scratch_len},
+    kernel::{Ending, Matrix, MatrixMut, Workspace, multiply, multiply_into, product_scratch_len},
     step::{Parameter, Part, Sink, Source, Value, activation::exp_negative},
     vector::{Store, column_sums, tile_len, vectorised},
 };
@@ -70,80 +70,63 @@ impl Attention {
         let mixed = part.write(self.mixed);
         let scratch = part.scratch(Attention::forward_scratch_len(steps, channels));
         let (scores, scratch) = scratch.split_at_mut(steps * steps);
+        let work = &mut part.workspace_of(scratch);
         let weight = Matrix::new(part.parameter(&self.weight), channels, 3 * channels);
         let input = self.rows(part.read(self.input.value), channels);
         let biased = |bias| Ending {
             bias: Some(part.parameter(bias)),
             ..Ending::plain(Store::Write)
         };
-        multiply(projected, input, weight, biased(&self.bias), scratch);
+        multiply(projected, input, weight, biased(&self.bias), work);
         let examples = projected.chunks_exact(3 * steps * channels);
         for (projected, mixed) in examples.zip(mixed.chunks_exact_mut(steps * channels)) {
             for head in 0..self.heads {
-                self.score(projected, head, scores, scratch);
+                self.score(projected, head, scores, work);
                 let scores = Matrix::new(scores, steps, steps);
                 let out = MatrixMut::new(&mut mixed[head * self.width()..], channels);
                 let value = self.third(projected, Third::Value, head);
-                multiply_into(out, scores, value, Ending::plain(Store::Write), scratch);
+                multiply_into(out, scores, value, Ending::plain(Store::Write), work);
             }
         }
         let out = part.write(self.output.value);
         let projection = Matrix::new(part.parameter(&self.projection), channels, channels);
         let mixed = self.rows(mixed, channels);
-        multiply(
-            out,
-            mixed,
-            projection,
-            biased(&self.projection_bias),
-            scratch,
-        );
+        multiply(out, mixed, projection, biased(&self.projection_bias), work);
     }
 
     pub(crate) fn backward(&self, part: &Part<'_>) {
         let (steps, channels) = (self.steps, self.channels);
         let plain = Ending::plain(Store::Write);
         let gradient: &[f32] = part.arrived(&self.output);
-        let scratch = part.scratch(Attention::backward_scratch_len(steps, channels));
+        let work = &mut part.workspace(Attention::backward_scratch_len(steps, channels));
         let bias = part.gradient(&self.projection_bias);
         column_sums(
             bias,
-            &mut scratch[..tile_len(channels)],
+            &mut work.scratch[..tile_len(channels)],
             gradient,
             Store::Write,
         );
         let mixed = self.rows(part.read(self.mixed), channels).transposed();
         let arrived = self.rows(gradient, channels);
-        multiply(
-            part.gradient(&self.projection),
-            mixed,
-            arrived,
-            plain,
-            scratch,
-        );
+        multiply(part.gradient(&self.projection), mixed, arrived, plain, work);
 
         let projected = part.write(self.projected);
         let examples = projected.chunks_exact_mut(3 * steps * channels);
         for (projected, gradient) in examples.zip(gradient.chunks_exact(steps * channels)) {
             let projection = Matrix::new(part.parameter(&self.projection), channels, channels);
-            self.example_backward(projected, gradient, projection, scratch);
+            self.example_backward(projected, gradient, projection, work);
         }
-        let tile = &mut scratch[..tile_len(3 * channels)];
+        let tile = &mut work.scratch[..tile_len(3 * channels)];
         column_sums(part.gradient(&self.bias), tile, projected, Store::Write);
         let projected = self.rows(projected, 3 * channels);
         let input = self
             .rows(part.read(self.input.value), channels)
             .transposed();
-        multiply(
-            part.gradient(&self.weight),
-            input,
-            projected,
-            plain,
-            scratch,
-        );
+        multiply(part.gradient(&self.weight), input, projected, plain, work);
         if let Some((value, store)) = self.input.gradient {
             let weight = Matrix::new(part.parameter(&self.weight), channels, 3 * channels);
             let (weight, ending) = (weight.transposed(), Ending::plain(store));
-            multiply(part.write(value), projected, weight, ending, scratch);
+            multiply(part.write(value), projected, weight, ending, work);
         }
     }
 
@@ -153,49 +136,41 @@ impl Attention {
         projected: &mut [f32],
         gradient: &[f32],
         projection: Matrix<'_>,
-        scratch: &mut [f32],
+        work: &mut Workspace<'_>,
     ) {
         let (steps, channels) = (self.steps, self.channels);
         let plain = Ending::plain(Store::Write);
-        let (scores, scratch) = scratch.split_at_mut(steps * steps);
+        let (scores, scratch) = work.scratch.split_at_mut(steps * steps);
         let (slopes, scratch) = scratch.split_at_mut(steps * steps);
         let (mixed, scratch) = scratch.split_at_mut(steps * channels);
         let (gradients, scratch) = scratch.split_at_mut(3 * steps * channels);
+        let work = &mut Workspace {
+            scratch,
+            precision: work.precision,
+        };
         let arrived = Matrix::new(gradient, steps, channels);
-        multiply(mixed, arrived, projection.transposed(), plain, scratch);
+        multiply(mixed, arrived, projection.transposed(), plain, work);
         for head in 0..self.heads {
             let third = |third: Third| self.third(projected, third, head);
             let mixed = &mixed[head * self.width()..];
             let mixed = Matrix::strided(mixed, steps, self.width(), channels);
-            self.score(projected, head, scores, scratch);
-            multiply(
-                slopes,
-                mixed,
-                third(Third::Value).transposed(),
-                plain,
-                scratch,
-            );
+            self.score(projected, head, scores, work);
+            multiply(slopes, mixed, third(Third::Value).transposed(), plain, work);
             let shares = Matrix::new(scores, steps, steps).transposed();
             let value = self.third_mut(gradients, Third::Value, head);
-            multiply_into(value, shares, mixed, plain, scratch);
+            multiply_into(value, shares, mixed, plain, work);
             softmax_gradient(slopes, scores, steps, self.scale());
             let slopes = Matrix::new(slopes, steps, steps);
             let query = self.third_mut(gradients, Third::Query, head);
-            multiply_into(query, slopes, third(Third::Key), plain, scratch);
+            multiply_into(query, slopes, third(Third::Key), plain, work);
             let key = self.third_mut(gradients, Third::Key, head);
-            multiply_into(
-                key,
-                slopes.transposed(),
-                third(Third::Query),
-                plain,
-                scratch,
-            );
+            multiply_into(key, slopes.transposed(), third(Third::Query), plain, work);
         }
         projected.copy_from_slice(gradients);
     }
 
     /// How much each step of an example listens to each other one: rows of sum 1.
-    fn score(&self, projected: &[f32], head: usize, scores: &mut [f32], scratch: &mut [f32]) {
+    fn score(&self, projected: &[f32], head: usize, scores: &mut [f32], work: &mut Workspace<'_>) {
         let third = |third: Third| self.third(projected, third, head);
         let key = third(Third::Key).transposed();
         multiply(
@@ -203,7 +178,7 @@ impl Attention {
             third(Third::Query),
             key,
             Ending::plain(Store::Write),
-            scratch,
+            work,
         );
         softmax_rows(scores, self.steps, self.scale());
     }

@@ -53,9 +53,9 @@ impl Conv {
         let (weight, bias) = (part.parameter(&self.weight), part.parameter(&self.bias));
         if self.convolution.geometry.are_pixels() {
             let pixels = self.pixels(input, self.convolution.geometry.channels);
-            let scratch = part.scratch(self.pixels_scratch_len());
+            let work = &mut part.workspace(self.pixels_scratch_len());
             let weight = self.matrix(weight);
-            return multiply(out, pixels, weight, behind.ending(bias), scratch);
+            return multiply(out, pixels, weight, behind.ending(bias), work);
         }
         let ending = behind.ending(bias);
         let scratch = part.scratch(self.convolution.forward_scratch_len());
@@ -90,23 +90,23 @@ impl Conv {
         let gradient = self.pixels(gradient, self.convolution.out_channels);
         let seen = self.pixels(part.read(self.input.value), channels);
         let (outputs, plain) = (self.convolution.out_channels, Ending::plain(Store::Write));
-        let scratch = part.scratch(product_scratch_len(usize::MAX, outputs));
+        let work = &mut part.workspace(product_scratch_len(usize::MAX, outputs));
         multiply(
             part.gradient(&self.weight),
             seen.transposed(),
             gradient,
             plain,
-            scratch,
+            work,
         );
         if let Some((value, store)) = self.input.gradient {
             let weight = self.matrix(part.parameter(&self.weight)).transposed();
-            let scratch = part.scratch(product_scratch_len(outputs, channels));
+            let work = &mut part.workspace(product_scratch_len(outputs, channels));
             multiply(
                 part.write(value),
                 gradient,
                 weight,
                 Ending::plain(store),
-                scratch,
+                work,
             );
         }
     }

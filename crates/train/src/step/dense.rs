@@ -43,8 +43,8 @@ impl Dense {
             floor: self.activation.floor(),
             ..Ending::plain(Store::Write)
         };
-        let scratch = part.scratch(product_scratch_len(inputs, units));
-        multiply(out, examples, weight, ending, scratch);
+        let work = &mut part.workspace(product_scratch_len(inputs, units));
+        multiply(out, examples, weight, ending, work);
     }
 
     pub(crate) fn backward(&self, part: &Part<'_>) {
@@ -58,24 +58,24 @@ impl Dense {
         column_sums(part.gradient(&self.bias), tile, gradient, Store::Write);
         let gradient = Matrix::new(gradient, rows, units);
         let examples = Matrix::new(part.read(self.input.value), rows, inputs);
-        let scratch = part.scratch(product_scratch_len(rows, units));
+        let work = &mut part.workspace(product_scratch_len(rows, units));
         let plain = Ending::plain(Store::Write);
         multiply(
             part.gradient(&self.weight),
             examples.transposed(),
             gradient,
             plain,
-            scratch,
+            work,
         );
         if let Some((value, store)) = self.input.gradient {
             let weight = Matrix::new(part.parameter(&self.weight), inputs, units).transposed();
-            let scratch = part.scratch(product_scratch_len(units, inputs));
+            let work = &mut part.workspace(product_scratch_len(units, inputs));
             multiply(
                 part.write(value),
                 gradient,
                 weight,
                 Ending::plain(store),
-                scratch,
+                work,
             );
         }
     }

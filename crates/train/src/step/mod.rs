@@ -22,7 +22,9 @@ use morph::LayerId;
 
 use crate::{
     buffers::{Region, View},
+    kernel::Workspace,
     pass::{Mode, Purpose},
+    recipe::Precision,
     threads::Crew,
     vector::Store,
 };
@@ -107,6 +109,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) mode: Mode,
     /// Whether a way back follows, which reads again what the way forward has left.
     pub(crate) purpose: Purpose,
+    /// How matrix products round their factors.
+    pub(crate) precision: Precision,
 }
 
 impl Frame<'_> {
@@ -206,6 +210,19 @@ impl<'a> Part<'a> {
         self.frame
             .view
             .write(self.frame.blocks.scratch.part(start..start + len))
+    }
+
+    /// The same for a matrix product.
+    pub(crate) fn workspace(&self, len: usize) -> Workspace<'a> {
+        self.workspace_of(self.scratch(len))
+    }
+
+    /// What is left of some scratch, for matrix products.
+    pub(crate) fn workspace_of<'b>(&self, scratch: &'b mut [f32]) -> Workspace<'b> {
+        Workspace {
+            scratch,
+            precision: self.frame.precision,
+        }
     }
 }
 
