@@ -474,5 +474,9 @@ mod tests {
         let weight = [1.0, 0.0, 0.0, 1.0];
         convolution.forward(&[5.0, 6.0], &weight, ending, &mut out, &mut scratch);
         assert_eq!(out, [3.0 * (10.0 + 5.0 + 1.0) + 0.5, 0.0]);
+        // A rectifier that made 0 of it would hide that a training has diverged.
+        let seen = [f32::NAN, 6.0];
+        convolution.forward(&seen, &weight, ending, &mut out, &mut scratch);
+        assert!(out.iter().all(|value| value.is_nan()), "{out:?}");
     }
 }

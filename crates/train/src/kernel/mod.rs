@@ -40,20 +40,22 @@ mod tests {
 
     /// The level is chosen once per process, so the tests of this folder are run again as another.
     #[test]
-    fn every_geometry_is_convolved_the_same_at_every_level() {
+    fn all_of_it_holds_at_every_level() {
         for level in ["avx512", "avx2", "portable"] {
             let output = Command::new(std::env::current_exe().unwrap())
                 .args([
                     "every_geometry_of",
                     "every_geometry_is_convolved_as",
                     "every_geometry_is_convolved_channel",
+                    "endings_are_applied_in_order",
+                    "the_error_is_small",
                 ])
                 .env(LEVEL_VARIABLE, level)
                 .output()
                 .unwrap();
             let said = String::from_utf8_lossy(&output.stdout);
             assert!(output.status.success(), "{level}:\n{said}");
-            assert_eq!(said.matches("... ok").count(), 3, "{level}:\n{said}");
+            assert_eq!(said.matches("... ok").count(), 5, "{level}:\n{said}");
         }
     }
 }
