@@ -43,6 +43,12 @@ const TILES_FLOATS: usize = 96 * 1024;
 /// Fewer tiles at once do not pay for reading the transformed kernel.
 const TILES_MIN: usize = 16;
 
+/// Tiles that are asked for before they are needed, …
+const TILES_AHEAD: usize = 3;
+
+/// … where images take more than this, 2 MiB: less is in a cache already.
+const CACHED_FLOATS: usize = 1 << 19;
+
 /// A convolution that keeps an image's extents, in tiles.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Winograd {
@@ -250,11 +256,24 @@ impl Winograd {
         }
     }
 
+    /// Behind the last of these tiles at which a later one should be asked for.
+    fn asked_for(images: &[f32], tiles: &std::ops::Range<usize>) -> usize {
+        match images.len() > CACHED_FLOATS {
+            true => tiles.end.saturating_sub(TILES_AHEAD),
+            false => 0,
+        }
+    }
+
     /// `Bᵀ d B` of some tiles, as `[place][block][tile][16]`.
     fn spread_tiles(&self, images: &[f32], tiles: std::ops::Range<usize>, seen: &mut [f32]) {
         let plane = self.plane_len(self.channels);
         let transforms = self.transforms();
+        let end = Winograd::asked_for(images, &tiles);
         for (index, tile) in tiles.enumerate() {
+            if tile < end {
+                let soon = self.seen_tile(images, self.place(tile + TILES_AHEAD), 0);
+                soon.prefetch(self.channels);
+            }
             let place = self.place(tile);
             for first in (0..self.channels).step_by(LANES) {
                 let source = self.seen_tile(images, place, first);
@@ -388,10 +407,16 @@ impl Winograd {
         let mut store = Store::Write;
         for tiles in self.pieces(self.images(images, gradient)) {
             self.spread_tiles(images, tiles.clone(), seen);
+            let end = Winograd::asked_for(gradient, &tiles);
             for (index, tile) in tiles.clone().enumerate() {
+                let from = gradient.as_ptr().cast_mut();
+                if tile < end {
+                    let soon = self.made_tile(from, self.place(tile + TILES_AHEAD), 0);
+                    soon.prefetch(self.out_channels);
+                }
                 let place = self.place(tile);
                 for first in (0..self.out_channels).step_by(LANES) {
-                    let source = self.made_tile(gradient.as_ptr().cast_mut(), place, first);
+                    let source = self.made_tile(from, place, first);
                     let at = index * lanes + first;
                     let plane = self.plane_len(self.out_channels);
                     let to = Plane::new(arrived, self.places(), at, plane);

@@ -14,6 +14,8 @@
 //! ```
 //! Over an image each is applied to columns, then to rows; over a series once.
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use std::f32::consts::{FRAC_1_SQRT_2 as P, SQRT_2 as Q};
 
 use crate::kernel::{LANES, lanes::Lanes, tile::Finish};
@@ -36,6 +38,25 @@ pub(crate) struct Tile {
     pub(crate) columns: (usize, usize),
     /// Channels that exist.
     pub(crate) lanes: usize,
+}
+
+impl Tile {
+    /// Asks for all `channels` of the pixels that lie in the image, and waits for none: rows are too far
+    /// apart for a CPU to guess which comes next.
+    pub(super) fn prefetch(&self, channels: usize) {
+        #[cfg(target_arch = "x86_64")]
+        for row in self.rows.0..self.rows.1 {
+            let line = self.start.wrapping_add(row * self.row);
+            let (first, end) = (
+                self.columns.0 * self.pixel,
+                (self.columns.1 - 1) * self.pixel + channels,
+            );
+            for at in (first..end).step_by(LANES) {
+                // SAFETY: asking for memory never fails, whatever the address.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(at).cast()) };
+            }
+        }
+    }
 }
 
 /// Sixteen floats in each of 36 planes, or of 6 for a series.
