@@ -85,7 +85,8 @@ pub(crate) struct ExploreArgs {
     /// Memory of one trainer in MiB [default: its share of what is free].
     #[arg(long, value_name = "MIB")]
     pub(crate) memory_mib: Option<u64>,
-    /// How models are found: `annealing`, or `random` for comparison.
+    /// How models are found: `annealing`; for comparison `unscreened` (without the surrogate) and
+    /// `random`.
     #[arg(long, value_enum)]
     pub(crate) strategy: Option<StrategyArg>,
     /// Print the result as JSON.
@@ -111,6 +112,7 @@ impl From<TaskArg> for TaskKind {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum StrategyArg {
     Annealing,
+    Unscreened,
     Random,
 }
 
@@ -118,6 +120,7 @@ impl From<StrategyArg> for Strategy {
     fn from(strategy: StrategyArg) -> Strategy {
         match strategy {
             StrategyArg::Annealing => Strategy::Annealing,
+            StrategyArg::Unscreened => Strategy::Unscreened,
             StrategyArg::Random => Strategy::Random,
         }
     }

@@ -136,7 +136,7 @@ pub(crate) struct TrainingToml {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SearchToml {
-    /// `annealing`, or `random` for comparison.
+    /// `annealing`; for comparison `unscreened` (without the surrogate) and `random`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub(crate) strategy: Option<Strategy>,

@@ -58,6 +58,25 @@ pub enum Domain {
     },
 }
 
+/// A value as a distance sees it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Coordinate {
+    /// From 0 to 1 on the scale of its domain.
+    Unit(f64),
+    /// Which of the names.
+    Name(u64),
+}
+
+impl Coordinate {
+    /// From 0 for the same to 1: the root of the difference on the unit scale, or 1 for another name.
+    pub fn distance(self, other: Coordinate) -> f64 {
+        match (self, other) {
+            (Coordinate::Unit(a), Coordinate::Unit(b)) => (a - b).abs().sqrt(),
+            (a, b) => f64::from(u8::from(a != b)),
+        }
+    }
+}
+
 /// Which rule a domain breaks.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum DomainError {
@@ -198,6 +217,25 @@ impl Domain {
                 Some(value.clone())
             }
             _ => None,
+        }
+    }
+
+    /// Where a value lies on the unit scale, or which name it is; the middle for a value of another kind.
+    pub fn coordinate(&self, value: &Value) -> Coordinate {
+        let value = self.clamp(value).unwrap_or_else(|| self.middle());
+        match (self, &value) {
+            (Domain::Float { low, high, .. }, _) if low == high => Coordinate::Unit(0.0),
+            (Domain::Float { low, high, scale }, Value::Float(value)) => {
+                Coordinate::Unit(match scale {
+                    Scale::Linear => (value - low) / (high - low),
+                    Scale::Log => (value / low).ln() / (high / low).ln(),
+                })
+            }
+            (Domain::Category { .. }, _) => Coordinate::Name(self.place(&value)),
+            _ => {
+                let last = self.count().saturating_sub(1).max(1);
+                Coordinate::Unit(self.place(&value) as f64 / last as f64)
+            }
         }
     }
 

@@ -5,8 +5,9 @@
 //! [`fingerprint`] (what makes two trials the same), [`pool`] (the history of all slave nodes'
 //! models), [`annealing`] (base models, and among them the target base models), [`limits`] and
 //! [`chain`] (random morphs that stay within them), [`variants`] (children with settings of their
-//! own), [`screen`] (which child is proposed), [`origin`] (what a trial remembers of all this),
-//! [`settings`], and [`propose`], which puts them together.
+//! own), [`surrogate`] (what the history says about models that were not trained) and [`screen`] (which
+//! candidate is proposed), [`origin`] (what a trial remembers of all this), [`settings`], and
+//! [`propose`], which puts them together.
 
 pub mod annealing;
 pub mod chain;
@@ -21,9 +22,10 @@ pub mod screen;
 pub mod setting;
 pub mod settings;
 pub mod space;
+pub mod surrogate;
 pub mod variants;
 
-pub use domain::{Domain, DomainError, Scale};
+pub use domain::{Coordinate, Domain, DomainError, Scale};
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use limits::Limits;
 pub use origin::{Origin, Proposal};
@@ -32,3 +34,4 @@ pub use propose::{SearchError, Task, propose};
 pub use setting::{Setting, Value};
 pub use settings::{BudgetFraction, SearchSettings, SettingsError, Strategy};
 pub use space::{Parameter, Space, SpaceError, TaskHint};
+pub use surrogate::{Promise, Surrogate};

@@ -41,11 +41,19 @@ pub(crate) fn quantile(share: f64) -> f64 {
 /// Beyond it Φ drowns in the rounding of ½, and no pool is large enough to ask.
 const LEFT_END: f64 = 7.0;
 
-fn density(value: f64) -> f64 {
+/// φ.
+pub(crate) fn density(value: f64) -> f64 {
     (-0.5 * value * value).exp() / TAU.sqrt()
 }
 
-fn distribution(value: f64) -> f64 {
+/// Φ.
+///
+/// # Cost
+/// At most some 100 terms.
+pub(crate) fn distribution(value: f64) -> f64 {
+    if value.abs() > LEFT_END {
+        return if value > 0.0 { 1.0 } else { 0.0 };
+    }
     let mut term = value;
     let mut sum = 0.0;
     let mut odd = 1.0;

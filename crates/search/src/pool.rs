@@ -2,7 +2,7 @@
 //!
 //! A pool is only ever appended to, by sequence numbers 1, 2, 3 …; whoever skips or repeats one is
 //! refused, so that every generator that has heard the first `n` rows knows the same. Trials that
-//! are under way are known by their fingerprints only. Scores are looked at by rank, never by
+//! are under way are known without a score. Scores are looked at by rank, never by
 //! value: failed trials are the worst and stay.
 
 use std::{
@@ -86,14 +86,14 @@ pub enum PoolError {
     },
 }
 
-/// All trials that have ended, and the fingerprints of those that have not.
+/// All trials that have ended, and the models of those that have not.
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
     entries: Vec<PoolEntry>,
     /// Sequence number of each trial.
     sequences: BTreeMap<TrialId, u64>,
     ended: BTreeSet<Fingerprint>,
-    pending: BTreeSet<Fingerprint>,
+    pending: BTreeMap<Fingerprint, (Architecture, Setting)>,
     children: BTreeMap<TrialId, u32>,
 }
 
@@ -126,10 +126,18 @@ impl Pool {
     }
 
     /// A trial is under way; nothing happens if it has ended already.
-    pub fn add_pending(&mut self, fingerprint: Fingerprint) {
+    pub fn add_pending(&mut self, architecture: Architecture, setting: Setting) {
+        let fingerprint = Fingerprint::of(&architecture, &setting);
         if !self.ended.contains(&fingerprint) {
-            self.pending.insert(fingerprint);
+            self.pending.insert(fingerprint, (architecture, setting));
         }
+    }
+
+    /// What is under way, in the order of the fingerprints.
+    pub fn pending_models(&self) -> impl Iterator<Item = (&Architecture, &Setting)> {
+        self.pending
+            .values()
+            .map(|(architecture, setting)| (architecture, setting))
     }
 
     /// A trial is no longer under way and will not end.
@@ -139,7 +147,7 @@ impl Pool {
 
     /// Whether such a trial has ended or is under way.
     pub fn contains(&self, fingerprint: Fingerprint) -> bool {
-        self.ended.contains(&fingerprint) || self.pending.contains(&fingerprint)
+        self.ended.contains(&fingerprint) || self.pending.contains_key(&fingerprint)
     }
 
     /// All trials that have ended, in commit order.
@@ -169,8 +177,12 @@ impl Pool {
     /// # Source
     /// Rank-based inverse normal transformation with Hazen's offset (Hazen 1914).
     pub fn standing(&self) -> Vec<f64> {
-        let scores: Vec<f64> = self
-            .entries
+        self.standing_after(self.entries.len())
+    }
+
+    /// The same as it was after the first `entries`.
+    pub fn standing_after(&self, entries: usize) -> Vec<f64> {
+        let scores: Vec<f64> = self.entries[..entries]
             .iter()
             .map(|entry| entry.score().unwrap_or(f64::NEG_INFINITY))
             .collect();
@@ -238,12 +250,13 @@ mod tests {
         let trial = entry(1, Outcome::Scored(0.5));
         let fingerprint = Fingerprint::of(&trial.architecture, &trial.setting);
         assert!(!pool.contains(fingerprint));
-        pool.add_pending(fingerprint);
+        pool.add_pending(trial.architecture.clone(), trial.setting.clone());
         assert!(pool.contains(fingerprint));
-        pool.push(trial).unwrap();
+        assert_eq!(pool.pending_models().count(), 1);
+        pool.push(trial.clone()).unwrap();
         assert_eq!(pool.pending(), 0);
         // News of the proposal may arrive after the news of its end.
-        pool.add_pending(fingerprint);
+        pool.add_pending(trial.architecture, trial.setting);
         assert_eq!(pool.pending(), 0);
         assert!(pool.contains(fingerprint));
     }
@@ -253,7 +266,7 @@ mod tests {
         let mut pool = Pool::default();
         let trial = entry(1, Outcome::Failed);
         let fingerprint = Fingerprint::of(&trial.architecture, &trial.setting);
-        pool.add_pending(fingerprint);
+        pool.add_pending(trial.architecture, trial.setting);
         pool.remove_pending(fingerprint);
         assert!(!pool.contains(fingerprint));
     }

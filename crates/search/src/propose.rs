@@ -1,10 +1,10 @@
 //! The next model to train: seeds first, then variants of what the pool has shown to be good.
 //!
-//! Each seed architecture comes once, with the default hyperparameters. Then, by annealing, a
-//! proposal is a variant of a target base model, and now and then a fresh draw, so that no basin
-//! keeps the search for ever. With [`Strategy::Random`] every proposal is a fresh draw. A study
-//! that runs in parallel proposes before anything has ended: it draws afresh until there is a
-//! score.
+//! Each seed architecture comes once, with the default hyperparameters. Then, by annealing, the
+//! candidates are variants of target base models and a few fresh draws, so that no basin keeps the
+//! search for ever; [`crate::screen`] says which of them is proposed. With [`Strategy::Random`] every
+//! proposal is a fresh draw. A study that runs in parallel proposes before anything has ended: it
+//! draws afresh until there is a score.
 
 use morph::{Architecture, Shape, seeds};
 use rand::{Rng, seq::IndexedRandom};
@@ -19,9 +19,10 @@ use crate::{
     limits::Limits,
     origin::{Origin, Proposal},
     pool::{Pool, TrialId},
-    screen::screen,
+    screen::{any, screen},
     setting::Setting,
     settings::{BudgetFraction, SearchSettings, SettingsError, Strategy},
+    surrogate::Surrogate,
     variants::{Bounds, Variant, variants},
 };
 
@@ -31,7 +32,7 @@ const FRESH_CHAIN_MAX: usize = 10;
 /// Fresh draws until one is legal and new.
 const FRESH_DRAWS_MAX: usize = 64;
 
-/// Choices of target base models until one has a legal and new variant.
+/// Choices of target base models until there is a legal and new candidate.
 const ANNEALING_ROUNDS_MAX: usize = 8;
 
 /// What networks take and give.
@@ -91,15 +92,17 @@ pub enum SearchError {
 /// A seed architecture and its name.
 type Seed = (&'static str, Architecture);
 
-/// The next model to train. The same arguments give the same proposal.
+/// The next model to train. The same arguments give the same proposal, and a surrogate that has
+/// followed this pool before proposes what a new one does, only sooner.
 ///
 /// # Errors
 /// If the settings break a rule, or nothing legal and new is found.
 /// # Cost
-/// `O(n log n)` in the pool, and [`SearchSettings::variants`] chains of morphs for each of
-/// [`SearchSettings::targets`].
+/// `O(n log n)` in the pool, [`SearchSettings::variants`] chains of morphs for each of
+/// [`SearchSettings::targets`], and what [`Surrogate::promises`] costs.
 pub fn propose(
     pool: &Pool,
+    surrogate: &mut Surrogate,
     budget_used: BudgetFraction,
     task: &Task,
     settings: &SearchSettings,
@@ -120,13 +123,18 @@ pub fn propose(
     );
     let found = match settings.strategy {
         Strategy::Random => fresh(&seeds, bounds, rng),
-        Strategy::Annealing => next_seed(&seeds, bounds).or_else(|| {
-            if rng.random::<f64>() < settings.fresh_share {
-                fresh(&seeds, bounds, rng).or_else(|| anneal(bounds, cold, settings, rng))
-            } else {
-                anneal(bounds, cold, settings, rng).or_else(|| fresh(&seeds, bounds, rng))
-            }
-        }),
+        Strategy::Annealing | Strategy::Unscreened => next_seed(&seeds, bounds)
+            .or_else(|| {
+                let round = |_| {
+                    let candidates = candidates(&seeds, bounds, cold, settings, rng);
+                    match settings.strategy {
+                        Strategy::Annealing => screen(candidates, surrogate, bounds),
+                        _ => any(candidates, rng),
+                    }
+                };
+                (0..ANNEALING_ROUNDS_MAX).find_map(round)
+            })
+            .or_else(|| fresh(&seeds, bounds, rng)),
     };
     found.ok_or_else(|| nothing_found(&seeds, bounds, settings))
 }
@@ -183,48 +191,37 @@ fn fresh(seeds: &[Seed], bounds: Bounds<'_>, rng: &mut ChaCha8Rng) -> Option<Pro
     })
 }
 
-/// A variant of a target base model; `None` if no trial has a score, or nothing new is found.
-fn anneal(
+/// Variants of target base models, none if no trial has a score, and fresh draws.
+fn candidates(
+    seeds: &[Seed],
     bounds: Bounds<'_>,
     temperature: f64,
     settings: &SearchSettings,
     rng: &mut ChaCha8Rng,
-) -> Option<Proposal> {
+) -> Vec<Proposal> {
     let entries = bounds.pool.entries();
     let trials = |models: &[BaseModel]| -> Vec<TrialId> {
-        models
-            .iter()
-            .map(|model| entries[model.entry].trial)
-            .collect()
+        let trials = models.iter().map(|model| entries[model.entry].trial);
+        trials.collect()
     };
-    for _ in 0..ANNEALING_ROUNDS_MAX {
-        let bases = base_models(bounds.pool, settings.base_models, rng);
-        let targets = target_base_models(&bases, temperature, settings.targets, rng);
-        let legal = variants(&targets, settings.variants, bounds, rng);
-        if let Some(Variant {
-            parent,
-            morphs,
-            architecture,
-            setting,
-        }) = screen(legal, rng)
-        {
-            let parent = entries[parent].trial;
-            let (base_models, targets) = (trials(&bases), trials(&targets));
-            let origin = Origin::Variant {
-                parent,
-                morphs,
-                temperature,
-                base_models,
-                targets,
-            };
-            return Some(Proposal {
-                architecture,
-                setting,
-                origin,
-            });
-        }
-    }
-    None
+    let bases = base_models(bounds.pool, settings.base_models, rng);
+    let targets = target_base_models(&bases, temperature, settings.targets, rng);
+    let legal = variants(&targets, settings.variants, bounds, rng);
+    let (base_models, targets) = (trials(&bases), trials(&targets));
+    let proposed = |variant: Variant| Proposal {
+        architecture: variant.architecture,
+        setting: variant.setting,
+        origin: Origin::Variant {
+            parent: entries[variant.parent].trial,
+            morphs: variant.morphs,
+            temperature,
+            base_models: base_models.clone(),
+            targets: targets.clone(),
+        },
+    };
+    let mut candidates: Vec<Proposal> = legal.into_iter().map(proposed).collect();
+    candidates.extend((0..settings.fresh).filter_map(|_| fresh(seeds, bounds, rng)));
+    candidates
 }
 
 fn is_legal_and_new(architecture: &Architecture, setting: &Setting, bounds: Bounds<'_>) -> bool {
@@ -249,9 +246,10 @@ fn nothing_found(seeds: &[Seed], bounds: Bounds<'_>, settings: &SearchSettings) 
     }
     let rounds = match settings.strategy {
         Strategy::Random => 0,
-        Strategy::Annealing => ANNEALING_ROUNDS_MAX,
+        Strategy::Annealing | Strategy::Unscreened => ANNEALING_ROUNDS_MAX,
     };
-    let draws = FRESH_DRAWS_MAX + rounds * settings.targets * settings.variants;
+    let each = settings.targets * settings.variants + settings.fresh * FRESH_DRAWS_MAX;
+    let draws = FRESH_DRAWS_MAX + rounds * each;
     SearchError::Exhausted {
         ended,
         pending,

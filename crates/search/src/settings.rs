@@ -11,9 +11,12 @@ use crate::{limits::Limits, space::Space};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
-    /// Variants of base models that simulated annealing picks from the history pool.
+    /// Variants of base models that simulated annealing picks from the history pool, screened by a
+    /// surrogate of the score.
     #[default]
     Annealing,
+    /// The same without the surrogate: any variant; what screening is compared with.
+    Unscreened,
     /// Models drawn without looking at the pool; what annealing is compared with.
     Random,
 }
@@ -22,6 +25,7 @@ impl fmt::Display for Strategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Strategy::Annealing => "annealing",
+            Strategy::Unscreened => "unscreened",
             Strategy::Random => "random",
         })
     }
@@ -63,8 +67,8 @@ pub struct SearchSettings {
     pub targets: usize,
     /// Variants made of each target base model.
     pub variants: usize,
-    /// Share of proposals that are drawn afresh instead of made of a base model.
-    pub fresh_share: f64,
+    /// Fresh draws among the candidates, beside the variants.
+    pub fresh: usize,
     /// Temperature at the beginning, in standard deviations of the standing.
     pub temperature_start: f64,
     /// Temperature at the end.
@@ -80,8 +84,7 @@ impl Default for SearchSettings {
             base_models: 16,
             targets: 4,
             variants: 24,
-            // 8 fresh ones for 4 · 24 variants.
-            fresh_share: 0.08,
+            fresh: 8,
             temperature_start: 1.0,
             temperature_end: 0.1,
         }
@@ -104,12 +107,6 @@ pub enum SettingsError {
         targets: usize,
         /// Base models.
         base_models: usize,
-    },
-    /// A share outside 0 to 1.
-    #[error("`fresh_share` = {share} is no share: it must be from 0 to 1")]
-    NoShare {
-        /// What was given.
-        share: f64,
     },
     /// A temperature that is no positive number, or rises.
     #[error(
@@ -143,11 +140,6 @@ impl SearchSettings {
             return Err(SettingsError::TooManyTargets {
                 targets,
                 base_models,
-            });
-        }
-        if !(0.0..=1.0).contains(&self.fresh_share) {
-            return Err(SettingsError::NoShare {
-                share: self.fresh_share,
             });
         }
         let (start, end) = (self.temperature_start, self.temperature_end);
@@ -186,7 +178,6 @@ mod tests {
         };
         insta::assert_snapshot!(message(|settings| settings.variants = 0), @"`variants` = 0 leaves nothing to propose: it must be at least 1");
         insta::assert_snapshot!(message(|settings| settings.targets = 17), @"`targets` = 17 cannot be picked among `base_models` = 16");
-        insta::assert_snapshot!(message(|settings| settings.fresh_share = 1.5), @"`fresh_share` = 1.5 is no share: it must be from 0 to 1");
         insta::assert_snapshot!(message(|settings| settings.temperature_end = 2.0), @"the temperature cannot go from 1 to 2: both must be above 0, and it must not rise");
         assert!(!message(|settings| settings.temperature_end = f64::NAN).is_empty());
     }

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    domain::{Domain, DomainError, Scale},
+    domain::{Coordinate, Domain, DomainError, Scale},
     setting::{Setting, Value},
     space::written::Written,
 };
@@ -227,6 +227,15 @@ impl Space {
     /// What every hyperparameter is at first.
     pub fn defaults(&self) -> Setting {
         self.each(|parameter| parameter.default.clone())
+    }
+
+    /// Where a setting lies in this space, hyperparameter by hyperparameter.
+    pub(crate) fn coordinates(&self, setting: &Setting) -> Vec<Coordinate> {
+        let each = self.parameters.iter().map(|parameter| {
+            let value = setting.value(&parameter.name).unwrap_or(&parameter.default);
+            parameter.domain.coordinate(value)
+        });
+        each.collect()
     }
 
     /// Every hyperparameter drawn uniformly on its scale.

@@ -188,9 +188,9 @@ mod tests {
         let first = drawn(&pool, &Limits::default(), 100, 1);
         let known = fingerprints(&first);
         assert_eq!(known.len(), first.len());
-        known
-            .iter()
-            .for_each(|fingerprint| pool.add_pending(*fingerprint));
+        for variant in first {
+            pool.add_pending(variant.architecture, variant.setting);
+        }
         // The same random stream would draw the same variants again.
         let second = drawn(&pool, &Limits::default(), 100, 1);
         assert!(fingerprints(&second).is_disjoint(&known));

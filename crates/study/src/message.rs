@@ -9,11 +9,13 @@ use std::{
     path::PathBuf,
 };
 
-use search::{Fingerprint, SearchSettings, Task, TrialId};
+use search::{SearchSettings, Task, TrialId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use train::{EpochReport, Metric};
 
-use crate::trial::{Candidate, FailReason, HistoryRow, Job, Lease, Slot, TrialResult, WorkerName};
+use crate::trial::{
+    Candidate, FailReason, HistoryRow, Job, Lease, Slot, TrialResult, Underway, WorkerName,
+};
 
 /// What a worker asks of its master: the ledger's five operations, and a greeting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -161,7 +163,7 @@ pub struct News {
     /// New lines of the history.
     pub history: Vec<HistoryRow>,
     /// Trials proposed by anybody, not ended yet, not told before.
-    pub pending: Vec<(TrialId, Fingerprint)>,
+    pub pending: Vec<(TrialId, Underway)>,
     /// Share of the budget used, from 0 to 1.
     pub budget_used: f64,
     /// How many trials wait for a slot.
@@ -247,7 +249,7 @@ pub enum TellGenerator {
         /// New lines of the history.
         history: Vec<HistoryRow>,
         /// Proposed by anybody, not ended.
-        pending: Vec<(TrialId, Fingerprint)>,
+        pending: Vec<(TrialId, Underway)>,
         /// Share of the budget used.
         budget_used: f64,
     },

@@ -95,6 +95,16 @@ impl Candidate {
     }
 }
 
+/// A model that is being trained, or waits for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Underway {
+    /// What is trained.
+    #[serde(with = "notation")]
+    pub architecture: Architecture,
+    /// With which hyperparameters.
+    pub setting: Setting,
+}
+
 /// Architectures cross pipes and the ledger in their one-line notation.
 pub(crate) mod notation {
     use morph::Architecture;

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use search::{Fingerprint, TrialId};
+use search::TrialId;
 
 use crate::{
     message::{
@@ -14,7 +14,7 @@ use crate::{
         TellGenerator, TellTrainer,
     },
     spool::Spooled,
-    trial::{Candidate, FailReason, HistoryRow, Lease, Slot},
+    trial::{Candidate, FailReason, HistoryRow, Lease, Slot, Underway},
 };
 
 /// How often a child may die without having done anything before the worker gives up.
@@ -105,7 +105,7 @@ pub struct Worker {
     course: Course,
     exhausted: bool,
     history: Vec<HistoryRow>,
-    pending: BTreeMap<TrialId, Fingerprint>,
+    pending: BTreeMap<TrialId, Underway>,
     reported: BTreeMap<TrialId, Lease>,
     budget_used: f64,
     idle_deaths: u32,
@@ -246,7 +246,7 @@ impl Worker {
             pending: self
                 .pending
                 .iter()
-                .map(|(trial, print)| (*trial, *print))
+                .map(|(trial, model)| (*trial, model.clone()))
                 .collect(),
             budget_used: self.budget_used,
         }));

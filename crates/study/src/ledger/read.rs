@@ -1,11 +1,12 @@
 //! Looking at a ledger: trials, history, the best, and how the queue stands.
 
 use rusqlite::{OptionalExtension, Row, params};
-use search::{Fingerprint, TrialId};
+use search::TrialId;
 
 use super::{Ledger, LedgerError, failed, from_json, write::row_id};
 use crate::trial::{
-    Candidate, HistoryRow, Instant, LeaseEpoch, Run, Sequence, Slot, Trial, TrialState, WorkerName,
+    Candidate, HistoryRow, Instant, LeaseEpoch, Run, Sequence, Slot, Trial, TrialState, Underway,
+    WorkerName,
 };
 
 /// How many rows one page of history has at most.
@@ -105,11 +106,11 @@ impl Ledger {
         Ok(history)
     }
 
-    /// Fingerprints of trials that have no end yet, with numbers above `after`.
+    /// Models of trials that have no end yet, with numbers above `after`.
     ///
     /// # Errors
     /// If the ledger cannot be read.
-    pub fn pending(&self, after: TrialId) -> Result<Vec<(TrialId, Fingerprint)>, LedgerError> {
+    pub fn pending(&self, after: TrialId) -> Result<Vec<(TrialId, Underway)>, LedgerError> {
         let action = failed("list the pending trials");
         let mut statement = self
             .connection
@@ -122,11 +123,16 @@ impl Ledger {
         let mut pending = Vec::new();
         while let Some(row) = rows.next().map_err(&action)? {
             let text: String = row.get(1).map_err(&action)?;
-            let candidate: Candidate = from_json("candidate", &text)?;
-            pending.push((
-                TrialId(row.get(0).map_err(&action)?),
-                candidate.fingerprint(),
-            ));
+            let Candidate {
+                architecture,
+                setting,
+                ..
+            } = from_json("candidate", &text)?;
+            let underway = Underway {
+                architecture,
+                setting,
+            };
+            pending.push((TrialId(row.get(0).map_err(&action)?), underway));
         }
         Ok(pending)
     }

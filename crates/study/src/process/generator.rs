@@ -11,7 +11,7 @@ use std::{
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use search::{BudgetFraction, Outcome, Pool, PoolEntry, PoolError};
+use search::{BudgetFraction, Outcome, Pool, PoolEntry, PoolError, Surrogate};
 
 use crate::{
     message::{FromGenerator, GeneratorSetup, TellGenerator, receive, send},
@@ -23,6 +23,7 @@ use crate::{
 struct Generator {
     setup: GeneratorSetup,
     pool: Pool,
+    surrogate: Surrogate,
     budget_used: f64,
     ready: u16,
     made: u64,
@@ -52,6 +53,7 @@ pub fn run() -> io::Result<()> {
     Generator {
         setup: *setup,
         pool,
+        surrogate: Surrogate::default(),
         budget_used: 0.0,
         ready: 0,
         made,
@@ -91,8 +93,8 @@ impl Generator {
                 budget_used,
             } => {
                 self.budget_used = budget_used;
-                for (_, fingerprint) in pending {
-                    self.pool.add_pending(fingerprint);
+                for (_, model) in pending {
+                    self.pool.add_pending(model.architecture, model.setting);
                 }
                 for row in history {
                     self.pool
@@ -113,6 +115,7 @@ impl Generator {
         let used = BudgetFraction::clamped(self.budget_used);
         let said = match search::propose(
             &self.pool,
+            &mut self.surrogate,
             used,
             &self.setup.task,
             &self.setup.settings,
@@ -125,7 +128,8 @@ impl Generator {
                     origin: proposal.origin,
                     proposed_by: self.setup.worker.clone(),
                 };
-                self.pool.add_pending(candidate.fingerprint());
+                self.pool
+                    .add_pending(candidate.architecture.clone(), candidate.setting.clone());
                 self.ready += 1;
                 FromGenerator::Candidate {
                     candidate: Box::new(candidate),
