@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use bench::SearcherKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use data::TaskKind;
 use search::Strategy;
@@ -34,6 +35,9 @@ pub(crate) enum Command {
     /// The schema of lehr.toml, or a study's configuration with every default visible.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// How good the search is: lehr's method and its references on recorded tables.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// What this machine offers, and whether anything stands in the way.
     Doctor(DoctorArgs),
     /// A slave node; started by `explore`.
@@ -190,6 +194,40 @@ pub(crate) enum ConfigCommand {
         /// A lehr.toml, a folder with one, or a study's folder.
         path: PathBuf,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Search recorded tables of trained models, and say how far from the best each searcher ends.
+    Search(BenchSearchArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchSearchArgs {
+    /// Folder with the recorded tables.
+    pub(crate) tables: PathBuf,
+    /// Only these tables [default: all].
+    #[arg(long = "table", value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Only these searchers [default: all].
+    #[arg(long = "searcher", value_name = "NAME")]
+    pub(crate) searchers: Vec<SearcherKind>,
+    /// Searches of each kind.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seeds: u64,
+    /// Models that a search trains.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) evaluations: u32,
+    /// Models trained at once; several numbers are compared.
+    #[arg(long, value_name = "N", default_value = "1", value_delimiter = ',',
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) workers: Vec<u32>,
+    /// Write regret.csv and regret.html into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Show a CSV file of other searchers, with the columns of regret.csv, beside these.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) beside: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

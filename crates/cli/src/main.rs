@@ -15,7 +15,7 @@ use std::{
     process::ExitCode,
 };
 
-use args::{Cli, Command, ConfigCommand};
+use args::{BenchCommand, Cli, Command, ConfigCommand};
 use clap::Parser;
 
 /// The study was stopped before its budget was used; the same command goes on.
@@ -74,6 +74,9 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         }
         Command::Config(ConfigCommand::Render { path }) => {
             command::config::render(&path).map(Outcome::from)
+        }
+        Command::Bench(BenchCommand::Search(args)) => {
+            command::bench::search(&args).map(Outcome::from)
         }
         Command::Doctor(args) => command::doctor::run(&args).map(Outcome::from),
         Command::Worker => Ok(study::process::worker::run()

@@ -15,6 +15,15 @@ use crate::{show, tell};
 /// Steps of the bar: the budget in thousandths.
 const STEPS: u64 = 1000;
 
+/// A bar that counts; it is only seen on a terminal.
+pub(crate) fn counter(count: u64, what: &str) -> ProgressBar {
+    let template = format!("{{bar:30}} {{pos}} of {{len}} {what}  {{eta}} left");
+    let style = ProgressStyle::with_template(&template)
+        .expect("the template is legal")
+        .progress_chars("━━╌");
+    ProgressBar::new(count).with_style(style)
+}
+
 /// Shows how a study goes.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,

@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`source`] (data as they were read), [`read`](mod@read) (finding out what a
 //! file is), `table`, `npy`, `idx`, `images` (the kinds), [`split`](mod@split) (which row is for what),
-//! [`fitted`] and [`preprocess`] (from raw rows to numbers), [`rows`] (new rows for a fitted model),
+//! [`fitted`] and [`preprocess`] (from raw rows to numbers), [`rows`] (new rows for a fitted model), [`raw`] (files whose meaning
+//! the caller knows),
 //! [`examples`] (what trainers load). Nothing here knows of networks.
 
 pub mod error;
@@ -14,6 +15,7 @@ pub mod limits;
 pub mod notice;
 mod npy;
 pub mod preprocess;
+pub mod raw;
 pub mod read;
 pub mod rows;
 pub mod source;

@@ -25,8 +25,7 @@ const SIGNATURE_BYTES: u64 = 64;
 const IMAGE_NAMES: [&str; 6] = ["png", "jpg", "jpeg", "webp", "bmp", "gif"];
 
 /// Formats that people have tables in and that are not read, with the bytes that they start with.
-const OTHER_FORMATS: [(&str, &[u8]); 6] = [
-    ("parquet", b"PAR1"),
+const OTHER_FORMATS: [(&str, &[u8]); 5] = [
     ("arff", b""),
     ("ts", b""),
     ("json", b""),

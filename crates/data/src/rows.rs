@@ -14,7 +14,8 @@ use crate::{
     source::{Cells, Column, Dataset, Images, RawTargets, Table},
     table::{
         columns::{is_missing, number},
-        text::{Decimal, Ragged, Row, read as read_records},
+        records,
+        text::{Decimal, Ragged, Row},
     },
 };
 
@@ -81,7 +82,7 @@ fn table_rows(
     path: &Path,
     limits: &ReadLimits,
 ) -> Result<Read, DataError> {
-    let records = read_records(path, limits, Ragged::Keep)?;
+    let records = records(path, limits, Ragged::Keep)?;
     let width = records.header.len();
     let places: Vec<usize> = columns
         .iter()

@@ -151,7 +151,7 @@ const CASES: [(&str, Expected); 52] = [
     ("npy/cut.npz", Refused("was it cut?")),
     (
         "parquet/no_footer.parquet",
-        Refused("parquet files are not read yet"),
+        Refused("no whole Parquet file"),
     ),
     ("arff/sparse.arff", Refused("arff files are not read yet")),
 ];

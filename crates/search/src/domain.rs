@@ -239,6 +239,29 @@ impl Domain {
         }
     }
 
+    /// The value there; the inverse of [`Domain::coordinate`] up to rounding.
+    pub fn at(&self, coordinate: Coordinate) -> Value {
+        match (self, coordinate) {
+            (Domain::Float { .. }, Coordinate::Unit(unit)) => Value::Float(self.float_at(unit)),
+            (Domain::Integer { .. }, Coordinate::Unit(unit)) => {
+                let last = self.count().saturating_sub(1);
+                self.nth((unit.clamp(0.0, 1.0) * last as f64).round() as u64)
+            }
+            (Domain::Category { .. }, Coordinate::Name(place)) if place < self.count() => {
+                self.nth(place)
+            }
+            _ => self.middle(),
+        }
+    }
+
+    /// How many names it has; none if it has numbers.
+    pub fn names(&self) -> u64 {
+        match self {
+            Domain::Category { choices } => choices.len() as u64,
+            _ => 0,
+        }
+    }
+
     /// How many values a domain of whole numbers or names has.
     fn count(&self) -> u64 {
         match self {

@@ -4,18 +4,21 @@
 //! the same proposal. Read in this order: [`setting`], [`domain`] and [`space`] (hyperparameters),
 //! [`fingerprint`] (what makes two trials the same), [`pool`] (the history of all slave nodes'
 //! models), [`annealing`] (base models, and among them the target base models), [`limits`] and
-//! [`chain`] (random morphs that stay within them), [`variants`] (children with settings of their
-//! own), [`surrogate`] (what the history says about models that were not trained) and [`screen`] (which
-//! candidate is proposed), [`origin`] (what a trial remembers of all this), [`settings`], and
-//! [`propose`], which puts them together.
+//! [`chain`] (random morphs that stay within them), [`models`] (what is searched at all), [`variants`]
+//! (children with settings of their own), [`parzen`] (another way to these settings), [`surrogate`] (what
+//! the history says about models that were not trained) and [`screen`] (which candidate is proposed),
+//! [`origin`] (what a trial remembers of all this), [`settings`], and [`propose`], which puts them
+//! together.
 
 pub mod annealing;
 pub mod chain;
 pub mod domain;
 pub mod fingerprint;
 pub mod limits;
+pub mod models;
 mod normal;
 pub mod origin;
+pub mod parzen;
 pub mod pool;
 mod propose;
 pub mod screen;
@@ -25,12 +28,15 @@ pub mod space;
 pub mod surrogate;
 pub mod variants;
 
+pub use chain::Chain;
 pub use domain::{Coordinate, Domain, DomainError, Scale};
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use limits::Limits;
+pub use models::{Models, Morphs, Task};
 pub use origin::{Origin, Proposal};
+pub use parzen::parzen_draw;
 pub use pool::{Outcome, Pool, PoolEntry, PoolError, TrialId};
-pub use propose::{SearchError, Task, propose};
+pub use propose::{SearchError, propose, propose_among};
 pub use setting::{Setting, Value};
 pub use settings::{BudgetFraction, SearchSettings, SettingsError, Strategy};
 pub use space::{Parameter, Space, SpaceError, TaskHint};

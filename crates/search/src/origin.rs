@@ -76,7 +76,10 @@ impl fmt::Display for Origin {
                 f,
                 "variant of trial {parent}: {}; chosen at temperature {temperature:.2} among base \
                  models {}",
-                list(morphs),
+                match morphs.is_empty() {
+                    true => "other hyperparameters only".to_string(),
+                    false => list(morphs),
+                },
                 list(base_models)
             ),
         }

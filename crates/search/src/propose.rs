@@ -6,43 +6,28 @@
 //! proposal is a fresh draw. A study that runs in parallel proposes before anything has ended: it
 //! draws afresh until there is a score.
 
-use morph::{Architecture, Shape, seeds};
-use rand::{Rng, seq::IndexedRandom};
+use morph::Shape;
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
     annealing::{BaseModel, base_models, target_base_models, temperature},
-    chain::Chain,
     fingerprint::Fingerprint,
     limits::Limits,
+    models::{Models, Morphs, Task},
     origin::{Origin, Proposal},
     pool::{Pool, TrialId},
     screen::{any, screen},
-    setting::Setting,
     settings::{BudgetFraction, SearchSettings, SettingsError, Strategy},
     surrogate::Surrogate,
-    variants::{Bounds, Variant, variants},
+    variants::{Variant, variants},
 };
-
-/// Morphs of a fresh draw: enough to leave its seed architecture far behind.
-const FRESH_CHAIN_MAX: usize = 10;
 
 /// Fresh draws until one is legal and new.
 const FRESH_DRAWS_MAX: usize = 64;
 
 /// Choices of target base models until there is a legal and new candidate.
 const ANNEALING_ROUNDS_MAX: usize = 8;
-
-/// What networks take and give.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Task {
-    /// Shape of one example.
-    pub input: Shape,
-    /// Classes, or 1 for a regression.
-    pub outputs: u32,
-}
 
 /// Why nothing is proposed.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -89,9 +74,6 @@ pub enum SearchError {
     },
 }
 
-/// A seed architecture and its name.
-type Seed = (&'static str, Architecture);
-
 /// The next model to train. The same arguments give the same proposal, and a surrogate that has
 /// followed this pool before proposes what a new one does, only sooner.
 ///
@@ -109,104 +91,73 @@ pub fn propose(
     rng: &mut ChaCha8Rng,
 ) -> Result<Proposal, SearchError> {
     settings.check()?;
-    let seeds = seeds_for(task)?;
-    let space = settings.space.for_outputs(task.outputs);
-    let bounds = Bounds {
-        pool,
-        space: &space,
-        limits: &settings.limits,
-    };
+    let Task { input, outputs } = *task;
+    let models = Morphs::new(task, settings).ok_or(SearchError::NoSeeds { input, outputs })?;
+    propose_among(&models, pool, surrogate, budget_used, settings, rng)
+        .ok_or_else(|| nothing_found(&models, pool, settings))
+}
+
+/// The same among any models: `None` if nothing legal and new was found. Of the settings those that say
+/// which models there are, [`SearchSettings::space`] and [`SearchSettings::limits`], are not looked at.
+pub fn propose_among(
+    models: &impl Models,
+    pool: &Pool,
+    surrogate: &mut Surrogate,
+    budget_used: BudgetFraction,
+    settings: &SearchSettings,
+    rng: &mut ChaCha8Rng,
+) -> Option<Proposal> {
+    if settings.strategy == Strategy::Random {
+        return fresh(models, pool, rng);
+    }
     let cold = temperature(
         budget_used,
         settings.temperature_start,
         settings.temperature_end,
     );
-    let found = match settings.strategy {
-        Strategy::Random => fresh(&seeds, bounds, rng),
-        Strategy::Annealing | Strategy::Unscreened => next_seed(&seeds, bounds)
-            .or_else(|| {
-                let round = |_| {
-                    let candidates = candidates(&seeds, bounds, cold, settings, rng);
-                    match settings.strategy {
-                        Strategy::Annealing => screen(candidates, surrogate, bounds),
-                        _ => any(candidates, rng),
-                    }
-                };
-                (0..ANNEALING_ROUNDS_MAX).find_map(round)
-            })
-            .or_else(|| fresh(&seeds, bounds, rng)),
-    };
-    found.ok_or_else(|| nothing_found(&seeds, bounds, settings))
-}
-
-fn seeds_for(task: &Task) -> Result<Vec<Seed>, SearchError> {
-    let Task { input, outputs } = *task;
-    let seeds = match input {
-        Shape::Flat { features } => seeds::table_seeds(features, outputs),
-        Shape::Image { .. } => seeds::image_seeds(input, outputs),
-        Shape::Sequence { .. } => Vec::new(),
-    };
-    if seeds.is_empty() {
-        return Err(SearchError::NoSeeds { input, outputs });
-    }
-    Ok(seeds)
-}
-
-/// The first seed architecture that was not proposed yet and breaks no limit.
-fn next_seed(seeds: &[Seed], bounds: Bounds<'_>) -> Option<Proposal> {
-    let setting = bounds.space.defaults();
-    let (name, architecture) = seeds
-        .iter()
-        .find(|(_, architecture)| is_legal_and_new(architecture, &setting, bounds))?;
-    let origin = Origin::Seed {
-        name: name.to_string(),
-    };
-    Some(Proposal {
-        architecture: architecture.clone(),
-        setting,
-        origin,
-    })
-}
-
-/// A seed architecture with up to [`FRESH_CHAIN_MAX`] random morphs and random hyperparameters.
-fn fresh(seeds: &[Seed], bounds: Bounds<'_>, rng: &mut ChaCha8Rng) -> Option<Proposal> {
-    (0..FRESH_DRAWS_MAX).find_map(|_| {
-        let (seed, start) = seeds.choose(rng)?;
-        let setting = bounds.space.sample(rng);
-        let length = rng.random_range(0..=FRESH_CHAIN_MAX);
-        let chain = Chain::draw(start, &setting, bounds.limits, length, rng)?;
-        let Chain {
-            morphs,
-            architecture,
-        } = chain;
-        let origin = Origin::Fresh {
-            seed: seed.to_string(),
-            morphs,
-        };
-        is_legal_and_new(&architecture, &setting, bounds).then_some(Proposal {
-            architecture,
-            setting,
-            origin,
+    next_seed(models, pool)
+        .or_else(|| {
+            let round = |_| {
+                let candidates = candidates(models, pool, cold, settings, rng);
+                match settings.strategy {
+                    Strategy::Annealing => screen(candidates, surrogate, pool, models.space()),
+                    _ => any(candidates, rng),
+                }
+            };
+            (0..ANNEALING_ROUNDS_MAX).find_map(round)
         })
-    })
+        .or_else(|| fresh(models, pool, rng))
+}
+
+/// The first seed that was not proposed yet and breaks no limit.
+fn next_seed(models: &impl Models, pool: &Pool) -> Option<Proposal> {
+    let seeds = models.seeds().into_iter();
+    seeds
+        .filter(|seed| models.allow(&seed.architecture, &seed.setting))
+        .find(|seed| is_new(seed, pool))
+}
+
+/// The first new one of a few fresh draws.
+fn fresh(models: &impl Models, pool: &Pool, rng: &mut ChaCha8Rng) -> Option<Proposal> {
+    (0..FRESH_DRAWS_MAX).find_map(|_| models.fresh(rng).filter(|drawn| is_new(drawn, pool)))
 }
 
 /// Variants of target base models, none if no trial has a score, and fresh draws.
 fn candidates(
-    seeds: &[Seed],
-    bounds: Bounds<'_>,
+    models: &impl Models,
+    pool: &Pool,
     temperature: f64,
     settings: &SearchSettings,
     rng: &mut ChaCha8Rng,
 ) -> Vec<Proposal> {
-    let entries = bounds.pool.entries();
+    let entries = pool.entries();
     let trials = |models: &[BaseModel]| -> Vec<TrialId> {
         let trials = models.iter().map(|model| entries[model.entry].trial);
         trials.collect()
     };
-    let bases = base_models(bounds.pool, settings.base_models, rng);
+    let bases = base_models(pool, settings.base_models, rng);
     let targets = target_base_models(&bases, temperature, settings.targets, rng);
-    let legal = variants(&targets, settings.variants, bounds, rng);
+    let legal = variants(&targets, settings.variants, pool, models, rng);
     let (base_models, targets) = (trials(&bases), trials(&targets));
     let proposed = |variant: Variant| Proposal {
         architecture: variant.architecture,
@@ -220,26 +171,26 @@ fn candidates(
         },
     };
     let mut candidates: Vec<Proposal> = legal.into_iter().map(proposed).collect();
-    candidates.extend((0..settings.fresh).filter_map(|_| fresh(seeds, bounds, rng)));
+    candidates.extend((0..settings.fresh).filter_map(|_| fresh(models, pool, rng)));
     candidates
 }
 
-fn is_legal_and_new(architecture: &Architecture, setting: &Setting, bounds: Bounds<'_>) -> bool {
-    bounds.limits.allow(architecture, setting)
-        && !bounds.pool.contains(Fingerprint::of(architecture, setting))
+fn is_new(proposal: &Proposal, pool: &Pool) -> bool {
+    !pool.contains(Fingerprint::of(&proposal.architecture, &proposal.setting))
 }
 
-fn nothing_found(seeds: &[Seed], bounds: Bounds<'_>, settings: &SearchSettings) -> SearchError {
-    let (ended, pending) = (bounds.pool.entries().len(), bounds.pool.pending());
+fn nothing_found(models: &Morphs, pool: &Pool, settings: &SearchSettings) -> SearchError {
+    let (ended, pending) = (pool.entries().len(), pool.pending());
     if ended + pending == 0 {
-        let smallest = seeds
+        let smallest = models
+            .seeds()
             .iter()
-            .map(|(_, architecture)| architecture.cost())
+            .map(|seed| seed.architecture.cost())
             .min_by_key(|cost| cost.parameters)
             .expect("a task without seeds was refused");
         let (parameters, flops) = (smallest.parameters, smallest.flops);
         return SearchError::NothingFits {
-            limits: *bounds.limits,
+            limits: settings.limits,
             parameters,
             flops,
         };

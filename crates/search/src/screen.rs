@@ -6,7 +6,7 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::{origin::Proposal, surrogate::Surrogate, variants::Bounds};
+use crate::{origin::Proposal, pool::Pool, space::Space, surrogate::Surrogate};
 
 /// The candidate with the largest expected improvement; `None` if there is none.
 ///
@@ -17,16 +17,17 @@ use crate::{origin::Proposal, surrogate::Surrogate, variants::Bounds};
 pub fn screen(
     mut candidates: Vec<Proposal>,
     surrogate: &mut Surrogate,
-    bounds: Bounds<'_>,
+    pool: &Pool,
+    space: &Space,
 ) -> Option<Proposal> {
     if candidates.is_empty() {
         return None;
     }
-    surrogate.follow(bounds.pool, bounds.space);
+    surrogate.follow(pool, space);
     let models = candidates
         .iter()
         .map(|one| (&one.architecture, &one.setting));
-    let promises = surrogate.promises(bounds.pool, bounds.space, models);
+    let promises = surrogate.promises(pool, space, models);
     let mut best = 0;
     for (index, promise) in promises.iter().enumerate() {
         if promise.improvement > promises[best].improvement {
@@ -51,11 +52,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        limits::Limits,
         origin::Origin,
-        pool::{Outcome, Pool, PoolEntry, TrialId},
+        pool::{Outcome, PoolEntry, TrialId},
         setting::Setting,
-        space::Space,
     };
 
     fn candidate(text: &str) -> Proposal {
@@ -109,19 +108,15 @@ mod tests {
             };
             pool.push(entry).unwrap();
         }
-        let bounds = Bounds {
-            pool: &pool,
-            space: &Space::default(),
-            limits: &Limits::default(),
-        };
+        let space = Space::default();
         let texts = [
             "in 4 | dense 9 | relu | dense 2",
             "in 4 | dense 300 | relu | dense 2",
         ];
         let mut surrogate = Surrogate::default();
-        let chosen = screen(texts.map(candidate).to_vec(), &mut surrogate, bounds);
+        let chosen = screen(texts.map(candidate).to_vec(), &mut surrogate, &pool, &space);
         assert_eq!(chosen, Some(candidate(texts[1])));
         assert_eq!(surrogate.points(), 6);
-        assert_eq!(screen(Vec::new(), &mut surrogate, bounds), None);
+        assert_eq!(screen(Vec::new(), &mut surrogate, &pool, &space), None);
     }
 }

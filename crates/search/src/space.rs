@@ -238,6 +238,16 @@ impl Space {
         each.collect()
     }
 
+    /// The setting that lies there, each value the nearest that its domain has.
+    ///
+    /// # Shapes
+    /// One coordinate for each hyperparameter, in their order.
+    pub(crate) fn at(&self, coordinates: &[Coordinate]) -> Setting {
+        let each = self.parameters.iter().zip(coordinates);
+        each.map(|(parameter, at)| (parameter.name.clone(), parameter.domain.at(*at)))
+            .collect()
+    }
+
     /// Every hyperparameter drawn uniformly on its scale.
     pub fn sample(&self, rng: &mut ChaCha8Rng) -> Setting {
         self.each(|parameter| parameter.domain.sample(rng))

@@ -1,6 +1,6 @@
-//! Variants of target base models: one to three morphs, and hyperparameters of their own.
+//! Variants of target base models: up to three morphs, and hyperparameters of their own.
 //!
-//! A variant is never a duplicate of a trial that has ended, is under way, or of another variant of
+//! A variant without a morph has other hyperparameters than its parent. A variant is never a duplicate of a trial that has ended, is under way, or of another variant of
 //! the same batch, and never breaks a limit. Its hyperparameters are its parent's, near its
 //! parent's, or new ones. Nothing is said here about which variant is worth training: see
 //! [`crate::screen`].
@@ -15,7 +15,7 @@ use crate::{
     annealing::BaseModel,
     chain::Chain,
     fingerprint::Fingerprint,
-    limits::Limits,
+    models::Models,
     pool::{Pool, PoolEntry},
     setting::Setting,
     space::Space,
@@ -33,16 +33,8 @@ const INHERITED_SHARE: f64 = 0.5;
 /// How often it changes one to three of them; otherwise all are drawn anew.
 const MUTATED_SHARE: f64 = 0.4;
 
-/// What every proposed model must respect.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds<'a> {
-    /// Trials that must not be repeated.
-    pub pool: &'a Pool,
-    /// Where its hyperparameters must lie.
-    pub space: &'a Space,
-    /// What it must not exceed.
-    pub limits: &'a Limits,
-}
+/// How often a variant with other hyperparameters keeps its parent's architecture.
+const UNEDITED_SHARE: f64 = 0.5;
 
 /// A child of a target base model.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,18 +57,19 @@ pub struct Variant {
 pub fn variants(
     targets: &[BaseModel],
     tries: usize,
-    bounds: Bounds<'_>,
+    pool: &Pool,
+    models: &impl Models,
     rng: &mut ChaCha8Rng,
 ) -> Vec<Variant> {
     let mut batch = BTreeSet::new();
     let mut variants = Vec::new();
     for target in targets {
         for _ in 0..tries {
-            let Some(variant) = draw(target.entry, bounds, rng) else {
+            let Some(variant) = draw(target.entry, pool, models, rng) else {
                 continue;
             };
             let fingerprint = Fingerprint::of(&variant.architecture, &variant.setting);
-            if !bounds.pool.contains(fingerprint) && batch.insert(fingerprint) {
+            if !pool.contains(fingerprint) && batch.insert(fingerprint) {
                 variants.push(variant);
             }
         }
@@ -84,25 +77,23 @@ pub fn variants(
     variants
 }
 
-fn draw(parent: usize, bounds: Bounds<'_>, rng: &mut ChaCha8Rng) -> Option<Variant> {
+fn draw(parent: usize, pool: &Pool, models: &impl Models, rng: &mut ChaCha8Rng) -> Option<Variant> {
     let PoolEntry {
         architecture,
         setting,
         ..
-    } = &bounds.pool.entries()[parent];
-    let setting = child_setting(setting, bounds.space, rng);
-    let chain = Chain::draw(
-        architecture,
-        &setting,
-        bounds.limits,
-        chain_length(rng),
-        rng,
-    )?;
+    } = &pool.entries()[parent];
+    let inherited = setting;
+    let setting = child_setting(inherited, models.space(), rng);
+    let edits = match setting != *inherited && rng.random_bool(UNEDITED_SHARE) {
+        true => 0,
+        false => chain_length(rng),
+    };
     let Chain {
         morphs,
         architecture,
-    } = chain;
-    (!morphs.is_empty()).then_some(Variant {
+    } = models.edited(architecture, &setting, edits, rng)?;
+    Some(Variant {
         parent,
         morphs,
         architecture,
@@ -136,8 +127,11 @@ mod tests {
     use super::*;
     use crate::{
         annealing::base_models,
+        limits::Limits,
+        models::{Morphs, Task},
         pool::{Outcome, TrialId},
         setting::Value,
+        settings::SearchSettings,
         space::TaskHint,
     };
 
@@ -160,19 +154,16 @@ mod tests {
     }
 
     fn drawn(pool: &Pool, limits: &Limits, tries: usize, seed: u64) -> Vec<Variant> {
-        let space = space();
+        let settings = SearchSettings {
+            space: space(),
+            limits: *limits,
+            ..SearchSettings::default()
+        };
+        let input = pool.entries()[0].architecture.input_shape();
+        let models = Morphs::new(&Task { input, outputs: 2 }, &settings).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let targets = base_models(pool, 1, &mut rng);
-        variants(
-            &targets,
-            tries,
-            Bounds {
-                pool,
-                space: &space,
-                limits,
-            },
-            &mut rng,
-        )
+        variants(&targets, tries, pool, &models, &mut rng)
     }
 
     fn fingerprints(variants: &[Variant]) -> BTreeSet<Fingerprint> {

@@ -145,7 +145,7 @@ fn replaying_a_proposals_morphs_gives_exactly_its_architecture() {
                 proposal.origin
             );
         }
-        assert!(variants > 40, "only {variants} variants");
+        assert!(variants > 25, "only {variants} variants");
     }
 }
 
@@ -166,8 +166,10 @@ fn a_variants_parent_is_a_target_and_targets_are_base_models_that_have_a_score()
         assert!(targets.contains(parent) && targets.len() <= 4 && base_models.len() <= 16);
         assert!(targets.iter().all(|target| base_models.contains(target)));
         assert!((0.1..=1.0).contains(temperature));
-        // Nothing is limited here, so no chain was repaired.
-        assert!((1..=3).contains(&morphs.len()));
+        // Nothing is limited here, so no chain was repaired. Without a morph it has another setting.
+        let parent = &pool.entries()[parent.0 as usize - 1];
+        let unedited = morphs.is_empty() && proposal.setting != parent.setting;
+        assert!(unedited || (1..=3).contains(&morphs.len()));
         for base in base_models {
             assert!(base.0 as usize <= place, "trial {base} had not ended");
             assert!(pool.entries()[base.0 as usize - 1].score().is_some());

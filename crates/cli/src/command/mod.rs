@@ -1,5 +1,6 @@
 //! One file per command. Each reads what it needs and returns the text to print.
 
+pub(crate) mod bench;
 pub(crate) mod best;
 pub(crate) mod config;
 pub(crate) mod doctor;

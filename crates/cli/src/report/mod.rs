@@ -13,6 +13,7 @@ mod layout;
 mod model;
 mod parts;
 mod progress;
+mod regret;
 mod sections;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -20,6 +21,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 pub(crate) use gather::write;
 use model::ReportModel;
 use parts::{facts, section};
+pub(crate) use regret::regret_page;
 
 use crate::show;
 
@@ -28,16 +30,21 @@ const STYLE: &str = include_str!("style.css");
 
 /// The page.
 pub(crate) fn render(model: &ReportModel) -> String {
+    page(&model.study, &body(model))
+}
+
+/// A page with everything that it needs inside.
+fn page(title: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (model.study) " – lehr" }
+                title { (title) " – lehr" }
                 style { (PreEscaped(STYLE)) }
             }
-            body { main { (body(model)) } }
+            body { main { (body) } }
         }
     };
     page.into_string()

@@ -10,13 +10,17 @@ use crate::{
 };
 
 /// The arrows of the house, with all that follows from them. Never back.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("morph", &[]),
     ("data", &[]),
     ("search", &["morph"]),
+    ("bench", &["data", "morph", "search"]),
     ("train", &["data", "morph"]),
     ("study", &["data", "morph", "search", "train"]),
-    ("cli", &["data", "morph", "search", "study", "train"]),
+    (
+        "cli",
+        &["bench", "data", "morph", "search", "study", "train"],
+    ),
 ];
 
 /// Libraries that only one room may name.

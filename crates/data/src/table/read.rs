@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     columns::{is_missing, number, typed, without_useless},
-    text::{Decimal, Ragged, Records, malformed, read as read_records},
+    text::{Decimal, Ragged, Records, malformed},
 };
 use crate::{
     error::DataError,
@@ -30,7 +30,7 @@ pub(crate) struct ReadTable {
 /// Reads a table, and the test rows after it if they are given.
 pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
     let path = &request.path;
-    let mut records = read_records(path, &request.limits, Ragged::Refuse)?;
+    let mut records = super::records(path, &request.limits, Ragged::Refuse)?;
     let own_rows = records.rows.len();
     if let Some(test) = &request.test {
         append(&mut records, test, request)?;
@@ -67,7 +67,7 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
 }
 
 fn append(records: &mut Records, test: &Path, request: &Request) -> Result<(), DataError> {
-    let more = read_records(test, &request.limits, Ragged::Refuse)?;
+    let more = super::records(test, &request.limits, Ragged::Refuse)?;
     let place = |name: &String| more.header.iter().position(|other| other == name);
     let order: Vec<usize> = records
         .header

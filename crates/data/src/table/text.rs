@@ -273,7 +273,11 @@ fn refuse_open_quote(path: &Path, text: &str, delimiter: u8) -> Result<(), DataE
     }
 }
 
-fn check_header(path: &Path, header: &[String], limits: &ReadLimits) -> Result<(), DataError> {
+pub(crate) fn check_header(
+    path: &Path,
+    header: &[String],
+    limits: &ReadLimits,
+) -> Result<(), DataError> {
     if header.len() > limits.columns_max {
         return Err(DataError::TooLarge {
             path: path.to_path_buf(),

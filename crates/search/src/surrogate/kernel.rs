@@ -1,9 +1,9 @@
 //! How much two trials say about each other.
 //!
 //! Notation: δ the edit distance of the architectures ([`super::profile`]), a their likeness by shared
-//! neighbourhoods ([`super::labels`]), η the distance of the hyperparameters. The covariance of two
-//! scores, in units of their variance, is `[w·exp(−δ/ℓ) + (1 − w)·a]·exp(−η/ℓₕ)`, and 1 plus the noise for
-//! a trial with itself.
+//! neighbourhoods ([`super::labels`]), ηⱼ the distance in the j-th hyperparameter. The covariance of two
+//! scores, in units of their variance, is `[w·exp(−δ/ℓ) + (1 − w)·a]·exp(−Σⱼ ηⱼ/ℓⱼ)`, and 1 plus the noise
+//! for a trial with itself. Each hyperparameter has a length of its own: most say little.
 //!
 //! An edit distance need not be Euclidean, so `exp(−δ/ℓ)` need not be positive definite: the process
 //! repairs that on the diagonal ([`super::process`]). The other factors are positive definite.
@@ -24,12 +24,13 @@ pub(crate) struct Point {
     coordinates: Vec<Coordinate>,
 }
 
-/// What the kernel knows of two trials.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Relation {
-    edit: f32,
-    alike: [f32; DEPTHS],
-    settings: f32,
+/// What the kernel knows of a trial and some others, column by column.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Relations {
+    edits: Vec<f32>,
+    alike: Vec<[f32; DEPTHS]>,
+    /// For each of the others one distance for each hyperparameter.
+    settings: Vec<f32>,
 }
 
 impl Point {
@@ -45,24 +46,46 @@ impl Point {
             coordinates: space.coordinates(setting),
         }
     }
+}
 
-    /// How it is related to another point of the same space, made with the same parts.
+impl Relations {
+    /// How a point is related to others of the same space, made with the same parts.
     ///
     /// # Cost
-    /// That of [`Profile::distance`]: about a microsecond for twenty layers.
-    pub(crate) fn relation(&self, other: &Point, parts: &Parts) -> Relation {
-        let pairs = self.coordinates.iter().zip(&other.coordinates);
-        let settings: f64 = pairs.map(|(a, b)| a.distance(*b)).sum();
-        Relation {
-            edit: self.profile.distance(&other.profile, parts) as f32,
-            alike: self.labels.alike(&other.labels).map(|alike| alike as f32),
-            settings: settings as f32,
-        }
+    /// That of [`Profile::distance`] for each: about a microsecond for twenty layers.
+    pub(crate) fn of<'a>(
+        point: &Point,
+        others: impl Iterator<Item = &'a Point>,
+        parts: &Parts,
+    ) -> Relations {
+        let mut relations = Relations::default();
+        others.for_each(|other| relations.push(point, other, parts));
+        relations
+    }
+
+    /// One more, looked at.
+    pub(crate) fn push(&mut self, point: &Point, other: &Point, parts: &Parts) {
+        self.edits
+            .push(point.profile.distance(&other.profile, parts) as f32);
+        let alike = point.labels.alike(&other.labels);
+        self.alike.push(alike.map(|alike| alike as f32));
+        let pairs = point.coordinates.iter().zip(&other.coordinates);
+        self.settings
+            .extend(pairs.map(|(a, b)| a.distance(*b) as f32));
+    }
+
+    /// One more, known from these.
+    pub(crate) fn push_known(&mut self, known: &Relations, index: usize) {
+        let hyperparameters = known.settings.len() / known.edits.len();
+        self.edits.push(known.edits[index]);
+        self.alike.push(known.alike[index]);
+        let settings = &known.settings[index * hyperparameters..][..hyperparameters];
+        self.settings.extend(settings);
     }
 }
 
 /// The numbers of the kernel that are chosen by the marginal likelihood.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Kernel {
     /// ℓ, in edits.
     pub(crate) edit_length: f64,
@@ -70,65 +93,84 @@ pub(crate) struct Kernel {
     pub(crate) edit_weight: f64,
     /// Rounds of relabelling.
     pub(crate) depth: usize,
-    /// ℓₕ.
-    pub(crate) settings_length: f64,
+    /// ℓⱼ, one for each hyperparameter.
+    pub(crate) setting_lengths: Vec<f64>,
     /// Variance of a score that is measured again, in units of the variance of all.
     pub(crate) noise: f64,
 }
 
-/// Values that are tried for each number.
+/// Values that are tried for each number. A hyperparameter of the longest length hardly matters.
 const EDIT_LENGTHS: [f64; 5] = [1.0, 2.0, 4.0, 8.0, 16.0];
 const EDIT_WEIGHTS: [f64; 4] = [1.0, 0.7, 0.3, 0.0];
-const SETTINGS_LENGTHS: [f64; 5] = [0.5, 1.0, 2.0, 4.0, 8.0];
+const SETTING_LENGTHS: [f64; 6] = [0.25, 0.5, 1.0, 2.0, 4.0, 16.0];
 const NOISES: [f64; 4] = [1e-3, 1e-2, 1e-1, 3e-1];
 
 impl Kernel {
     /// Where the choice begins, and what holds while there are too few trials to choose.
-    pub(crate) const FIRST: Kernel = Kernel {
-        edit_length: 4.0,
-        edit_weight: 0.7,
-        depth: 1,
-        settings_length: 2.0,
-        noise: 1e-2,
-    };
-
-    /// The covariance of two different trials.
-    pub(crate) fn covariance(&self, relation: &Relation) -> f64 {
-        let edit = (-f64::from(relation.edit) / self.edit_length).exp();
-        let alike = f64::from(relation.alike[self.depth]);
-        let architectures = self.edit_weight * edit + (1.0 - self.edit_weight) * alike;
-        architectures * (-f64::from(relation.settings) / self.settings_length).exp()
+    pub(crate) fn first(hyperparameters: usize) -> Kernel {
+        Kernel {
+            edit_length: 4.0,
+            edit_weight: 0.7,
+            depth: 1,
+            setting_lengths: vec![2.0; hyperparameters],
+            noise: 1e-2,
+        }
     }
 
-    /// The kernels that differ from this one in one number, and itself, by which number it is.
+    /// The covariances of a trial with others.
+    ///
+    /// # Shapes
+    /// One for each of the others, in their order.
+    pub(crate) fn covariances(&self, relations: &Relations) -> Vec<f64> {
+        let hyperparameters = self.setting_lengths.len();
+        let inverse: Vec<f64> = self.setting_lengths.iter().map(|l| 1.0 / l).collect();
+        let architectures = relations.edits.iter().zip(&relations.alike);
+        let covariance = |(index, (edit, alike)): (usize, (&f32, &[f32; DEPTHS]))| {
+            let edit = (-f64::from(*edit) / self.edit_length).exp();
+            let alike = f64::from(alike[self.depth]);
+            let settings = &relations.settings[index * hyperparameters..][..hyperparameters];
+            let far = settings.iter().zip(&inverse);
+            let far: f64 = far
+                .map(|(distance, inverse)| f64::from(*distance) * inverse)
+                .sum();
+            (self.edit_weight * edit + (1.0 - self.edit_weight) * alike) * (-far).exp()
+        };
+        architectures.enumerate().map(covariance).collect()
+    }
+
+    /// The numbers of a kernel, each with the kernels that differ from this one in it, and itself.
     fn along(&self, number: usize) -> Vec<Kernel> {
-        let each = |values: &[f64], with: &dyn Fn(f64) -> Kernel| -> Vec<Kernel> {
-            values.iter().map(|value| with(*value)).collect()
+        let each = |values: &[f64], set: &dyn Fn(&mut Kernel, f64)| -> Vec<Kernel> {
+            let with = |value: &f64| {
+                let mut kernel = self.clone();
+                set(&mut kernel, *value);
+                kernel
+            };
+            values.iter().map(with).collect()
         };
         match number {
-            0 => each(&NOISES, &|noise| Kernel { noise, ..*self }),
-            1 => each(&EDIT_LENGTHS, &|edit_length| Kernel {
-                edit_length,
-                ..*self
+            0 => each(&NOISES, &|kernel, noise| kernel.noise = noise),
+            1 => each(&EDIT_LENGTHS, &|kernel, length| kernel.edit_length = length),
+            2 => each(&EDIT_WEIGHTS, &|kernel, weight| kernel.edit_weight = weight),
+            3 => (0..DEPTHS)
+                .map(|depth| Kernel {
+                    depth,
+                    ..self.clone()
+                })
+                .collect(),
+            setting => each(&SETTING_LENGTHS, &|kernel, length| {
+                kernel.setting_lengths[setting - 4] = length;
             }),
-            2 => each(&SETTINGS_LENGTHS, &|settings_length| Kernel {
-                settings_length,
-                ..*self
-            }),
-            3 => each(&EDIT_WEIGHTS, &|edit_weight| Kernel {
-                edit_weight,
-                ..*self
-            }),
-            _ => (0..DEPTHS).map(|depth| Kernel { depth, ..*self }).collect(),
         }
     }
 
     /// The best kernel by a measure: each number in turn, until none changes or twice.
-    pub(crate) fn best(measure: impl Fn(&Kernel) -> f64) -> Kernel {
-        let mut best = (measure(&Kernel::FIRST), Kernel::FIRST);
+    pub(crate) fn best(hyperparameters: usize, measure: impl Fn(&Kernel) -> f64) -> Kernel {
+        let first = Kernel::first(hyperparameters);
+        let mut best = (measure(&first), first);
         for _ in 0..2 {
-            let before = best.1;
-            for number in 0..5 {
+            let before = best.1.clone();
+            for number in 0..4 + hyperparameters {
                 for kernel in best.1.along(number) {
                     let value = measure(&kernel);
                     if value > best.0 {
@@ -159,7 +201,10 @@ mod tests {
         let plain = point("in 4 | dense 8 | relu | dense 2", 1e-3);
         let wider = point("in 4 | dense 16 | relu | dense 2", 1e-3);
         let faster = point("in 4 | dense 16 | relu | dense 2", 1e-2);
-        let covariance = |a: &Point, b: &Point| Kernel::FIRST.covariance(&a.relation(b, &parts));
+        let kernel = Kernel::first(space.parameters().len());
+        let covariance = |a: &Point, b: &Point| {
+            kernel.covariances(&Relations::of(a, [b].into_iter(), &parts))[0]
+        };
         assert!((covariance(&plain, &plain) - 1.0).abs() < 1e-6);
         assert!(covariance(&plain, &wider) < 1.0);
         assert!(covariance(&plain, &faster) < covariance(&plain, &wider));
@@ -172,13 +217,14 @@ mod tests {
             edit_length: 16.0,
             edit_weight: 0.3,
             depth: 2,
-            settings_length: 0.5,
+            setting_lengths: vec![0.5, 16.0],
             noise: 1e-1,
         };
         let near = |a: f64, b: f64| -(a.ln() - b.ln()).abs();
-        let found = Kernel::best(|kernel| {
+        let found = Kernel::best(2, |kernel| {
             near(kernel.edit_length, wanted.edit_length)
-                + near(kernel.settings_length, wanted.settings_length)
+                + near(kernel.setting_lengths[0], wanted.setting_lengths[0])
+                + near(kernel.setting_lengths[1], wanted.setting_lengths[1])
                 + near(kernel.noise, wanted.noise)
                 - (kernel.edit_weight - wanted.edit_weight).abs()
                 - kernel.depth.abs_diff(wanted.depth) as f64

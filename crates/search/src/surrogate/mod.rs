@@ -19,7 +19,7 @@ mod profile;
 use morph::Architecture;
 
 use crate::{normal, pool::Pool, setting::Setting, space::Space};
-use kernel::{Kernel, Point, Relation};
+use kernel::{Kernel, Point, Relations};
 use process::{Covariance, Expected};
 use profile::Parts;
 
@@ -42,7 +42,7 @@ struct Known {
     entry: usize,
     point: Point,
     /// To those that are known before it.
-    relations: Vec<Relation>,
+    relations: Relations,
 }
 
 /// What the history says about models that were not trained.
@@ -82,15 +82,15 @@ impl Surrogate {
         for entry in self.followed..entries {
             self.add(entry, pool, space);
             let newest = &self.known[self.known.len() - 1];
-            if let (Some(covariance), Some((_, kernel))) = (&mut self.covariance, self.kernel)
-                && !covariance.append(&row(&kernel, &newest.relations))
+            if let (Some(covariance), Some((_, kernel))) = (&mut self.covariance, &self.kernel)
+                && !covariance.append(&row(kernel, &newest.relations))
             {
                 self.covariance = None;
             }
         }
         self.followed = entries;
         let fitted = last_fit(entries);
-        if self.kernel.is_none_or(|(by, _)| by != fitted) {
+        if self.kernel.as_ref().is_none_or(|(by, _)| *by != fitted) {
             self.kernel = Some((fitted, chosen_kernel(fitted, pool, space)));
             self.covariance = None;
         }
@@ -106,7 +106,7 @@ impl Surrogate {
         let model = (&trial.architecture, &trial.setting);
         let point = Point::of(model, space, &mut self.parts);
         let known = self.known.iter().map(|known| &known.point);
-        let relations = relations(&point, known, &self.parts);
+        let relations = Relations::of(&point, known, &self.parts);
         self.known.push(Known {
             entry,
             point,
@@ -130,16 +130,18 @@ impl Surrogate {
             let Known {
                 point, relations, ..
             } = &before[old];
-            let to = |known: &Known| match place(known.entry) {
-                Some(other) => relations[other],
-                None => point.relation(&known.point, &self.parts),
-            };
-            let relations = self.known.iter().map(to).collect();
+            let mut kept = Relations::default();
+            for known in &self.known {
+                match place(known.entry) {
+                    Some(other) => kept.push_known(relations, other),
+                    None => kept.push(point, &known.point, &self.parts),
+                }
+            }
             let point = point.clone();
             self.known.push(Known {
                 entry,
                 point,
-                relations,
+                relations: kept,
             });
         }
         self.followed = entries;
@@ -156,7 +158,10 @@ impl Surrogate {
         space: &Space,
         candidates: impl Iterator<Item = (&'a Architecture, &'a Setting)>,
     ) -> Vec<Promise> {
-        let kernel = self.kernel.map_or(Kernel::FIRST, |(_, kernel)| kernel);
+        let kernel = match &self.kernel {
+            Some((_, kernel)) => kernel.clone(),
+            None => Kernel::first(space.parameters().len()),
+        };
         let standing = pool.standing();
         let standing: Vec<f64> = self
             .known
@@ -171,14 +176,14 @@ impl Surrogate {
                 .map(|known| row(&kernel, &known.relations));
             Covariance::new(&rows.collect::<Vec<_>>())
         });
-        let mut posterior = covariance.clone().posterior(&standing);
+        let mut posterior = covariance.clone().posterior(&standing, kernel.noise);
         let mut points: Vec<&Point> = self.known.iter().map(|known| &known.point).collect();
         let pending: Vec<Point> = pool
             .pending_models()
             .map(|model| Point::of(model, space, &mut self.parts))
             .collect();
         for point in &pending {
-            let relations = relations(point, points.iter().copied(), &self.parts);
+            let relations = Relations::of(point, points.iter().copied(), &self.parts);
             if posterior.believe(&row(&kernel, &relations)) {
                 points.push(point);
             }
@@ -186,27 +191,18 @@ impl Surrogate {
         candidates
             .map(|model| {
                 let point = Point::of(model, space, &mut self.parts);
-                let relations = relations(&point, points.iter().copied(), &self.parts);
-                let covariances: Vec<f64> =
-                    relations.iter().map(|r| kernel.covariance(r)).collect();
-                promise(posterior.expected(&covariances), best)
+                let relations = Relations::of(&point, points.iter().copied(), &self.parts);
+                promise(posterior.expected(&kernel.covariances(&relations)), best)
             })
             .collect()
     }
 }
 
-fn relations<'a>(
-    point: &Point,
-    others: impl Iterator<Item = &'a Point>,
-    parts: &Parts,
-) -> Vec<Relation> {
-    others.map(|other| point.relation(other, parts)).collect()
-}
-
 /// A row of the covariance matrix, up to its diagonal.
-fn row(kernel: &Kernel, relations: &[Relation]) -> Vec<f64> {
-    let covariances = relations.iter().map(|relation| kernel.covariance(relation));
-    covariances.chain([1.0 + kernel.noise]).collect()
+fn row(kernel: &Kernel, relations: &Relations) -> Vec<f64> {
+    let mut row = kernel.covariances(relations);
+    row.push(1.0 + kernel.noise);
+    row
 }
 
 /// Expected improvement: E[max(0, score − best)] = s·(u·Φ(u) + φ(u)) with u = (μ − best)/s.
@@ -257,10 +253,11 @@ fn chosen_points(standing: &[f64]) -> Vec<usize> {
     others
 }
 
-/// The kernel that makes the first entries most likely; [`Kernel::FIRST`] for none.
+/// The kernel that makes the first entries most likely; [`Kernel::first`] for none.
 fn chosen_kernel(entries: usize, pool: &Pool, space: &Space) -> Kernel {
+    let hyperparameters = space.parameters().len();
     if entries == 0 {
-        return Kernel::FIRST;
+        return Kernel::first(hyperparameters);
     }
     // The newest half, and a half spread evenly over those before.
     let newest = entries.saturating_sub(FITTED_BY_MAX / 2);
@@ -273,12 +270,12 @@ fn chosen_kernel(entries: usize, pool: &Pool, space: &Space) -> Kernel {
         .map(|entry| &pool.entries()[*entry])
         .map(|trial| Point::of((&trial.architecture, &trial.setting), space, &mut parts))
         .collect();
-    let rows: Vec<Vec<Relation>> = (0..points.len())
-        .map(|index| relations(&points[index], points[..index].iter(), &parts))
+    let rows: Vec<Relations> = (0..points.len())
+        .map(|index| Relations::of(&points[index], points[..index].iter(), &parts))
         .collect();
     let all = pool.standing_after(entries);
     let standing: Vec<f64> = chosen.iter().map(|entry| all[*entry]).collect();
-    Kernel::best(|kernel| {
+    Kernel::best(hyperparameters, |kernel| {
         let rows: Vec<Vec<f64>> = rows
             .iter()
             .map(|relations| row(kernel, relations))

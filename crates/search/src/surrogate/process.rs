@@ -1,8 +1,10 @@
 //! A Gaussian process over trials: what their scores say about those of others.
 //!
 //! Notation: z the scores (standings) of n trials, K their covariance in units of σ², K = L·Lᵀ, k the
-//! covariances of another trial with them. Its score is expected at `μ = kᵀK⁻¹z` with variance
-//! `s² = σ²·(1 − kᵀK⁻¹k)`; σ² = zᵀK⁻¹z/n makes z most likely.
+//! covariances of another trial with them, ν the noise of measuring, which is on the diagonal of K. Its
+//! score will be measured around `μ = kᵀK⁻¹z` with variance `s² = σ²·(1 − kᵀK⁻¹k + ν)`; σ² = zᵀK⁻¹z/n
+//! makes z most likely. The noise belongs to s because what is sought is a high score, and a study never
+//! measures a model twice: decision 0010 has the comparison.
 //!
 //! Source: Rasmussen and Williams 2006, algorithm 2.1 and equation 5.8; for σ², Jones, Schonlau, Welch
 //! 1998, equation 4.
@@ -47,11 +49,11 @@ impl Covariance {
         self.factor.len()
     }
 
-    /// What is known of the scores z at these trials.
+    /// What is known of the scores z at these trials, if measuring adds so much noise.
     ///
     /// # Cost
     /// `O(n²)`.
-    pub(crate) fn posterior(self, standing: &[f64]) -> Posterior {
+    pub(crate) fn posterior(self, standing: &[f64], noise: f64) -> Posterior {
         assert_eq!(standing.len(), self.len(), "one score per trial");
         let half = self.factor.solve_lower(standing);
         let variance = dot(&half, &half) / standing.len().max(1) as f64;
@@ -60,6 +62,7 @@ impl Covariance {
             covariance: self,
             weights,
             variance: variance.max(VARIANCE_MIN),
+            noise,
         }
     }
 
@@ -99,6 +102,8 @@ pub(crate) struct Posterior {
     weights: Vec<f64>,
     /// σ².
     variance: f64,
+    /// ν.
+    noise: f64,
 }
 
 /// What is expected of a trial.
@@ -106,7 +111,7 @@ pub(crate) struct Posterior {
 pub(crate) struct Expected {
     /// μ.
     pub(crate) mean: f64,
-    /// s, without the noise of measuring.
+    /// s, with the noise of measuring.
     pub(crate) deviation: f64,
 }
 
@@ -120,7 +125,7 @@ impl Posterior {
         let left = (1.0 - dot(&half, &half)).max(0.0);
         Expected {
             mean: dot(covariances, &self.weights),
-            deviation: (self.variance * left).sqrt(),
+            deviation: (self.variance * (left + self.noise)).sqrt(),
         }
     }
 
@@ -192,7 +197,7 @@ mod tests {
         let places: Vec<f64> = (0..9).map(|_| rng.random_range(0.0..4.0)).collect();
         let standing: Vec<f64> = (0..9).map(|_| rng.random_range(-1.5..1.5)).collect();
         let noise = 0.01;
-        let posterior = Covariance::new(&rows(&places, noise)).posterior(&standing);
+        let posterior = Covariance::new(&rows(&places, noise)).posterior(&standing, noise);
         let full = |i: usize, j: usize| match i == j {
             true => 1.0 + noise + JITTER,
             false => covariance(places[i], places[j]),
@@ -207,7 +212,7 @@ mod tests {
             let expected = posterior.expected(&k);
             assert!((expected.mean - dot(&k, &weights)).abs() < 1e-9);
             let left = 1.0 - dot(&k, &solved(matrix.clone(), k.clone()));
-            assert!((expected.deviation - (variance * left).sqrt()).abs() < 1e-9);
+            assert!((expected.deviation - (variance * (left + noise)).sqrt()).abs() < 1e-9);
         }
     }
 
@@ -256,7 +261,8 @@ mod tests {
     #[test]
     fn believing_changes_no_expectation_but_makes_it_certain() {
         let places = [0.0, 1.0, 3.0];
-        let mut posterior = Covariance::new(&rows(&places, 1e-3)).posterior(&[1.0, -1.0, 0.5]);
+        let mut posterior =
+            Covariance::new(&rows(&places, 1e-3)).posterior(&[1.0, -1.0, 0.5], 1e-3);
         let k = |x: f64, places: &[f64]| -> Vec<f64> {
             places.iter().map(|place| covariance(x, *place)).collect()
         };

@@ -1,0 +1,217 @@
+//! `lehr bench search`: how far from the best each searcher ends on recorded tables.
+
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+use anyhow::{Context, Result};
+use bench::{Course, Marks, Mean, Plan, SearcherKind, Table, mean_regret, run, table::NAMES};
+use serde::{Deserialize, Serialize};
+
+use crate::{args::BenchSearchArgs, progress, report, show};
+
+/// A line of `regret.csv`: one searcher on one table after so many evaluations, means over the seeds with
+/// their standard errors.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RegretRow {
+    pub(crate) table: String,
+    pub(crate) searcher: String,
+    pub(crate) workers: u32,
+    pub(crate) seeds: u64,
+    pub(crate) evaluation: usize,
+    /// In usual durations of a training.
+    pub(crate) time: f64,
+    /// Of the score that was searched, in the table's units.
+    pub(crate) regret: f64,
+    pub(crate) regret_error: f64,
+    /// Of the score that it is judged by.
+    pub(crate) judged: f64,
+    pub(crate) judged_error: f64,
+    /// The first as a share of the distance between the best and the median model.
+    pub(crate) normalised: f64,
+    pub(crate) normalised_error: f64,
+}
+
+/// Searches of one kind over one table, which differ in their seeds.
+struct Job<'a> {
+    table: &'a Table,
+    searcher: SearcherKind,
+    workers: u32,
+}
+
+pub(crate) fn search(args: &BenchSearchArgs) -> Result<String> {
+    let names: Vec<&str> = match args.names.is_empty() {
+        true => NAMES.to_vec(),
+        false => args.names.iter().map(String::as_str).collect(),
+    };
+    let tables = names.iter().map(|name| Table::read(&args.tables, name));
+    let tables: Vec<Table> = tables.collect::<Result<_, _>>()?;
+    let searchers = match args.searchers.is_empty() {
+        true => SearcherKind::ALL.to_vec(),
+        false => args.searchers.clone(),
+    };
+    let mut jobs = Vec::new();
+    for table in &tables {
+        for workers in &args.workers {
+            let all = searchers.iter().map(|searcher| Job {
+                table,
+                searcher: *searcher,
+                workers: *workers,
+            });
+            jobs.extend(all);
+        }
+    }
+    let courses = all_courses(&jobs, args)?;
+    let own = jobs.iter().zip(&courses);
+    let mut rows: Vec<RegretRow> = own
+        .flat_map(|(job, courses)| rows_of(job, courses, args))
+        .collect();
+    if let Some(path) = &args.beside {
+        rows.extend(read_rows(path)?);
+    }
+    if let Some(folder) = &args.out {
+        write(folder, &rows)?;
+    }
+    Ok(summary(&rows))
+}
+
+/// Runs every search, on all cores; each job's courses in the order of their seeds.
+fn all_courses(jobs: &[Job<'_>], args: &BenchSearchArgs) -> Result<Vec<Vec<Course>>> {
+    let seeds = args.seeds as usize;
+    let bar = progress::counter((jobs.len() * seeds) as u64, "searches");
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(job) = jobs.get(index / seeds) else {
+                return done;
+            };
+            let plan = Plan {
+                searcher: job.searcher,
+                workers: job.workers as usize,
+                evaluations: args.evaluations as usize,
+                seed: (index % seeds) as u64,
+            };
+            done.push((index, run(job.table, &plan)));
+            bar.inc(1);
+        }
+    };
+    let cores = thread::available_parallelism().context("the cores cannot be counted")?;
+    let mut done: Vec<(usize, Course)> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores.get()).map(|_| scope.spawn(work)).collect();
+        let joined = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("no search panics"));
+        joined.flatten().collect()
+    });
+    bar.finish_and_clear();
+    done.sort_by_key(|(index, _)| *index);
+    let mut courses = done.into_iter().map(|(_, course)| course);
+    Ok(jobs
+        .iter()
+        .map(|_| courses.by_ref().take(seeds).collect())
+        .collect())
+}
+
+fn rows_of(job: &Job<'_>, courses: &[Course], args: &BenchSearchArgs) -> Vec<RegretRow> {
+    let marks: Marks = job.table.marks();
+    let row = |evaluation: usize| {
+        let regret = mean_regret(courses, &marks, evaluation);
+        let Mean { mean, error } = regret.score;
+        RegretRow {
+            table: job.table.name().to_string(),
+            searcher: job.searcher.to_string(),
+            workers: job.workers,
+            seeds: args.seeds,
+            evaluation,
+            time: regret.time.mean,
+            regret: mean,
+            regret_error: error,
+            judged: regret.judged.mean,
+            judged_error: regret.judged.error,
+            normalised: regret.normalised.mean,
+            normalised_error: regret.normalised.error,
+        }
+    };
+    (1..=args.evaluations as usize).map(row).collect()
+}
+
+fn read_rows(path: &Path) -> Result<Vec<RegretRow>> {
+    let reading = || format!("{} cannot be read as regrets", path.display());
+    let mut reader = csv::Reader::from_path(path).with_context(reading)?;
+    reader
+        .deserialize()
+        .collect::<Result<_, _>>()
+        .with_context(reading)
+}
+
+fn write(folder: &Path, rows: &[RegretRow]) -> Result<()> {
+    let writing = || format!("cannot write into {}", folder.display());
+    fs::create_dir_all(folder).with_context(writing)?;
+    let mut writer = csv::Writer::from_path(folder.join("regret.csv")).with_context(writing)?;
+    for row in rows {
+        writer.serialize(rounded(row)).with_context(writing)?;
+    }
+    writer.flush().with_context(writing)?;
+    fs::write(folder.join("regret.html"), report::regret_page(rows)).with_context(writing)
+}
+
+/// Six significant digits: more than the tables know.
+fn rounded(row: &RegretRow) -> RegretRow {
+    let round = |value: f64| format!("{value:.5e}").parse().unwrap_or(value);
+    RegretRow {
+        time: round(row.time),
+        regret: round(row.regret),
+        regret_error: round(row.regret_error),
+        judged: round(row.judged),
+        judged_error: round(row.judged_error),
+        normalised: round(row.normalised),
+        normalised_error: round(row.normalised_error),
+        ..row.clone()
+    }
+}
+
+/// Regrets after a quarter, half and all of the evaluations, table by table.
+fn summary(rows: &[RegretRow]) -> String {
+    let last = rows.iter().map(|row| row.evaluation).max().unwrap_or(1);
+    let shown = [last.div_ceil(4), last.div_ceil(2), last];
+    let mut lines = vec![
+        ["table", "searcher", "workers"]
+            .map(str::to_string)
+            .into_iter()
+            .chain(shown.map(|evaluation| format!("regret@{evaluation}")))
+            .chain([format!("judged@{last}")])
+            .collect::<Vec<String>>(),
+    ];
+    for first in rows.iter().filter(|row| row.evaluation == 1) {
+        let same = |row: &&RegretRow| {
+            (&row.table, &row.searcher, row.workers)
+                == (&first.table, &first.searcher, first.workers)
+        };
+        let at = |evaluation: usize| {
+            let row = rows
+                .iter()
+                .filter(same)
+                .find(|row| row.evaluation == evaluation);
+            row.unwrap_or(first)
+        };
+        let regrets =
+            shown.map(|evaluation| with_error(at(evaluation).regret, at(evaluation).regret_error));
+        let judged = with_error(at(last).judged, at(last).judged_error);
+        let names = [
+            first.table.clone(),
+            first.searcher.clone(),
+            first.workers.to_string(),
+        ];
+        lines.push(names.into_iter().chain(regrets).chain([judged]).collect());
+    }
+    show::columns(&lines)
+}
+
+fn with_error(mean: f64, error: f64) -> String {
+    format!("{mean:.3} ± {error:.3}")
+}
