@@ -113,8 +113,8 @@ def main():
     args = parser.parse_args()
     with args.out.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["table", "searcher", "workers", "seeds", "evaluation", "regret", "regret_error",
-                         "normalised", "normalised_error"])
+        writer.writerow(["table", "searcher", "workers", "seeds", "evaluation", "time", "regret", "regret_error",
+                         "judged", "judged_error", "normalised", "normalised_error"])
         for name in args.tables:
             table = Table(args.folder, name)
             for peer in args.peers:
@@ -124,7 +124,9 @@ def main():
                 means, errors = regrets.mean(0), regrets.std(0, ddof=1) / np.sqrt(args.seeds)
                 scale = table.best - table.median
                 for place in range(args.evaluations):
-                    values = [means[place], errors[place], means[place] / scale, errors[place] / scale]
+                    mean, error = means[place], errors[place]
+                    # These tables have one score: it is searched and judged by. One training at a time.
+                    values = [place + 1, mean, error, mean, error, mean / scale, error / scale]
                     writer.writerow([name, peer, 1, args.seeds, place + 1, *(f"{value:.6g}" for value in values)])
                 file.flush()
                 print(f"{name} {peer}: {means[-1]:.4g} after {args.evaluations}", file=sys.stderr)

@@ -72,3 +72,53 @@ pub fn evaluations_to(courses: &[Course], marks: &Marks, regret: f64) -> (Mean, 
         .collect();
     (Mean::of(&values), reached)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{run::Step, table::Record};
+
+    fn course(scores: [f64; 3]) -> Course {
+        let step = |(index, score): (usize, f64)| Step {
+            time: index as f64 + 1.0,
+            best: Record {
+                score,
+                judged: score / 2.0,
+            },
+        };
+        Course {
+            steps: scores.into_iter().enumerate().map(step).collect(),
+        }
+    }
+
+    const MARKS: Marks = Marks {
+        best: 10.0,
+        best_judged: 6.0,
+        median: 2.0,
+        worst: 0.0,
+    };
+
+    #[test]
+    fn regrets_are_means_with_standard_errors() {
+        let courses = [course([4.0, 6.0, 8.0]), course([2.0, 2.0, 10.0])];
+        let regret = mean_regret(&courses, &MARKS, 2);
+        // 4 and 8: mean 6, standard deviation √8, of which the root of 2 is divided off.
+        assert_eq!(
+            regret.score,
+            Mean {
+                mean: 6.0,
+                error: 2.0
+            }
+        );
+        assert_eq!(regret.judged.mean, 4.0);
+        assert_eq!(regret.normalised.mean, 6.0 / 8.0);
+        assert_eq!(regret.time.mean, 2.0);
+    }
+
+    #[test]
+    fn a_course_that_never_gets_there_counts_whole() {
+        let courses = [course([4.0, 9.5, 9.5]), course([2.0, 2.0, 8.0])];
+        let (mean, reached) = evaluations_to(&courses, &MARKS, 1.0);
+        assert_eq!((mean.mean, reached), (2.5, 1));
+    }
+}

@@ -419,3 +419,91 @@ fn levels_at(slots: &[Slot], mut place: usize) -> Point {
     }
     levels
 }
+
+/// A small table whose best model is known, for tests.
+#[cfg(test)]
+pub(crate) mod made {
+    use super::*;
+
+    fn architecture(levels: &[u8]) -> Architecture {
+        let width = 8 << levels[1];
+        let layers = format!("dense {width} | relu | ").repeat(usize::from(levels[0]));
+        let text = format!("in 4 | {layers}dense 2");
+        text.parse().expect("every combination is a network")
+    }
+
+    /// Depth, width and two hyperparameters. The score is minus the distance to a place, and some noise
+    /// that is the same every time. Without a hidden layer the width says nothing.
+    pub(crate) fn table() -> Table {
+        let slots = vec![
+            Slot::ordered("depth", 4),
+            Slot::ordered("width", 6),
+            Slot::ordered("rate", 8),
+            Slot::unordered("kind", 3),
+        ];
+        let record = |place: usize| {
+            let levels = levels_at(&slots, place);
+            let far = |slot: usize, best: f64| (f64::from(levels[slot]) - best).abs();
+            let noise = (place as f64 * 0.618_033_988).fract() / 10.0;
+            let kind = if levels[3] == 1 { 0.0 } else { 1.0 };
+            let score = noise - far(0, 2.0) - far(1, 4.0) / 2.0 - far(2, 5.0) - kind;
+            Record {
+                score,
+                judged: score - noise,
+            }
+        };
+        let records = (0..count(&slots)).map(record).collect();
+        Table::new(Loaded {
+            name: "made".to_string(),
+            slots,
+            architecture_slots: 2,
+            architecture,
+            records,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_that_are_one_model_share_the_mean_of_their_records() {
+        let table = made::table();
+        // Without a hidden layer six widths are one: 6·3 + 1 architectures, 24 settings each.
+        assert_eq!(table.models(), 19 * 24);
+        let points: Vec<Point> = (0..6).map(|width| vec![0, width, 5, 1]).collect();
+        let place = table.place(&points[0]);
+        assert!(points.iter().all(|point| table.place(point) == place));
+        let far: f64 = (0..6)
+            .map(|width| f64::from(width) - 4.0)
+            .map(f64::abs)
+            .sum();
+        let judged = table.record(&points[3]).judged;
+        assert!((judged + 2.0 + far / 12.0).abs() < 1e-12, "{judged}");
+    }
+
+    #[test]
+    fn every_point_comes_back_from_what_the_surrogate_sees() {
+        let table = made::table();
+        for place in 0..count(table.slots()) {
+            let point = levels_at(table.slots(), place);
+            let (architecture, setting) = table.model(&point);
+            let back = table.point(&architecture, &setting);
+            assert_eq!(table.place(&back), table.place(&point));
+            assert_eq!(table.point_of(&table.setting_of(&point)), point);
+        }
+    }
+
+    #[test]
+    fn the_marks_are_those_of_the_sorted_records() {
+        let table = made::table();
+        let marks = table.marks();
+        let all: Vec<f64> = (0..count(table.slots()))
+            .map(|place| table.record(&levels_at(table.slots(), place)).score)
+            .collect();
+        assert_eq!(marks.best, all.iter().copied().fold(f64::MIN, f64::max));
+        assert_eq!(marks.worst, all.iter().copied().fold(f64::MAX, f64::min));
+        assert!(marks.worst < marks.median && marks.median < marks.best);
+    }
+}

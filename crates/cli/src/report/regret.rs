@@ -46,7 +46,7 @@ pub(crate) fn regret_page(rows: &[RegretRow]) -> String {
         h1 { "How far from the best each searcher is" }
         p {
             "Regret is the difference between the best score of a table and the best score found so far, as a \
-             share of the difference between the table's best and its median model. Means over " (seeds)
+             share of the difference between the table's best and its median model. Means over up to " (seeds)
             " searches, with a band of one standard error; the axis is logarithmic."
         }
         p.legend {

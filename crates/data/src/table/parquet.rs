@@ -1,6 +1,10 @@
 //! Parquet files as records: flat columns only, a cell that is null is a missing one.
 
-use std::{fs::File, path::Path};
+use std::{
+    fs::File,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
 
 use parquet::{
     errors::ParquetError,
@@ -15,7 +19,18 @@ use crate::{error::DataError, limits::ReadLimits};
 pub(crate) const MAGIC: &[u8] = b"PAR1";
 
 /// Reads a Parquet file of plain columns.
+///
+/// The library asserts some things about a file that a damaged one may break; its panics end here.
 pub(crate) fn read(path: &Path, limits: &ReadLimits) -> Result<Records, DataError> {
+    let reading = || read_whole(path, limits);
+    catch_unwind(AssertUnwindSafe(reading)).unwrap_or_else(|_| {
+        let problem = "it is no whole Parquet file (its description contradicts itself): \
+                       was it cut?";
+        Err(malformed(path, problem.to_string()))
+    })
+}
+
+fn read_whole(path: &Path, limits: &ReadLimits) -> Result<Records, DataError> {
     let damaged = |error: ParquetError| {
         let problem = format!("it is no whole Parquet file ({error}): was it cut?");
         malformed(path, problem)
@@ -80,4 +95,99 @@ fn cells(row: &ParquetRow) -> Vec<String> {
     row.get_column_iter()
         .map(|(_, field)| text(field))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf, sync::Arc};
+
+    use parquet::{
+        basic::Compression,
+        data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type},
+        file::{properties::WriterProperties, writer::SerializedFileWriter},
+        schema::parser::parse_message_type,
+    };
+
+    use super::*;
+
+    const FLAT: &str = "message schema {
+        OPTIONAL DOUBLE size; REQUIRED BYTE_ARRAY kind (UTF8); REQUIRED INT64 count;
+    }";
+
+    /// Three rows; the second has no size.
+    fn written(schema: &str, compression: Compression) -> Vec<u8> {
+        let schema = Arc::new(parse_message_type(schema).unwrap());
+        let properties = WriterProperties::builder()
+            .set_compression(compression)
+            .build();
+        let mut bytes = Vec::new();
+        let mut writer =
+            SerializedFileWriter::new(&mut bytes, schema, Arc::new(properties)).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let sizes = column.typed::<DoubleType>();
+        sizes
+            .write_batch(&[0.5, 1e-7], Some(&[1, 0, 1]), None)
+            .unwrap();
+        column.close().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let kinds = ["red", "dark blue", "grün"].map(ByteArray::from);
+        let texts = column.typed::<ByteArrayType>();
+        texts.write_batch(&kinds, None, None).unwrap();
+        column.close().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let counts = column.typed::<Int64Type>();
+        counts.write_batch(&[3, -4, 5], None, None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        writer.close().unwrap();
+        bytes
+    }
+
+    fn read_bytes(name: &str, bytes: &[u8]) -> Result<Records, DataError> {
+        let path: PathBuf = std::env::temp_dir().join(format!("{}-{name}", std::process::id()));
+        fs::write(&path, bytes).unwrap();
+        let records = read(&path, &ReadLimits::default());
+        fs::remove_file(&path).unwrap();
+        records
+    }
+
+    #[test]
+    fn columns_of_every_common_compression_are_read_as_text() {
+        let compressions = [
+            Compression::UNCOMPRESSED,
+            Compression::SNAPPY,
+            Compression::GZIP(Default::default()),
+            Compression::ZSTD(Default::default()),
+        ];
+        for compression in compressions {
+            let records = read_bytes("good.parquet", &written(FLAT, compression)).unwrap();
+            assert_eq!(records.header, ["size", "kind", "count"]);
+            let rows: Vec<Vec<String>> = records.rows.into_iter().map(|row| row.cells).collect();
+            let expected = [
+                ["0.5", "red", "3"],
+                ["", "dark blue", "-4"],
+                ["0.0000001", "grün", "5"],
+            ];
+            assert_eq!(rows, expected, "{compression}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_read_or_refused_and_never_worse() {
+        let whole = written(FLAT, Compression::SNAPPY);
+        for length in 0..whole.len() {
+            assert!(read_bytes("cut.parquet", &whole[..length]).is_err());
+        }
+        for place in 0..whole.len() {
+            for mask in [0x01, 0x80, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[place] ^= mask;
+                // Bits of a value may change without anyone noticing; a panic or a huge table may not be.
+                if let Ok(records) = read_bytes("damaged.parquet", &damaged) {
+                    assert!(records.rows.len() <= 1000, "byte {place} with {mask:#x}");
+                }
+            }
+        }
+    }
 }
