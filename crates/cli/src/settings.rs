@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use data::{SplitShares, TaskKind};
 use schemars::JsonSchema;
-use search::{SearchSettings, Space, Strategy};
+use search::{Hyperparameters, SearchSettings, Space, Strategy};
 use serde::{Deserialize, Serialize};
 use study::config::{Budget, Resources, StudyConfig, TrainingSettings};
 use train::{ClassWeights, Metric, Precision};
@@ -140,6 +140,11 @@ pub(crate) struct SearchToml {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub(crate) strategy: Option<Strategy>,
+    /// How a variant gets its hyperparameters: `inherited` (its parent's, or near them) or `parzen` (where
+    /// good ones are dense in the whole history).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) hyperparameters: Option<Hyperparameters>,
     /// No model may have more parameters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) parameters_max: Option<u64>,
@@ -312,6 +317,8 @@ pub(crate) fn decided(typed: &StudyToml) -> Result<StudyConfig> {
     let resources = resources(&typed.resources);
     let mut search = SearchSettings::default();
     search.strategy = typed.search.strategy.unwrap_or(search.strategy);
+    let hyperparameters = typed.search.hyperparameters;
+    search.hyperparameters = hyperparameters.unwrap_or(search.hyperparameters);
     search.limits.parameters = typed.search.parameters_max;
     search.limits.flops = typed.search.flops_max;
     search.limits.memory_bytes = resources.memory_bytes_max;
@@ -429,6 +436,7 @@ pub(crate) fn render(config: &StudyConfig) -> Result<String> {
         },
         search: SearchToml {
             strategy: Some(search.strategy),
+            hyperparameters: Some(search.hyperparameters),
             parameters_max: search.limits.parameters,
             flops_max: search.limits.flops,
             space: (!search.space.is_empty()).then(|| search.space.clone()),

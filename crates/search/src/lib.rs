@@ -7,7 +7,7 @@
 //! [`chain`] (random morphs that stay within them), [`models`] (what is searched at all), [`variants`]
 //! (children with settings of their own), [`parzen`] (another way to these settings), [`surrogate`] (what
 //! the history says about models that were not trained) and [`screen`] (which candidate is proposed),
-//! [`origin`] (what a trial remembers of all this), [`settings`], and [`propose`], which puts them
+//! [`rungs`] (which trainings end early), [`origin`] (what a trial remembers of all this), [`settings`], and [`propose`], which puts them
 //! together.
 
 pub mod annealing;
@@ -21,6 +21,7 @@ pub mod origin;
 pub mod parzen;
 pub mod pool;
 mod propose;
+pub mod rungs;
 pub mod screen;
 pub mod setting;
 pub mod settings;
@@ -34,10 +35,11 @@ pub use fingerprint::{Fingerprint, FingerprintError};
 pub use limits::Limits;
 pub use models::{Models, Morphs, Task};
 pub use origin::{Origin, Proposal};
-pub use parzen::parzen_draw;
+pub use parzen::Parzen;
 pub use pool::{Outcome, Pool, PoolEntry, PoolError, TrialId};
 pub use propose::{SearchError, propose, propose_among};
+pub use rungs::{Birth, Ladder, Rungs, Verdict};
 pub use setting::{Setting, Value};
-pub use settings::{BudgetFraction, SearchSettings, SettingsError, Strategy};
+pub use settings::{BudgetFraction, Hyperparameters, SearchSettings, SettingsError, Strategy};
 pub use space::{Parameter, Space, SpaceError, TaskHint};
 pub use surrogate::{Promise, Surrogate};

@@ -33,46 +33,62 @@ const DRAWS: usize = 24;
 /// The bandwidth of a single component on the unit scale.
 const BANDWIDTH: f64 = 0.2;
 
-/// The setting among a few draws from l for which l/g is largest; a uniform draw while fewer than
-/// [`DRAWN_FIRST`] settings have a standing.
-///
-/// # Shapes
-/// `settings` and `standing` have one value for each trial.
-/// # Cost
-/// `O(trials · d)` for each of [`DRAWS`], and sorting.
-/// # Source
-/// Bergstra et al. 2011, section 4.1.
-pub fn parzen_draw(
-    space: &Space,
-    settings: &[&Setting],
-    standing: &[f64],
-    rng: &mut ChaCha8Rng,
-) -> Setting {
-    assert_eq!(settings.len(), standing.len());
-    let trials = settings.len();
-    if trials < DRAWN_FIRST {
-        return space.sample(rng);
-    }
-    let mut order: Vec<usize> = (0..trials).collect();
-    order.sort_by(|a, b| standing[*b].total_cmp(&standing[*a]));
-    let good = ((GOOD_SHARE * trials as f64).ceil() as usize).min(GOOD_MAX);
-    let density = |trials: &[usize]| {
-        let centres = trials
-            .iter()
-            .map(|trial| space.coordinates(settings[*trial]));
-        Density::new(space, centres.collect())
-    };
-    let (good, others) = (density(&order[..good]), density(&order[good..]));
-    let mut best: Option<(f64, Vec<Coordinate>)> = None;
-    for _ in 0..DRAWS {
-        let drawn = good.draw(rng);
-        let gain = good.log(&drawn) - others.log(&drawn);
-        if best.as_ref().is_none_or(|(highest, _)| gain > *highest) {
-            best = Some((gain, drawn));
+/// What the history says about where good settings are.
+pub struct Parzen<'a> {
+    space: &'a Space,
+    /// Of the good settings and of the others, once there are enough.
+    densities: Option<(Density<'a>, Density<'a>)>,
+}
+
+impl<'a> Parzen<'a> {
+    /// Looks at the settings of all trials and at how these stand.
+    ///
+    /// # Shapes
+    /// `settings` and `standing` have one value for each trial.
+    /// # Cost
+    /// `O(trials·d)`, and sorting.
+    pub fn new(space: &'a Space, settings: &[&Setting], standing: &[f64]) -> Parzen<'a> {
+        assert_eq!(settings.len(), standing.len());
+        let trials = settings.len();
+        if trials < DRAWN_FIRST {
+            let densities = None;
+            return Parzen { space, densities };
         }
+        let mut order: Vec<usize> = (0..trials).collect();
+        order.sort_by(|a, b| standing[*b].total_cmp(&standing[*a]));
+        let good = ((GOOD_SHARE * trials as f64).ceil() as usize).min(GOOD_MAX);
+        let density = |trials: &[usize]| {
+            let centres = trials
+                .iter()
+                .map(|trial| space.coordinates(settings[*trial]));
+            Density::new(space, centres.collect())
+        };
+        let densities = Some((density(&order[..good]), density(&order[good..])));
+        Parzen { space, densities }
     }
-    let (_, best) = best.expect("there is at least one draw");
-    space.at(&best)
+
+    /// The setting among [`DRAWS`] draws from l for which l/g is largest; a uniform draw while fewer than
+    /// [`DRAWN_FIRST`] trials have ended.
+    ///
+    /// # Cost
+    /// `O(trials·d)` for each of [`DRAWS`].
+    /// # Source
+    /// Bergstra et al. 2011, section 4.1.
+    pub fn draw(&self, rng: &mut ChaCha8Rng) -> Setting {
+        let Some((good, others)) = &self.densities else {
+            return self.space.sample(rng);
+        };
+        let mut best: Option<(f64, Vec<Coordinate>)> = None;
+        for _ in 0..DRAWS {
+            let drawn = good.draw(rng);
+            let gain = good.log(&drawn) - others.log(&drawn);
+            if best.as_ref().is_none_or(|(highest, _)| gain > *highest) {
+                best = Some((gain, drawn));
+            }
+        }
+        let (_, best) = best.expect("there is at least one draw");
+        self.space.at(&best)
+    }
 }
 
 /// A mixture of products, one component for each centre and a flat one.
@@ -213,12 +229,13 @@ mod tests {
         let known: Vec<Setting> = (0..100).map(|_| space.sample(&mut rng)).collect();
         let standing: Vec<f64> = known.iter().map(score).collect();
         let known: Vec<&Setting> = known.iter().collect();
+        let parzen = Parzen::new(&space, &known, &standing);
         let mean = |draw: &mut dyn FnMut() -> Setting| {
             (0..200).map(|_| score(&draw())).sum::<f64>() / 200.0
         };
         let mut other = ChaCha8Rng::seed_from_u64(2);
         let uniform = mean(&mut || space.sample(&mut rng));
-        let drawn = mean(&mut || parzen_draw(&space, &known, &standing, &mut other));
+        let drawn = mean(&mut || parzen.draw(&mut other));
         // When this was written: -1.66 and -0.16.
         assert!(drawn > uniform + 1.0, "{drawn} and {uniform}");
     }

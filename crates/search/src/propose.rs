@@ -157,7 +157,14 @@ fn candidates(
     };
     let bases = base_models(pool, settings.base_models, rng);
     let targets = target_base_models(&bases, temperature, settings.targets, rng);
-    let legal = variants(&targets, settings.variants, pool, models, rng);
+    let legal = variants(
+        &targets,
+        settings.variants,
+        settings.hyperparameters,
+        pool,
+        models,
+        rng,
+    );
     let (base_models, targets) = (trials(&bases), trials(&targets));
     let proposed = |variant: Variant| Proposal {
         architecture: variant.architecture,

@@ -31,6 +31,27 @@ impl fmt::Display for Strategy {
     }
 }
 
+/// How a variant gets its hyperparameters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hyperparameters {
+    /// Its parent's, near its parent's, or drawn anew, so that the surrogate screens them together with
+    /// the architecture.
+    #[default]
+    Inherited,
+    /// Drawn where good ones are dense in the whole pool, whatever the architecture.
+    Parzen,
+}
+
+impl fmt::Display for Hyperparameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Hyperparameters::Inherited => "inherited",
+            Hyperparameters::Parzen => "parzen",
+        })
+    }
+}
+
 /// Share of the budget used, from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct BudgetFraction(f64);
@@ -57,6 +78,8 @@ impl BudgetFraction {
 pub struct SearchSettings {
     /// How the next model is chosen.
     pub strategy: Strategy,
+    /// How variants get their hyperparameters.
+    pub hyperparameters: Hyperparameters,
     /// What no model may exceed.
     pub limits: Limits,
     /// Which hyperparameters are searched.
@@ -79,6 +102,7 @@ impl Default for SearchSettings {
     fn default() -> SearchSettings {
         SearchSettings {
             strategy: Strategy::default(),
+            hyperparameters: Hyperparameters::default(),
             limits: Limits::default(),
             space: Space::default(),
             base_models: 16,

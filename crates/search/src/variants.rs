@@ -16,8 +16,10 @@ use crate::{
     chain::Chain,
     fingerprint::Fingerprint,
     models::Models,
+    parzen::Parzen,
     pool::{Pool, PoolEntry},
     setting::Setting,
+    settings::Hyperparameters,
     space::Space,
 };
 
@@ -57,15 +59,21 @@ pub struct Variant {
 pub fn variants(
     targets: &[BaseModel],
     tries: usize,
+    hyperparameters: Hyperparameters,
     pool: &Pool,
     models: &impl Models,
     rng: &mut ChaCha8Rng,
 ) -> Vec<Variant> {
+    let settings: Vec<&Setting> = pool.entries().iter().map(|entry| &entry.setting).collect();
+    let settings = match hyperparameters {
+        Hyperparameters::Inherited => None,
+        Hyperparameters::Parzen => Some(Parzen::new(models.space(), &settings, &pool.standing())),
+    };
     let mut batch = BTreeSet::new();
     let mut variants = Vec::new();
     for target in targets {
         for _ in 0..tries {
-            let Some(variant) = draw(target.entry, pool, models, rng) else {
+            let Some(variant) = draw(target.entry, settings.as_ref(), pool, models, rng) else {
                 continue;
             };
             let fingerprint = Fingerprint::of(&variant.architecture, &variant.setting);
@@ -77,14 +85,23 @@ pub fn variants(
     variants
 }
 
-fn draw(parent: usize, pool: &Pool, models: &impl Models, rng: &mut ChaCha8Rng) -> Option<Variant> {
+fn draw(
+    parent: usize,
+    settings: Option<&Parzen<'_>>,
+    pool: &Pool,
+    models: &impl Models,
+    rng: &mut ChaCha8Rng,
+) -> Option<Variant> {
     let PoolEntry {
         architecture,
         setting,
         ..
     } = &pool.entries()[parent];
     let inherited = setting;
-    let setting = child_setting(inherited, models.space(), rng);
+    let setting = match settings {
+        Some(settings) => settings.draw(rng),
+        None => child_setting(inherited, models.space(), rng),
+    };
     let edits = match setting != *inherited && rng.random_bool(UNEDITED_SHARE) {
         true => 0,
         false => chain_length(rng),
@@ -163,7 +180,14 @@ mod tests {
         let models = Morphs::new(&Task { input, outputs: 2 }, &settings).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let targets = base_models(pool, 1, &mut rng);
-        variants(&targets, tries, pool, &models, &mut rng)
+        variants(
+            &targets,
+            tries,
+            Hyperparameters::Inherited,
+            pool,
+            &models,
+            &mut rng,
+        )
     }
 
     fn fingerprints(variants: &[Variant]) -> BTreeSet<Fingerprint> {

@@ -1,7 +1,7 @@
 //! Multivariate Parzen estimators over all slots, those of the architecture too.
 
 use rand_chacha::ChaCha8Rng;
-use search::{BudgetFraction, Setting, Space, parzen_draw};
+use search::{BudgetFraction, Parzen as Estimators, Setting, Space};
 
 use super::Searcher;
 use crate::table::{Point, Table};
@@ -27,7 +27,7 @@ impl Parzen<'_> {
 impl Searcher for Parzen<'_> {
     fn ask(&mut self, _: BudgetFraction, rng: &mut ChaCha8Rng) -> Point {
         let settings: Vec<&Setting> = self.settings.iter().collect();
-        let drawn = parzen_draw(&self.space, &settings, &self.scores, rng);
+        let drawn = Estimators::new(&self.space, &settings, &self.scores).draw(rng);
         self.table.point_of(&drawn)
     }
 
