@@ -200,6 +200,29 @@ pub(crate) enum ConfigCommand {
 pub(crate) enum BenchCommand {
     /// Search recorded tables of trained models, and say how far from the best each searcher ends.
     Search(BenchSearchArgs),
+    /// Search recorded learning curves with and without rungs, and say how long each takes.
+    Rungs(BenchRungsArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchRungsArgs {
+    /// Folder with the recorded tables.
+    pub(crate) tables: PathBuf,
+    /// Searches of each kind.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seeds: u64,
+    /// Models trained at once.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) workers: u32,
+    /// How near to the best a whole training must come, in percentage points.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) regret: f64,
+    /// Epochs before trainings are compared first.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) first: u32,
+    /// A training goes on at a rung if it is among the best 1/FACTOR.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..))]
+    pub(crate) factor: u32,
 }
 
 #[derive(Debug, Args)]

@@ -78,6 +78,9 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Bench(BenchCommand::Search(args)) => {
             command::bench::search(&args).map(Outcome::from)
         }
+        Command::Bench(BenchCommand::Rungs(args)) => {
+            command::bench::rungs(&args).map(Outcome::from)
+        }
         Command::Doctor(args) => command::doctor::run(&args).map(Outcome::from),
         Command::Worker => Ok(study::process::worker::run()
             .map(|()| String::new())?

@@ -32,9 +32,17 @@ impl Values {
     }
 }
 
+/// What becomes of arrays of text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Texts {
+    Refuse,
+    LeaveOut,
+}
+
 /// The arrays of an NPZ file, by name.
 pub(crate) fn read_npz(
     path: &Path,
+    texts: Texts,
     limits: &ReadLimits,
 ) -> Result<Vec<(String, Array)>, DataError> {
     let unreadable = |source| DataError::Unreadable {
@@ -62,6 +70,9 @@ pub(crate) fn read_npz(
             .take(limits.bytes_max + 1)
             .read_to_end(&mut bytes)
             .map_err(|error| damaged(&error))?;
+        if texts == Texts::LeaveOut && is_text(&bytes) {
+            continue;
+        }
         arrays.push((name.clone(), parse(path, &name, &bytes, limits)?));
     }
     Ok(arrays)
@@ -98,6 +109,11 @@ pub(crate) fn parse(
     Ok(Array { shape, values })
 }
 
+fn is_text(bytes: &[u8]) -> bool {
+    let kind = split_header(bytes).and_then(|(header, _)| field(header, "descr"));
+    kind.is_some_and(|kind| kind.contains(['U', 'S']))
+}
+
 fn split_header(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let rest = bytes.strip_prefix(b"\x93NUMPY")?;
     let (version, rest) = rest.split_at_checked(2)?;
@@ -131,6 +147,22 @@ fn shape(header: &str) -> Option<Vec<usize>> {
     extents.map(|word| word.parse().ok()).collect()
 }
 
+/// The value of IEEE 754's binary16: one bit of sign, five of exponent, ten of fraction.
+fn half(bits: u16) -> f64 {
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023) / 1024.0);
+    let magnitude = match exponent {
+        0 => fraction * 2_f64.powi(-14),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        _ => (1.0 + fraction) * 2_f64.powi(exponent - 15),
+    };
+    if bits >> 15 == 1 {
+        -magnitude
+    } else {
+        magnitude
+    }
+}
+
 fn numbers(kind: &str, count: usize, data: &[u8]) -> Result<Values, String> {
     let (order, kind) = kind.split_at_checked(1).ok_or("its type is not said")?;
     let big = order == ">";
@@ -147,7 +179,7 @@ fn numbers(kind: &str, count: usize, data: &[u8]) -> Result<Values, String> {
     }
     let width = match kind {
         "u1" | "i1" | "b1" => 1,
-        "u2" | "i2" => 2,
+        "u2" | "i2" | "f2" => 2,
         "u4" | "i4" | "f4" => 4,
         "u8" | "i8" | "f8" => 8,
         _ => {
@@ -169,6 +201,7 @@ fn numbers(kind: &str, count: usize, data: &[u8]) -> Result<Values, String> {
         ),
         "u2" => Values::Floats(decode(data, big, |b| f64::from(u16::from_le_bytes(b)))),
         "i2" => Values::Floats(decode(data, big, |b| f64::from(i16::from_le_bytes(b)))),
+        "f2" => Values::Floats(decode(data, big, |b| half(u16::from_le_bytes(b)))),
         "u4" => Values::Floats(decode(data, big, |b| f64::from(u32::from_le_bytes(b)))),
         "i4" => Values::Floats(decode(data, big, |b| f64::from(i32::from_le_bytes(b)))),
         "f4" => Values::Floats(decode(data, big, |b| f64::from(f32::from_le_bytes(b)))),
@@ -176,4 +209,25 @@ fn numbers(kind: &str, count: usize, data: &[u8]) -> Result<Values, String> {
         "i8" => Values::Floats(decode(data, big, |b| i64::from_le_bytes(b) as f64)),
         _ => Values::Floats(decode(data, big, f64::from_le_bytes)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::half;
+
+    #[test]
+    fn halves_are_what_the_standard_says() {
+        // IEEE 754-2019, binary16: one, minus two, the largest, the smallest normal and the smallest.
+        let known = [
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x7bff, 65_504.0),
+            (0x0400, 2_f64.powi(-14)),
+            (0x0001, 2_f64.powi(-24)),
+            (0x8000, 0.0),
+            (0xfc00, f64::NEG_INFINITY),
+        ];
+        assert!(known.iter().all(|(bits, value)| half(*bits) == *value));
+        assert!(half(0x7e00).is_nan());
+    }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::{
     error::DataError,
     limits::ReadLimits,
-    npy::read_npz,
+    npy::{Texts, read_npz},
     table::{self, text::Ragged},
 };
 
@@ -49,7 +49,7 @@ pub fn read_table(path: &Path, limits: &ReadLimits) -> Result<RawTable, DataErro
 /// # Errors
 /// If it cannot be read, or breaks a rule of its format or a limit.
 pub fn read_arrays(path: &Path, limits: &ReadLimits) -> Result<Vec<RawArray>, DataError> {
-    let arrays = read_npz(path, limits)?.into_iter();
+    let arrays = read_npz(path, Texts::LeaveOut, limits)?.into_iter();
     let raw = arrays.map(|(name, array)| RawArray {
         name,
         values: array.values.to_floats(),

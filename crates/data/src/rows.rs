@@ -153,7 +153,7 @@ fn read_array(path: &Path, limits: &ReadLimits) -> Result<Array, DataError> {
         let bytes = crate::table::text::read_bytes(path, limits)?;
         return npy::parse(path, "array", &bytes, limits);
     }
-    let arrays = npy::read_npz(path, limits)?;
+    let arrays = npy::read_npz(path, npy::Texts::Refuse, limits)?;
     let names: Vec<String> = arrays.iter().map(|(name, _)| name.clone()).collect();
     arrays
         .into_iter()

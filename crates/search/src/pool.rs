@@ -32,6 +32,14 @@ impl fmt::Display for TrialId {
 pub enum Outcome {
     /// With a score; higher is better. One that is not finite counts as a failure.
     Scored(f64),
+    /// Early, behind others of its length ([`crate::rungs`]). What it had by then is no score: it stands
+    /// below all whole trainings, and below those that were stopped later.
+    Stopped {
+        /// After so many epochs.
+        epochs: u32,
+        /// With this measure of that moment.
+        reached: f64,
+    },
     /// Without one.
     Failed,
 }
@@ -59,6 +67,15 @@ impl PoolEntry {
         match self.outcome {
             Outcome::Scored(score) if score.is_finite() => Some(score),
             _ => None,
+        }
+    }
+
+    /// What trials are ranked by: how far they came, and among equals how good they were there.
+    fn rank(&self) -> (u32, f64) {
+        match self.outcome {
+            Outcome::Scored(score) if score.is_finite() => (u32::MAX, score),
+            Outcome::Stopped { epochs, reached } if reached.is_finite() => (epochs, reached),
+            _ => (0, f64::NEG_INFINITY),
         }
     }
 }
@@ -171,7 +188,7 @@ impl Pool {
     /// One value per entry, in commit order.
     /// # Units
     /// Standard deviations: z = Φ⁻¹((rank − ½)/n), rank 1 the worst. Equal scores share the mean of
-    /// their ranks; trials without a score share the worst ranks.
+    /// their ranks; stopped trials stand below scored ones, failed ones share the worst ranks.
     /// # Cost
     /// `O(n log n)`.
     /// # Source
@@ -182,19 +199,22 @@ impl Pool {
 
     /// The same as it was after the first `entries`.
     pub fn standing_after(&self, entries: usize) -> Vec<f64> {
-        let scores: Vec<f64> = self.entries[..entries]
+        let ranks: Vec<(u32, f64)> = self.entries[..entries]
             .iter()
-            .map(|entry| entry.score().unwrap_or(f64::NEG_INFINITY))
+            .map(PoolEntry::rank)
             .collect();
-        let mut order: Vec<usize> = (0..scores.len()).collect();
-        order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]));
-        let mut standing = vec![0.0; scores.len()];
+        let mut order: Vec<usize> = (0..ranks.len()).collect();
+        order.sort_by(|a, b| {
+            let (a, b) = (ranks[*a], ranks[*b]);
+            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+        });
+        let mut standing = vec![0.0; ranks.len()];
         let mut below = 0;
         // Comparing by `==` puts 0.0 and -0.0, which `total_cmp` tells apart, in one group.
-        for tied in order.chunk_by(|a, b| scores[*a] == scores[*b]) {
+        for tied in order.chunk_by(|a, b| ranks[*a] == ranks[*b]) {
             // Ranks below+1 ..= below+len have this mean, less the half of the formula.
             let mean = below as f64 + tied.len() as f64 / 2.0;
-            let value = normal::quantile(mean / scores.len() as f64);
+            let value = normal::quantile(mean / ranks.len() as f64);
             tied.iter().for_each(|place| standing[*place] = value);
             below += tied.len();
         }
@@ -332,6 +352,32 @@ mod tests {
         assert_eq!([standing[2], standing[4]], [standing[8]; 2]);
         assert!(standing.iter().all(|z| *z >= standing[2]));
         assert!(standing[5] > standing[9]);
+    }
+
+    #[test]
+    fn stopped_trials_stand_below_scored_ones_and_above_failed_ones() {
+        let stopped = |epochs, reached| Outcome::Stopped { epochs, reached };
+        let outcomes = [
+            Outcome::Scored(0.1),
+            stopped(2, 0.9),
+            stopped(6, 0.3),
+            Outcome::Failed,
+            stopped(2, 0.5),
+            stopped(6, f64::NAN),
+        ];
+        let mut pool = Pool::default();
+        for (sequence, outcome) in (1..).zip(outcomes) {
+            pool.push(entry(sequence, outcome)).unwrap();
+        }
+        let standing = pool.standing();
+        let ascending = [3, 4, 1, 2, 0].map(|entry: usize| standing[entry]);
+        assert!(ascending.is_sorted_by(|a, b| a < b), "{standing:?}");
+        assert_eq!(standing[3], standing[5]);
+        assert!(
+            pool.entries()[1..]
+                .iter()
+                .all(|entry| entry.score().is_none())
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! `lehr bench search`: how far from the best each searcher ends on recorded tables.
+//! `lehr bench search`: how far from the best each searcher ends on recorded tables. `lehr bench rungs`: how
+//! much sooner a good model is found if trainings that fall behind are stopped.
 
 use std::{
     fs,
@@ -8,10 +9,17 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use bench::{Course, Marks, Mean, Plan, SearcherKind, Table, mean_regret, run, table::NAMES};
+use bench::{
+    Course, Curves, Marks, Mean, Plan, Reached, SearcherKind, Table, curves::TASKS, mean_regret,
+    reach, run, table::NAMES,
+};
+use search::Rungs;
 use serde::{Deserialize, Serialize};
 
-use crate::{args::BenchSearchArgs, progress, report, show};
+use crate::{
+    args::{BenchRungsArgs, BenchSearchArgs},
+    progress, report, show,
+};
 
 /// A line of `regret.csv`: one searcher on one table after so many evaluations, means over the seeds with
 /// their standard errors.
@@ -81,27 +89,38 @@ pub(crate) fn search(args: &BenchSearchArgs) -> Result<String> {
 /// Runs every search, on all cores; each job's courses in the order of their seeds.
 fn all_courses(jobs: &[Job<'_>], args: &BenchSearchArgs) -> Result<Vec<Vec<Course>>> {
     let seeds = args.seeds as usize;
-    let bar = progress::counter((jobs.len() * seeds) as u64, "searches");
+    let course = |index: usize| {
+        let job = &jobs[index / seeds];
+        let plan = Plan {
+            searcher: job.searcher,
+            workers: job.workers as usize,
+            evaluations: args.evaluations as usize,
+            seed: (index % seeds) as u64,
+        };
+        run(job.table, &plan)
+    };
+    let mut courses = on_all_cores(jobs.len() * seeds, &course)?.into_iter();
+    let of_job = jobs.iter().map(|_| courses.by_ref().take(seeds).collect());
+    Ok(of_job.collect())
+}
+
+/// The results of so many searches, in their order.
+fn on_all_cores<T: Send>(count: usize, search: &(dyn Fn(usize) -> T + Sync)) -> Result<Vec<T>> {
+    let bar = progress::counter(count as u64, "searches");
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(job) = jobs.get(index / seeds) else {
+            if index >= count {
                 return done;
-            };
-            let plan = Plan {
-                searcher: job.searcher,
-                workers: job.workers as usize,
-                evaluations: args.evaluations as usize,
-                seed: (index % seeds) as u64,
-            };
-            done.push((index, run(job.table, &plan)));
+            }
+            done.push((index, search(index)));
             bar.inc(1);
         }
     };
     let cores = thread::available_parallelism().context("the cores cannot be counted")?;
-    let mut done: Vec<(usize, Course)> = thread::scope(|scope| {
+    let mut done: Vec<(usize, T)> = thread::scope(|scope| {
         let threads: Vec<_> = (0..cores.get()).map(|_| scope.spawn(work)).collect();
         let joined = threads
             .into_iter()
@@ -110,11 +129,59 @@ fn all_courses(jobs: &[Job<'_>], args: &BenchSearchArgs) -> Result<Vec<Vec<Cours
     });
     bar.finish_and_clear();
     done.sort_by_key(|(index, _)| *index);
-    let mut courses = done.into_iter().map(|(_, course)| course);
-    Ok(jobs
-        .iter()
-        .map(|_| courses.by_ref().take(seeds).collect())
-        .collect())
+    Ok(done.into_iter().map(|(_, result)| result).collect())
+}
+
+pub(crate) fn rungs(args: &BenchRungsArgs) -> Result<String> {
+    let tasks = (0..TASKS.len()).map(|task| Curves::read(&args.tables, task));
+    let tasks: Vec<Curves> = tasks.collect::<Result<_, _>>()?;
+    let rungs = Rungs {
+        first: args.first,
+        factor: args.factor,
+    };
+    let seeds = args.seeds as usize;
+    let ways = [None, Some(rungs)];
+    let search = |index: usize| {
+        let (task, way) = (&tasks[index / seeds / 2], ways[index / seeds % 2]);
+        let seed = (index % seeds) as u64;
+        reach(task, way, args.workers as usize, args.regret, seed)
+    };
+    let reached = on_all_cores(tasks.len() * 2 * seeds, &search)?;
+    let mut ends = reached.chunks_exact(seeds);
+    let mut lines = vec![
+        [
+            "task",
+            "whole: s",
+            "trainings",
+            "rungs: s",
+            "trainings",
+            "share of time",
+        ]
+        .map(str::to_string)
+        .to_vec(),
+    ];
+    for task in &tasks {
+        let mean = |value: &dyn Fn(&Reached) -> f64, reached: &[Reached]| {
+            Mean::of(&reached.iter().map(value).collect::<Vec<f64>>())
+        };
+        let [whole, stopped] = [(); 2].map(|()| {
+            let reached = ends.next().expect("every task was searched in both ways");
+            let seconds = mean(&|reached| reached.seconds, reached);
+            (seconds, mean(&|reached| reached.trainings as f64, reached))
+        });
+        let share = stopped.0.mean / whole.0.mean;
+        let seconds = |mean: Mean| format!("{:.0} ± {:.0}", mean.mean, mean.error);
+        let trainings = |mean: Mean| format!("{:.1}", mean.mean);
+        lines.push(vec![
+            task.task().to_string(),
+            seconds(whole.0),
+            trainings(whole.1),
+            seconds(stopped.0),
+            trainings(stopped.1),
+            format!("{share:.2}"),
+        ]);
+    }
+    Ok(show::columns(&lines))
 }
 
 fn rows_of(job: &Job<'_>, courses: &[Course], args: &BenchSearchArgs) -> Vec<RegretRow> {

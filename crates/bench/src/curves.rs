@@ -1,0 +1,356 @@
+//! What rungs are worth: recorded learning curves, trained by simulated workers with and without them.
+//!
+//! LCBench by way of YAHPO Gym's surrogate (Zimmer, Lindauer, Hutter 2021; Pfisterer et al. 2022): 500 random
+//! multilayer perceptrons on each of six tasks, validation accuracy and seconds after each of 52 epochs.
+//! lehr's surrogate chooses among models that were not trained yet; a training that a rung stops is
+//! known to it as stopped. Only whole trainings count as found.
+
+use std::{cmp::Reverse, collections::BinaryHeap, path::Path};
+
+use data::{
+    ReadLimits,
+    raw::{RawArray, read_arrays},
+};
+use morph::Architecture;
+use rand::{SeedableRng, seq::index};
+use rand_chacha::ChaCha8Rng;
+use search::{
+    Birth, Domain, Fingerprint, Ladder, Outcome, Parameter, Pool, PoolEntry, Rungs, Scale, Setting,
+    Space, Surrogate, TrialId, Value, Verdict,
+};
+
+use crate::table::TableError;
+
+/// Names of the tasks, in the order of the file.
+pub const TASKS: [&str; 6] = ["167168", "189873", "189906", "126029", "168868", "3945"];
+
+/// Models trained at random before the surrogate chooses.
+const STARTS: usize = 10;
+
+/// Models that the surrogate chooses among.
+const CANDIDATES: usize = 64;
+
+/// Simulated time is counted in whole microseconds, so that events have an order.
+const MICROS: f64 = 1e6;
+
+/// A task's models and how each was trained.
+#[derive(Clone, Debug)]
+pub struct Curves {
+    task: &'static str,
+    models: Vec<(Architecture, Setting)>,
+    space: Space,
+    /// For each model, after each epoch: validation accuracy in percent, and seconds so far.
+    epochs: Vec<Vec<(f64, f64)>>,
+}
+
+/// What a search among curves came to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reached {
+    /// Seconds until a whole training was good enough.
+    pub seconds: f64,
+    /// Trainings begun until then.
+    pub trainings: usize,
+}
+
+impl Curves {
+    /// Reads the curves of a task, by its place in [`TASKS`].
+    ///
+    /// # Errors
+    /// If the file is missing or not what it should be.
+    pub fn read(folder: &Path, task: usize) -> Result<Curves, TableError> {
+        let path = folder.join("yahpo-lcbench").join("curves_500x52.npz");
+        let arrays = read_arrays(&path, &ReadLimits::default())?;
+        let array = |name: &str, extents: &[usize]| -> Result<&RawArray, TableError> {
+            let found = arrays.iter().find(|array| array.name == name);
+            found
+                .filter(|array| array.shape == extents)
+                .ok_or_else(|| TableError::Content {
+                    path: path.clone(),
+                    problem: format!("it has no array `{name}` of shape {extents:?}"),
+                })
+        };
+        let values = array("values", &[TASKS.len(), 500, 52, 3])?;
+        let configs = array("configs", &[500, 7])?;
+        let space = space();
+        let model = |row: &[f64]| (architecture(row), setting(row, &space));
+        let models = configs.values.chunks_exact(7).map(model).collect();
+        let own = &values.values[task * 500 * 52 * 3..][..500 * 52 * 3];
+        let epochs = own.chunks_exact(52 * 3).map(|curve| {
+            // Seconds are rounded in the file, so that some stand still or fall.
+            let mut seconds = 0.0_f64;
+            let each = curve.chunks_exact(3).map(|epoch| {
+                seconds = seconds.max(epoch[2]);
+                (epoch[0], seconds)
+            });
+            each.collect()
+        });
+        Ok(Curves {
+            task: TASKS[task],
+            models,
+            epochs: epochs.collect(),
+            space,
+        })
+    }
+
+    /// What it is called.
+    pub fn task(&self) -> &'static str {
+        self.task
+    }
+
+    /// The best accuracy after a whole training.
+    pub fn best(&self) -> f64 {
+        let ends = self.epochs.iter().map(|epochs| epochs[epochs.len() - 1].0);
+        ends.fold(f64::NEG_INFINITY, f64::max)
+    }
+}
+
+fn architecture(row: &[f64]) -> Architecture {
+    let (layers, units, dropout) = (row[4] as usize, row[5], row[6]);
+    // Units fall linearly from the first to the last hidden layer, as in the original (Zimmer et al.).
+    let hidden = (0..layers).map(|layer| {
+        let units = (units * (layers - layer) as f64 / layers as f64).max(2.0) as u32;
+        let rate = (dropout * 1000.0).round().clamp(1.0, 900.0) / 1000.0;
+        format!("dense {units} | relu | dropout {rate} | ")
+    });
+    let text = format!("in 20 | {}dense 2", hidden.collect::<String>());
+    text.parse().expect("every row is a network")
+}
+
+fn space() -> Space {
+    let float = |low, high, scale| Domain::Float { low, high, scale };
+    let parameters = [
+        ("batch_size", float(16.0, 512.0, Scale::Log)),
+        ("learning_rate", float(1e-4, 1e-1, Scale::Log)),
+        ("momentum", float(0.1, 0.99, Scale::Linear)),
+        ("weight_decay", float(1e-5, 1e-1, Scale::Linear)),
+    ];
+    let checked = parameters
+        .map(|(name, domain)| Parameter::new(name, domain, None).expect("the ranges are legal"));
+    Space::new(checked.into()).expect("the names differ")
+}
+
+fn setting(row: &[f64], space: &Space) -> Setting {
+    let names = ["batch_size", "learning_rate", "momentum", "weight_decay"];
+    let values = names.iter().zip(row);
+    let raw: Setting = values
+        .map(|(name, value)| (name.to_string(), Value::Float(*value)))
+        .collect();
+    space.clamp(&raw)
+}
+
+/// A training under way: where it is next looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Look {
+    micros: u64,
+    trial: usize,
+    model: usize,
+    began: u64,
+    epochs: usize,
+}
+
+/// Searches until a whole training is within `regret` percentage points of the best, or all models were
+/// begun. The same arguments give the same answer.
+pub fn reach(
+    curves: &Curves,
+    rungs: Option<Rungs>,
+    workers: usize,
+    regret: f64,
+    seed: u64,
+) -> Reached {
+    let goal = curves.best() - regret;
+    let whole = curves.epochs[0].len();
+    let mut looks: Vec<usize> = rungs
+        .iter()
+        .flat_map(|rungs| rungs.lengths(whole as u32))
+        .map(|epochs| epochs as usize)
+        .collect();
+    looks.push(whole);
+    let mut search = Search::new(curves, seed);
+    let mut ladder = Ladder::default();
+    let mut running: BinaryHeap<Reverse<Look>> = BinaryHeap::new();
+    let mut now = 0;
+    loop {
+        while running.len() < workers
+            && let Some(model) = search.next()
+        {
+            let look = Look {
+                micros: now,
+                trial: search.begun,
+                model,
+                began: now,
+                epochs: 0,
+            };
+            running.push(Reverse(until(curves, look, looks[0])));
+        }
+        let Some(Reverse(look)) = running.pop() else {
+            break;
+        };
+        now = look.micros;
+        let (score, _) = curves.epochs[look.model][look.epochs - 1];
+        if look.epochs == whole {
+            search.end(look.model, Outcome::Scored(score));
+            if score >= goal {
+                break;
+            }
+            continue;
+        }
+        let rungs = rungs.expect("only rungs look at a training before its end");
+        match ladder.report(rungs, Birth::Fresh, look.epochs as u32, score, None) {
+            Verdict::Continue => {
+                let next = looks.iter().find(|epochs| **epochs > look.epochs);
+                let next = *next.expect("the last look is at the end");
+                running.push(Reverse(until(curves, look, next)));
+            }
+            Verdict::Stop => search.end(
+                look.model,
+                Outcome::Stopped {
+                    epochs: look.epochs as u32,
+                    reached: score,
+                },
+            ),
+        }
+    }
+    Reached {
+        seconds: now as f64 / MICROS,
+        trainings: search.begun,
+    }
+}
+
+/// The same training after so many epochs.
+fn until(curves: &Curves, look: Look, epochs: usize) -> Look {
+    let (_, seconds) = curves.epochs[look.model][epochs - 1];
+    Look {
+        micros: look.began + (seconds * MICROS) as u64,
+        epochs,
+        ..look
+    }
+}
+
+/// Which model is trained next.
+struct Search<'a> {
+    curves: &'a Curves,
+    pool: Pool,
+    surrogate: Surrogate,
+    left: Vec<usize>,
+    begun: usize,
+    seed: u64,
+}
+
+impl Search<'_> {
+    fn new(curves: &Curves, seed: u64) -> Search<'_> {
+        Search {
+            curves,
+            pool: Pool::default(),
+            surrogate: Surrogate::default(),
+            left: (0..curves.models.len()).collect(),
+            begun: 0,
+            seed,
+        }
+    }
+
+    fn next(&mut self) -> Option<usize> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        rng.set_stream(self.begun as u64);
+        let places = index::sample(&mut rng, self.left.len(), CANDIDATES.min(self.left.len()));
+        let places = places.into_vec();
+        let first = *places.first()?;
+        let place = match self.begun < STARTS {
+            true => first,
+            false => self.most_promising(&places),
+        };
+        let model = self.left.swap_remove(place);
+        self.begun += 1;
+        let (architecture, setting) = self.curves.models[model].clone();
+        self.pool.add_pending(architecture, setting);
+        Some(model)
+    }
+
+    fn most_promising(&mut self, places: &[usize]) -> usize {
+        self.surrogate.follow(&self.pool, &self.curves.space);
+        let models = places.iter().map(|place| {
+            let (architecture, setting) = &self.curves.models[self.left[*place]];
+            (architecture, setting)
+        });
+        let promises = self
+            .surrogate
+            .promises(&self.pool, &self.curves.space, models);
+        let both = places.iter().zip(promises);
+        let (best, _) = both
+            .max_by(|(_, a), (_, b)| a.improvement.total_cmp(&b.improvement))
+            .expect("there is a candidate");
+        *best
+    }
+
+    fn end(&mut self, model: usize, outcome: Outcome) {
+        let (architecture, setting) = self.curves.models[model].clone();
+        // Two rows that are one model: the second says nothing new.
+        if !self.pool.contains(Fingerprint::of(&architecture, &setting)) {
+            return;
+        }
+        let sequence = self.pool.entries().len() as u64 + 1;
+        let entry = PoolEntry {
+            trial: TrialId(sequence),
+            sequence,
+            architecture,
+            setting,
+            outcome,
+            parent: None,
+        };
+        self.pool.push(entry).expect("sequence numbers count up");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Forty models that learn for nine seconds of nine epochs; a higher learning rate is better all along.
+    fn curves() -> Curves {
+        let space = space();
+        let model = |place: usize| {
+            let row = [64.0, 1e-4 * 10_f64.powf(place as f64 / 15.0), 0.5, 0.01];
+            let architecture = "in 20 | dense 8 | relu | dense 2".parse().unwrap();
+            (architecture, setting(&row, &space))
+        };
+        let epochs = |place: usize| {
+            let each = (1..=9).map(|epoch| (f64::from(epoch) + place as f64, f64::from(epoch)));
+            each.collect()
+        };
+        Curves {
+            task: "made",
+            models: (0..40).map(model).collect(),
+            epochs: (0..40).map(epochs).collect(),
+            space: space.clone(),
+        }
+    }
+
+    const RUNGS: Rungs = Rungs {
+        first: 1,
+        factor: 3,
+    };
+
+    #[test]
+    fn rungs_find_the_best_of_simple_curves_sooner() {
+        let curves = curves();
+        let mut shares = Vec::new();
+        for seed in 0..5 {
+            let whole = reach(&curves, None, 1, 0.0, seed);
+            let stopped = reach(&curves, Some(RUNGS), 1, 0.0, seed);
+            // One worker, nine seconds for each whole training.
+            assert!((whole.seconds - 9.0 * whole.trainings as f64).abs() < 1e-3);
+            assert_eq!(stopped, reach(&curves, Some(RUNGS), 1, 0.0, seed));
+            shares.push(stopped.seconds / whole.seconds);
+        }
+        assert!(shares.iter().sum::<f64>() / 5.0 < 0.8, "{shares:?}");
+    }
+
+    #[test]
+    fn workers_share_the_time() {
+        let curves = curves();
+        let one = reach(&curves, None, 1, -1.0, 1);
+        let four = reach(&curves, None, 4, -1.0, 1);
+        // Nothing is better than the best: all forty are trained.
+        assert_eq!((one.trainings, four.trainings), (40, 40));
+        assert!((one.seconds - 360.0).abs() < 1e-3 && (four.seconds - 90.0).abs() < 1e-3);
+    }
+}
