@@ -15,8 +15,8 @@ use morph::Architecture;
 use rand::{SeedableRng, seq::index};
 use rand_chacha::ChaCha8Rng;
 use search::{
-    Birth, Domain, Fingerprint, Ladder, Outcome, Parameter, Pool, PoolEntry, Rungs, Scale, Setting,
-    Space, Surrogate, TrialId, Value, Verdict,
+    Birth, Domain, Fingerprint, Ladder, Look, Outcome, Parameter, Pool, PoolEntry, Rung, Rungs,
+    Scale, Setting, Space, Surrogate, TrialId, Value, Verdict,
 };
 
 use crate::table::TableError;
@@ -138,14 +138,31 @@ fn setting(row: &[f64], space: &Space) -> Setting {
     space.clamp(&raw)
 }
 
-/// A training under way: where it is next looked at.
+/// Where trainings are looked at: at a rung, or at the end.
+#[derive(Clone, Copy, Debug)]
+struct Stop {
+    rung: Option<Rung>,
+    epochs: usize,
+}
+
+/// A training under way: when it is next looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Look {
+struct Underway {
     micros: u64,
     trial: usize,
     model: usize,
     began: u64,
-    epochs: usize,
+    stop: usize,
+}
+
+impl Underway {
+    fn until(self, curves: &Curves, stops: &[Stop]) -> Underway {
+        let (_, seconds) = curves.epochs[self.model][stops[self.stop].epochs - 1];
+        Underway {
+            micros: self.began + (seconds * MICROS) as u64,
+            ..self
+        }
+    }
 }
 
 /// Searches until a whole training is within `regret` percentage points of the best, or all models were
@@ -159,70 +176,74 @@ pub fn reach(
 ) -> Reached {
     let goal = curves.best() - regret;
     let whole = curves.epochs[0].len();
-    let mut looks: Vec<usize> = rungs
+    let mut stops: Vec<Stop> = rungs
         .iter()
-        .flat_map(|rungs| rungs.lengths(whole as u32))
-        .map(|epochs| epochs as usize)
+        .flat_map(|rungs| rungs.of(whole as u32))
+        .map(|(rung, epochs)| Stop {
+            rung: Some(rung),
+            epochs: epochs as usize,
+        })
         .collect();
-    looks.push(whole);
+    stops.push(Stop {
+        rung: None,
+        epochs: whole,
+    });
     let mut search = Search::new(curves, seed);
     let mut ladder = Ladder::default();
-    let mut running: BinaryHeap<Reverse<Look>> = BinaryHeap::new();
+    let mut running: BinaryHeap<Reverse<Underway>> = BinaryHeap::new();
     let mut now = 0;
     loop {
         while running.len() < workers
             && let Some(model) = search.next()
         {
-            let look = Look {
+            let underway = Underway {
                 micros: now,
                 trial: search.begun,
                 model,
                 began: now,
-                epochs: 0,
+                stop: 0,
             };
-            running.push(Reverse(until(curves, look, looks[0])));
+            running.push(Reverse(underway.until(curves, &stops)));
         }
-        let Some(Reverse(look)) = running.pop() else {
+        let Some(Reverse(at)) = running.pop() else {
             break;
         };
-        now = look.micros;
-        let (score, _) = curves.epochs[look.model][look.epochs - 1];
-        if look.epochs == whole {
-            search.end(look.model, Outcome::Scored(score));
+        now = at.micros;
+        let trial = TrialId(at.trial as u64);
+        let (score, _) = curves.epochs[at.model][stops[at.stop].epochs - 1];
+        let (Some(rungs), Some(rung)) = (rungs, stops[at.stop].rung) else {
+            ladder.end(trial, Birth::Fresh, score);
+            search.end(at.model, Outcome::Scored(score));
             if score >= goal {
                 break;
             }
             continue;
-        }
-        let rungs = rungs.expect("only rungs look at a training before its end");
-        match ladder.report(rungs, Birth::Fresh, look.epochs as u32, score, None) {
+        };
+        let look = Look {
+            trial,
+            birth: Birth::Fresh,
+            parent: None,
+            rung,
+            score,
+            is_first: at.stop == 0,
+        };
+        match ladder.look(rungs, look) {
             Verdict::Continue => {
-                let next = looks.iter().find(|epochs| **epochs > look.epochs);
-                let next = *next.expect("the last look is at the end");
-                running.push(Reverse(until(curves, look, next)));
+                let next = Underway {
+                    stop: at.stop + 1,
+                    ..at
+                };
+                running.push(Reverse(next.until(curves, &stops)));
             }
-            Verdict::Stop => search.end(
-                look.model,
-                Outcome::Stopped {
-                    epochs: look.epochs as u32,
-                    reached: score,
-                },
-            ),
+            Verdict::Stop => {
+                let expected = ladder.expected(Birth::Fresh, rung, score);
+                search.end(at.model, Outcome::Stopped { expected });
+            }
         }
     }
     Reached {
         seconds: now as f64 / MICROS,
         trainings: search.begun,
-    }
-}
-
-/// The same training after so many epochs.
-fn until(curves: &Curves, look: Look, epochs: usize) -> Look {
-    let (_, seconds) = curves.epochs[look.model][epochs - 1];
-    Look {
-        micros: look.began + (seconds * MICROS) as u64,
-        epochs,
-        ..look
     }
 }
 
@@ -302,6 +323,8 @@ impl Search<'_> {
 
 #[cfg(test)]
 mod tests {
+    use search::Rule;
+
     use super::*;
 
     /// Forty models that learn for nine seconds of nine epochs; a higher learning rate is better all along.
@@ -325,6 +348,7 @@ mod tests {
     }
 
     const RUNGS: Rungs = Rungs {
+        rule: Rule::Halving,
         first: 1,
         factor: 3,
     };

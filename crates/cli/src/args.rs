@@ -218,9 +218,9 @@ pub(crate) struct BenchRungsArgs {
     #[arg(long, default_value_t = 1.0)]
     pub(crate) regret: f64,
     /// Epochs before trainings are compared first.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) first: u32,
-    /// A training goes on at a rung if it is among the best 1/FACTOR.
+    /// How many times longer each rung is than the one before.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..))]
     pub(crate) factor: u32,
 }

@@ -32,13 +32,11 @@ impl fmt::Display for TrialId {
 pub enum Outcome {
     /// With a score; higher is better. One that is not finite counts as a failure.
     Scored(f64),
-    /// Early, behind others of its length ([`crate::rungs`]). What it had by then is no score: it stands
-    /// below all whole trainings, and below those that were stopped later.
+    /// Early, behind others ([`crate::rungs`]). It has no score and cannot be the best, but it stands among
+    /// the others where it is expected.
     Stopped {
-        /// After so many epochs.
-        epochs: u32,
-        /// With this measure of that moment.
-        reached: f64,
+        /// The score it would have had, as far as others showed when it was stopped.
+        expected: f64,
     },
     /// Without one.
     Failed,
@@ -70,12 +68,13 @@ impl PoolEntry {
         }
     }
 
-    /// What trials are ranked by: how far they came, and among equals how good they were there.
-    fn rank(&self) -> (u32, f64) {
+    /// What trials are ranked by.
+    fn rank(&self) -> f64 {
         match self.outcome {
-            Outcome::Scored(score) if score.is_finite() => (u32::MAX, score),
-            Outcome::Stopped { epochs, reached } if reached.is_finite() => (epochs, reached),
-            _ => (0, f64::NEG_INFINITY),
+            Outcome::Scored(value) | Outcome::Stopped { expected: value } if value.is_finite() => {
+                value
+            }
+            _ => f64::NEG_INFINITY,
         }
     }
 }
@@ -188,7 +187,7 @@ impl Pool {
     /// One value per entry, in commit order.
     /// # Units
     /// Standard deviations: z = Φ⁻¹((rank − ½)/n), rank 1 the worst. Equal scores share the mean of
-    /// their ranks; stopped trials stand below scored ones, failed ones share the worst ranks.
+    /// their ranks; stopped trials stand where they are expected, failed ones share the worst ranks.
     /// # Cost
     /// `O(n log n)`.
     /// # Source
@@ -199,15 +198,12 @@ impl Pool {
 
     /// The same as it was after the first `entries`.
     pub fn standing_after(&self, entries: usize) -> Vec<f64> {
-        let ranks: Vec<(u32, f64)> = self.entries[..entries]
+        let ranks: Vec<f64> = self.entries[..entries]
             .iter()
             .map(PoolEntry::rank)
             .collect();
         let mut order: Vec<usize> = (0..ranks.len()).collect();
-        order.sort_by(|a, b| {
-            let (a, b) = (ranks[*a], ranks[*b]);
-            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
-        });
+        order.sort_by(|a, b| ranks[*a].total_cmp(&ranks[*b]));
         let mut standing = vec![0.0; ranks.len()];
         let mut below = 0;
         // Comparing by `==` puts 0.0 and -0.0, which `total_cmp` tells apart, in one group.
@@ -355,29 +351,26 @@ mod tests {
     }
 
     #[test]
-    fn stopped_trials_stand_below_scored_ones_and_above_failed_ones() {
-        let stopped = |epochs, reached| Outcome::Stopped { epochs, reached };
+    fn stopped_trials_stand_where_they_are_expected_and_have_no_score() {
+        let stopped = |expected| Outcome::Stopped { expected };
         let outcomes = [
-            Outcome::Scored(0.1),
-            stopped(2, 0.9),
-            stopped(6, 0.3),
+            Outcome::Scored(0.5),
+            stopped(0.4),
+            stopped(0.6),
             Outcome::Failed,
-            stopped(2, 0.5),
-            stopped(6, f64::NAN),
+            Outcome::Scored(0.3),
+            stopped(f64::NAN),
         ];
-        let mut pool = Pool::default();
-        for (sequence, outcome) in (1..).zip(outcomes) {
-            pool.push(entry(sequence, outcome)).unwrap();
-        }
+        let pool = pool(&outcomes);
         let standing = pool.standing();
-        let ascending = [3, 4, 1, 2, 0].map(|entry: usize| standing[entry]);
+        let ascending = [3, 4, 1, 0, 2].map(|entry: usize| standing[entry]);
         assert!(ascending.is_sorted_by(|a, b| a < b), "{standing:?}");
         assert_eq!(standing[3], standing[5]);
-        assert!(
-            pool.entries()[1..]
-                .iter()
-                .all(|entry| entry.score().is_none())
-        );
+        let scored = pool
+            .entries()
+            .iter()
+            .filter(|entry| entry.score().is_some());
+        assert_eq!(scored.count(), 2);
     }
 
     #[test]

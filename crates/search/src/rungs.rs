@@ -1,30 +1,104 @@
-//! Rungs: a training that has fallen behind others of its length is stopped.
+//! Rungs: a training that has fallen behind others is stopped before its end.
 //!
-//! Asynchronous successive halving in its stopping form: at lengths r, rη, rη² … a training goes on if its
-//! score is among the best 1/η of all that came so far; nobody waits for anybody. Trainings that began with
-//! inherited weights are ahead of those that did not, so each kind is compared with its own; and at its
-//! first rung a child that is at least as good as its parent ended always goes on.
+//! Trainings are looked at after 1/η, 1/η², 1/η³ … of their epochs, so that those of different lengths are
+//! compared at the same stage of their learning-rate schedule. Nobody waits for anybody. Trainings that
+//! began with inherited weights are ahead of those that did not, so each kind is compared with its own; and
+//! at its first rung a child that is at least as good as its parent ended always goes on.
 //! A score at a rung is never taken for a model's score: only whole trainings can win.
-//!
-//! Source: Li, Jamieson, Rostamizadeh, Gonina, Ben-tzur, Hardt, Recht, Talwalkar 2020 (arXiv:1810.05934),
-//! section 3; the stopping form as in Salinas et al. 2022 (Syne Tune).
 
-use std::collections::BTreeMap;
+mod forecast;
+
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-/// Where trainings are compared.
+use crate::{
+    normal,
+    pool::TrialId,
+    rungs::forecast::{Line, Normal},
+};
+
+/// A training with less chance than this to end above the best is stopped by [`Rule::Extrapolation`].
+const CHANCE_MIN: f64 = 0.05;
+
+/// Which trainings go on at a rung.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// Those that may still end above the best whole training, judged by how earlier ones went on from
+    /// this rung to the next and from the last to the end.
+    Extrapolation,
+    /// The best 1/η of all that came so far: asynchronous successive halving in its stopping form (Li,
+    /// Jamieson, Rostamizadeh, Gonina, Ben-tzur, Hardt, Recht, Talwalkar 2020, arXiv:1810.05934).
+    #[default]
+    Halving,
+    /// Those not below the median of all that came so far (Golovin, Solnik, Moitra, Kochanski, Karro,
+    /// Sculley 2017, section 3.2, of scores instead of their running means).
+    Median,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Rule::Extrapolation => "extrapolation",
+            Rule::Halving => "halving",
+            Rule::Median => "median",
+        })
+    }
+}
+
+/// Where trainings are compared, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Rungs {
-    /// r: epochs before the first comparison.
+    /// Which trainings go on.
+    pub rule: Rule,
+    /// Epochs before the first comparison; at least 1.
     pub first: u32,
-    /// η: a training goes on if it is among the best 1/η; at least 2.
+    /// η: how many times longer each rung is than the one before; at least 2.
     pub factor: u32,
 }
 
+impl Default for Rungs {
+    fn default() -> Rungs {
+        Rungs {
+            rule: Rule::default(),
+            first: 1,
+            factor: 3,
+        }
+    }
+}
+
+/// A place on the ladder: how many rungs there are from here to the end, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Rung(pub u32);
+
+impl Rungs {
+    /// The rungs of a training of so many epochs, and after how many epochs each is: shortest first.
+    pub fn of(self, epochs: u32) -> Vec<(Rung, u32)> {
+        let (first, factor) = (self.first.max(1), self.factor.max(2));
+        let shorter = |length: &u32| (*length > 1).then(|| length.div_ceil(factor));
+        let lengths = std::iter::successors(Some(epochs), shorter).skip(1);
+        let mut rungs: Vec<(Rung, u32)> = (1..)
+            .map(Rung)
+            .zip(lengths.take_while(|length| *length >= first))
+            .collect();
+        rungs.reverse();
+        rungs
+    }
+
+    /// Which rung it is after so many epochs of a training, if one.
+    pub fn at(self, epoch: u32, epochs: u32) -> Option<Rung> {
+        let rungs = self.of(epochs);
+        let found = rungs.into_iter().find(|(_, length)| *length == epoch);
+        found.map(|(rung, _)| rung)
+    }
+}
+
 /// What a training began with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Birth {
     /// Random weights.
     Fresh,
@@ -41,103 +115,117 @@ pub enum Verdict {
     Stop,
 }
 
-impl Rungs {
-    /// Lengths in epochs at which trainings of so many epochs are compared.
-    pub fn lengths(self, epochs: u32) -> impl Iterator<Item = u32> {
-        let next = move |length: &u32| length.checked_mul(self.factor.max(2));
-        std::iter::successors(Some(self.first.max(1)), next)
-            .take_while(move |length| *length < epochs)
-    }
+/// A training at a rung.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Look {
+    /// Which training.
+    pub trial: TrialId,
+    /// What it began with.
+    pub birth: Birth,
+    /// The score its parent ended with, if it has one.
+    pub parent: Option<f64>,
+    /// Where it is.
+    pub rung: Rung,
+    /// Its score there, higher is better.
+    pub score: f64,
+    /// Whether it has no rung before.
+    pub is_first: bool,
 }
 
-/// Scores of all trainings that have reached each rung.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Scores of all trainings at the rungs they have reached, and at their ends.
+#[derive(Clone, Debug, Default)]
 pub struct Ladder {
-    /// Best first.
-    scores: BTreeMap<(Birth, u32), Vec<f64>>,
+    /// Of each kind of training: its scores by rung; rung 0 is the end.
+    climbs: BTreeMap<(Birth, TrialId), BTreeMap<Rung, f64>>,
 }
+
+const END: Rung = Rung(0);
 
 impl Ladder {
-    /// A training has this score (higher is better) after so many epochs; `parent` is the score that its
-    /// parent ended with.
+    /// A training has come to a rung: does it go on?
     ///
     /// # Cost
-    /// `O(n)` in the trainings that have reached this rung.
-    pub fn report(
-        &mut self,
-        rungs: Rungs,
-        birth: Birth,
-        epochs: u32,
-        score: f64,
-        parent: Option<f64>,
-    ) -> Verdict {
-        let known = self.scores.entry((birth, epochs)).or_default();
-        let place = known.partition_point(|other| *other > score);
-        known.insert(place, score);
-        let factor = rungs.factor.max(2) as usize;
-        let is_first = epochs == rungs.first.max(1);
-        let as_good_as_parent = is_first && parent.is_some_and(|parent| score >= parent);
-        // Too few to say what the best 1/η are.
-        let undecided = known.len() < factor;
-        match undecided || as_good_as_parent || place < known.len() / factor {
+    /// `O(n)` in the trainings known.
+    pub fn look(&mut self, rungs: Rungs, look: Look) -> Verdict {
+        let known = self.scores_at(look.birth, look.rung);
+        self.note(look.trial, look.birth, look.rung, look.score);
+        if look.is_first && look.parent.is_some_and(|parent| look.score >= parent) {
+            return Verdict::Continue;
+        }
+        let better = known.iter().filter(|other| **other > look.score).count();
+        let goes_on = match rungs.rule {
+            Rule::Halving => {
+                let factor = rungs.factor.max(2) as usize;
+                // Too few to say what the best 1/η are.
+                let undecided = known.len() + 1 < factor;
+                undecided || better < (known.len() + 1) / factor
+            }
+            Rule::Median => 2 * better <= known.len(),
+            Rule::Extrapolation => self.may_win(look),
+        };
+        match goes_on {
             true => Verdict::Continue,
             false => Verdict::Stop,
         }
     }
+
+    /// A training had this score at a rung.
+    pub fn note(&mut self, trial: TrialId, birth: Birth, rung: Rung, score: f64) {
+        let climb = self.climbs.entry((birth, trial)).or_default();
+        climb.insert(rung, score);
+    }
+
+    /// A training has ended whole, with this score.
+    pub fn end(&mut self, trial: TrialId, birth: Birth, score: f64) {
+        self.note(trial, birth, END, score);
+    }
+
+    /// Where a training that was stopped at a rung would have ended, as far as others show; with none to
+    /// show it, where it stands.
+    pub fn expected(&self, birth: Birth, rung: Rung, score: f64) -> f64 {
+        self.forecast(birth, rung, score, 2)
+            .map_or(score, |end| end.mean)
+    }
+
+    fn may_win(&self, look: Look) -> bool {
+        let ends = self.climbs.values().filter_map(|climb| climb.get(&END));
+        let Some(best) = ends.copied().reduce(f64::max) else {
+            return true;
+        };
+        let forecast = self.forecast(look.birth, look.rung, look.score, forecast::PAIRS_MIN);
+        forecast.is_none_or(|end| {
+            let deviations = (end.mean - best) / end.variance.sqrt().max(f64::MIN_POSITIVE);
+            normal::distribution(deviations) >= CHANCE_MIN
+        })
+    }
+
+    /// From rung to rung by straight lines, each fitted to the trainings that have reached both; `None`
+    /// where they are fewer than `pairs_min`.
+    fn forecast(&self, birth: Birth, rung: Rung, score: f64, pairs_min: usize) -> Option<Normal> {
+        let start = Normal {
+            mean: score,
+            variance: 0.0,
+        };
+        (0..rung.0).rev().try_fold(start, |here, next| {
+            let pairs = self.pairs(birth, Rung(next + 1), Rung(next));
+            (pairs.len() >= pairs_min).then(|| Line::fit(&pairs).follow(here))
+        })
+    }
+
+    fn pairs(&self, birth: Birth, from: Rung, to: Rung) -> Vec<(f64, f64)> {
+        let climbs = self.climbs.iter().filter(|((kind, _), _)| *kind == birth);
+        climbs
+            .filter_map(|(_, climb)| Some((*climb.get(&from)?, *climb.get(&to)?)))
+            .collect()
+    }
+
+    fn scores_at(&self, birth: Birth, rung: Rung) -> Vec<f64> {
+        let climbs = self.climbs.iter().filter(|((kind, _), _)| *kind == birth);
+        climbs
+            .filter_map(|(_, climb)| climb.get(&rung).copied())
+            .collect()
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RUNGS: Rungs = Rungs {
-        first: 2,
-        factor: 3,
-    };
-
-    #[test]
-    fn rungs_lie_below_the_whole_training() {
-        let lengths = |epochs| RUNGS.lengths(epochs).collect::<Vec<u32>>();
-        assert_eq!(lengths(52), [2, 6, 18]);
-        assert_eq!(lengths(54), [2, 6, 18]);
-        assert_eq!(lengths(55), [2, 6, 18, 54]);
-        assert!(lengths(2).is_empty());
-    }
-
-    #[test]
-    fn the_best_third_goes_on_as_a_slow_count_says() {
-        let mut ladder = Ladder::default();
-        let scores = [0.5, 0.1, 0.4, 0.9, 0.3, 0.6, 0.95, 0.2, 0.91, 0.5, 0.5, 0.5];
-        for (place, score) in scores.into_iter().enumerate() {
-            let better = scores[..place]
-                .iter()
-                .filter(|other| **other > score)
-                .count();
-            let count = place + 1;
-            let expected = count < 3 || better < count / 3;
-            let verdict = ladder.report(RUNGS, Birth::Fresh, 2, score, None);
-            assert_eq!(verdict == Verdict::Continue, expected, "{place}");
-        }
-    }
-
-    #[test]
-    fn inherited_trainings_are_compared_with_their_own_and_their_parents() {
-        let mut ladder = Ladder::default();
-        for score in [0.9, 0.91, 0.92, 0.93] {
-            ladder.report(RUNGS, Birth::Inherited, 2, score, None);
-        }
-        let mut report = |birth, epochs, parent| ladder.report(RUNGS, birth, epochs, 0.5, parent);
-        assert_eq!(report(Birth::Fresh, 2, None), Verdict::Continue);
-        assert_eq!(report(Birth::Inherited, 2, Some(0.6)), Verdict::Stop);
-        assert_eq!(report(Birth::Inherited, 2, Some(0.5)), Verdict::Continue);
-        for _ in 0..3 {
-            report(Birth::Inherited, 6, None);
-        }
-        let late = ladder.report(RUNGS, Birth::Inherited, 6, 0.4, Some(0.1));
-        assert_eq!(
-            late,
-            Verdict::Stop,
-            "a parent counts at the first rung only"
-        );
-    }
-}
+mod tests;

@@ -10,10 +10,10 @@ use std::{
 
 use anyhow::{Context, Result};
 use bench::{
-    Course, Curves, Marks, Mean, Plan, Reached, SearcherKind, Table, curves::TASKS, mean_regret,
-    reach, run, table::NAMES,
+    Course, Curves, Marks, Mean, Plan, SearcherKind, Table, curves::TASKS, mean_regret, reach, run,
+    table::NAMES,
 };
-use search::Rungs;
+use search::{Rule, Rungs};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -135,51 +135,42 @@ fn on_all_cores<T: Send>(count: usize, search: &(dyn Fn(usize) -> T + Sync)) -> 
 pub(crate) fn rungs(args: &BenchRungsArgs) -> Result<String> {
     let tasks = (0..TASKS.len()).map(|task| Curves::read(&args.tables, task));
     let tasks: Vec<Curves> = tasks.collect::<Result<_, _>>()?;
-    let rungs = Rungs {
+    let rungs = |rule| Rungs {
+        rule,
         first: args.first,
         factor: args.factor,
     };
+    let rules = [Rule::Extrapolation, Rule::Halving, Rule::Median];
+    let ways: Vec<Option<Rungs>> = [None]
+        .into_iter()
+        .chain(rules.map(|rule| Some(rungs(rule))))
+        .collect();
     let seeds = args.seeds as usize;
-    let ways = [None, Some(rungs)];
     let search = |index: usize| {
-        let (task, way) = (&tasks[index / seeds / 2], ways[index / seeds % 2]);
-        let seed = (index % seeds) as u64;
+        let (group, seed) = (index / seeds, (index % seeds) as u64);
+        let (task, way) = (&tasks[group / ways.len()], ways[group % ways.len()]);
         reach(task, way, args.workers as usize, args.regret, seed)
     };
-    let reached = on_all_cores(tasks.len() * 2 * seeds, &search)?;
+    let reached = on_all_cores(tasks.len() * ways.len() * seeds, &search)?;
     let mut ends = reached.chunks_exact(seeds);
-    let mut lines = vec![
-        [
-            "task",
-            "whole: s",
-            "trainings",
-            "rungs: s",
-            "trainings",
-            "share of time",
-        ]
-        .map(str::to_string)
-        .to_vec(),
-    ];
+    let header = ["task", "rule", "seconds", "trainings", "share of time"];
+    let mut lines = vec![header.map(str::to_string).to_vec()];
     for task in &tasks {
-        let mean = |value: &dyn Fn(&Reached) -> f64, reached: &[Reached]| {
-            Mean::of(&reached.iter().map(value).collect::<Vec<f64>>())
-        };
-        let [whole, stopped] = [(); 2].map(|()| {
-            let reached = ends.next().expect("every task was searched in both ways");
-            let seconds = mean(&|reached| reached.seconds, reached);
-            (seconds, mean(&|reached| reached.trainings as f64, reached))
-        });
-        let share = stopped.0.mean / whole.0.mean;
-        let seconds = |mean: Mean| format!("{:.0} ± {:.0}", mean.mean, mean.error);
-        let trainings = |mean: Mean| format!("{:.1}", mean.mean);
-        lines.push(vec![
-            task.task().to_string(),
-            seconds(whole.0),
-            trainings(whole.1),
-            seconds(stopped.0),
-            trainings(stopped.1),
-            format!("{share:.2}"),
-        ]);
+        let mut whole = None;
+        for way in &ways {
+            let reached = ends.next().expect("every task was searched in all ways");
+            let seconds: Vec<f64> = reached.iter().map(|one| one.seconds).collect();
+            let trainings: Vec<f64> = reached.iter().map(|one| one.trainings as f64).collect();
+            let (seconds, trainings) = (Mean::of(&seconds), Mean::of(&trainings));
+            let share = seconds.mean / *whole.get_or_insert(seconds.mean);
+            lines.push(vec![
+                task.task().to_string(),
+                way.map_or("none".to_string(), |rungs| rungs.rule.to_string()),
+                format!("{:.0} ± {:.0}", seconds.mean, seconds.error),
+                format!("{:.1}", trainings.mean),
+                format!("{share:.2}"),
+            ]);
+        }
     }
     Ok(show::columns(&lines))
 }

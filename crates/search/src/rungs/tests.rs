@@ -1,0 +1,138 @@
+use super::*;
+
+const HALVING: Rungs = Rungs {
+    rule: Rule::Halving,
+    first: 2,
+    factor: 3,
+};
+
+const LAST: Rung = Rung(1);
+
+fn look(trial: u64, rung: Rung, score: f64) -> Look {
+    Look {
+        trial: TrialId(trial),
+        birth: Birth::Fresh,
+        parent: None,
+        rung,
+        score,
+        is_first: false,
+    }
+}
+
+#[test]
+fn rungs_are_shares_of_the_whole_training() {
+    let lengths = |epochs| -> Vec<(u32, u32)> {
+        let rungs = HALVING.of(epochs).into_iter();
+        rungs.map(|(rung, length)| (rung.0, length)).collect()
+    };
+    assert_eq!(lengths(52), [(3, 2), (2, 6), (1, 18)]);
+    assert_eq!(lengths(54), [(3, 2), (2, 6), (1, 18)]);
+    assert_eq!(lengths(20), [(2, 3), (1, 7)]);
+    assert_eq!(lengths(4), [(1, 2)]);
+    assert!(lengths(3).is_empty() && lengths(1).is_empty());
+    assert_eq!(HALVING.at(6, 52), Some(Rung(2)));
+    assert_eq!(HALVING.at(7, 52), None);
+}
+
+#[test]
+fn senseless_rungs_end_all_the_same() {
+    for (first, factor) in [(0, 0), (0, 1), (1, 2), (u32::MAX, u32::MAX)] {
+        let rungs = Rungs {
+            first,
+            factor,
+            ..HALVING
+        };
+        assert!(rungs.of(u32::MAX).len() <= 32 && rungs.of(0).is_empty());
+    }
+}
+
+const SCORES: [f64; 12] = [0.5, 0.1, 0.4, 0.9, 0.3, 0.6, 0.95, 0.2, 0.91, 0.5, 0.5, 0.5];
+
+/// What the definition says of each score, from a count over those before it: `goes_on(better, all)`.
+fn agree_with_a_slow_count(rule: Rule, goes_on: fn(usize, usize) -> bool) {
+    let rungs = Rungs { rule, ..HALVING };
+    let mut ladder = Ladder::default();
+    for (place, score) in SCORES.into_iter().enumerate() {
+        let before = SCORES[..place].iter();
+        let better = before.filter(|other| **other > score).count();
+        let verdict = ladder.look(rungs, look(place as u64, LAST, score));
+        let expected = goes_on(better, place + 1);
+        assert_eq!(verdict == Verdict::Continue, expected, "{place}");
+    }
+}
+
+#[test]
+fn the_best_third_goes_on_as_a_slow_count_says() {
+    agree_with_a_slow_count(Rule::Halving, |better, all| all < 3 || better < all / 3);
+}
+
+#[test]
+fn the_better_half_goes_on_as_a_slow_count_says() {
+    agree_with_a_slow_count(Rule::Median, |better, all| 2 * better < all);
+}
+
+/// Trainings that gain 0.2 from the only rung to the end, give or take 0.01.
+fn gaining(count: u64) -> Ladder {
+    let mut ladder = Ladder::default();
+    for trial in 0..count {
+        let score = 0.3 + 0.05 * trial as f64;
+        ladder.note(TrialId(trial), Birth::Fresh, LAST, score);
+        let noise = [0.01, -0.01, -0.01, 0.01][trial as usize % 4];
+        ladder.end(TrialId(trial), Birth::Fresh, score + 0.2 + noise);
+    }
+    ladder
+}
+
+#[test]
+fn a_training_is_expected_where_straight_lines_through_others_lead() {
+    let mut ladder = gaining(8);
+    let end = ladder.expected(Birth::Fresh, LAST, 0.4);
+    assert!((end - 0.6).abs() < 0.01, "{end}");
+    assert_eq!(ladder.expected(Birth::Inherited, LAST, 0.4), 0.4);
+    // A rung further down: half as much again is gained from there to the last.
+    for trial in 0..8 {
+        let at_last = 0.3 + 0.05 * trial as f64;
+        ladder.note(TrialId(trial), Birth::Fresh, Rung(2), at_last - 0.1);
+    }
+    let end = ladder.expected(Birth::Fresh, Rung(2), 0.3);
+    assert!((end - 0.6).abs() < 0.01, "{end}");
+}
+
+#[test]
+fn who_may_still_win_goes_on_and_nobody_is_stopped_before_there_is_something_to_go_by() {
+    let rungs = Rungs {
+        rule: Rule::Extrapolation,
+        ..HALVING
+    };
+    // Eight trainings ended at up to 0.85.
+    let verdict = |score| gaining(8).look(rungs, look(9, LAST, score));
+    assert_eq!(verdict(0.64), Verdict::Continue);
+    assert_eq!(verdict(0.60), Verdict::Stop);
+    assert_eq!(
+        gaining(3).look(rungs, look(9, LAST, 0.0)),
+        Verdict::Continue
+    );
+    assert_eq!(
+        gaining(8).look(rungs, look(9, Rung(2), 0.0)),
+        Verdict::Continue
+    );
+}
+
+#[test]
+fn inherited_trainings_are_compared_with_their_own_and_at_first_with_their_parents() {
+    let mut ladder = Ladder::default();
+    let inherited = |trial, score, parent, is_first| Look {
+        birth: Birth::Inherited,
+        parent: Some(parent),
+        is_first,
+        ..look(trial, LAST, score)
+    };
+    for (trial, score) in [0.9, 0.91, 0.92, 0.93].into_iter().enumerate() {
+        ladder.look(HALVING, inherited(trial as u64, score, 1.0, true));
+    }
+    let mut verdict = |look| ladder.look(HALVING, look);
+    assert_eq!(verdict(look(5, LAST, 0.5)), Verdict::Continue);
+    assert_eq!(verdict(inherited(6, 0.5, 0.6, true)), Verdict::Stop);
+    assert_eq!(verdict(inherited(7, 0.5, 0.5, true)), Verdict::Continue);
+    assert_eq!(verdict(inherited(8, 0.5, 0.1, false)), Verdict::Stop);
+}
