@@ -16,7 +16,7 @@ use rand::{SeedableRng, seq::index};
 use rand_chacha::ChaCha8Rng;
 use search::{
     Birth, Domain, Fingerprint, Ladder, Look, Outcome, Parameter, Pool, PoolEntry, Rung, Rungs,
-    Scale, Setting, Space, Surrogate, TrialId, Value, Verdict,
+    Scale, Setting, Space, Stage, Surrogate, TrialId, Value, Verdict,
 };
 
 use crate::table::TableError;
@@ -155,7 +155,33 @@ struct Underway {
     stop: usize,
 }
 
+/// All looks at a training of so many epochs, the last at its end.
+fn stops(rungs: Rungs, whole: usize) -> Vec<Stop> {
+    let at_rungs = rungs.of(whole as u32).into_iter();
+    let at_end = Stop {
+        rung: None,
+        epochs: whole,
+    };
+    at_rungs
+        .map(|(rung, epochs)| Stop {
+            rung: Some(rung),
+            epochs: epochs as usize,
+        })
+        .chain([at_end])
+        .collect()
+}
+
 impl Underway {
+    fn begun(trial: usize, model: usize, now: u64) -> Underway {
+        Underway {
+            micros: now,
+            trial,
+            model,
+            began: now,
+            stop: 0,
+        }
+    }
+
     fn until(self, curves: &Curves, stops: &[Stop]) -> Underway {
         let (_, seconds) = curves.epochs[self.model][stops[self.stop].epochs - 1];
         Underway {
@@ -167,27 +193,10 @@ impl Underway {
 
 /// Searches until a whole training is within `regret` percentage points of the best, or all models were
 /// begun. The same arguments give the same answer.
-pub fn reach(
-    curves: &Curves,
-    rungs: Option<Rungs>,
-    workers: usize,
-    regret: f64,
-    seed: u64,
-) -> Reached {
+pub fn reach(curves: &Curves, rungs: Rungs, workers: usize, regret: f64, seed: u64) -> Reached {
     let goal = curves.best() - regret;
     let whole = curves.epochs[0].len();
-    let mut stops: Vec<Stop> = rungs
-        .iter()
-        .flat_map(|rungs| rungs.of(whole as u32))
-        .map(|(rung, epochs)| Stop {
-            rung: Some(rung),
-            epochs: epochs as usize,
-        })
-        .collect();
-    stops.push(Stop {
-        rung: None,
-        epochs: whole,
-    });
+    let stops = stops(rungs, whole);
     let mut search = Search::new(curves, seed);
     let mut ladder = Ladder::default();
     let mut running: BinaryHeap<Reverse<Underway>> = BinaryHeap::new();
@@ -196,14 +205,8 @@ pub fn reach(
         while running.len() < workers
             && let Some(model) = search.next()
         {
-            let underway = Underway {
-                micros: now,
-                trial: search.begun,
-                model,
-                began: now,
-                stop: 0,
-            };
-            running.push(Reverse(underway.until(curves, &stops)));
+            let begun = Underway::begun(search.begun, model, now);
+            running.push(Reverse(begun.until(curves, &stops)));
         }
         let Some(Reverse(at)) = running.pop() else {
             break;
@@ -211,7 +214,7 @@ pub fn reach(
         now = at.micros;
         let trial = TrialId(at.trial as u64);
         let (score, _) = curves.epochs[at.model][stops[at.stop].epochs - 1];
-        let (Some(rungs), Some(rung)) = (rungs, stops[at.stop].rung) else {
+        let Some(rung) = stops[at.stop].rung else {
             ladder.end(trial, Birth::Fresh, score);
             search.end(at.model, Outcome::Scored(score));
             if score >= goal {
@@ -223,9 +226,11 @@ pub fn reach(
             trial,
             birth: Birth::Fresh,
             parent: None,
-            rung,
+            stage: Stage {
+                rung,
+                is_first: at.stop == 0,
+            },
             score,
-            is_first: at.stop == 0,
         };
         match ladder.look(rungs, look) {
             Verdict::Continue => {
@@ -347,6 +352,11 @@ mod tests {
         }
     }
 
+    const NONE: Rungs = Rungs {
+        rule: Rule::None,
+        ..RUNGS
+    };
+
     const RUNGS: Rungs = Rungs {
         rule: Rule::Halving,
         first: 1,
@@ -358,11 +368,11 @@ mod tests {
         let curves = curves();
         let mut shares = Vec::new();
         for seed in 0..5 {
-            let whole = reach(&curves, None, 1, 0.0, seed);
-            let stopped = reach(&curves, Some(RUNGS), 1, 0.0, seed);
+            let whole = reach(&curves, NONE, 1, 0.0, seed);
+            let stopped = reach(&curves, RUNGS, 1, 0.0, seed);
             // One worker, nine seconds for each whole training.
             assert!((whole.seconds - 9.0 * whole.trainings as f64).abs() < 1e-3);
-            assert_eq!(stopped, reach(&curves, Some(RUNGS), 1, 0.0, seed));
+            assert_eq!(stopped, reach(&curves, RUNGS, 1, 0.0, seed));
             shares.push(stopped.seconds / whole.seconds);
         }
         assert!(shares.iter().sum::<f64>() / 5.0 < 0.8, "{shares:?}");
@@ -371,8 +381,8 @@ mod tests {
     #[test]
     fn workers_share_the_time() {
         let curves = curves();
-        let one = reach(&curves, None, 1, -1.0, 1);
-        let four = reach(&curves, None, 4, -1.0, 1);
+        let one = reach(&curves, NONE, 1, -1.0, 1);
+        let four = reach(&curves, NONE, 4, -1.0, 1);
         // Nothing is better than the best: all forty are trained.
         assert_eq!((one.trainings, four.trainings), (40, 40));
         assert!((one.seconds - 360.0).abs() < 1e-3 && (four.seconds - 90.0).abs() < 1e-3);

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use bench::SearcherKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use data::TaskKind;
-use search::Strategy;
+use search::{Rule, Strategy};
 use train::Metric;
 
 /// Explores deep-learning models for your data in parallel, and gives back the best trained one.
@@ -93,6 +93,10 @@ pub(crate) struct ExploreArgs {
     /// `random`.
     #[arg(long, value_enum)]
     pub(crate) strategy: Option<StrategyArg>,
+    /// Which trainings go on where they are compared with others: `halving` (the best third), `median`
+    /// (the better half), `extrapolation` (those that may still win) or `none` (all).
+    #[arg(long, value_enum, value_name = "RULE")]
+    pub(crate) rungs: Option<RuleArg>,
     /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -126,6 +130,25 @@ impl From<StrategyArg> for Strategy {
             StrategyArg::Annealing => Strategy::Annealing,
             StrategyArg::Unscreened => Strategy::Unscreened,
             StrategyArg::Random => Strategy::Random,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum RuleArg {
+    None,
+    Halving,
+    Median,
+    Extrapolation,
+}
+
+impl From<RuleArg> for Rule {
+    fn from(rule: RuleArg) -> Rule {
+        match rule {
+            RuleArg::None => Rule::None,
+            RuleArg::Halving => Rule::Halving,
+            RuleArg::Median => Rule::Median,
+            RuleArg::Extrapolation => Rule::Extrapolation,
         }
     }
 }

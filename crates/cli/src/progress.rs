@@ -81,8 +81,9 @@ impl Progress {
                 format!("best {} (trial {trial})", self.value(score))
             });
         format!(
-            "{best}  {} done, {} running, {} failed  {} left",
+            "{best}  {} done, {} stopped, {} running, {} failed  {} left",
             counts.finished,
+            counts.stopped,
             counts.running,
             counts.failed,
             self.left(snapshot)
@@ -94,7 +95,7 @@ impl Progress {
             .budget
             .seconds
             .map(|seconds| show::seconds((seconds - snapshot.spent_seconds).max(0.0)));
-        let ended = snapshot.counts.finished + snapshot.counts.failed;
+        let ended = snapshot.counts.ended();
         let by_trials = self
             .budget
             .trials
@@ -123,7 +124,7 @@ impl Progress {
                     self.value(*score)
                 ))
             }
-            Happening::Finished { .. } => None,
+            Happening::Finished { .. } | Happening::Stopped { .. } => None,
             Happening::Failed { trial, reason } => {
                 Some(format!("{at:>8}  trial {trial} failed: {reason}"))
             }

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use data::{SplitShares, TaskKind};
 use schemars::JsonSchema;
-use search::{Hyperparameters, SearchSettings, Space, Strategy};
+use search::{Hyperparameters, Rule, Rungs, SearchSettings, Space, Strategy};
 use serde::{Deserialize, Serialize};
 use study::config::{Budget, Resources, StudyConfig, TrainingSettings};
 use train::{ClassWeights, Metric, Precision};
@@ -130,6 +130,18 @@ pub(crate) struct TrainingToml {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub(crate) precision: Option<Precision>,
+    /// Which trainings go on where they are compared with others, after shares of their epochs: `halving`
+    /// (the best third), `median` (the better half), `extrapolation` (those that may still win) or `none`
+    /// (all).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) rungs: Option<Rule>,
+    /// Epochs before a training is first compared with others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rung_first: Option<u32>,
+    /// How many times longer each rung is than the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rung_factor: Option<u32>,
 }
 
 /// `[search]`: how models are searched.
@@ -305,6 +317,7 @@ fn apply_flags(typed: &mut StudyToml, args: &ExploreArgs) {
     set(&mut typed.resources.workers, &args.workers);
     set(&mut typed.resources.slots, &args.slots);
     set(&mut typed.resources.memory_mib, &args.memory_mib);
+    set(&mut typed.training.rungs, &args.rungs.map(Rule::from));
     set(
         &mut typed.search.strategy,
         &args.strategy.map(Strategy::from),
@@ -342,9 +355,19 @@ pub(crate) fn decided(typed: &StudyToml) -> Result<StudyConfig> {
             patience: typed.training.patience,
             class_weights: typed.training.class_weights.unwrap_or_default(),
             precision: typed.training.precision.unwrap_or_default(),
+            rungs: rungs(&typed.training),
         },
         search,
     })
+}
+
+fn rungs(typed: &TrainingToml) -> Rungs {
+    let usual = Rungs::default();
+    Rungs {
+        rule: typed.rungs.unwrap_or(usual.rule),
+        first: typed.rung_first.unwrap_or(usual.first),
+        factor: typed.rung_factor.unwrap_or(usual.factor),
+    }
 }
 
 fn budget(typed: &BudgetToml) -> Result<Budget> {
@@ -433,6 +456,9 @@ pub(crate) fn render(config: &StudyConfig) -> Result<String> {
             patience: config.training.patience,
             class_weights: Some(config.training.class_weights),
             precision: Some(config.training.precision),
+            rungs: Some(config.training.rungs.rule),
+            rung_first: Some(config.training.rungs.first),
+            rung_factor: Some(config.training.rungs.factor),
         },
         search: SearchToml {
             strategy: Some(search.strategy),

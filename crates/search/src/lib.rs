@@ -38,7 +38,7 @@ pub use origin::{Origin, Proposal};
 pub use parzen::Parzen;
 pub use pool::{Outcome, Pool, PoolEntry, PoolError, TrialId};
 pub use propose::{SearchError, propose, propose_among};
-pub use rungs::{Birth, Ladder, Look, Rule, Rung, Rungs, Verdict};
+pub use rungs::{Birth, Ladder, Look, Rule, Rung, Rungs, Stage, Verdict};
 pub use setting::{Setting, Value};
 pub use settings::{BudgetFraction, Hyperparameters, SearchSettings, SettingsError, Strategy};
 pub use space::{Parameter, Space, SpaceError, TaskHint};

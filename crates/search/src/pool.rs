@@ -28,7 +28,8 @@ impl fmt::Display for TrialId {
 }
 
 /// How a trial ended.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// With a score; higher is better. One that is not finite counts as a failure.
     Scored(f64),

@@ -25,6 +25,8 @@ const CHANCE_MIN: f64 = 0.05;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
+    /// All: there are no rungs.
+    None,
     /// Those that may still end above the best whole training, judged by how earlier ones went on from
     /// this rung to the next and from the last to the end.
     Extrapolation,
@@ -40,6 +42,7 @@ pub enum Rule {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Rule::None => "none",
             Rule::Extrapolation => "extrapolation",
             Rule::Halving => "halving",
             Rule::Median => "median",
@@ -77,6 +80,9 @@ pub struct Rung(pub u32);
 impl Rungs {
     /// The rungs of a training of so many epochs, and after how many epochs each is: shortest first.
     pub fn of(self, epochs: u32) -> Vec<(Rung, u32)> {
+        if self.rule == Rule::None {
+            return Vec::new();
+        }
         let (first, factor) = (self.first.max(1), self.factor.max(2));
         let shorter = |length: &u32| (*length > 1).then(|| length.div_ceil(factor));
         let lengths = std::iter::successors(Some(epochs), shorter).skip(1);
@@ -89,11 +95,23 @@ impl Rungs {
     }
 
     /// Which rung it is after so many epochs of a training, if one.
-    pub fn at(self, epoch: u32, epochs: u32) -> Option<Rung> {
+    pub fn at(self, epoch: u32, epochs: u32) -> Option<Stage> {
         let rungs = self.of(epochs);
-        let found = rungs.into_iter().find(|(_, length)| *length == epoch);
-        found.map(|(rung, _)| rung)
+        let place = rungs.iter().position(|(_, length)| *length == epoch)?;
+        Some(Stage {
+            rung: rungs[place].0,
+            is_first: place == 0,
+        })
     }
+}
+
+/// How far a training is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stage {
+    /// The rung it has reached.
+    pub rung: Rung,
+    /// Whether it is its first.
+    pub is_first: bool,
 }
 
 /// What a training began with.
@@ -107,7 +125,8 @@ pub enum Birth {
 }
 
 /// What becomes of a training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It goes on.
     Continue,
@@ -125,11 +144,9 @@ pub struct Look {
     /// The score its parent ended with, if it has one.
     pub parent: Option<f64>,
     /// Where it is.
-    pub rung: Rung,
+    pub stage: Stage,
     /// Its score there, higher is better.
     pub score: f64,
-    /// Whether it has no rung before.
-    pub is_first: bool,
 }
 
 /// Scores of all trainings at the rungs they have reached, and at their ends.
@@ -147,13 +164,14 @@ impl Ladder {
     /// # Cost
     /// `O(n)` in the trainings known.
     pub fn look(&mut self, rungs: Rungs, look: Look) -> Verdict {
-        let known = self.scores_at(look.birth, look.rung);
-        self.note(look.trial, look.birth, look.rung, look.score);
-        if look.is_first && look.parent.is_some_and(|parent| look.score >= parent) {
+        let known = self.scores_at(look.birth, look.stage.rung);
+        self.note(look.trial, look.birth, look.stage.rung, look.score);
+        if look.stage.is_first && look.parent.is_some_and(|parent| look.score >= parent) {
             return Verdict::Continue;
         }
         let better = known.iter().filter(|other| **other > look.score).count();
         let goes_on = match rungs.rule {
+            Rule::None => true,
             Rule::Halving => {
                 let factor = rungs.factor.max(2) as usize;
                 // Too few to say what the best 1/η are.
@@ -192,7 +210,7 @@ impl Ladder {
         let Some(best) = ends.copied().reduce(f64::max) else {
             return true;
         };
-        let forecast = self.forecast(look.birth, look.rung, look.score, forecast::PAIRS_MIN);
+        let forecast = self.forecast(look.birth, look.stage.rung, look.score, forecast::PAIRS_MIN);
         forecast.is_none_or(|end| {
             let deviations = (end.mean - best) / end.variance.sqrt().max(f64::MIN_POSITIVE);
             normal::distribution(deviations) >= CHANCE_MIN

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use data::{SplitShares, TaskKind};
-use search::SearchSettings;
+use search::{Rungs, SearchSettings};
 use serde::{Deserialize, Serialize};
 use train::Metric;
 
@@ -90,6 +90,9 @@ pub struct TrainingSettings {
     /// How matrix products round their factors while a trial is trained.
     #[serde(default)]
     pub precision: train::Precision,
+    /// Where trainings that have fallen behind are stopped.
+    #[serde(default)]
+    pub rungs: Rungs,
 }
 
 #[cfg(test)]

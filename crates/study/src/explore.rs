@@ -200,6 +200,7 @@ fn worker_setups(
             ahead: config.resources.slots + 1,
         };
         let setup = WorkerSetup {
+            rungs: config.training.rungs,
             name: name.clone(),
             slots: config.resources.slots,
             generator,

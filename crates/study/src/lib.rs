@@ -10,6 +10,7 @@ pub mod conclude;
 pub mod config;
 pub mod explore;
 pub mod folder;
+mod judge;
 pub mod ledger;
 pub mod master;
 pub mod message;

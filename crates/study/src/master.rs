@@ -10,11 +10,16 @@ use search::TrialId;
 
 use crate::{
     config::StudyConfig,
-    ledger::{Claim, Counts, Ending, Ledger, LedgerError, Proposed, Release, ReleaseOutcome},
+    judge::Judge,
+    ledger::{
+        Claim, Counts, Ending, FinishOutcome, Ledger, LedgerError, Proposed, Release,
+        ReleaseOutcome,
+    },
     message::{Answer, Ask, Course, News, Progress, ProposalVerdict, Reply},
     recipe::{self, Start},
     trial::{
-        FailReason, Inheritance, Instant, Job, Lease, Sequence, Slot, TrialResult, WorkerName,
+        EarlyStop, FailReason, Inheritance, Instant, Job, Lease, Sequence, Slot, TrialResult,
+        WorkerName,
     },
 };
 
@@ -70,6 +75,15 @@ pub enum Happening {
         score: f64,
         /// Whether it is the best now.
         best: Standing,
+    },
+    /// A trial was stopped at a rung.
+    Stopped {
+        /// Which.
+        trial: TrialId,
+        /// After so many epochs.
+        epochs: u32,
+        /// Of so many.
+        planned: u32,
     },
     /// A trial will have none.
     Failed {
@@ -150,6 +164,7 @@ struct Told {
 #[derive(Debug)]
 pub struct Master {
     ledger: Ledger,
+    judge: Judge,
     config: StudyConfig,
     targets: Targets,
     workers: BTreeMap<WorkerName, Told>,
@@ -176,8 +191,10 @@ impl Master {
     ) -> Result<Master, LedgerError> {
         ledger.release_all(None)?;
         let spent_before = ledger.spent_seconds()?;
+        let judge = Judge::new(config.training.rungs, &ledger.trials()?);
         Ok(Master {
             ledger,
+            judge,
             config,
             targets,
             workers: BTreeMap::new(),
@@ -277,6 +294,15 @@ impl Master {
                     leases: self.beat(&worker, &leases, now)?,
                 }
             }
+            Ask::Look {
+                lease,
+                stage,
+                score,
+            } => Answer::Verdict {
+                lease,
+                verdict: self.judge.look(lease.trial, stage, score),
+            },
+            Ask::Stop { lease, stop } => self.stop(lease, stop, now, actions)?,
             Ask::Finish { lease, result } => self.finish(lease, result, now, actions)?,
             Ask::Fail { lease, reason } => self.fail(lease, reason, now, actions)?,
             Ask::Release { lease, crash } => self.release(lease, crash, now, actions)?,
@@ -326,7 +352,7 @@ impl Master {
         }
     }
 
-    fn job(&self, claim: Claim, now: Instant) -> Result<Job, (Lease, FailReason)> {
+    fn job(&mut self, claim: Claim, now: Instant) -> Result<Job, (Lease, FailReason)> {
         let Claim {
             lease,
             candidate,
@@ -351,16 +377,18 @@ impl Master {
                 },
             )
         })?;
+        self.judge
+            .begins(lease.trial, parent.as_ref().map(|parent| parent.score));
         let inheritance = match (parent, candidate.origin) {
             (
-                Some((parent, artifact)),
+                Some(parent),
                 search::Origin::Variant {
                     parent: id, morphs, ..
                 },
             ) => Some(Inheritance {
                 parent: id,
-                architecture: parent.architecture,
-                artifact,
+                architecture: parent.candidate.architecture,
+                artifact: parent.artifact,
                 morphs,
             }),
             _ => None,
@@ -391,8 +419,9 @@ impl Master {
         let score = result.score;
         let trial = lease.trial;
         match self.ledger.finish(lease, &Ending::Finished(result), now)? {
-            crate::ledger::FinishOutcome::Recorded(_) => {
+            FinishOutcome::Recorded(_) => {
                 self.restarts = 0;
+                self.judge.ends(trial, score);
                 let is_best = self.ledger.best()?.is_some_and(|best| best.id == trial);
                 let best = if is_best {
                     Standing::Best
@@ -401,10 +430,33 @@ impl Master {
                 };
                 actions.push(Action::Log(Happening::Finished { trial, score, best }));
             }
-            crate::ledger::FinishOutcome::Again(_) => {}
-            crate::ledger::FinishOutcome::Stray => {
+            FinishOutcome::Again(_) => {}
+            FinishOutcome::Stray => {
                 actions.push(Action::Log(Happening::Stray { trial }));
             }
+        }
+        Ok(Answer::Noted { trial: Some(trial) })
+    }
+
+    fn stop(
+        &mut self,
+        lease: Lease,
+        stop: Box<EarlyStop>,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) -> Result<Answer, LedgerError> {
+        let (trial, epochs) = (lease.trial, stop.curve.len() as u32);
+        let planned = stop.recipe.epochs.get();
+        let expected = self.judge.expected(trial, &stop.curve, planned);
+        let ending = Ending::Stopped { stop, expected };
+        let outcome = self.ledger.finish(lease, &ending, now)?;
+        if matches!(outcome, FinishOutcome::Recorded(_)) {
+            self.restarts = 0;
+            actions.push(Action::Log(Happening::Stopped {
+                trial,
+                epochs,
+                planned,
+            }));
         }
         Ok(Answer::Noted { trial: Some(trial) })
     }
@@ -508,13 +560,8 @@ impl Master {
     /// # Errors
     /// If the ledger cannot be read.
     pub fn budget_used(&self, now: Instant) -> Result<f64, LedgerError> {
-        let Counts {
-            finished, failed, ..
-        } = self.ledger.counts()?;
-        Ok(self
-            .config
-            .budget
-            .used(self.spent_seconds(now), finished + failed))
+        let ended = self.ledger.counts()?.ended();
+        Ok(self.config.budget.used(self.spent_seconds(now), ended))
     }
 
     fn course(&self) -> Result<Course, LedgerError> {

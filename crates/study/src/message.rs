@@ -9,12 +9,13 @@ use std::{
     path::PathBuf,
 };
 
-use search::{SearchSettings, Task, TrialId};
+use search::{Rungs, SearchSettings, Stage, Task, TrialId, Verdict};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use train::{EpochReport, Metric};
 
 use crate::trial::{
-    Candidate, FailReason, HistoryRow, Job, Lease, Slot, TrialResult, Underway, WorkerName,
+    Candidate, EarlyStop, FailReason, HistoryRow, Job, Lease, Slot, TrialResult, Underway,
+    WorkerName,
 };
 
 /// What a worker asks of its master: the ledger's five operations, and a greeting.
@@ -51,6 +52,22 @@ pub enum Ask {
         leases: Vec<Lease>,
         /// The last report of each running trial.
         progress: Vec<Progress>,
+    },
+    /// A training has come to a rung: does it go on?
+    Look {
+        /// Which training.
+        lease: Lease,
+        /// How far it is.
+        stage: Stage,
+        /// The best score of its epochs so far.
+        score: f64,
+    },
+    /// A trial was stopped at a rung.
+    Stop {
+        /// The right it was trained by.
+        lease: Lease,
+        /// How far it came.
+        stop: Box<EarlyStop>,
     },
     /// A trial has a score.
     Finish {
@@ -138,7 +155,14 @@ pub enum Answer {
         /// Which.
         leases: Vec<Lease>,
     },
-    /// To `Started`, `Finish`, `Fail`, `Release` and `Exhausted`.
+    /// To `Look`: whether the training goes on.
+    Verdict {
+        /// Which training.
+        lease: Lease,
+        /// Whether it does.
+        verdict: Verdict,
+    },
+    /// To `Started`, `Stop`, `Finish`, `Fail`, `Release` and `Exhausted`.
     Noted {
         /// The trial it was about, if about one.
         trial: Option<TrialId>,
@@ -191,6 +215,8 @@ pub struct WorkerSetup {
     pub name: WorkerName,
     /// How many trainers it runs.
     pub slots: u16,
+    /// Where its trainings are compared with others.
+    pub rungs: Rungs,
     /// What its generator must know.
     pub generator: GeneratorSetup,
     /// What its trainers must know.
@@ -287,8 +313,21 @@ pub enum TellTrainer {
         /// What.
         job: Box<Job>,
     },
-    /// End the running trial with what it has.
-    Stop,
+    /// End the running trial.
+    Stop {
+        /// Why.
+        cause: StopCause,
+    },
+}
+
+/// Why a running trial is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopCause {
+    /// The study ends, or the trial is no longer the worker's: what it has is its result.
+    Over,
+    /// It is behind others at a rung: it has no result.
+    Behind,
 }
 
 /// What a trainer tells its worker.
@@ -310,6 +349,13 @@ pub enum FromTrainer {
         lease: Lease,
         /// The result.
         result: Box<TrialResult>,
+    },
+    /// The trial was stopped because it was behind.
+    Stopped {
+        /// Which trial.
+        lease: Lease,
+        /// How far it came.
+        stop: Box<EarlyStop>,
     },
     /// The trial cannot have one.
     Failed {

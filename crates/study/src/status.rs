@@ -64,9 +64,7 @@ impl Status {
             counts,
             best,
             spent_seconds,
-            budget_used: config
-                .budget
-                .used(spent_seconds, counts.finished + counts.failed),
+            budget_used: config.budget.used(spent_seconds, counts.ended()),
             busy: busy(&trials),
             failures,
         })

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use morph::{Architecture, Morph};
-use search::{Fingerprint, Origin, Setting, TrialId};
+use search::{Fingerprint, Origin, Outcome, Setting, TrialId};
 use serde::{Deserialize, Serialize};
 use train::{Ended, EpochReport, Metric, Recipe};
 
@@ -224,6 +224,21 @@ pub struct TrialResult {
     pub recipe: Recipe,
 }
 
+/// A training that was stopped at a rung, behind others: it has no score and no weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EarlyStop {
+    /// Every epoch trained.
+    pub curve: Vec<EpochReport>,
+    /// What inheriting did.
+    pub inheritance: Option<InheritanceProof>,
+    /// Seconds of training and validation.
+    pub seconds: f64,
+    /// Memory the plan took.
+    pub memory_bytes: u64,
+    /// The recipe as it was carried out: its epochs may have been cut to fit the time.
+    pub recipe: Recipe,
+}
+
 /// Why a trial has no score.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -349,6 +364,17 @@ pub enum TrialState {
         /// The result.
         result: Box<TrialResult>,
     },
+    /// It was stopped at a rung and has none.
+    Stopped {
+        /// Its place in the history.
+        sequence: Sequence,
+        /// Who trained it, and when.
+        run: Run,
+        /// How far it came.
+        stop: Box<EarlyStop>,
+        /// The score it would have had, as far as others showed then.
+        expected: f64,
+    },
     /// It has none, and will have none.
     Failed {
         /// Its place in the history.
@@ -400,7 +426,9 @@ impl Trial {
     /// Who trained it and when, if it has ended.
     pub fn run(&self) -> Option<&Run> {
         match &self.state {
-            TrialState::Finished { run, .. } | TrialState::Failed { run, .. } => Some(run),
+            TrialState::Finished { run, .. }
+            | TrialState::Stopped { run, .. }
+            | TrialState::Failed { run, .. } => Some(run),
             _ => None,
         }
     }
@@ -415,8 +443,8 @@ pub struct HistoryRow {
     pub trial: TrialId,
     /// What was trained.
     pub candidate: Candidate,
-    /// Its score; absent if it failed.
-    pub score: Option<f64>,
+    /// How it ended.
+    pub outcome: Outcome,
 }
 
 #[cfg(test)]

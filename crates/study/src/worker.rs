@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use search::TrialId;
+use search::{Rungs, TrialId, Verdict};
+use train::EpochReport;
 
 use crate::{
     message::{
         Answer, Ask, Course, FromGenerator, FromTrainer, News, Progress, ProposalVerdict, Reply,
-        TellGenerator, TellTrainer,
+        StopCause, TellGenerator, TellTrainer,
     },
     spool::Spooled,
     trial::{Candidate, FailReason, HistoryRow, Lease, Slot, Underway},
@@ -92,6 +93,8 @@ enum SlotState {
     Training {
         lease: Lease,
         progress: Option<Progress>,
+        /// The best score of its epochs.
+        best: f64,
     },
 }
 
@@ -99,6 +102,7 @@ enum SlotState {
 #[derive(Clone, Debug)]
 pub struct Worker {
     slots: BTreeMap<Slot, SlotState>,
+    rungs: Rungs,
     ready: VecDeque<Candidate>,
     proposals_in_flight: u64,
     queued: u64,
@@ -112,12 +116,13 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker with so many trainers, all waiting.
-    pub fn new(slots: u16) -> Worker {
+    /// A worker with so many trainers, all waiting; trainings are looked at where `rungs` are.
+    pub fn new(slots: u16, rungs: Rungs) -> Worker {
         Worker {
             slots: (0..slots)
                 .map(|slot| (Slot(slot), SlotState::Idle))
                 .collect(),
+            rungs,
             ready: VecDeque::new(),
             proposals_in_flight: 0,
             queued: 0,
@@ -170,13 +175,15 @@ impl Worker {
                 let training = SlotState::Training {
                     lease: job.lease,
                     progress: None,
+                    best: f64::NEG_INFINITY,
                 };
                 self.slots.insert(slot, training);
                 actions.push(Action::TellTrainer(slot, TellTrainer::Train { job }));
                 if self.course == Course::Stop {
-                    actions.push(Action::TellTrainer(slot, TellTrainer::Stop));
+                    actions.push(stop(slot, StopCause::Over));
                 }
             }
+            Answer::Verdict { lease, verdict } => self.on_verdict(lease, verdict, actions),
             Answer::NoWork { slot } => {
                 self.slots.insert(slot, SlotState::Idle);
             }
@@ -206,7 +213,7 @@ impl Worker {
         if news.course == Course::Stop && self.course != Course::Stop {
             for (slot, state) in &self.slots {
                 if matches!(state, SlotState::Training { .. }) {
-                    actions.push(Action::TellTrainer(*slot, TellTrainer::Stop));
+                    actions.push(stop(*slot, StopCause::Over));
                 }
             }
         }
@@ -216,7 +223,18 @@ impl Worker {
     fn on_lost(&mut self, lost: &[Lease], actions: &mut Vec<Action>) {
         for (slot, state) in &self.slots {
             if matches!(state, SlotState::Training { lease, .. } if lost.contains(lease)) {
-                actions.push(Action::TellTrainer(*slot, TellTrainer::Stop));
+                actions.push(stop(*slot, StopCause::Over));
+            }
+        }
+    }
+
+    fn on_verdict(&self, judged: Lease, verdict: Verdict, actions: &mut Vec<Action>) {
+        if verdict == Verdict::Continue {
+            return;
+        }
+        for (slot, state) in &self.slots {
+            if matches!(state, SlotState::Training { lease, .. } if *lease == judged) {
+                actions.push(stop(*slot, StopCause::Behind));
             }
         }
     }
@@ -262,19 +280,11 @@ impl Worker {
                 epochs,
                 report,
             } => {
-                let progress = Progress {
-                    trial: lease.trial,
-                    epoch: report.epoch,
-                    epochs,
-                    score: report.score,
-                };
-                self.slots.insert(
-                    slot,
-                    SlotState::Training {
-                        lease,
-                        progress: Some(progress),
-                    },
-                );
+                self.on_epoch(slot, lease, epochs, &report, actions);
+            }
+            FromTrainer::Stopped { lease, stop } => {
+                actions.push(Action::Ask(Ask::Stop { lease, stop }));
+                self.slots.insert(slot, SlotState::Idle);
             }
             FromTrainer::Finished { lease, result } => {
                 let spooled = Spooled {
@@ -290,6 +300,41 @@ impl Worker {
                 actions.push(Action::Ask(Ask::Fail { lease, reason }));
                 self.slots.insert(slot, SlotState::Idle);
             }
+        }
+    }
+
+    fn on_epoch(
+        &mut self,
+        slot: Slot,
+        lease: Lease,
+        epochs: u32,
+        report: &EpochReport,
+        actions: &mut Vec<Action>,
+    ) {
+        let before = match self.slots.get(&slot) {
+            Some(SlotState::Training { best, .. }) => *best,
+            _ => f64::NEG_INFINITY,
+        };
+        let best = report.score.max(before);
+        let progress = Progress {
+            trial: lease.trial,
+            epoch: report.epoch,
+            epochs,
+            score: report.score,
+        };
+        let training = SlotState::Training {
+            lease,
+            progress: Some(progress),
+            best,
+        };
+        self.slots.insert(slot, training);
+        if let Some(stage) = self.rungs.at(report.epoch, epochs) {
+            let score = best;
+            actions.push(Action::Ask(Ask::Look {
+                lease,
+                stage,
+                score,
+            }));
         }
     }
 
@@ -344,7 +389,10 @@ impl Worker {
         let mut leases = Vec::new();
         let mut reports = Vec::new();
         for state in self.slots.values() {
-            if let SlotState::Training { lease, progress } = state {
+            if let SlotState::Training {
+                lease, progress, ..
+            } = state
+            {
                 leases.push(*lease);
                 reports.extend(progress.clone());
             }
@@ -383,4 +431,8 @@ impl Worker {
     fn is_idle(&self) -> bool {
         self.reported.is_empty() && self.slots.values().all(|state| *state == SlotState::Idle)
     }
+}
+
+fn stop(slot: Slot, cause: StopCause) -> Action {
+    Action::TellTrainer(slot, TellTrainer::Stop { cause })
 }

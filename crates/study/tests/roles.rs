@@ -8,26 +8,41 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use data::{SplitShares, Targets};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use search::{Origin, SearchSettings, Setting, TrialId};
+use search::{Origin, Rule, Rungs, SearchSettings, Setting, TrialId};
 use study::{
     config::{Budget, Resources, StudyConfig, TrainingSettings},
     ledger::{Ledger, StudyRecord},
     master::{self, EndReason, Master},
-    message::{Ask, FromGenerator, FromTrainer, Reply, TellTrainer},
-    trial::{Candidate, Digest, Instant, Job, Slot, TrialResult, TrialState, WorkerName},
+    message::{Ask, FromGenerator, FromTrainer, Reply, StopCause, TellTrainer},
+    trial::{
+        Candidate, Digest, EarlyStop, Instant, Job, Slot, TrialResult, TrialState, WorkerName,
+    },
     worker::{self, DeathCause, Worker},
 };
+use train::{EpochReport, Evaluation};
 
 const SLOTS: u16 = 2;
 const WORKERS: u16 = 3;
+const EPOCHS: u32 = 4;
+const RUNGS: Rungs = Rungs {
+    rule: Rule::Median,
+    first: 1,
+    factor: 2,
+};
 
 /// One node: its decisions, what it is training, and what is under way to it.
 struct Node {
     worker: Worker,
-    training: BTreeMap<Slot, Job>,
+    training: BTreeMap<Slot, Training>,
     replies: VecDeque<Box<Reply>>,
     asks: VecDeque<Ask>,
     gone: bool,
+}
+
+struct Training {
+    job: Job,
+    curve: Vec<EpochReport>,
+    told: Option<StopCause>,
 }
 
 struct World {
@@ -60,11 +75,12 @@ fn config(trials: u64) -> StudyConfig {
             memory_bytes_max: None,
         },
         training: TrainingSettings {
-            epochs: Some(1),
+            epochs: Some(EPOCHS),
             epochs_inherited: None,
             patience: None,
             class_weights: train::ClassWeights::Equal,
             precision: train::Precision::F32,
+            rungs: RUNGS,
         },
         search: SearchSettings::default(),
     }
@@ -101,7 +117,7 @@ impl World {
             0..30 => self.deliver_ask(&name),
             30..60 => self.deliver_reply(&name),
             60..75 => self.generate(&name),
-            75..90 => self.end_a_trial(&name),
+            75..90 => self.train_on(&name),
             90..95 => self.tell(&name, worker::Event::Tick),
             95..98 => self.kill_trainer(&name),
             98 => self.kill_node(&name),
@@ -172,16 +188,32 @@ impl World {
         );
     }
 
-    fn end_a_trial(&mut self, name: &WorkerName) {
+    /// A trainer does one epoch more, or ends: because all are done, or because it was told to.
+    fn train_on(&mut self, name: &WorkerName) {
+        let score = self.rng.random();
         let node = self.nodes.get_mut(name).unwrap();
-        if let Some((slot, job)) = node.training.pop_first() {
-            let score = self.rng.random();
-            let said = FromTrainer::Finished {
-                lease: job.lease,
-                result: result(&job, score),
-            };
-            self.tell(name, worker::Event::Trainer(slot, said));
-        }
+        let Some((slot, mut training)) = node.training.pop_first() else {
+            return;
+        };
+        let lease = training.job.lease;
+        let ended = training.curve.len() as u32 == EPOCHS || training.told.is_some();
+        let said = if training.told == Some(StopCause::Behind) {
+            let stop = Box::new(early_stop(training));
+            FromTrainer::Stopped { lease, stop }
+        } else if ended {
+            let result = result(training);
+            FromTrainer::Finished { lease, result }
+        } else {
+            let report = epoch(training.curve.len() as u32 + 1, score);
+            training.curve.push(report.clone());
+            node.training.insert(slot, training);
+            FromTrainer::Epoch {
+                lease,
+                epochs: EPOCHS,
+                report: Box::new(report),
+            }
+        };
+        self.tell(name, worker::Event::Trainer(slot, said));
     }
 
     fn kill_trainer(&mut self, name: &WorkerName) {
@@ -217,8 +249,18 @@ impl World {
             match action {
                 worker::Action::Ask(ask) => node.asks.push_back(ask),
                 worker::Action::TellTrainer(slot, TellTrainer::Train { job }) => {
-                    let before = node.training.insert(slot, *job);
+                    let training = Training {
+                        job: *job,
+                        curve: Vec::new(),
+                        told: None,
+                    };
+                    let before = node.training.insert(slot, training);
                     assert!(before.is_none(), "{name} gave a busy trainer another job");
+                }
+                worker::Action::TellTrainer(slot, TellTrainer::Stop { cause }) => {
+                    if let Some(training) = node.training.get_mut(&slot) {
+                        training.told.get_or_insert(cause);
+                    }
                 }
                 worker::Action::Leave | worker::Action::GiveUp { .. } => node.gone = true,
                 _ => {}
@@ -230,7 +272,8 @@ impl World {
     fn check(&self) {
         let trials = self.master.ledger().trials().unwrap();
         let mut holders: BTreeMap<TrialId, u32> = BTreeMap::new();
-        for job in self.nodes.values().flat_map(|node| node.training.values()) {
+        for training in self.nodes.values().flat_map(|node| node.training.values()) {
+            let job = &training.job;
             let trial = &trials[job.lease.trial.0 as usize - 1];
             if let TrialState::Running { epoch, .. } = &trial.state {
                 *holders.entry(trial.id).or_default() += u32::from(*epoch == job.lease.epoch);
@@ -243,7 +286,7 @@ impl World {
 impl Node {
     fn new() -> Node {
         Node {
-            worker: Worker::new(SLOTS),
+            worker: Worker::new(SLOTS, RUNGS),
             training: BTreeMap::new(),
             replies: VecDeque::new(),
             asks: [Ask::Hello].into(),
@@ -260,25 +303,56 @@ impl Node {
     }
 }
 
-fn result(job: &Job, score: f64) -> Box<TrialResult> {
+fn epoch(number: u32, score: f64) -> EpochReport {
+    EpochReport {
+        epoch: number,
+        train_loss: 1.0,
+        validation: Evaluation {
+            rows: 10,
+            loss: 1.0,
+            metrics: BTreeMap::new(),
+        },
+        score,
+        seconds: f64::from(number),
+    }
+}
+
+fn best(curve: &[EpochReport]) -> f64 {
+    let scores = curve.iter().map(|epoch| epoch.score);
+    scores.reduce(f64::max).unwrap_or_default()
+}
+
+fn early_stop(training: Training) -> EarlyStop {
+    EarlyStop {
+        curve: training.curve,
+        inheritance: None,
+        seconds: 1.0,
+        memory_bytes: 1,
+        recipe: training.job.recipe,
+    }
+}
+
+fn result(training: Training) -> Box<TrialResult> {
+    let score = best(&training.curve);
     Box::new(TrialResult {
         score,
         loss: 1.0 - score,
         metrics: BTreeMap::new(),
         epoch: 1,
-        curve: Vec::new(),
+        curve: training.curve,
         ended: train::Ended::AllEpochs,
         artifact: Digest::of(b"weights"),
         artifact_bytes: 7,
         inheritance: None,
         seconds: 1.0,
         memory_bytes: 1,
-        recipe: job.recipe.clone(),
+        recipe: training.job.recipe,
     })
 }
 
 #[test]
 fn every_trial_of_the_budget_ends_exactly_once_whatever_dies() {
+    let (mut stopped, mut finished) = (0, 0);
     for seed in 0..200 {
         let mut world = World::new(seed, 20);
         let mut turns = 0;
@@ -296,12 +370,18 @@ fn every_trial_of_the_budget_ends_exactly_once_whatever_dies() {
             );
             continue;
         }
-        let counts = world.master.ledger().counts().unwrap();
-        assert_eq!(
-            counts.finished + counts.failed,
-            20,
-            "seed {seed}: {counts:?}"
-        );
+        let ledger = world.master.ledger();
+        let counts = ledger.counts().unwrap();
+        assert_eq!(counts.ended(), 20, "seed {seed}: {counts:?}");
         assert_eq!(counts.queued + counts.running, 0, "seed {seed}: {counts:?}");
+        stopped += counts.stopped;
+        finished += counts.finished;
+        for trial in ledger.trials().unwrap() {
+            if let TrialState::Stopped { stop, expected, .. } = trial.state {
+                let epochs = stop.curve.len() as u32;
+                assert!((1..=EPOCHS).contains(&epochs) && expected.is_finite());
+            }
+        }
     }
+    assert!(stopped > 500 && finished > 500, "{stopped}, {finished}");
 }

@@ -140,11 +140,7 @@ pub(crate) fn rungs(args: &BenchRungsArgs) -> Result<String> {
         first: args.first,
         factor: args.factor,
     };
-    let rules = [Rule::Extrapolation, Rule::Halving, Rule::Median];
-    let ways: Vec<Option<Rungs>> = [None]
-        .into_iter()
-        .chain(rules.map(|rule| Some(rungs(rule))))
-        .collect();
+    let ways = [Rule::None, Rule::Halving, Rule::Median, Rule::Extrapolation].map(rungs);
     let seeds = args.seeds as usize;
     let search = |index: usize| {
         let (group, seed) = (index / seeds, (index % seeds) as u64);
@@ -165,7 +161,7 @@ pub(crate) fn rungs(args: &BenchRungsArgs) -> Result<String> {
             let share = seconds.mean / *whole.get_or_insert(seconds.mean);
             lines.push(vec![
                 task.task().to_string(),
-                way.map_or("none".to_string(), |rungs| rungs.rule.to_string()),
+                way.rule.to_string(),
                 format!("{:.0} ± {:.0}", seconds.mean, seconds.error),
                 format!("{:.1}", trainings.mean),
                 format!("{share:.2}"),

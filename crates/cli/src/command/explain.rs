@@ -5,7 +5,7 @@ use search::TrialId;
 use serde_json::json;
 use study::{
     ledger::Ledger,
-    trial::{Bytes, Trial, TrialResult, TrialState},
+    trial::{Bytes, InheritanceProof, Trial, TrialResult, TrialState},
 };
 
 use crate::{args::ExplainArgs, command::read_study, show};
@@ -72,6 +72,21 @@ fn how_it_went(trial: &Trial) -> String {
         TrialState::Failed { run, reason, .. } => {
             format!("state       failed on {}: {reason}\n", run.worker)
         }
+        TrialState::Stopped {
+            run,
+            stop,
+            expected,
+            ..
+        } => format!(
+            "state       stopped on {}, slot {}, after {} of {} epochs: behind others, expected to end \
+             with score {}\n{}",
+            run.worker,
+            run.slot.0,
+            stop.curve.len(),
+            stop.recipe.epochs,
+            show::significant(*expected),
+            inherited(stop.inheritance)
+        ),
         TrialState::Finished { run, result, .. } => {
             let lines = finished(result);
             format!(
@@ -95,19 +110,7 @@ fn finished(result: &TrialResult) -> String {
         result.curve.len(),
         result.recipe.epochs
     );
-    if let Some(proof) = result.inheritance {
-        let difference = match proof.output_difference_max {
-            Some(difference) => format!(
-                "outputs differ by at most {difference:.1e} on {} real rows before training",
-                proof.rows
-            ),
-            None => "a shrinking morph changed its outputs by design".to_string(),
-        };
-        text += &format!(
-            "inherited   {:.0} % of its weights; {difference}\n",
-            proof.inherited_share * 100.0
-        );
-    }
+    text += &inherited(result.inheritance);
     text += &format!(
         "cost        {}, {} of memory, weights {} in {}\n",
         show::seconds(result.seconds),
@@ -116,4 +119,21 @@ fn finished(result: &TrialResult) -> String {
         result.artifact
     );
     text
+}
+
+fn inherited(proof: Option<InheritanceProof>) -> String {
+    let Some(proof) = proof else {
+        return String::new();
+    };
+    let difference = match proof.output_difference_max {
+        Some(difference) => format!(
+            "outputs differ by at most {difference:.1e} on {} real rows before training",
+            proof.rows
+        ),
+        None => "a shrinking morph changed its outputs by design".to_string(),
+    };
+    format!(
+        "inherited   {:.0} % of its weights; {difference}\n",
+        proof.inherited_share * 100.0
+    )
 }

@@ -17,8 +17,8 @@ pub(crate) fn run(args: &StudyArgs) -> Result<String> {
 fn text(status: &Status) -> String {
     let counts = status.counts;
     let mut text = format!(
-        "trials   {} finished, {} failed, {} running, {} waiting\n",
-        counts.finished, counts.failed, counts.running, counts.queued
+        "trials   {} finished, {} stopped early, {} failed, {} running, {} waiting\n",
+        counts.finished, counts.stopped, counts.failed, counts.running, counts.queued
     );
     match status.best {
         Some((trial, value)) => {

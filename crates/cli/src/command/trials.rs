@@ -58,6 +58,7 @@ fn state(trial: &Trial) -> String {
         TrialState::Queued => "waiting".to_string(),
         TrialState::Running { worker, .. } => format!("on {worker}"),
         TrialState::Finished { .. } => "finished".to_string(),
+        TrialState::Stopped { stop, .. } => format!("stopped at {}", stop.curve.len()),
         TrialState::Failed { reason, .. } => reason.kind().to_string(),
     }
 }

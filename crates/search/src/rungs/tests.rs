@@ -1,3 +1,5 @@
+//! Rungs against slow counts, and what is expected of a training against lines that are known.
+
 use super::*;
 
 const HALVING: Rungs = Rungs {
@@ -13,9 +15,11 @@ fn look(trial: u64, rung: Rung, score: f64) -> Look {
         trial: TrialId(trial),
         birth: Birth::Fresh,
         parent: None,
-        rung,
+        stage: Stage {
+            rung,
+            is_first: false,
+        },
         score,
-        is_first: false,
     }
 }
 
@@ -30,7 +34,14 @@ fn rungs_are_shares_of_the_whole_training() {
     assert_eq!(lengths(20), [(2, 3), (1, 7)]);
     assert_eq!(lengths(4), [(1, 2)]);
     assert!(lengths(3).is_empty() && lengths(1).is_empty());
-    assert_eq!(HALVING.at(6, 52), Some(Rung(2)));
+    let rule = Rule::None;
+    assert!(Rungs { rule, ..HALVING }.of(52).is_empty());
+    let stage = |rung, is_first| {
+        let rung = Rung(rung);
+        Some(Stage { rung, is_first })
+    };
+    assert_eq!(HALVING.at(2, 52), stage(3, true));
+    assert_eq!(HALVING.at(6, 52), stage(2, false));
     assert_eq!(HALVING.at(7, 52), None);
 }
 
@@ -124,7 +135,10 @@ fn inherited_trainings_are_compared_with_their_own_and_at_first_with_their_paren
     let inherited = |trial, score, parent, is_first| Look {
         birth: Birth::Inherited,
         parent: Some(parent),
-        is_first,
+        stage: Stage {
+            rung: LAST,
+            is_first,
+        },
         ..look(trial, LAST, score)
     };
     for (trial, score) in [0.9, 0.91, 0.92, 0.93].into_iter().enumerate() {

@@ -15,7 +15,9 @@ use rusqlite::{Connection, OpenFlags};
 use search::{Fingerprint, TrialId};
 use thiserror::Error;
 
-use crate::trial::{Candidate, Digest, FailReason, Instant, Lease, Sequence, TrialResult};
+use crate::trial::{
+    Candidate, Digest, EarlyStop, FailReason, Instant, Lease, Sequence, TrialResult,
+};
 
 pub use read::{Counts, HISTORY_PAGE};
 pub use record::StudyRecord;
@@ -27,7 +29,7 @@ pub const CRASHES_MAX: u32 = 3;
 pub const LEASE_SECS: f64 = 60.0;
 
 /// Version of the tables below; a file of another version is refused, never guessed at.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 const SCHEMA: &str = "
 create table study (
@@ -44,7 +46,7 @@ create table trial (
     id          integer primary key,
     fingerprint text not null unique,
     candidate   text not null,
-    state       text not null check (state in ('queued', 'running', 'finished', 'failed')),
+    state       text not null check (state in ('queued', 'running', 'finished', 'stopped', 'failed')),
     epoch       integer not null default 0,
     crashes     integer not null default 0,
     proposed_at real not null,
@@ -57,9 +59,12 @@ create table trial (
     score       real,
     loss        real,
     result      text,
+    stop        text,
+    expected    real,
     failure     text,
-    check ((state in ('finished', 'failed')) = (sequence is not null)),
+    check ((state in ('finished', 'stopped', 'failed')) = (sequence is not null)),
     check ((state = 'finished') = (result is not null)),
+    check ((state = 'stopped') = (stop is not null)),
     check ((state = 'failed') = (failure is not null))
 ) strict;
 create index trial_queued on trial (id) where state = 'queued';
@@ -140,8 +145,19 @@ pub struct Claim {
     pub lease: Lease,
     /// What is to be trained.
     pub candidate: Candidate,
-    /// Architecture's trial and weights of the parent, if it has one.
-    pub parent: Option<(Candidate, Digest)>,
+    /// Whose weights it inherits, if anybody's.
+    pub parent: Option<Parent>,
+}
+
+/// The trial whose weights a claimed one inherits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parent {
+    /// What was trained.
+    pub candidate: Candidate,
+    /// Its weights.
+    pub artifact: Digest,
+    /// Its score.
+    pub score: f64,
 }
 
 /// How a trial ended.
@@ -149,6 +165,13 @@ pub struct Claim {
 pub enum Ending {
     /// With a score.
     Finished(Box<TrialResult>),
+    /// At a rung, without one.
+    Stopped {
+        /// How far it came.
+        stop: Box<EarlyStop>,
+        /// The score it would have had.
+        expected: f64,
+    },
     /// Without.
     Failed(FailReason),
 }

@@ -1,7 +1,7 @@
 //! Looking at a ledger: trials, history, the best, and how the queue stands.
 
 use rusqlite::{OptionalExtension, Row, params};
-use search::TrialId;
+use search::{Outcome, TrialId};
 
 use super::{Ledger, LedgerError, failed, from_json, write::row_id};
 use crate::trial::{
@@ -21,6 +21,8 @@ pub struct Counts {
     pub running: u64,
     /// With a score.
     pub finished: u64,
+    /// Stopped at a rung.
+    pub stopped: u64,
     /// Without one for good.
     pub failed: u64,
 }
@@ -28,12 +30,17 @@ pub struct Counts {
 impl Counts {
     /// All trials ever proposed.
     pub fn total(self) -> u64 {
-        self.queued + self.running + self.finished + self.failed
+        self.queued + self.running + self.ended()
+    }
+
+    /// All trials that have ended.
+    pub fn ended(self) -> u64 {
+        self.finished + self.stopped + self.failed
     }
 }
 
 const COLUMNS: &str = "id, candidate, state, epoch, crashes, proposed_at, worker, slot, claimed_at,
-     lease_until, finished_at, sequence, result, failure";
+     lease_until, finished_at, sequence, result, failure, stop, expected";
 
 impl Ledger {
     /// All trials, by number.
@@ -92,7 +99,7 @@ impl Ledger {
         let mut statement = self
             .connection
             .prepare_cached(
-                "select sequence, id, candidate, score from trial
+                "select sequence, id, candidate, score, expected from trial
                  where sequence > ?1 order by sequence limit ?2",
             )
             .map_err(&action)?;
@@ -147,6 +154,7 @@ impl Ledger {
                 "select count(*) filter (where state = 'queued'),
                         count(*) filter (where state = 'running'),
                         count(*) filter (where state = 'finished'),
+                        count(*) filter (where state = 'stopped'),
                         count(*) filter (where state = 'failed') from trial",
                 [],
                 |row| {
@@ -154,7 +162,8 @@ impl Ledger {
                         queued: row.get(0)?,
                         running: row.get(1)?,
                         finished: row.get(2)?,
-                        failed: row.get(3)?,
+                        stopped: row.get(3)?,
+                        failed: row.get(4)?,
                     })
                 },
             )
@@ -199,11 +208,18 @@ fn history_row(
     action: &impl Fn(rusqlite::Error) -> LedgerError,
 ) -> Result<HistoryRow, LedgerError> {
     let text: String = row.get(2).map_err(action)?;
+    let score: Option<f64> = row.get(3).map_err(action)?;
+    let expected: Option<f64> = row.get(4).map_err(action)?;
+    let outcome = match (score, expected) {
+        (Some(score), _) => Outcome::Scored(score),
+        (None, Some(expected)) => Outcome::Stopped { expected },
+        (None, None) => Outcome::Failed,
+    };
     Ok(HistoryRow {
         sequence: Sequence(row.get(0).map_err(action)?),
         trial: TrialId(row.get(1).map_err(action)?),
         candidate: from_json("candidate", &text)?,
-        score: row.get(3).map_err(action)?,
+        outcome,
     })
 }
 
@@ -223,6 +239,8 @@ struct TrialRow {
     sequence: Option<u64>,
     result: Option<String>,
     failure: Option<String>,
+    stop: Option<String>,
+    expected: Option<f64>,
 }
 
 impl TrialRow {
@@ -242,6 +260,8 @@ impl TrialRow {
             sequence: row.get(11)?,
             result: row.get(12)?,
             failure: row.get(13)?,
+            stop: row.get(14)?,
+            expected: row.get(15)?,
         })
     }
 
@@ -281,8 +301,8 @@ impl TrialRow {
             finished_at,
         };
         let sequence = Sequence(self.sequence.unwrap_or_default());
-        match &self.result {
-            Some(text) => {
+        match (&self.result, &self.stop) {
+            (Some(text), _) => {
                 let result = Box::new(from_json("result", text)?);
                 Ok(TrialState::Finished {
                     sequence,
@@ -290,7 +310,13 @@ impl TrialRow {
                     result,
                 })
             }
-            None => {
+            (None, Some(text)) => Ok(TrialState::Stopped {
+                sequence,
+                run,
+                stop: Box::new(from_json("stop", text)?),
+                expected: self.expected.unwrap_or(f64::NEG_INFINITY),
+            }),
+            (None, None) => {
                 let reason = from_json("failure", self.failure.as_deref().unwrap_or_default())?;
                 Ok(TrialState::Failed {
                     sequence,

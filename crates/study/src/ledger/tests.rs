@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use search::{Origin, Setting, TrialId};
+use search::{Origin, Outcome, Setting, TrialId};
 
 use super::*;
 use crate::trial::{Slot, TrialState, WorkerName};
@@ -255,9 +255,50 @@ fn a_child_is_claimed_with_its_parents_network_and_weights() {
         .claim(&node(2), Slot(0), Instant(4.0))
         .unwrap()
         .unwrap();
-    let (architecture, artifact) = claim.parent.unwrap();
-    assert_eq!(architecture.architecture, candidate(8).architecture);
-    assert_eq!(artifact, Digest::of(b"weights"));
+    let parent = claim.parent.unwrap();
+    assert_eq!(parent.candidate.architecture, candidate(8).architecture);
+    assert_eq!(parent.artifact, Digest::of(b"weights"));
+    assert_eq!(parent.score, 0.5);
+}
+
+#[test]
+fn a_stopped_trial_has_its_place_in_the_history_and_is_never_the_best() {
+    let mut ledger = ledger(None);
+    propose(&mut ledger, 8);
+    let lease = claim(&mut ledger, 1, 2.0).unwrap();
+    finish(&mut ledger, lease, 0.5);
+    propose(&mut ledger, 9);
+    let lease = claim(&mut ledger, 1, 2.0).unwrap();
+    let stop = EarlyStop {
+        curve: Vec::new(),
+        inheritance: None,
+        seconds: 1.0,
+        memory_bytes: 1,
+        recipe: train::Recipe::default(),
+    };
+    let ending = Ending::Stopped {
+        stop: Box::new(stop),
+        expected: 0.75,
+    };
+    let recorded = ledger.finish(lease, &ending, Instant(3.0)).unwrap();
+    assert_eq!(recorded, FinishOutcome::Recorded(Sequence(2)));
+    let again = ledger.finish(lease, &ending, Instant(4.0)).unwrap();
+    assert_eq!(again, FinishOutcome::Again(Sequence(2)));
+    let outcomes: Vec<Outcome> = ledger
+        .history(Sequence(0))
+        .unwrap()
+        .iter()
+        .map(|row| row.outcome)
+        .collect();
+    let expected = 0.75;
+    assert_eq!(
+        outcomes,
+        [Outcome::Scored(0.5), Outcome::Stopped { expected }]
+    );
+    assert_eq!(ledger.best().unwrap().unwrap().id, TrialId(1));
+    let counts = ledger.counts().unwrap();
+    assert_eq!((counts.stopped, counts.ended()), (1, 2));
+    assert!(ledger.trial(TrialId(2)).unwrap().result().is_none());
 }
 
 #[test]
@@ -292,6 +333,6 @@ fn a_ledger_of_another_version_is_refused() {
     let error = Ledger::open(&path).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the ledger has format 99; this lehr reads format 1"
+        "the ledger has format 99; this lehr reads format 2"
     );
 }

@@ -4,12 +4,11 @@ use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 use search::TrialId;
 
 use super::{
-    CRASHES_MAX, Claim, Ending, FinishOutcome, LEASE_SECS, Ledger, LedgerError, Proposed, Release,
-    ReleaseOutcome, failed, fingerprint_text, from_json, record::as_integer, to_json,
+    CRASHES_MAX, Claim, Ending, FinishOutcome, LEASE_SECS, Ledger, LedgerError, Parent, Proposed,
+    Release, ReleaseOutcome, failed, fingerprint_text, from_json, record::as_integer, to_json,
 };
 use crate::trial::{
-    Candidate, Digest, FailReason, Instant, Lease, LeaseEpoch, Sequence, Slot, TrialResult,
-    WorkerName,
+    Candidate, FailReason, Instant, Lease, LeaseEpoch, Sequence, Slot, TrialResult, WorkerName,
 };
 
 impl Ledger {
@@ -274,10 +273,7 @@ fn next_to_claim(
         .transpose()
 }
 
-fn parent_of(
-    transaction: &Transaction<'_>,
-    parent: TrialId,
-) -> Result<(Candidate, Digest), LedgerError> {
+fn parent_of(transaction: &Transaction<'_>, parent: TrialId) -> Result<Parent, LedgerError> {
     let (candidate, result): (String, Option<String>) = transaction
         .query_row(
             "select candidate, result from trial where id = ?1",
@@ -288,7 +284,11 @@ fn parent_of(
     let candidate = from_json("candidate", &candidate)?;
     let result = result.ok_or(LedgerError::NoSuchTrial { trial: parent })?;
     let result: TrialResult = from_json("result", &result)?;
-    Ok((candidate, result.artifact))
+    Ok(Parent {
+        candidate,
+        artifact: result.artifact,
+        score: result.score,
+    })
 }
 
 fn end_trial(
@@ -305,14 +305,25 @@ fn end_trial(
             |row| row.get(0),
         )
         .map_err(failed(action))?;
-    let (state, result, failure) = match ending {
-        Ending::Finished(result) => ("finished", Some(result), None),
-        Ending::Failed(reason) => ("failed", None, Some(to_json(reason))),
+    let (mut result, mut stopped, mut failure) = (None, None, None);
+    let state = match ending {
+        Ending::Finished(finished) => {
+            result = Some(finished);
+            "finished"
+        }
+        Ending::Stopped { stop, expected } => {
+            stopped = Some((to_json(stop), *expected));
+            "stopped"
+        }
+        Ending::Failed(reason) => {
+            failure = Some(to_json(reason));
+            "failed"
+        }
     };
     transaction
         .execute(
             "update trial set state = ?2, sequence = ?3, finished_at = ?4, score = ?5, loss = ?6,
-             result = ?7, failure = ?8, lease_until = null where id = ?1",
+             result = ?7, failure = ?8, stop = ?9, expected = ?10, lease_until = null where id = ?1",
             params![
                 row_id(trial),
                 state,
@@ -321,7 +332,9 @@ fn end_trial(
                 result.map(|result| result.score),
                 result.map(|result| result.loss),
                 result.map(to_json),
-                failure
+                failure,
+                stopped.as_ref().map(|(stop, _)| stop),
+                stopped.as_ref().map(|(_, expected)| expected),
             ],
         )
         .map_err(failed(action))?;
@@ -342,6 +355,7 @@ fn keep_stray(
 ) -> Result<(), LedgerError> {
     let text = match ending {
         Ending::Finished(result) => to_json(result),
+        Ending::Stopped { stop, .. } => to_json(stop),
         Ending::Failed(reason) => to_json(reason),
     };
     transaction

@@ -11,7 +11,7 @@ use std::{
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use search::{BudgetFraction, Outcome, Pool, PoolEntry, PoolError, Surrogate};
+use search::{BudgetFraction, Pool, PoolEntry, PoolError, Surrogate};
 
 use crate::{
     message::{FromGenerator, GeneratorSetup, TellGenerator, receive, send},
@@ -153,7 +153,7 @@ fn pool_entry(row: HistoryRow) -> PoolEntry {
         sequence: row.sequence.0,
         architecture: row.candidate.architecture,
         setting: row.candidate.setting,
-        outcome: row.score.map_or(Outcome::Failed, Outcome::Scored),
+        outcome: row.outcome,
         parent,
     }
 }

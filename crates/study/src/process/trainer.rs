@@ -7,11 +7,7 @@
 use std::{
     io::{self, BufReader},
     num::{NonZeroU8, NonZeroU32},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc::channel,
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::channel},
     thread,
     time::Instant,
 };
@@ -20,14 +16,16 @@ use data::Examples;
 use morph::{Architecture, Preservation};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use train::{EpochReport, FitError, FitTask, Network, Plan, Purpose, Threads, Verdict, Weights};
+use train::{
+    Ended, EpochReport, FitError, FitTask, Network, Plan, Purpose, Threads, Verdict, Weights,
+};
 
 use crate::{
     artifact::ArtifactStore,
-    message::{FromTrainer, TellTrainer, TrainerSetup, receive, send},
+    message::{FromTrainer, StopCause, TellTrainer, TrainerSetup, receive, send},
     prepared::PreparedFiles,
     process::{end_with_parent, first_line, limit_memory},
-    trial::{FailReason, Inheritance, InheritanceProof, Job, TrialResult},
+    trial::{EarlyStop, FailReason, Inheritance, InheritanceProof, Job, TrialResult},
 };
 
 /// Rows on which parent and child are compared.
@@ -42,7 +40,13 @@ struct Trainer {
     train: Examples,
     validation: Examples,
     artifacts: ArtifactStore,
-    stop: Arc<AtomicBool>,
+    stop: Arc<Mutex<Option<StopCause>>>,
+}
+
+/// What a training came to.
+enum Trained {
+    Whole(TrialResult),
+    Stopped(EarlyStop),
 }
 
 /// Runs a trainer on standard input and output until its worker is gone.
@@ -63,7 +67,7 @@ pub fn run() -> io::Result<()> {
     }
     let threads = NonZeroU8::new(setup.threads).unwrap_or(NonZeroU8::MIN);
     let artifacts = ArtifactStore::at(&setup.artifacts);
-    let stop = Arc::new(AtomicBool::new(false));
+    let stop = Arc::new(Mutex::new(None));
     let trainer = Trainer {
         setup: *setup,
         threads: Threads::new(threads),
@@ -77,9 +81,12 @@ pub fn run() -> io::Result<()> {
         while let Ok(Some(message)) = receive::<TellTrainer>(&mut input) {
             match message {
                 TellTrainer::Setup { .. } => {}
-                TellTrainer::Stop => stop.store(true, Ordering::Relaxed),
+                TellTrainer::Stop { cause } => {
+                    // The first cause stays: who is told that all is over keeps what it has.
+                    locked(&stop).get_or_insert(cause);
+                }
                 TellTrainer::Train { job } => {
-                    stop.store(false, Ordering::Relaxed);
+                    *locked(&stop) = None;
                     if sender.send(job).is_err() {
                         return;
                     }
@@ -92,9 +99,13 @@ pub fn run() -> io::Result<()> {
     for job in jobs {
         let lease = job.lease;
         let said = match trainer.train(*job) {
-            Ok(result) => FromTrainer::Finished {
+            Ok(Trained::Whole(result)) => FromTrainer::Finished {
                 lease,
                 result: Box::new(result),
+            },
+            Ok(Trained::Stopped(stop)) => FromTrainer::Stopped {
+                lease,
+                stop: Box::new(stop),
             },
             Err(reason) => FromTrainer::Failed { lease, reason },
         };
@@ -104,7 +115,7 @@ pub fn run() -> io::Result<()> {
 }
 
 impl Trainer {
-    fn train(&self, job: Job) -> Result<TrialResult, FailReason> {
+    fn train(&self, job: Job) -> Result<Trained, FailReason> {
         let started = Instant::now();
         let memory_bytes = self.check_memory(&job)?;
         let (start, inheritance) = self.start_weights(&job)?;
@@ -136,6 +147,16 @@ impl Trainer {
         .map_err(fail_reason)?;
         let mut recipe = job.recipe;
         recipe.epochs = planned;
+        let seconds = started.elapsed().as_secs_f64();
+        if fitted.ended == Ended::Stopped && *locked(&self.stop) == Some(StopCause::Behind) {
+            return Ok(Trained::Stopped(EarlyStop {
+                curve: fitted.curve,
+                inheritance,
+                seconds,
+                memory_bytes,
+                recipe,
+            }));
+        }
         let bytes = fitted.weights.to_safetensors();
         let artifact = self
             .artifacts
@@ -143,7 +164,7 @@ impl Trainer {
             .map_err(|error| FailReason::Refused {
                 message: error.to_string(),
             })?;
-        Ok(TrialResult {
+        Ok(Trained::Whole(TrialResult {
             score: fitted.best.score,
             loss: fitted.best.validation.loss,
             metrics: fitted.best.validation.metrics.clone(),
@@ -156,7 +177,7 @@ impl Trainer {
             seconds: started.elapsed().as_secs_f64(),
             memory_bytes,
             recipe,
-        })
+        }))
     }
 
     /// Refuses a model whose plan does not fit, before any of its memory is taken.
@@ -253,7 +274,7 @@ impl Trainer {
 
     fn verdict(&self, started: Instant, seconds_left: Option<f64>) -> Verdict {
         let over = seconds_left.is_some_and(|seconds| started.elapsed().as_secs_f64() > seconds);
-        match over || self.stop.load(Ordering::Relaxed) {
+        match over || locked(&self.stop).is_some() {
             true => Verdict::Stop,
             false => Verdict::Continue,
         }
@@ -268,6 +289,10 @@ impl Trainer {
         // If nobody listens the worker is gone, and the listening thread ends this process.
         let _ = send(&mut io::stdout().lock(), &said);
     }
+}
+
+fn locked(stop: &Mutex<Option<StopCause>>) -> MutexGuard<'_, Option<StopCause>> {
+    stop.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Replays the morphs on the parent's weights.

@@ -64,7 +64,7 @@ pub fn run() -> io::Result<()> {
         let _ = from_master.send(Happened::Master(Said::End));
     });
     let mut process = WorkerProcess {
-        worker: Worker::new(setup.slots),
+        worker: Worker::new(setup.slots, setup.rungs),
         spool: Spool::at(&setup.spool),
         program: std::env::current_exe()?,
         setup,
