@@ -14,14 +14,14 @@ import sys
 import tempfile
 
 FIELDS = ["data", "strategy", "seed", "time", "metric", "validation", "vault", "linear_vault",
-          "constant_vault", "finished", "failed", "busy"]
+          "constant_vault", "finished", "stopped", "failed", "busy"]
 
 
-def explore(lehr, data, time, seed, strategy, extra):
+def explore(lehr, data, time, seed, extra):
     with tempfile.TemporaryDirectory() as place:
         out = pathlib.Path(place) / "study"
-        command = [lehr, "explore", data, "--time", time, "--seed", str(seed), "--strategy",
-                   strategy, "--out", str(out), "--json", *extra]
+        command = [lehr, "explore", data, "--time", time, "--seed", str(seed), "--out", str(out),
+                   "--json", *extra]
         run = subprocess.run(command, capture_output=True, text=True)
         if run.returncode != 0:
             sys.exit(f"{' '.join(command)}\n{run.stderr}")
@@ -37,6 +37,7 @@ def explore(lehr, data, time, seed, strategy, extra):
         "constant_vault": next(value for name, value in baselines.items()
                                if name != "a linear model"),
         "finished": status["counts"]["finished"],
+        "stopped": status["counts"]["stopped"],
         "failed": status["counts"]["failed"],
         "busy": status["busy"]["share"] if status["busy"] else None,
     }
@@ -60,7 +61,8 @@ def main():
     vaults = {strategy: [] for strategy in asked.strategies}
     for seed in asked.seeds:
         for strategy in asked.strategies:
-            row = explore(asked.lehr, data, asked.time, seed, strategy, asked.rest)
+            row = explore(asked.lehr, data, asked.time, seed,
+                          ["--strategy", strategy, *asked.rest])
             row.update(data=asked.data, strategy=strategy, seed=seed, time=asked.time)
             vaults[strategy].append(row["vault"])
             writer.writerow(row)

@@ -6,6 +6,7 @@ use bench::SearcherKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use data::TaskKind;
 use search::{Rule, Strategy};
+use study::config::Inherit;
 use train::Metric;
 
 /// Explores deep-learning models for your data in parallel, and gives back the best trained one.
@@ -93,6 +94,10 @@ pub(crate) struct ExploreArgs {
     /// `random`.
     #[arg(long, value_enum)]
     pub(crate) strategy: Option<StrategyArg>,
+    /// What a variant of a trained model begins with: `shrunk` (its parent's weights, moved
+    /// towards random ones), `weights` (its parent's as they are) or `nothing` (random ones).
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) inherit: Option<InheritArg>,
     /// Which trainings go on where they are compared with others: `halving` (the best third), `median`
     /// (the better half), `extrapolation` (those that may still win) or `none` (all).
     #[arg(long, value_enum, value_name = "RULE")]
@@ -130,6 +135,23 @@ impl From<StrategyArg> for Strategy {
             StrategyArg::Annealing => Strategy::Annealing,
             StrategyArg::Unscreened => Strategy::Unscreened,
             StrategyArg::Random => Strategy::Random,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum InheritArg {
+    Weights,
+    Shrunk,
+    Nothing,
+}
+
+impl From<InheritArg> for Inherit {
+    fn from(inherit: InheritArg) -> Inherit {
+        match inherit {
+            InheritArg::Weights => Inherit::Weights,
+            InheritArg::Shrunk => Inherit::Shrunk,
+            InheritArg::Nothing => Inherit::Nothing,
         }
     }
 }

@@ -15,7 +15,7 @@ use data::{SplitShares, TaskKind};
 use schemars::JsonSchema;
 use search::{Hyperparameters, Rule, Rungs, SearchSettings, Space, Strategy};
 use serde::{Deserialize, Serialize};
-use study::config::{Budget, Resources, StudyConfig, TrainingSettings};
+use study::config::{Budget, Inherit, Resources, StudyConfig, TrainingSettings};
 use train::{ClassWeights, Metric, Precision};
 
 use crate::args::ExploreArgs;
@@ -130,6 +130,11 @@ pub(crate) struct TrainingToml {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub(crate) precision: Option<Precision>,
+    /// What a variant of a trained model begins with: `shrunk` (its parent's weights, moved
+    /// towards random ones), `weights` (its parent's as they are) or `nothing` (random ones).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) inherit: Option<Inherit>,
     /// Which trainings go on where they are compared with others, after shares of their epochs: `halving`
     /// (the best third), `median` (the better half), `extrapolation` (those that may still win) or `none`
     /// (all).
@@ -317,6 +322,10 @@ fn apply_flags(typed: &mut StudyToml, args: &ExploreArgs) {
     set(&mut typed.resources.workers, &args.workers);
     set(&mut typed.resources.slots, &args.slots);
     set(&mut typed.resources.memory_mib, &args.memory_mib);
+    set(
+        &mut typed.training.inherit,
+        &args.inherit.map(Inherit::from),
+    );
     set(&mut typed.training.rungs, &args.rungs.map(Rule::from));
     set(
         &mut typed.search.strategy,
@@ -355,6 +364,7 @@ pub(crate) fn decided(typed: &StudyToml) -> Result<StudyConfig> {
             patience: typed.training.patience,
             class_weights: typed.training.class_weights.unwrap_or_default(),
             precision: typed.training.precision.unwrap_or_default(),
+            inherit: typed.training.inherit.unwrap_or_default(),
             rungs: rungs(&typed.training),
         },
         search,
@@ -456,6 +466,7 @@ pub(crate) fn render(config: &StudyConfig) -> Result<String> {
             patience: config.training.patience,
             class_weights: Some(config.training.class_weights),
             precision: Some(config.training.precision),
+            inherit: Some(config.training.inherit),
             rungs: Some(config.training.rungs.rule),
             rung_first: Some(config.training.rungs.first),
             rung_factor: Some(config.training.rungs.factor),

@@ -36,7 +36,7 @@ pub use limits::Limits;
 pub use models::{Models, Morphs, Task};
 pub use origin::{Origin, Proposal};
 pub use parzen::Parzen;
-pub use pool::{Outcome, Pool, PoolEntry, PoolError, TrialId};
+pub use pool::{Outcome, Pool, PoolEntry, PoolError, TrialId, standing};
 pub use propose::{SearchError, propose, propose_among};
 pub use rungs::{Birth, Ladder, Look, Rule, Rung, Rungs, Stage, Verdict};
 pub use setting::{Setting, Value};

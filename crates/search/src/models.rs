@@ -90,6 +90,7 @@ impl Models for Morphs {
             origin: Origin::Seed {
                 name: name.to_string(),
             },
+            promise: None,
         });
         named.collect()
     }
@@ -111,6 +112,7 @@ impl Models for Morphs {
             architecture,
             setting,
             origin,
+            promise: None,
         })
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use morph::{Architecture, Morph};
 use serde::{Deserialize, Serialize};
 
-use crate::{pool::TrialId, setting::Setting};
+use crate::{pool::TrialId, setting::Setting, surrogate::Promise};
 
 /// A model that is worth training next.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +16,8 @@ pub struct Proposal {
     pub setting: Setting,
     /// How it came to be.
     pub origin: Origin,
+    /// What the surrogate said of it, if it was asked.
+    pub promise: Option<Promise>,
 }
 
 /// How a trial came to be.

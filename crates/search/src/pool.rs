@@ -43,6 +43,18 @@ pub enum Outcome {
     Failed,
 }
 
+impl Outcome {
+    /// What trials are ranked by.
+    fn rank(self) -> f64 {
+        match self {
+            Outcome::Scored(value) | Outcome::Stopped { expected: value } if value.is_finite() => {
+                value
+            }
+            _ => f64::NEG_INFINITY,
+        }
+    }
+}
+
 /// A trial that has ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PoolEntry {
@@ -66,16 +78,6 @@ impl PoolEntry {
         match self.outcome {
             Outcome::Scored(score) if score.is_finite() => Some(score),
             _ => None,
-        }
-    }
-
-    /// What trials are ranked by.
-    fn rank(&self) -> f64 {
-        match self.outcome {
-            Outcome::Scored(value) | Outcome::Stopped { expected: value } if value.is_finite() => {
-                value
-            }
-            _ => f64::NEG_INFINITY,
         }
     }
 }
@@ -182,41 +184,44 @@ impl Pool {
         self.children.get(&trial).copied().unwrap_or(0)
     }
 
-    /// Each entry's score on a scale that depends on ranks only.
-    ///
-    /// # Shapes
-    /// One value per entry, in commit order.
-    /// # Units
-    /// Standard deviations: z = Φ⁻¹((rank − ½)/n), rank 1 the worst. Equal scores share the mean of
-    /// their ranks; stopped trials stand where they are expected, failed ones share the worst ranks.
-    /// # Cost
-    /// `O(n log n)`.
-    /// # Source
-    /// Rank-based inverse normal transformation with Hazen's offset (Hazen 1914).
+    /// Each entry's score on a scale that depends on ranks only: [`standing`].
     pub fn standing(&self) -> Vec<f64> {
         self.standing_after(self.entries.len())
     }
 
     /// The same as it was after the first `entries`.
     pub fn standing_after(&self, entries: usize) -> Vec<f64> {
-        let ranks: Vec<f64> = self.entries[..entries]
-            .iter()
-            .map(PoolEntry::rank)
-            .collect();
-        let mut order: Vec<usize> = (0..ranks.len()).collect();
-        order.sort_by(|a, b| ranks[*a].total_cmp(&ranks[*b]));
-        let mut standing = vec![0.0; ranks.len()];
-        let mut below = 0;
-        // Comparing by `==` puts 0.0 and -0.0, which `total_cmp` tells apart, in one group.
-        for tied in order.chunk_by(|a, b| ranks[*a] == ranks[*b]) {
-            // Ranks below+1 ..= below+len have this mean, less the half of the formula.
-            let mean = below as f64 + tied.len() as f64 / 2.0;
-            let value = normal::quantile(mean / ranks.len() as f64);
-            tied.iter().for_each(|place| standing[*place] = value);
-            below += tied.len();
-        }
-        standing
+        let first = &self.entries[..entries];
+        standing(first.iter().map(|entry| entry.outcome))
     }
+}
+
+/// Each outcome's score on a scale that depends on ranks only.
+///
+/// # Shapes
+/// One value per outcome, in the same order.
+/// # Units
+/// Standard deviations: z = Φ⁻¹((rank − ½)/n), rank 1 the worst. Equal scores share the mean of
+/// their ranks; stopped trials stand where they are expected, failed ones share the worst ranks.
+/// # Cost
+/// `O(n log n)`.
+/// # Source
+/// Rank-based inverse normal transformation with Hazen's offset (Hazen 1914).
+pub fn standing(outcomes: impl Iterator<Item = Outcome>) -> Vec<f64> {
+    let ranks: Vec<f64> = outcomes.map(Outcome::rank).collect();
+    let mut order: Vec<usize> = (0..ranks.len()).collect();
+    order.sort_by(|a, b| ranks[*a].total_cmp(&ranks[*b]));
+    let mut standing = vec![0.0; ranks.len()];
+    let mut below = 0;
+    // Comparing by `==` puts 0.0 and -0.0, which `total_cmp` tells apart, in one group.
+    for tied in order.chunk_by(|a, b| ranks[*a] == ranks[*b]) {
+        // Ranks below+1 ..= below+len have this mean, less the half of the formula.
+        let mean = below as f64 + tied.len() as f64 / 2.0;
+        let value = normal::quantile(mean / ranks.len() as f64);
+        tied.iter().for_each(|place| standing[*place] = value);
+        below += tied.len();
+    }
+    standing
 }
 
 #[cfg(test)]

@@ -176,6 +176,7 @@ fn candidates(
             base_models: base_models.clone(),
             targets: targets.clone(),
         },
+        promise: None,
     };
     let mut candidates: Vec<Proposal> = legal.into_iter().map(proposed).collect();
     candidates.extend((0..settings.fresh).filter_map(|_| fresh(models, pool, rng)));

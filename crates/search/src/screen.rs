@@ -34,7 +34,9 @@ pub fn screen(
             best = index;
         }
     }
-    Some(candidates.swap_remove(best))
+    let promise = Some(promises[best]);
+    let chosen = candidates.swap_remove(best);
+    Some(Proposal { promise, ..chosen })
 }
 
 /// Any candidate, all with equal chances; `None` if there is none.
@@ -64,6 +66,7 @@ mod tests {
             origin: Origin::Seed {
                 name: text.to_string(),
             },
+            promise: None,
         }
     }
 
@@ -114,8 +117,10 @@ mod tests {
             "in 4 | dense 300 | relu | dense 2",
         ];
         let mut surrogate = Surrogate::default();
-        let chosen = screen(texts.map(candidate).to_vec(), &mut surrogate, &pool, &space);
-        assert_eq!(chosen, Some(candidate(texts[1])));
+        let chosen = screen(texts.map(candidate).to_vec(), &mut surrogate, &pool, &space).unwrap();
+        assert_eq!(chosen.architecture, candidate(texts[1]).architecture);
+        let promise = chosen.promise.unwrap();
+        assert!(promise.ended == 6 && promise.mean > 0.0 && promise.improvement > 0.0);
         assert_eq!(surrogate.points(), 6);
         assert_eq!(screen(Vec::new(), &mut surrogate, &pool, &space), None);
     }

@@ -200,6 +200,48 @@ fn sixty_four_proposals_in_a_row_from_one_pool_are_all_distinct() {
     }
 }
 
+/// `LEHR_PROPOSALS` of them, 20,000 if it is not set; a million take some minutes.
+#[test]
+fn no_model_is_proposed_twice_however_many_are() {
+    let asked = std::env::var("LEHR_PROPOSALS").map(|count| count.parse().unwrap());
+    let proposals: u64 = asked.unwrap_or(20_000);
+    // A study of a thousand trials, again and again with other seeds.
+    for study in 0..proposals.div_ceil(1000) {
+        let (task, hint) = match study % 2 {
+            0 => (&TABLE, TaskHint::Table),
+            _ => (&IMAGE, TaskHint::Image),
+        };
+        let settings = SearchSettings {
+            targets: 1,
+            fresh: 1,
+            ..settings(Search::Unscreened, hint)
+        };
+        let mut pool = Pool::default();
+        let mut known = BTreeSet::new();
+        for sequence in 1..=1000 {
+            let seed = study * 1000 + sequence;
+            let used = sequence as f64 / 1000.0;
+            let proposal = next(&pool, used, task, &settings, seed);
+            let fingerprint = Fingerprint::of(&proposal.architecture, &proposal.setting);
+            assert!(known.insert(fingerprint), "study {study}, trial {sequence}");
+            let outcome = match seed % 7 {
+                0 => Outcome::Failed,
+                1 => Outcome::Stopped { expected: -1.0 },
+                _ => Outcome::Scored(score(&proposal)),
+            };
+            pool.push(PoolEntry {
+                trial: TrialId(sequence),
+                sequence,
+                parent: parent(&proposal.origin),
+                architecture: proposal.architecture,
+                setting: proposal.setting,
+                outcome,
+            })
+            .unwrap();
+        }
+    }
+}
+
 #[test]
 fn the_same_pool_and_seed_give_the_same_proposal() {
     let settings = settings(Search::Annealing, TaskHint::Table);

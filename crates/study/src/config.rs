@@ -90,9 +90,25 @@ pub struct TrainingSettings {
     /// How matrix products round their factors while a trial is trained.
     #[serde(default)]
     pub precision: train::Precision,
+    /// What a variant begins with.
+    #[serde(default)]
+    pub inherit: Inherit,
     /// Where trainings that have fallen behind are stopped.
     #[serde(default)]
     pub rungs: Rungs,
+}
+
+/// What a variant of a trained model begins with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Inherit {
+    /// Its parent's weights: it computes the same until it is trained.
+    Weights,
+    /// Its parent's weights, moved towards random ones ([`train::Weights::shrunk`]).
+    #[default]
+    Shrunk,
+    /// Random weights, like a model without a parent, and as many epochs.
+    Nothing,
 }
 
 #[cfg(test)]

@@ -34,17 +34,15 @@ impl Judge {
             running: BTreeMap::new(),
         };
         for trial in trials {
-            let birth = match trial.candidate.parent() {
-                Some(_) => Birth::Inherited,
-                None => Birth::Fresh,
-            };
             match &trial.state {
                 TrialState::Finished { result, .. } => {
+                    let birth = birth(result.inheritance.is_some());
                     let epochs = result.recipe.epochs.get();
                     judge.note_curve(trial.id, birth, &result.curve, epochs);
                     judge.ladder.end(trial.id, birth, result.score);
                 }
                 TrialState::Stopped { stop, .. } => {
+                    let birth = birth(stop.inheritance.is_some());
                     let epochs = stop.recipe.epochs.get();
                     judge.note_curve(trial.id, birth, &stop.curve, epochs);
                 }
@@ -64,10 +62,7 @@ impl Judge {
 
     /// A training begins; `parent` is the score of the trial whose weights it inherits.
     pub(crate) fn begins(&mut self, trial: TrialId, parent: Option<f64>) {
-        let birth = match parent {
-            Some(_) => Birth::Inherited,
-            None => Birth::Fresh,
-        };
+        let birth = birth(parent.is_some());
         self.running.insert(trial, Beginning { birth, parent });
     }
 
@@ -103,6 +98,13 @@ impl Judge {
             (Some(birth), Some((rung, score))) => self.ladder.expected(birth, rung, score),
             _ => best_of(curve, curve.len() as u32).unwrap_or(f64::NEG_INFINITY),
         }
+    }
+}
+
+fn birth(is_inherited: bool) -> Birth {
+    match is_inherited {
+        true => Birth::Inherited,
+        false => Birth::Fresh,
     }
 }
 

@@ -9,7 +9,7 @@ use data::Targets;
 use search::TrialId;
 
 use crate::{
-    config::StudyConfig,
+    config::{Inherit, StudyConfig},
     judge::Judge,
     ledger::{
         Claim, Counts, Ending, FinishOutcome, Ledger, LedgerError, Proposed, Release,
@@ -358,6 +358,8 @@ impl Master {
             candidate,
             parent,
         } = claim;
+        let inherit = self.config.training.inherit;
+        let parent = parent.filter(|_| inherit != Inherit::Nothing);
         let start = if parent.is_some() {
             Start::Inherited
         } else {
@@ -390,6 +392,7 @@ impl Master {
                 architecture: parent.candidate.architecture,
                 artifact: parent.artifact,
                 morphs,
+                is_shrunk: inherit == Inherit::Shrunk,
             }),
             _ => None,
         };

@@ -201,6 +201,7 @@ fn linear_baseline(config: &StudyConfig, prepared: &PreparedData) -> Candidate {
         origin: Origin::Seed {
             name: LINEAR_BASELINE.to_string(),
         },
+        promise: None,
         proposed_by: WorkerName("master".to_string()),
     }
 }

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use morph::{Architecture, Morph};
-use search::{Fingerprint, Origin, Outcome, Setting, TrialId};
+use search::{Fingerprint, Origin, Outcome, Promise, Setting, TrialId};
 use serde::{Deserialize, Serialize};
 use train::{Ended, EpochReport, Metric, Recipe};
 
@@ -76,6 +76,9 @@ pub struct Candidate {
     pub setting: Setting,
     /// How it came to be.
     pub origin: Origin,
+    /// What the surrogate said of it, if it was asked.
+    #[serde(default)]
+    pub promise: Option<Promise>,
     /// The worker whose generator made it.
     pub proposed_by: WorkerName,
 }
@@ -138,6 +141,9 @@ pub struct Inheritance {
     pub artifact: Digest,
     /// The edits that made the child of it, in order.
     pub morphs: Vec<Morph>,
+    /// Whether the weights are then moved towards random ones.
+    #[serde(default)]
+    pub is_shrunk: bool,
 }
 
 /// Name of an artifact: the blake3 digest of its bytes, in hexadecimal.
@@ -420,6 +426,28 @@ impl Trial {
         match &self.state {
             TrialState::Finished { result, .. } => Some(result),
             _ => None,
+        }
+    }
+
+    /// How it ended, as the history pool knows it.
+    pub fn outcome(&self) -> Option<Outcome> {
+        match &self.state {
+            TrialState::Finished { result, .. } => Some(Outcome::Scored(result.score)),
+            TrialState::Stopped { expected, .. } => Some(Outcome::Stopped {
+                expected: *expected,
+            }),
+            TrialState::Failed { .. } => Some(Outcome::Failed),
+            TrialState::Queued | TrialState::Running { .. } => None,
+        }
+    }
+
+    /// Its place in the history, if it has ended.
+    pub fn sequence(&self) -> Option<Sequence> {
+        match &self.state {
+            TrialState::Finished { sequence, .. }
+            | TrialState::Stopped { sequence, .. }
+            | TrialState::Failed { sequence, .. } => Some(*sequence),
+            TrialState::Queued | TrialState::Running { .. } => None,
         }
     }
 

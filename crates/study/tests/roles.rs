@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use search::{Origin, Rule, Rungs, SearchSettings, Setting, TrialId};
 use study::{
-    config::{Budget, Resources, StudyConfig, TrainingSettings},
+    config::{Budget, Inherit, Resources, StudyConfig, TrainingSettings},
     ledger::{Ledger, StudyRecord},
     master::{self, EndReason, Master},
     message::{Ask, FromGenerator, FromTrainer, Reply, StopCause, TellTrainer},
@@ -81,6 +81,7 @@ fn config(trials: u64) -> StudyConfig {
             class_weights: train::ClassWeights::Equal,
             precision: train::Precision::F32,
             rungs: RUNGS,
+            inherit: Inherit::Weights,
         },
         search: SearchSettings::default(),
     }
@@ -179,6 +180,7 @@ impl World {
             origin: Origin::Seed {
                 name: "made up".to_string(),
             },
+            promise: None,
             proposed_by: name.clone(),
         };
         let candidate = Box::new(candidate);

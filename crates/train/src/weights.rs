@@ -174,6 +174,11 @@ pub struct Weights {
 /// starts by predicting nothing in particular.
 const LAST_LAYER_SCALE: f64 = 0.25;
 
+/// What is kept of weights that are shrunk, and how much of random ones is added (Zaidi, Berariu, Kim,
+/// Bornschein, Clopath, Teh, Pascanu 2022, arXiv:2206.10011).
+const SHRINK: f32 = 0.4;
+const PERTURB: f32 = 0.1;
+
 impl Weights {
     /// Random weights for a new network.
     ///
@@ -187,6 +192,27 @@ impl Weights {
             .map(|spec| (spec.name(), fresh_tensor(architecture, &spec, rng)))
             .collect();
         Weights { tensors }
+    }
+
+    /// The same weights nearer to random ones, which learn on more freely: products become 0.4·w + 0.1·w₀
+    /// with fresh w₀; biases and norms stay.
+    ///
+    /// # Source
+    /// Ash, Adams 2020 (arXiv:1910.08475), section 4.
+    #[must_use]
+    pub fn shrunk(&self, architecture: &Architecture, rng: &mut ChaCha8Rng) -> Weights {
+        let mut shrunk = self.clone();
+        for spec in specification(architecture) {
+            if !spec.part.decays() {
+                continue;
+            }
+            let fresh = fresh_tensor(architecture, &spec, rng);
+            let own = shrunk.values_mut(&spec.name()).unwrap_or_default();
+            for (weight, fresh) in own.iter_mut().zip(&fresh.values) {
+                *weight = SHRINK * *weight + PERTURB * fresh;
+            }
+        }
+        shrunk
     }
 
     /// Weights from tensors that are known to fit their architecture.
@@ -297,4 +323,31 @@ fn standard_normal(rng: &mut ChaCha8Rng) -> f64 {
     // 1 − u lies in (0, 1]: its logarithm is finite.
     let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
     radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn shrunk_products_are_a_sum_of_old_and_fresh_ones_and_all_else_stays() {
+        let architecture: Architecture = "in 1x8x8 | conv 4 k3 | bn | relu | gap | dense 3"
+            .parse()
+            .unwrap();
+        let rng = |seed| ChaCha8Rng::seed_from_u64(seed);
+        let old = Weights::fresh(&architecture, &mut rng(1));
+        let fresh = Weights::fresh(&architecture, &mut rng(2));
+        let shrunk = old.shrunk(&architecture, &mut rng(2));
+        for spec in specification(&architecture) {
+            let of = |weights: &Weights| weights.tensor(&spec.name()).unwrap().values.clone();
+            let sums = of(&old).into_iter().zip(of(&fresh));
+            let expected = match spec.part {
+                Part::Weight => sums.map(|(old, fresh)| 0.4 * old + 0.1 * fresh).collect(),
+                _ => of(&old),
+            };
+            assert_eq!(of(&shrunk), expected, "{}", spec.name());
+        }
+    }
 }

@@ -26,6 +26,7 @@ impl<'a> TableModels<'a> {
             architecture,
             setting,
             origin,
+            promise: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `lehr explain`: where a trial comes from, why it was proposed, what was trained, how it went.
 
 use anyhow::Result;
-use search::TrialId;
+use search::{TrialId, standing};
 use serde_json::json;
 use study::{
     ledger::Ledger,
@@ -38,6 +38,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<String> {
     text += &format!("setting     {}\n", trial.candidate.setting);
     text += &format!("origin      {}\n", trial.candidate.origin);
     text += &format!("proposed by {}\n", trial.candidate.proposed_by);
+    text += &promised(&study.ledger, &trial)?;
     text += &how_it_went(&trial);
     for ancestor in &ancestors {
         let score = ancestor.result().map_or(f64::NAN, |result| result.score);
@@ -49,6 +50,29 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<String> {
         );
     }
     Ok(text)
+}
+
+/// What the surrogate expected of a trial, and what it came to, both among the trials that had ended then.
+fn promised(ledger: &Ledger, trial: &Trial) -> Result<String> {
+    let Some(promise) = trial.candidate.promise else {
+        return Ok(String::new());
+    };
+    let trials = ledger.trials()?;
+    let earlier = trials.iter().filter(|other| {
+        let known = other
+            .sequence()
+            .is_some_and(|place| place.0 <= promise.ended);
+        known && other.id != trial.id
+    });
+    let came_to = trial.outcome().map_or(String::new(), |own| {
+        let outcomes = earlier.filter_map(Trial::outcome).chain([own]);
+        let standing = standing(outcomes).pop().unwrap_or_default();
+        format!("; it came to {standing:.2}")
+    });
+    Ok(format!(
+        "promised    standing {:.2} ± {:.2} among the {} trials ended before{came_to}\n",
+        promise.mean, promise.deviation, promise.ended
+    ))
 }
 
 /// Parent, grandparent and so on, nearest first.

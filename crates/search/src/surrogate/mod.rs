@@ -17,6 +17,7 @@ mod process;
 mod profile;
 
 use morph::Architecture;
+use serde::{Deserialize, Serialize};
 
 use crate::{normal, pool::Pool, setting::Setting, space::Space};
 use kernel::{Kernel, Point, Relations};
@@ -59,8 +60,10 @@ pub struct Surrogate {
 }
 
 /// What speaks for a candidate.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Promise {
+    /// How many trials had ended by then: those that its standing is among.
+    pub ended: u64,
     /// The standing that is expected of it, in standard deviations.
     pub mean: f64,
     /// How uncertain that is.
@@ -192,7 +195,9 @@ impl Surrogate {
             .map(|model| {
                 let point = Point::of(model, space, &mut self.parts);
                 let relations = Relations::of(&point, points.iter().copied(), &self.parts);
-                promise(posterior.expected(&kernel.covariances(&relations)), best)
+                let expected = posterior.expected(&kernel.covariances(&relations));
+                let ended = pool.entries().len() as u64;
+                promise(expected, best, ended)
             })
             .collect()
     }
@@ -209,7 +214,7 @@ fn row(kernel: &Kernel, relations: &Relations) -> Vec<f64> {
 ///
 /// # Source
 /// Mockus 1974; Jones, Schonlau, Welch 1998, equation 15.
-fn promise(expected: Expected, best: f64) -> Promise {
+fn promise(expected: Expected, best: f64, ended: u64) -> Promise {
     let Expected { mean, deviation } = expected;
     let improvement = if deviation > 0.0 {
         let u = (mean - best) / deviation;
@@ -218,6 +223,7 @@ fn promise(expected: Expected, best: f64) -> Promise {
         (mean - best).max(0.0)
     };
     Promise {
+        ended,
         mean,
         deviation,
         improvement,
@@ -444,7 +450,7 @@ mod tests {
                 .map(|k| normal::quantile((f64::from(k) + 0.5) / f64::from(slices)))
                 .map(|quantile| (mean + deviation * quantile - best).max(0.0))
                 .sum();
-            let difference = promise(expected, best).improvement - sum / f64::from(slices);
+            let difference = promise(expected, best, 0).improvement - sum / f64::from(slices);
             assert!(difference.abs() < 1e-4, "{mean} {deviation}: {difference}");
         }
     }

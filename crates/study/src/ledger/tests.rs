@@ -29,6 +29,7 @@ fn candidate(units: u32) -> Candidate {
         origin: Origin::Seed {
             name: format!("mlp {units}"),
         },
+        promise: None,
         proposed_by: WorkerName("node-1".to_string()),
     }
 }

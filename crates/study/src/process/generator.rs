@@ -126,6 +126,7 @@ impl Generator {
                     architecture: proposal.architecture,
                     setting: proposal.setting,
                     origin: proposal.origin,
+                    promise: proposal.promise,
                     proposed_by: self.setup.worker.clone(),
                 };
                 self.pool

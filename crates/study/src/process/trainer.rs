@@ -237,6 +237,10 @@ impl Trainer {
             output_difference_max,
             rows: rows.len(),
         };
+        let weights = match inheritance.is_shrunk {
+            true => weights.shrunk(&job.architecture, &mut rng),
+            false => weights,
+        };
         Ok((weights, Some(proof)))
     }
 
