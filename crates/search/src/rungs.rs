@@ -198,11 +198,19 @@ impl Ladder {
         self.note(trial, birth, END, score);
     }
 
-    /// Where a training that was stopped at a rung would have ended, as far as others show; with none to
-    /// show it, where it stands.
+    /// Where a training that was stopped at a rung would have ended, as far as others show, and no better
+    /// than those ended in the mean that were ahead of it; with none to show it, where it stands.
     pub fn expected(&self, birth: Birth, rung: Rung, score: f64) -> f64 {
-        self.forecast(birth, rung, score, 2)
-            .map_or(score, |end| end.mean)
+        let pairs = self.pairs(birth, rung, END);
+        let ahead = pairs.iter().filter(|(at_rung, _)| *at_rung > score);
+        let ends: Vec<f64> = ahead.map(|(_, end)| *end).collect();
+        // Scores have an upper end that straight lines do not know of.
+        let highest = match ends.is_empty() {
+            true => f64::INFINITY,
+            false => ends.iter().sum::<f64>() / ends.len() as f64,
+        };
+        let forecast = self.forecast(birth, rung, score, 2);
+        forecast.map_or(score, |end| end.mean).min(highest)
     }
 
     fn may_win(&self, look: Look) -> bool {

@@ -110,6 +110,20 @@ fn a_training_is_expected_where_straight_lines_through_others_lead() {
 }
 
 #[test]
+fn nobody_is_expected_to_end_above_those_that_were_ahead() {
+    let mut ladder = Ladder::default();
+    // Everybody learns all there is, sooner or later.
+    for (trial, score) in [0.5, 0.8, 0.9].into_iter().enumerate() {
+        let trial = TrialId(trial as u64);
+        ladder.note(trial, Birth::Fresh, LAST, score);
+        ladder.end(trial, Birth::Fresh, 1.0 - 0.02 * score);
+    }
+    let expected = ladder.expected(Birth::Fresh, LAST, 0.7);
+    assert!((expected - 0.983).abs() < 1e-9, "{expected}");
+    assert_eq!(ladder.expected(Birth::Inherited, LAST, 0.7), 0.7);
+}
+
+#[test]
 fn who_may_still_win_goes_on_and_nobody_is_stopped_before_there_is_something_to_go_by() {
     let rungs = Rungs {
         rule: Rule::Extrapolation,
