@@ -17,7 +17,7 @@ use study::{
     artifact::ArtifactStore,
     folder::StudyFolder,
     message::Role,
-    trial::{Trial, WorkerName},
+    trial::{Trial, TrialState, WorkerName},
 };
 use tempfile::TempDir;
 
@@ -85,10 +85,15 @@ fn r1_the_master_gives_trials_to_several_slave_nodes() {
 fn r2_a_training_result_is_a_trained_model_and_its_score() {
     let store = ArtifactStore::at(&RUN.folder.artifacts());
     let mut results = 0;
+    let mut stopped = 0;
     for trial in &RUN.trials {
-        let Some(result) = trial.result() else {
+        if let TrialState::Stopped { stop, .. } = &trial.state {
+            // Behind others at a rung: it has a curve, and neither score nor weights.
+            assert!(!stop.curve.is_empty() && stop.curve.len() < stop.recipe.epochs.get() as usize);
+            stopped += 1;
             continue;
-        };
+        }
+        let result = trial.result().expect("no training of this run fails");
         let bytes = store
             .get(&result.artifact)
             .expect("the artifact of a result is there");
@@ -97,7 +102,9 @@ fn r2_a_training_result_is_a_trained_model_and_its_score() {
         assert!(result.score.is_finite());
         results += 1;
     }
-    assert!(results > TRIALS / 2, "only {results} trials have a result");
+    assert_eq!(results + stopped, TRIALS);
+    // About a third goes on at each of a few rungs; more early on, while there are few to compare with.
+    assert!(results >= TRIALS / 8, "only {results} trials have a result");
 }
 
 #[test]
