@@ -5,8 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use bench::SearcherKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use data::TaskKind;
-use search::{Rule, Strategy};
-use study::config::Inherit;
+use search::{Objective, Rule, Strategy};
+use study::config::{Inherit, Retrain};
 use train::Metric;
 
 /// Explores deep-learning models for your data in parallel, and gives back the best trained one.
@@ -102,9 +102,44 @@ pub(crate) struct ExploreArgs {
     /// (the better half), `extrapolation` (those that may still win) or `none` (all).
     #[arg(long, value_enum, value_name = "RULE")]
     pub(crate) rungs: Option<RuleArg>,
+    /// What is trained once more at the end, for longer: `best` (the best model, from scratch and from its
+    /// own weights) or `nothing`.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) retrain: Option<RetrainArg>,
+    /// What models should have little of, beside a high score: `params`, `flops`, `latency`. Models that
+    /// none beats in all of them are kept in the study's folder `front`.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) objectives: Vec<Objective>,
+    /// No model may have more parameters.
+    #[arg(long, value_name = "N")]
+    pub(crate) params_max: Option<u64>,
+    /// No model may need more operations for one example.
+    #[arg(long, value_name = "N")]
+    pub(crate) flops_max: Option<u64>,
+    /// No model's file may be larger, in KiB.
+    #[arg(long, value_name = "KIB")]
+    pub(crate) file_kib_max: Option<u64>,
+    /// No model may take longer for one example, as in `2ms` or `500us`; measured on this machine.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) latency_max: Option<Duration>,
     /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum RetrainArg {
+    Best,
+    Nothing,
+}
+
+impl From<RetrainArg> for Retrain {
+    fn from(retrain: RetrainArg) -> Retrain {
+        match retrain {
+            RetrainArg::Best => Retrain::Best,
+            RetrainArg::Nothing => Retrain::Nothing,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -13,9 +13,9 @@ use std::{
 use anyhow::{Context, Result, bail};
 use data::{SplitShares, TaskKind};
 use schemars::JsonSchema;
-use search::{Hyperparameters, Rule, Rungs, SearchSettings, Space, Strategy};
+use search::{Hyperparameters, Limits, Objective, Rule, Rungs, SearchSettings, Space, Strategy};
 use serde::{Deserialize, Serialize};
-use study::config::{Budget, Inherit, Resources, StudyConfig, TrainingSettings};
+use study::config::{Budget, Inherit, Resources, Retrain, StudyConfig, TrainingSettings};
 use train::{ClassWeights, Metric, Precision};
 
 use crate::args::ExploreArgs;
@@ -58,6 +58,9 @@ pub(crate) struct StudyToml {
     /// Processes and their limits.
     #[serde(default)]
     pub(crate) resources: ResourcesToml,
+    /// What no model may exceed.
+    #[serde(default)]
+    pub(crate) limits: LimitsToml,
     /// How a trial is trained.
     #[serde(default)]
     pub(crate) training: TrainingToml,
@@ -108,6 +111,28 @@ pub(crate) struct ResourcesToml {
     pub(crate) memory_mib: Option<u64>,
 }
 
+/// `[limits]`: what no model may exceed; nothing is limited by default.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LimitsToml {
+    /// Learned values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) params: Option<u64>,
+    /// Floating-point operations of the forward pass of one example.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) flops: Option<u64>,
+    /// Memory that training takes, in MiB; that of one trainer if that is less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) memory_mib: Option<u64>,
+    /// The exported model, in KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) file_kib: Option<u64>,
+    /// Time of the forward pass of one example on one core, as in `2ms` or `500us`; measured on this
+    /// machine before a model is trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) latency: Option<String>,
+}
+
 /// `[training]`: how a trial is trained, as far as it is not searched.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -147,6 +172,11 @@ pub(crate) struct TrainingToml {
     /// How many times longer each rung is than the one before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rung_factor: Option<u32>,
+    /// What is trained once more at the end, for longer: `best` (the best model, from scratch and from its
+    /// own weights) or `nothing`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) retrain: Option<Retrain>,
 }
 
 /// `[search]`: how models are searched.
@@ -162,12 +192,11 @@ pub(crate) struct SearchToml {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub(crate) hyperparameters: Option<Hyperparameters>,
-    /// No model may have more parameters.
+    /// What models should have little of, beside a high score: `params`, `flops`, `latency`. Models that
+    /// none beats in all of them are kept in the study's folder `front`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) parameters_max: Option<u64>,
-    /// No model may need more operations for one example.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) flops_max: Option<u64>,
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(crate) objectives: Option<Vec<Objective>>,
     /// Hyperparameters that are searched: name, kind, range. The usual ones if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<serde_json::Value>")]
@@ -328,6 +357,19 @@ fn apply_flags(typed: &mut StudyToml, args: &ExploreArgs) {
     );
     set(&mut typed.training.rungs, &args.rungs.map(Rule::from));
     set(
+        &mut typed.training.retrain,
+        &args.retrain.map(Retrain::from),
+    );
+    set(&mut typed.limits.params, &args.params_max);
+    set(&mut typed.limits.flops, &args.flops_max);
+    set(&mut typed.limits.file_kib, &args.file_kib_max);
+    let latency = args
+        .latency_max
+        .map(|time| humantime::format_duration(time).to_string());
+    set(&mut typed.limits.latency, &latency);
+    let objectives = (!args.objectives.is_empty()).then(|| args.objectives.clone());
+    set(&mut typed.search.objectives, &objectives);
+    set(
         &mut typed.search.strategy,
         &args.strategy.map(Strategy::from),
     );
@@ -341,9 +383,10 @@ pub(crate) fn decided(typed: &StudyToml) -> Result<StudyConfig> {
     search.strategy = typed.search.strategy.unwrap_or(search.strategy);
     let hyperparameters = typed.search.hyperparameters;
     search.hyperparameters = hyperparameters.unwrap_or(search.hyperparameters);
-    search.limits.parameters = typed.search.parameters_max;
-    search.limits.flops = typed.search.flops_max;
-    search.limits.memory_bytes = resources.memory_bytes_max;
+    search.limits = limits(&typed.limits, &resources)?;
+    search.objectives = typed.search.objectives.clone().unwrap_or_default();
+    search.objectives.sort_unstable();
+    search.objectives.dedup();
     search.space = typed.search.space.clone().unwrap_or_default();
     Ok(StudyConfig {
         data: typed.data.clone(),
@@ -366,6 +409,7 @@ pub(crate) fn decided(typed: &StudyToml) -> Result<StudyConfig> {
             precision: typed.training.precision.unwrap_or_default(),
             inherit: typed.training.inherit.unwrap_or_default(),
             rungs: rungs(&typed.training),
+            retrain: typed.training.retrain.unwrap_or_default(),
         },
         search,
     })
@@ -378,6 +422,29 @@ fn rungs(typed: &TrainingToml) -> Rungs {
         first: typed.rung_first.unwrap_or(usual.first),
         factor: typed.rung_factor.unwrap_or(usual.factor),
     }
+}
+
+fn limits(typed: &LimitsToml, resources: &Resources) -> Result<Limits> {
+    let latency = typed.latency.as_deref().map(|text| {
+        let told = humantime::parse_duration(text).with_context(|| {
+            format!("`limits.latency` = {text:?} is not a duration like 2ms or 500us")
+        })?;
+        match u64::try_from(told.as_micros()) {
+            Ok(micros) if micros > 0 => Ok(micros),
+            _ => bail!("`limits.latency` = {text:?} cannot be met: give at least 1us"),
+        }
+    });
+    let memory = [
+        typed.memory_mib.map(|mib| mib << 20),
+        resources.memory_bytes_max,
+    ];
+    Ok(Limits {
+        parameters: typed.params,
+        flops: typed.flops,
+        memory_bytes: memory.into_iter().flatten().min(),
+        file_bytes: typed.file_kib.map(|kib| kib << 10),
+        latency_micros: latency.transpose()?,
+    })
 }
 
 fn budget(typed: &BudgetToml) -> Result<Budget> {
@@ -460,6 +527,15 @@ pub(crate) fn render(config: &StudyConfig) -> Result<String> {
             threads: Some(config.resources.threads),
             memory_mib: config.resources.memory_bytes_max.map(|bytes| bytes >> 20),
         },
+        limits: LimitsToml {
+            params: search.limits.parameters,
+            flops: search.limits.flops,
+            memory_mib: search.limits.memory_bytes.map(|bytes| bytes >> 20),
+            file_kib: search.limits.file_bytes.map(|bytes| bytes >> 10),
+            latency: search.limits.latency_micros.map(|micros| {
+                humantime::format_duration(Duration::from_micros(micros)).to_string()
+            }),
+        },
         training: TrainingToml {
             epochs: config.training.epochs,
             epochs_inherited: config.training.epochs_inherited,
@@ -470,12 +546,12 @@ pub(crate) fn render(config: &StudyConfig) -> Result<String> {
             rungs: Some(config.training.rungs.rule),
             rung_first: Some(config.training.rungs.first),
             rung_factor: Some(config.training.rungs.factor),
+            retrain: Some(config.training.retrain),
         },
         search: SearchToml {
             strategy: Some(search.strategy),
             hyperparameters: Some(search.hyperparameters),
-            parameters_max: search.limits.parameters,
-            flops_max: search.limits.flops,
+            objectives: (!search.objectives.is_empty()).then(|| search.objectives.clone()),
             space: (!search.space.is_empty()).then(|| search.space.clone()),
         },
     };
@@ -508,7 +584,8 @@ mod tests {
     fn a_rendered_configuration_decides_the_same_study() {
         let (_folder, path) = written(
             "data = \"x.csv\"\nseed = 7\n[budget]\ntime = \"90s\"\ntrials = 5\n\
-             [resources]\nmemory_mib = 500\n",
+             [resources]\nmemory_mib = 500\n[limits]\nparams = 5000\nfile_kib = 40\nlatency = \"1500us\"\n\
+             [search]\nobjectives = [\"latency\", \"params\"]\n",
         );
         let decided_once = decided(&read(&path).unwrap()).unwrap();
         let (_second, again) = written(&render(&decided_once).unwrap());

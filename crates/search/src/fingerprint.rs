@@ -6,7 +6,7 @@ use morph::Architecture;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::setting::Setting;
+use crate::{origin::Restart, setting::Setting};
 
 /// Goes into every fingerprint; a change of what is hashed needs another one.
 const CONTEXT: &str = "lehr trial fingerprint 1";
@@ -33,6 +33,18 @@ impl Fingerprint {
         let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
         hasher.update(architecture.canonical_hash().bytes());
         hasher.update(&setting.canonical_bytes());
+        Fingerprint(*hasher.finalize().as_bytes())
+    }
+
+    /// The fingerprint of the same, trained once more.
+    #[must_use]
+    pub fn again(self, start: Restart) -> Fingerprint {
+        let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
+        hasher.update(&self.0);
+        hasher.update(match start {
+            Restart::Scratch => b"scratch",
+            Restart::Lineage => b"lineage",
+        });
         Fingerprint(*hasher.finalize().as_bytes())
     }
 }
@@ -107,6 +119,14 @@ mod tests {
             of("in 4 | dense 8 | dense 2", 0.1),
             of("in 4 | dense 9 | dense 2", 0.1)
         );
+    }
+
+    #[test]
+    fn a_model_trained_once_more_is_another_trial() {
+        let once = of("in 4 | dense 2", 0.1);
+        let again = [Restart::Scratch, Restart::Lineage].map(|start| once.again(start));
+        assert!(once != again[0] && once != again[1] && again[0] != again[1]);
+        assert_eq!(again[0], once.again(Restart::Scratch));
     }
 
     #[test]

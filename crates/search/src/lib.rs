@@ -3,7 +3,7 @@
 //! No clock, no thread, no file, no hash map: the same pool, budget fraction and random stream give
 //! the same proposal. Read in this order: [`setting`], [`domain`] and [`space`] (hyperparameters),
 //! [`fingerprint`] (what makes two trials the same), [`pool`] (the history of all slave nodes'
-//! models), [`annealing`] (base models, and among them the target base models), [`limits`] and
+//! models), [`objectives`] (if more than the score counts), [`annealing`] (base models, and among them the target base models), [`limits`] and
 //! [`chain`] (random morphs that stay within them), [`models`] (what is searched at all), [`variants`]
 //! (children with settings of their own), [`parzen`] (another way to these settings), [`surrogate`] (what
 //! the history says about models that were not trained) and [`screen`] (which candidate is proposed),
@@ -17,6 +17,7 @@ pub mod fingerprint;
 pub mod limits;
 pub mod models;
 mod normal;
+pub mod objectives;
 pub mod origin;
 pub mod parzen;
 pub mod pool;
@@ -34,7 +35,8 @@ pub use domain::{Coordinate, Domain, DomainError, Scale};
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use limits::Limits;
 pub use models::{Models, Morphs, Task};
-pub use origin::{Origin, Proposal};
+pub use objectives::{Objective, UnknownObjective};
+pub use origin::{Origin, Proposal, Restart};
 pub use parzen::Parzen;
 pub use pool::{Outcome, Pool, PoolEntry, PoolError, TrialId, standing};
 pub use propose::{SearchError, propose, propose_among};

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use morph::{Architecture, Cost};
+use morph::{Architecture, Cost, Layer};
 use serde::{Deserialize, Serialize};
 
 use crate::setting::{Setting, Value};
@@ -19,6 +19,12 @@ const BATCH_SIZE_USUAL: u64 = 64;
 
 /// Bytes per learned value in training: itself, its gradient and two moments, 4 bytes each.
 const BYTES_PER_PARAMETER: u64 = 16;
+
+/// Bytes of one value in a file.
+const BYTES_PER_VALUE: u64 = 4;
+
+/// Bytes of a file that name a layer and its tensors: the most that a layer takes in either format.
+const FILE_BYTES_PER_LAYER: u64 = 640;
 
 /// Every activation is kept until its gradient, of the same size, is known.
 const COPIES_OF_ACTIVATIONS: u64 = 2;
@@ -33,6 +39,11 @@ pub struct Limits {
     pub flops: Option<u64>,
     /// Bytes that training takes, by estimate.
     pub memory_bytes: Option<u64>,
+    /// Bytes of the model as a file, by an estimate that is not below the truth.
+    pub file_bytes: Option<u64>,
+    /// Microseconds of the forward pass of one example. A clock has to say it, so it is not looked at
+    /// here: whoever proposes measures, and refuses what is slower ([`crate::Pool::refuse`]).
+    pub latency_micros: Option<u64>,
 }
 
 impl Limits {
@@ -46,6 +57,7 @@ impl Limits {
         share(cost.parameters, self.parameters)
             .max(share(cost.flops, self.flops))
             .max(share(training_bytes(cost, setting), self.memory_bytes))
+            .max(share(file_bytes(architecture), self.file_bytes))
     }
 
     /// Whether a model breaks none of them.
@@ -71,6 +83,24 @@ pub fn training_bytes(cost: Cost, setting: &Setting) -> u64 {
         .saturating_add(parameters)
 }
 
+/// Estimate, never too low, of the larger of a model's two files, ONNX and safetensors, without its
+/// preprocessing: what it has learned and measured in 4 bytes each, and the words around them.
+///
+/// # Units
+/// Bytes.
+pub fn file_bytes(architecture: &Architecture) -> u64 {
+    let measured = |id| match architecture.layer(id) {
+        Layer::BatchNorm => 2 * u64::from(architecture.shape(id).channels()),
+        _ => 0,
+    };
+    let statistics: u64 = architecture.ids().map(measured).sum();
+    let values = architecture.cost().parameters.saturating_add(statistics);
+    let layers = architecture.nodes().len() as u64;
+    values
+        .saturating_mul(BYTES_PER_VALUE)
+        .saturating_add(layers * FILE_BYTES_PER_LAYER)
+}
+
 impl fmt::Display for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [
@@ -80,6 +110,10 @@ impl fmt::Display for Limits {
                 .map(|limit| format!("at most {limit} operations per example")),
             self.memory_bytes
                 .map(|limit| format!("at most {limit} bytes of training memory")),
+            self.file_bytes
+                .map(|limit| format!("files of at most {limit} bytes")),
+            self.latency_micros
+                .map(|limit| format!("at most {limit} µs per example")),
         ];
         let said: Vec<String> = parts.into_iter().flatten().collect();
         if said.is_empty() {
@@ -158,8 +192,10 @@ mod tests {
             parameters: Some(1000),
             flops: None,
             memory_bytes: Some(4096),
+            file_bytes: Some(512),
+            latency_micros: Some(900),
         };
-        insta::assert_snapshot!(limits, @"at most 1000 parameters, at most 4096 bytes of training memory");
+        insta::assert_snapshot!(limits, @"at most 1000 parameters, at most 4096 bytes of training memory, files of at most 512 bytes, at most 900 µs per example");
         insta::assert_snapshot!(Limits::default(), @"no limits");
     }
 }

@@ -49,6 +49,32 @@ pub enum Origin {
         /// The target base models that annealing picked among them, in the order picked.
         targets: Vec<TrialId>,
     },
+    /// One of the best models once more, with more epochs, at the end of a study.
+    Retrained {
+        /// Which.
+        of: TrialId,
+        /// What it begins with.
+        start: Restart,
+    },
+}
+
+/// What a model that is trained once more begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Restart {
+    /// Random weights.
+    Scratch,
+    /// Its own weights, moved towards random ones like any child's.
+    Lineage,
+}
+
+impl fmt::Display for Restart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Restart::Scratch => "from scratch",
+            Restart::Lineage => "from its own weights",
+        })
+    }
 }
 
 impl fmt::Display for Origin {
@@ -84,6 +110,9 @@ impl fmt::Display for Origin {
                 },
                 list(base_models)
             ),
+            Origin::Retrained { of, start } => {
+                write!(f, "trial {of} trained once more {start}, for longer")
+            }
         }
     }
 }
@@ -129,6 +158,11 @@ mod tests {
     #[test]
     fn an_origin_is_explained_in_a_sentence() {
         insta::assert_snapshot!(variant(), @"variant of trial 12: widen 3 by 16, deepen after 5 (residual k3); chosen at temperature 0.41 among base models 12, 9, 3");
+        let retrained = Origin::Retrained {
+            of: TrialId(12),
+            start: Restart::Lineage,
+        };
+        insta::assert_snapshot!(retrained, @"trial 12 trained once more from its own weights, for longer");
         let seed = "mlp".to_string();
         insta::assert_snapshot!(Origin::Seed { name: seed.clone() }, @"seed architecture `mlp`");
         insta::assert_snapshot!(Origin::Fresh { seed: seed.clone(), morphs: Vec::new() }, @"seed architecture `mlp` as it is, with hyperparameters drawn at random");
@@ -144,7 +178,11 @@ mod tests {
             seed: "mlp".to_string(),
             morphs: morphs(),
         };
-        for origin in [seed, fresh, variant()] {
+        let retrained = Origin::Retrained {
+            of: TrialId(3),
+            start: Restart::Scratch,
+        };
+        for origin in [seed, fresh, variant(), retrained] {
             let text = serde_json::to_string(&origin).unwrap();
             assert_eq!(
                 serde_json::from_str::<Origin>(&text).unwrap(),

@@ -8,13 +8,19 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    sync::Arc,
 };
 
 use morph::Architecture;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{fingerprint::Fingerprint, normal, setting::Setting};
+use crate::{
+    fingerprint::Fingerprint,
+    normal,
+    objectives::{Objective, Weights, valued},
+    setting::Setting,
+};
 
 /// Number of a trial within its study.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -45,7 +51,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// What trials are ranked by.
-    fn rank(self) -> f64 {
+    pub(crate) fn rank(self) -> f64 {
         match self {
             Outcome::Scored(value) | Outcome::Stopped { expected: value } if value.is_finite() => {
                 value
@@ -108,12 +114,22 @@ pub enum PoolError {
 /// All trials that have ended, and the models of those that have not.
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
+    records: Arc<Records>,
+    /// By what the entries are ranked, if not by their own outcomes.
+    valued: Option<Vec<Outcome>>,
+}
+
+/// What a pool has heard; shared by its views.
+#[derive(Clone, Debug, Default)]
+struct Records {
     entries: Vec<PoolEntry>,
     /// Sequence number of each trial.
     sequences: BTreeMap<TrialId, u64>,
     ended: BTreeSet<Fingerprint>,
     pending: BTreeMap<Fingerprint, (Architecture, Setting)>,
+    refused: BTreeSet<Fingerprint>,
     children: BTreeMap<TrialId, u32>,
+    latencies: BTreeMap<TrialId, f64>,
 }
 
 impl Pool {
@@ -122,76 +138,127 @@ impl Pool {
     /// # Errors
     /// If its sequence number is not the next, or its trial has ended before. Nothing changes then.
     pub fn push(&mut self, entry: PoolEntry) -> Result<(), PoolError> {
-        let next = self.entries.len() as u64 + 1;
+        let records = Arc::make_mut(&mut self.records);
+        let next = records.entries.len() as u64 + 1;
         let (trial, given) = (entry.trial, entry.sequence);
         if given != next {
             return Err(PoolError::NotNext { trial, given, next });
         }
-        if let Some(earlier) = self.sequences.get(&trial) {
+        if let Some(earlier) = records.sequences.get(&trial) {
             return Err(PoolError::EndedTwice {
                 trial,
                 earlier: *earlier,
             });
         }
         let fingerprint = Fingerprint::of(&entry.architecture, &entry.setting);
-        self.pending.remove(&fingerprint);
-        self.ended.insert(fingerprint);
-        self.sequences.insert(trial, given);
+        self.valued = None;
+        records.pending.remove(&fingerprint);
+        records.ended.insert(fingerprint);
+        records.sequences.insert(trial, given);
         if let Some(parent) = entry.parent {
-            *self.children.entry(parent).or_default() += 1;
+            *records.children.entry(parent).or_default() += 1;
         }
-        self.entries.push(entry);
+        records.entries.push(entry);
         Ok(())
     }
 
     /// A trial is under way; nothing happens if it has ended already.
     pub fn add_pending(&mut self, architecture: Architecture, setting: Setting) {
         let fingerprint = Fingerprint::of(&architecture, &setting);
-        if !self.ended.contains(&fingerprint) {
-            self.pending.insert(fingerprint, (architecture, setting));
+        if !self.records.ended.contains(&fingerprint) {
+            let records = Arc::make_mut(&mut self.records);
+            records.pending.insert(fingerprint, (architecture, setting));
         }
     }
 
     /// What is under way, in the order of the fingerprints.
     pub fn pending_models(&self) -> impl Iterator<Item = (&Architecture, &Setting)> {
-        self.pending
+        self.records
+            .pending
             .values()
             .map(|(architecture, setting)| (architecture, setting))
     }
 
     /// A trial is no longer under way and will not end.
     pub fn remove_pending(&mut self, fingerprint: Fingerprint) {
-        self.pending.remove(&fingerprint);
+        Arc::make_mut(&mut self.records)
+            .pending
+            .remove(&fingerprint);
     }
 
-    /// Whether such a trial has ended or is under way.
+    /// Such a trial will never be: a limit that is measured, not counted, speaks against it.
+    pub fn refuse(&mut self, fingerprint: Fingerprint) {
+        Arc::make_mut(&mut self.records).refused.insert(fingerprint);
+    }
+
+    /// Whether such a trial has ended, is under way, or was refused.
     pub fn contains(&self, fingerprint: Fingerprint) -> bool {
-        self.ended.contains(&fingerprint) || self.pending.contains_key(&fingerprint)
+        let records = &self.records;
+        records.ended.contains(&fingerprint)
+            || records.pending.contains_key(&fingerprint)
+            || records.refused.contains(&fingerprint)
+    }
+
+    /// How long a trial's model takes for one example, in seconds, as it was measured.
+    pub fn note_latency(&mut self, trial: TrialId, seconds: f64) {
+        Arc::make_mut(&mut self.records)
+            .latencies
+            .insert(trial, seconds);
     }
 
     /// All trials that have ended, in commit order.
     pub fn entries(&self) -> &[PoolEntry] {
-        &self.entries
+        &self.records.entries
     }
 
     /// How many trials are under way.
     pub fn pending(&self) -> usize {
-        self.pending.len()
+        self.records.pending.len()
     }
 
     /// How many ended trials inherited this one's weights.
     pub fn children(&self, trial: TrialId) -> u32 {
-        self.children.get(&trial).copied().unwrap_or(0)
+        self.records.children.get(&trial).copied().unwrap_or(0)
     }
 
-    /// Each entry's score on a scale that depends on ranks only: [`standing`].
+    /// The same pool, its trials ranked by several objectives at once ([`crate::objectives`]).
+    ///
+    /// # Cost
+    /// `O(n log n)` for each objective; the history itself is shared, not copied.
+    pub fn valued_by(&self, objectives: &[Objective], weights: &Weights) -> Pool {
+        let entries = self.entries();
+        let cost = |entry: &PoolEntry, objective: Objective| match objective {
+            Objective::Params => Some(entry.architecture.cost().parameters as f64),
+            Objective::Flops => Some(entry.architecture.cost().flops as f64),
+            Objective::Latency => self.records.latencies.get(&entry.trial).copied(),
+        };
+        let costs: Vec<Vec<Option<f64>>> = objectives
+            .iter()
+            .map(|objective| {
+                entries
+                    .iter()
+                    .map(|entry| cost(entry, *objective))
+                    .collect()
+            })
+            .collect();
+        let outcomes: Vec<Outcome> = entries.iter().map(|entry| entry.outcome).collect();
+        Pool {
+            records: Arc::clone(&self.records),
+            valued: Some(valued(&outcomes, &costs, weights)),
+        }
+    }
+
+    /// Each entry's score, or what it is valued by, on a scale that depends on ranks only: [`standing`].
     pub fn standing(&self) -> Vec<f64> {
-        self.standing_after(self.entries.len())
+        match &self.valued {
+            Some(values) => standing(values.iter().copied()),
+            None => self.standing_after(self.entries().len()),
+        }
     }
 
-    /// The same as it was after the first `entries`.
+    /// Each entry's score on that scale as it was after the first `entries`.
     pub fn standing_after(&self, entries: usize) -> Vec<f64> {
-        let first = &self.entries[..entries];
+        let first = &self.entries()[..entries];
         standing(first.iter().map(|entry| entry.outcome))
     }
 }
@@ -226,6 +293,8 @@ pub fn standing(outcomes: impl Iterator<Item = Outcome>) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+
     use super::*;
     use crate::setting::Value;
 
@@ -291,6 +360,38 @@ mod tests {
         pool.add_pending(trial.architecture, trial.setting);
         pool.remove_pending(fingerprint);
         assert!(!pool.contains(fingerprint));
+    }
+
+    #[test]
+    fn a_refused_model_is_known_and_not_under_way() {
+        let mut pool = Pool::default();
+        let fingerprint = Fingerprint::of(&"in 4 | dense 2".parse().unwrap(), &Setting::default());
+        pool.refuse(fingerprint);
+        assert!(pool.contains(fingerprint));
+        assert_eq!((pool.pending(), pool.entries().len()), (0, 0));
+    }
+
+    #[test]
+    fn a_pool_valued_by_latency_alone_ranks_fast_models_first_until_it_grows() {
+        let mut pool = pool(&[0.9, 0.5, 0.7].map(Outcome::Scored));
+        for (trial, seconds) in [(101, 3e-3), (102, 1e-3), (103, 2e-3)] {
+            pool.note_latency(TrialId(trial), seconds);
+        }
+        let objectives = [Objective::Latency];
+        // Of many weights some rank by latency and some by score.
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        let mut firsts = BTreeSet::new();
+        for _ in 0..100 {
+            let weights = Weights::draw(1, &mut rng);
+            let standing = pool.valued_by(&objectives, &weights).standing();
+            let best = (0..3).max_by(|a, b| standing[*a].total_cmp(&standing[*b]));
+            firsts.insert(best.unwrap());
+        }
+        assert!(firsts.contains(&0) && firsts.contains(&1), "{firsts:?}");
+        let mut valued = pool.valued_by(&objectives, &Weights::draw(1, &mut rng));
+        valued.push(entry(4, Outcome::Scored(0.1))).unwrap();
+        assert_eq!(valued.standing(), valued.standing_after(4));
+        assert_eq!(pool.entries().len(), 3);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::{
     fingerprint::Fingerprint,
     limits::Limits,
     models::{Models, Morphs, Task},
+    objectives::Weights,
     origin::{Origin, Proposal},
     pool::{Pool, TrialId},
     screen::{any, screen},
@@ -110,6 +111,15 @@ pub fn propose_among(
     if settings.strategy == Strategy::Random {
         return fresh(models, pool, rng);
     }
+    let valued;
+    let pool = match settings.objectives.is_empty() {
+        true => pool,
+        false => {
+            let weights = Weights::draw(settings.objectives.len(), rng);
+            valued = pool.valued_by(&settings.objectives, &weights);
+            &valued
+        }
+    };
     let cold = temperature(
         budget_used,
         settings.temperature_start,

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{limits::Limits, space::Space};
+use crate::{limits::Limits, objectives::Objective, space::Space};
 
 /// How the next model is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +82,8 @@ pub struct SearchSettings {
     pub hyperparameters: Hyperparameters,
     /// What no model may exceed.
     pub limits: Limits,
+    /// What models should have little of, beside a high score; usually nothing.
+    pub objectives: Vec<Objective>,
     /// Which hyperparameters are searched.
     pub space: Space,
     /// Base models taken from the pool.
@@ -104,6 +106,7 @@ impl Default for SearchSettings {
             strategy: Strategy::default(),
             hyperparameters: Hyperparameters::default(),
             limits: Limits::default(),
+            objectives: Vec::new(),
             space: Space::default(),
             base_models: 16,
             targets: 4,

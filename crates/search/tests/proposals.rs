@@ -138,6 +138,7 @@ fn replaying_a_proposals_morphs_gives_exactly_its_architecture() {
                     variants += 1;
                     (&pool.entries()[parent.0 as usize - 1].architecture, morphs)
                 }
+                Origin::Retrained { .. } => panic!("a generator trains nothing once more"),
             };
             assert_eq!(
                 replayed(start, morphs),
@@ -386,12 +387,15 @@ proptest! {
         parameters in 200_u64..20_000,
         flops in 1_000_u64..100_000,
         memory in 30_000_u64..3_000_000,
+        file in 5_000_u64..100_000,
         seed in 0_u64..1000,
     ) {
         let limits = Limits {
             parameters: Some(parameters),
             flops: Some(flops),
             memory_bytes: Some(memory),
+            file_bytes: Some(file),
+            ..Limits::default()
         };
         let settings = SearchSettings { limits, ..settings(Search::Annealing, TaskHint::Table) };
         let (mut pool, mut surrogate) = (Pool::default(), Surrogate::default());

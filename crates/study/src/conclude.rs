@@ -1,13 +1,13 @@
 //! The end of an exploration: the best trial becomes a model, and is scored on rows that no search
 //! and no trainer has seen. This is the only place that opens the vault.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs, path::Path};
 
 use data::{Examples, Targets};
 use morph::Cost;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use search::{Origin, TrialId};
+use search::{Origin, Restart, TrialId};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use train::{Evaluation, Metric, Weights, evaluate};
@@ -16,6 +16,8 @@ use crate::{
     artifact::{ArtifactError, ArtifactStore, replace_durably},
     config::StudyConfig,
     folder::StudyFolder,
+    front::{FrontModel, files_of, front_csv, front_files, front_of},
+    latency::measured_latency,
     ledger::{Ledger, LedgerError},
     model::{FORMAT, Model, ModelCard, ModelError},
     open::LINEAR_BASELINE,
@@ -97,6 +99,24 @@ pub struct Conclusion {
     /// Size of the winner.
     #[serde(skip, default = "no_cost")]
     pub cost: Cost,
+    /// Seconds of the winner's forward pass of one example, measured at the end.
+    pub latency_seconds: f64,
+    /// The winner, or the trial that it is again, and all that was trained once more of it; empty if nothing
+    /// was.
+    pub retrained: Vec<Retrained>,
+    /// With several objectives, the models that none beats in all of them, best score first.
+    pub front: Vec<FrontModel>,
+}
+
+/// A training of the winner: the first, or one more at the end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Retrained {
+    /// Which trial.
+    pub trial: TrialId,
+    /// What it began with if it is not the first.
+    pub start: Option<Restart>,
+    /// The metric on the validation rows; absent if it has no score.
+    pub validation: Option<f64>,
 }
 
 fn no_cost() -> Cost {
@@ -134,6 +154,10 @@ pub fn conclude(
     };
     let model = model_of(folder, &files, &best)?;
     model.save(&folder.best())?;
+    let front = front_of(&trials, &config.search.objectives, judge.metric);
+    if !config.search.objectives.is_empty() {
+        write_front(folder, &files, &trials, &front, judge.metric)?;
+    }
     let winner = judge.score("the winner", &model, best.result())?;
     let mut baselines = vec![judge.constant()];
     if let Some(trial) = trials.iter().find(|trial| is_linear_baseline(trial)) {
@@ -148,8 +172,62 @@ pub fn conclude(
         vault_rows: judge.vault.len(),
         validation_rows: PreparedFiles::load(&files.validation)?.len(),
         cost: best.candidate.architecture.cost(),
+        latency_seconds: measured_latency(&best.candidate.architecture)
+            .map_err(ModelError::from)?,
+        retrained: retrained(&best, &trials, judge.metric),
+        front: match config.search.objectives.is_empty() {
+            true => Vec::new(),
+            false => front,
+        },
     };
     Ok(Some((conclusion, model)))
+}
+
+/// All trainings of the winner, if there was more than one.
+fn retrained(best: &Trial, trials: &[Trial], metric: Metric) -> Vec<Retrained> {
+    let first = best.candidate.retrains().unwrap_or(best.id);
+    let of_winner = |trial: &&Trial| trial.id == first || trial.candidate.retrains() == Some(first);
+    let shown = |trial: &Trial| Retrained {
+        trial: trial.id,
+        start: match trial.candidate.origin {
+            Origin::Retrained { start, .. } => Some(start),
+            _ => None,
+        },
+        validation: trial
+            .result()
+            .and_then(|result| result.metrics.get(&metric).copied()),
+    };
+    let all: Vec<Retrained> = trials.iter().filter(of_winner).map(shown).collect();
+    match all.len() {
+        1 => Vec::new(),
+        _ => all,
+    }
+}
+
+/// Writes the table of the front and the models that are written of it.
+fn write_front(
+    folder: &StudyFolder,
+    files: &PreparedFiles,
+    trials: &[Trial],
+    front: &[FrontModel],
+    metric: Metric,
+) -> Result<(), ConcludeError> {
+    let writing = |path: &Path, source| ConcludeError::Write {
+        path: path.display().to_string(),
+        source,
+    };
+    let root = folder.front();
+    fs::create_dir_all(&root).map_err(|source| writing(&root, source))?;
+    for chosen in front_files(front) {
+        let trial = trials.iter().find(|trial| trial.id == chosen.trial);
+        let trial = trial.expect("a front is made of these trials");
+        let place = root.join(files_of(chosen.trial));
+        fs::create_dir_all(&place).map_err(|source| writing(&place, source))?;
+        model_of(folder, files, trial)?.save(&place)?;
+    }
+    let table = root.join("front.csv");
+    replace_durably(&table, front_csv(front, metric).as_bytes())
+        .map_err(|source| writing(&table, source))
 }
 
 fn is_linear_baseline(trial: &Trial) -> bool {

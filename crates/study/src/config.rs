@@ -96,6 +96,21 @@ pub struct TrainingSettings {
     /// Where trainings that have fallen behind are stopped.
     #[serde(default)]
     pub rungs: Rungs,
+    /// What is trained once more at the end.
+    #[serde(default)]
+    pub retrain: Retrain,
+}
+
+/// What is trained once more at the end of a study, for longer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Retrain {
+    /// The best model, from scratch and from its own weights; more of the best where there are more
+    /// trainers.
+    #[default]
+    Best,
+    /// Nothing.
+    Nothing,
 }
 
 /// What a variant of a trained model begins with.

@@ -13,8 +13,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use data::Preprocessor;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use search::TrialId;
 use thiserror::Error;
+use train::{Weights, export_onnx};
 
 use crate::{
     config::StudyConfig,
@@ -22,6 +26,7 @@ use crate::{
     ledger::{Counts, Ending, Ledger, LedgerError},
     master::{Action, EndReason, Event, Happening, Master},
     message::{Ask, GeneratorSetup, Progress, TrainerSetup, WorkerSetup},
+    open::linear,
     prepared::{PrepareError, PreparedFiles, network_task, target_scale},
     process::{Child, Said},
     spool::Spool,
@@ -188,13 +193,17 @@ fn worker_setups(
         threads: config.resources.threads,
         memory_bytes_max: config.resources.memory_bytes_max,
     };
+    let mut settings = config.search.clone();
+    if let Some(bytes) = &mut settings.limits.file_bytes {
+        *bytes = bytes.saturating_sub(preprocessing_bytes(&preprocessor));
+    }
     let mut setups = BTreeMap::new();
     for number in 1..=config.resources.workers {
         let name = WorkerName(format!("node-{number}"));
         let generator = GeneratorSetup {
             worker: name.clone(),
             task: network_task(&preprocessor),
-            settings: config.search.clone(),
+            settings: settings.clone(),
             seed: config.seed.wrapping_add(u64::from(number)),
             proposals_made: ledger.proposals_of(&name)?,
             ahead: config.resources.slots + 1,
@@ -210,6 +219,17 @@ fn worker_setups(
         setups.insert(name, setup);
     }
     Ok(setups)
+}
+
+/// What the preprocessing adds to an exported model, as far as it does not depend on the network.
+fn preprocessing_bytes(preprocessor: &Preprocessor) -> u64 {
+    let task = network_task(preprocessor);
+    let linear = linear(task.input, task.outputs);
+    let weights = Weights::fresh(&linear, &mut ChaCha8Rng::seed_from_u64(0));
+    let exported = export_onnx(&linear, &weights, preprocessor, &[]);
+    exported.map_or(0, |bytes| {
+        (bytes.len() as u64).saturating_sub(4 * linear.cost().parameters)
+    })
 }
 
 impl Shell<'_> {

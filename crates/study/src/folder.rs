@@ -192,6 +192,11 @@ impl StudyFolder {
         self.root.join("best")
     }
 
+    /// With several objectives: a folder for each model that none beats in all of them.
+    pub fn front(&self) -> PathBuf {
+        self.root.join("front")
+    }
+
     /// What is being explored, and how: every default visible.
     pub fn config(&self) -> PathBuf {
         self.root.join("lehr.toml")

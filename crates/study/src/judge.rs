@@ -33,7 +33,9 @@ impl Judge {
             ladder: Ladder::default(),
             running: BTreeMap::new(),
         };
-        for trial in trials {
+        // Who is trained once more trains for longer, and is compared with nobody.
+        let judged = |trial: &&Trial| trial.candidate.retrains().is_none();
+        for trial in trials.iter().filter(judged) {
             match &trial.state {
                 TrialState::Finished { result, .. } => {
                     let birth = birth(result.inheritance.is_some());

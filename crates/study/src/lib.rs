@@ -10,7 +10,9 @@ pub mod conclude;
 pub mod config;
 pub mod explore;
 pub mod folder;
+pub mod front;
 mod judge;
+mod latency;
 pub mod ledger;
 pub mod master;
 pub mod message;
@@ -23,3 +25,5 @@ pub mod spool;
 pub mod status;
 pub mod trial;
 pub mod worker;
+
+pub use latency::measured_latency;

@@ -3,10 +3,12 @@
 //! Events in, actions out. It owns the ledger, so every answer it gives is already durable; it
 //! reads no clock and starts no process: the shell around it ([`crate::explore`]) does.
 
+mod finale;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use data::Targets;
-use search::TrialId;
+use search::{Origin, TrialId};
 
 use crate::{
     config::{Inherit, StudyConfig},
@@ -15,11 +17,12 @@ use crate::{
         Claim, Counts, Ending, FinishOutcome, Ledger, LedgerError, Proposed, Release,
         ReleaseOutcome,
     },
+    master::finale::Finale,
     message::{Answer, Ask, Course, News, Progress, ProposalVerdict, Reply},
     recipe::{self, Start},
     trial::{
-        EarlyStop, FailReason, Inheritance, Instant, Job, Lease, Sequence, Slot, TrialResult,
-        WorkerName,
+        Candidate, EarlyStop, FailReason, Inheritance, Instant, Job, Lease, Sequence, Slot,
+        TrialResult, WorkerName,
     },
 };
 
@@ -172,6 +175,7 @@ pub struct Master {
     started_at: Instant,
     spent_before: f64,
     spent_written_at: Instant,
+    finale: Finale,
     ending: Option<EndReason>,
     restarts: u32,
 }
@@ -191,10 +195,13 @@ impl Master {
     ) -> Result<Master, LedgerError> {
         ledger.release_all(None)?;
         let spent_before = ledger.spent_seconds()?;
-        let judge = Judge::new(config.training.rungs, &ledger.trials()?);
+        let trials = ledger.trials()?;
+        let judge = Judge::new(config.training.rungs, &trials);
+        let finale = Finale::of(&config, &trials);
         Ok(Master {
             ledger,
             judge,
+            finale,
             config,
             targets,
             workers: BTreeMap::new(),
@@ -272,11 +279,7 @@ impl Master {
                 Answer::Noted { trial: None }
             }
             Ask::Propose { candidate } => Answer::Proposed {
-                verdict: match self.ledger.propose(&candidate, now)? {
-                    Proposed::Accepted(_) => ProposalVerdict::Queued,
-                    Proposed::Duplicate => ProposalVerdict::Duplicate,
-                    Proposed::BudgetSpent => ProposalVerdict::BudgetSpent,
-                },
+                verdict: self.propose(&candidate, now)?,
             },
             Ask::Exhausted { reason } => {
                 self.exhausted.insert(worker.clone());
@@ -310,6 +313,21 @@ impl Master {
         let news = self.news_for(&worker, now)?;
         actions.push(Action::Reply(worker, Box::new(Reply { answer, news })));
         Ok(())
+    }
+
+    fn propose(
+        &mut self,
+        candidate: &Candidate,
+        now: Instant,
+    ) -> Result<ProposalVerdict, LedgerError> {
+        if self.left_to_propose()? == Some(0) {
+            return Ok(ProposalVerdict::BudgetSpent);
+        }
+        Ok(match self.ledger.propose(candidate, now)? {
+            Proposed::Accepted(_) => ProposalVerdict::Queued,
+            Proposed::Duplicate => ProposalVerdict::Duplicate,
+            Proposed::BudgetSpent => ProposalVerdict::BudgetSpent,
+        })
     }
 
     /// Reports come often, for the eyes; leases are extended, durably, only when it is time.
@@ -360,10 +378,11 @@ impl Master {
         } = claim;
         let inherit = self.config.training.inherit;
         let parent = parent.filter(|_| inherit != Inherit::Nothing);
-        let start = if parent.is_some() {
-            Start::Inherited
-        } else {
-            Start::Fresh
+        let is_again = candidate.retrains().is_some();
+        let start = match (is_again, &parent) {
+            (true, _) => Start::Again,
+            (false, Some(_)) => Start::Inherited,
+            (false, None) => Start::Fresh,
         };
         let recipe = recipe::decide(
             &candidate.setting,
@@ -379,23 +398,22 @@ impl Master {
                 },
             )
         })?;
-        self.judge
-            .begins(lease.trial, parent.as_ref().map(|parent| parent.score));
-        let inheritance = match (parent, candidate.origin) {
-            (
-                Some(parent),
-                search::Origin::Variant {
-                    parent: id, morphs, ..
-                },
-            ) => Some(Inheritance {
+        if !is_again {
+            self.judge
+                .begins(lease.trial, parent.as_ref().map(|parent| parent.score));
+        }
+        let inheritance = parent
+            .zip(candidate.parent())
+            .map(|(parent, id)| Inheritance {
                 parent: id,
                 architecture: parent.candidate.architecture,
                 artifact: parent.artifact,
-                morphs,
+                morphs: match candidate.origin {
+                    Origin::Variant { morphs, .. } => morphs,
+                    _ => Vec::new(),
+                },
                 is_shrunk: inherit == Inherit::Shrunk,
-            }),
-            _ => None,
-        };
+            });
         let spent = self.spent_seconds(now);
         Ok(Job {
             lease,
@@ -403,7 +421,10 @@ impl Master {
             recipe,
             inheritance,
             seed: self.config.seed ^ lease.trial.0.wrapping_mul(SEED_SPREAD),
-            seconds_max: recipe::seconds_max(self.config.budget, self.config.resources),
+            seconds_max: match is_again {
+                true => None,
+                false => recipe::seconds_max(self.config.budget, self.config.resources),
+            },
             seconds_left: self
                 .config
                 .budget
@@ -571,8 +592,7 @@ impl Master {
         if self.ending.is_some() {
             return Ok(Course::Stop);
         }
-        let left = self.ledger.record()?.trials_max;
-        Ok(if left == Some(0) {
+        Ok(if self.left_to_propose()? == Some(0) {
             Course::Drain
         } else {
             Course::Explore
@@ -580,6 +600,9 @@ impl Master {
     }
 
     fn decide_course(&mut self, now: Instant) -> Result<(), LedgerError> {
+        if self.finale == Finale::Ahead {
+            self.begin_finale(now)?;
+        }
         let spent = self.spent_seconds(now);
         if self
             .config

@@ -6,13 +6,14 @@
 use std::{fmt, path::Path};
 
 use morph::{Architecture, Layer, LayerId, Node, Shape};
-use search::{Origin, Space, TaskHint};
+use search::{Limits, Objective, Origin, Space, TaskHint};
 use thiserror::Error;
 
 use crate::{
     config::StudyConfig,
     explore::{ExploreError, Study, now},
     folder::{FolderError, StudyFolder},
+    latency::measured_latency,
     ledger::{Ledger, LedgerError, StudyRecord},
     prepared::{PrepareError, PreparedData, PreparedFiles, network_task, prepare, request},
     recipe::{self, RecipeError},
@@ -195,8 +196,14 @@ pub const LINEAR_BASELINE: &str = "linear baseline";
 /// The first trial of every study: what a linear model reaches, in the same hands.
 fn linear_baseline(config: &StudyConfig, prepared: &PreparedData) -> Candidate {
     let task = network_task(&prepared.preprocessor);
+    let architecture = linear(task.input, task.outputs);
+    let is_latency_asked = config.search.objectives.contains(&Objective::Latency);
     Candidate {
-        architecture: linear(task.input, task.outputs),
+        // A model that cannot be built has no latency, and its trial will say why.
+        latency_seconds: is_latency_asked
+            .then(|| measured_latency(&architecture).ok())
+            .flatten(),
+        architecture,
         setting: config.search.space.defaults(),
         origin: Origin::Seed {
             name: LINEAR_BASELINE.to_string(),
@@ -207,7 +214,7 @@ fn linear_baseline(config: &StudyConfig, prepared: &PreparedData) -> Candidate {
 }
 
 /// Linear in its inputs: logistic or linear regression, according to the loss.
-fn linear(input: Shape, outputs: u32) -> Architecture {
+pub(crate) fn linear(input: Shape, outputs: u32) -> Architecture {
     let flatten = match input {
         Shape::Flat { .. } => None,
         _ => Some(Layer::Flatten),
@@ -289,6 +296,22 @@ fn refuse_other_settings(
     )?;
     let (before, now) = (Shown(&known.training.epochs), Shown(&asked.training.epochs));
     differs(folder, "training.epochs", &before, &now)?;
+    // How much memory is free changes from run to run.
+    let counted = |limits: Limits| Limits {
+        memory_bytes: None,
+        ..limits
+    };
+    let (before, now) = (known.search.limits, asked.search.limits);
+    differs(folder, "limits", &counted(before), &counted(now))?;
+    let list = |objectives: &[Objective]| {
+        let names: Vec<String> = objectives.iter().map(Objective::to_string).collect();
+        names.join(", ")
+    };
+    let (before, now) = (
+        list(&known.search.objectives),
+        list(&asked.search.objectives),
+    );
+    differs(folder, "search.objectives", &before, &now)?;
     let (before, now) = (known.search.strategy, asked.search.strategy);
     differs(folder, "search.strategy", &before, &now)
 }

@@ -16,6 +16,9 @@ const EXAMPLES_PER_TRIAL: u64 = 400_000;
 /// Epochs chosen by the number of rows stay within these.
 const EPOCHS_CHOSEN: (u64, u64) = (8, 40);
 
+/// A model that is trained once more at the end gets so many times the epochs of a fresh one.
+const EPOCHS_AGAIN: u32 = 2;
+
 /// A time budget should hold at least so many trials per slot, whatever one of them would like.
 const TRIALS_PER_SLOT_MIN: f64 = 10.0;
 
@@ -107,6 +110,8 @@ pub enum Start {
     Fresh,
     /// From a parent's weights.
     Inherited,
+    /// Once more, for longer.
+    Again,
 }
 
 fn standard(training: &TrainingSettings, targets: &Targets, start: Start) -> Recipe {
@@ -147,6 +152,7 @@ fn epochs(training: &TrainingSettings, rows: usize, start: Start) -> NonZeroU32 
     let epochs = match start {
         Start::Fresh => fresh,
         Start::Inherited => training.epochs_inherited.unwrap_or(fresh.div_ceil(2)),
+        Start::Again => fresh.saturating_mul(EPOCHS_AGAIN),
     };
     NonZeroU32::new(epochs).unwrap_or(NonZeroU32::MIN)
 }

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use morph::{Architecture, Morph};
-use search::{Fingerprint, Origin, Outcome, Promise, Setting, TrialId};
+use search::{Fingerprint, Origin, Outcome, Promise, Restart, Setting, TrialId};
 use serde::{Deserialize, Serialize};
 use train::{Ended, EpochReport, Metric, Recipe};
 
@@ -79,6 +79,9 @@ pub struct Candidate {
     /// What the surrogate said of it, if it was asked.
     #[serde(default)]
     pub promise: Option<Promise>,
+    /// Seconds of the forward pass of one example, where the study asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_seconds: Option<f64>,
     /// The worker whose generator made it.
     pub proposed_by: WorkerName,
 }
@@ -86,13 +89,29 @@ pub struct Candidate {
 impl Candidate {
     /// What makes it different from every other trial of the study.
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(&self.architecture, &self.setting)
+        let model = Fingerprint::of(&self.architecture, &self.setting);
+        match self.origin {
+            Origin::Retrained { start, .. } => model.again(start),
+            _ => model,
+        }
     }
 
     /// The trial whose weights it inherits.
     pub fn parent(&self) -> Option<TrialId> {
         match &self.origin {
             Origin::Variant { parent, .. } => Some(*parent),
+            Origin::Retrained {
+                of,
+                start: Restart::Lineage,
+            } => Some(*of),
+            _ => None,
+        }
+    }
+
+    /// The trial that it trains once more.
+    pub fn retrains(&self) -> Option<TrialId> {
+        match &self.origin {
+            Origin::Retrained { of, .. } => Some(*of),
             _ => None,
         }
     }

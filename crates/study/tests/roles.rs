@@ -10,12 +10,13 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use search::{Origin, Rule, Rungs, SearchSettings, Setting, TrialId};
 use study::{
-    config::{Budget, Inherit, Resources, StudyConfig, TrainingSettings},
+    config::{Budget, Inherit, Resources, Retrain, StudyConfig, TrainingSettings},
     ledger::{Ledger, StudyRecord},
     master::{self, EndReason, Master},
     message::{Ask, FromGenerator, FromTrainer, Reply, StopCause, TellTrainer},
     trial::{
-        Candidate, Digest, EarlyStop, Instant, Job, Slot, TrialResult, TrialState, WorkerName,
+        Candidate, Digest, EarlyStop, Instant, Job, Slot, Trial, TrialResult, TrialState,
+        WorkerName,
     },
     worker::{self, DeathCause, Worker},
 };
@@ -82,6 +83,7 @@ fn config(trials: u64) -> StudyConfig {
             precision: train::Precision::F32,
             rungs: RUNGS,
             inherit: Inherit::Weights,
+            retrain: Retrain::Best,
         },
         search: SearchSettings::default(),
     }
@@ -181,6 +183,7 @@ impl World {
                 name: "made up".to_string(),
             },
             promise: None,
+            latency_seconds: None,
             proposed_by: name.clone(),
         };
         let candidate = Box::new(candidate);
@@ -354,7 +357,7 @@ fn result(training: Training) -> Box<TrialResult> {
 
 #[test]
 fn every_trial_of_the_budget_ends_exactly_once_whatever_dies() {
-    let (mut stopped, mut finished) = (0, 0);
+    let (mut stopped, mut finished, mut again) = (0, 0, 0);
     for seed in 0..200 {
         let mut world = World::new(seed, 20);
         let mut turns = 0;
@@ -378,6 +381,7 @@ fn every_trial_of_the_budget_ends_exactly_once_whatever_dies() {
         assert_eq!(counts.queued + counts.running, 0, "seed {seed}: {counts:?}");
         stopped += counts.stopped;
         finished += counts.finished;
+        again += check_retrainings(&ledger.trials().unwrap());
         for trial in ledger.trials().unwrap() {
             if let TrialState::Stopped { stop, expected, .. } = trial.state {
                 let epochs = stop.curve.len() as u32;
@@ -385,5 +389,41 @@ fn every_trial_of_the_budget_ends_exactly_once_whatever_dies() {
             }
         }
     }
-    assert!(stopped > 500 && finished > 500, "{stopped}, {finished}");
+    assert!(stopped > 400 && finished > 500, "{stopped}, {finished}");
+    assert!(again > 300, "{again}");
+}
+
+/// The best of all models are trained once more each way, last of all, for twice as long, and compared with
+/// nobody on the way. Returns how many.
+fn check_retrainings(trials: &[Trial]) -> usize {
+    let is_again = |trial: &&Trial| trial.candidate.retrains().is_some();
+    let best = trials
+        .iter()
+        .filter(|trial| !is_again(trial))
+        .filter_map(|trial| Some((trial, trial.result()?.score)))
+        .max_by(|(a, one), (b, other)| one.total_cmp(other).then(b.id.cmp(&a.id)));
+    let again: Vec<&Trial> = trials.iter().filter(is_again).collect();
+    let mut starts = BTreeSet::new();
+    for trial in &again {
+        let Origin::Retrained { start, .. } = trial.candidate.origin else {
+            unreachable!("it says what it trains once more")
+        };
+        assert!(
+            starts.insert(start),
+            "trial {} is trained so twice",
+            trial.id
+        );
+        assert_eq!(trial.candidate.retrains(), best.map(|(best, _)| best.id));
+        assert!(!matches!(trial.state, TrialState::Stopped { .. }));
+        if let Some(result) = trial.result() {
+            assert_eq!(result.recipe.epochs.get(), 2 * EPOCHS);
+        }
+        assert!(
+            trials
+                .iter()
+                .filter(|other| !is_again(other))
+                .all(|other| other.id < trial.id)
+        );
+    }
+    again.len()
 }

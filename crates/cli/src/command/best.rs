@@ -2,8 +2,9 @@
 
 use anyhow::{Result, bail};
 use study::{
-    conclude::{Conclusion, Scored, WithInterval, conclude},
+    conclude::{Conclusion, Retrained, Scored, WithInterval, conclude},
     folder::StudyFolder,
+    front::FrontModel,
     model::Model,
     trial::Bytes,
 };
@@ -34,12 +35,14 @@ pub(crate) fn text(folder: &StudyFolder, conclusion: &Conclusion, model: &Model)
         ..
     } = conclusion;
     let mut text = format!(
-        "winner      trial {trial}: {}\n            {} parameters, {} MFLOP per example, {}\n",
+        "winner      trial {trial}: {}\n            {} parameters, {} MFLOP and {} ms per example, {}\n",
         model.card.architecture,
         cost.parameters,
         show::significant(cost.flops as f64 / 1e6),
+        show::significant(conclusion.latency_seconds * 1e3),
         model.card.setting,
     );
+    text += &retrained(conclusion);
     text += &format!(
         "{metric:<11} validation {} ({} rows, seen by the search)\n",
         value(winner.validation),
@@ -59,8 +62,62 @@ pub(crate) fn text(folder: &StudyFolder, conclusion: &Conclusion, model: &Model)
         folder.best().display(),
         Bytes(model.weights.to_safetensors().len() as u64)
     );
+    if !conclusion.front.is_empty() {
+        text += &front(folder, conclusion);
+    }
     text += &format!("report      {}\n", folder.report().display());
     text
+}
+
+/// The winner's trainings beside each other, if there was more than one.
+fn retrained(conclusion: &Conclusion) -> String {
+    let one = |training: &Retrained| {
+        let start = training
+            .start
+            .map_or("at first".to_string(), |start| format!("again {start}"));
+        let kept = match training.trial == conclusion.trial {
+            true => ", kept",
+            false => "",
+        };
+        format!(
+            "{} {start} (trial {}{kept})",
+            value(training.validation),
+            training.trial
+        )
+    };
+    let all: Vec<String> = conclusion.retrained.iter().map(one).collect();
+    match all.is_empty() {
+        true => String::new(),
+        false => format!("trained     validation {}\n", all.join(", ")),
+    }
+}
+
+/// The front, a line for each model.
+fn front(folder: &StudyFolder, conclusion: &Conclusion) -> String {
+    let name = conclusion.metric.to_string();
+    let header = ["trial", &name, "params", "MFLOP", "ms"].map(str::to_string);
+    let line = |model: &FrontModel| {
+        vec![
+            model.trial.to_string(),
+            show::significant(model.validation),
+            model.params.to_string(),
+            show::significant(model.flops as f64 / 1e6),
+            value(model.latency_seconds.map(|seconds| seconds * 1e3)),
+        ]
+    };
+    let lines: Vec<Vec<String>> = std::iter::once(header.to_vec())
+        .chain(conclusion.front.iter().map(line))
+        .collect();
+    let table = show::columns(&lines);
+    let indented: String = table
+        .lines()
+        .map(|line| format!("            {line}\n"))
+        .collect();
+    format!(
+        "front       {} models that none beats in all objectives (validation rows); {}\n{indented}",
+        conclusion.front.len(),
+        folder.front().display(),
+    )
 }
 
 fn compared(baseline: &Scored) -> String {

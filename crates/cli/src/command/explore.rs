@@ -11,6 +11,7 @@ use study::{
     config::StudyConfig,
     explore::{Snapshot, explore},
     folder::StudyFolder,
+    front::{files_of, front_files},
     ledger::Ledger,
     master::EndReason,
     model::Model,
@@ -83,7 +84,12 @@ fn greet(folder: &StudyFolder, config: &StudyConfig, opened: Opened) -> Result<(
 fn write_best(folder: &StudyFolder, conclusion: &Conclusion, model: &Model) -> Result<()> {
     let card = best::card(conclusion, model);
     fs::write(folder.best().join("card.md"), card).context("could not write the model card")?;
-    super::export::write_onnx(model, &folder.best().join("model.onnx"))
+    super::export::write_onnx(model, &folder.best().join("model.onnx"))?;
+    for chosen in front_files(&conclusion.front) {
+        let place = folder.front().join(files_of(chosen.trial));
+        super::export::write_onnx(&Model::load(&place)?, &place.join("model.onnx"))?;
+    }
+    Ok(())
 }
 
 fn nothing_found(folder: &StudyFolder, end: &EndReason, failures: &[String]) -> Result<Outcome> {

@@ -29,7 +29,7 @@ pub const CRASHES_MAX: u32 = 3;
 pub const LEASE_SECS: f64 = 60.0;
 
 /// Version of the tables below; a file of another version is refused, never guessed at.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 const SCHEMA: &str = "
 create table study (
@@ -46,6 +46,7 @@ create table trial (
     id          integer primary key,
     fingerprint text not null unique,
     candidate   text not null,
+    urgent      integer not null default 0 check (urgent in (0, 1)),
     state       text not null check (state in ('queued', 'running', 'finished', 'stopped', 'failed')),
     epoch       integer not null default 0,
     crashes     integer not null default 0,
@@ -67,7 +68,7 @@ create table trial (
     check ((state = 'stopped') = (stop is not null)),
     check ((state = 'failed') = (failure is not null))
 ) strict;
-create index trial_queued on trial (id) where state = 'queued';
+create index trial_queued on trial (urgent desc, id) where state = 'queued';
 create index trial_running on trial (lease_until) where state = 'running';
 create table stray (
     trial  integer not null references trial (id),

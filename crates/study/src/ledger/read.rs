@@ -90,6 +90,27 @@ impl Ledger {
         id.map(|id| self.trial(TrialId(id))).transpose()
     }
 
+    /// The best finished trials that are not another one trained once more, best first.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub fn best_originals(&self, count: u32) -> Result<Vec<Trial>, LedgerError> {
+        let action = failed("list the best trials");
+        let mut statement = self
+            .connection
+            .prepare(&format!(
+                "select {COLUMNS} from trial where state = 'finished' and urgent = 0
+                 order by score desc, loss, id limit ?1"
+            ))
+            .map_err(&action)?;
+        let mut rows = statement.query([count]).map_err(&action)?;
+        let mut trials = Vec::new();
+        while let Some(row) = rows.next().map_err(&action)? {
+            trials.push(TrialRow::read(row).map_err(&action)?.parse()?);
+        }
+        Ok(trials)
+    }
+
     /// The next page of the history behind `after`; empty when there is nothing new.
     ///
     /// # Errors

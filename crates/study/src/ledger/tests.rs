@@ -30,6 +30,7 @@ fn candidate(units: u32) -> Candidate {
             name: format!("mlp {units}"),
         },
         promise: None,
+        latency_seconds: None,
         proposed_by: WorkerName("node-1".to_string()),
     }
 }
@@ -74,6 +75,33 @@ fn finish(ledger: &mut Ledger, lease: Lease, score: f64) -> FinishOutcome {
     ledger
         .finish(lease, &Ending::Finished(result(score, 0.5)), Instant(9.0))
         .unwrap()
+}
+
+#[test]
+fn a_model_trained_once_more_is_given_out_before_all_that_wait() {
+    let mut ledger = ledger(None);
+    let first = propose(&mut ledger, 8);
+    propose(&mut ledger, 16);
+    let again = |start| Candidate {
+        origin: Origin::Retrained { of: first, start },
+        ..candidate(8)
+    };
+    let starts = [search::Restart::Scratch, search::Restart::Lineage];
+    let accepted = starts.map(|start| ledger.propose(&again(start), Instant(2.0)).unwrap());
+    assert_eq!(
+        accepted,
+        [3, 4].map(|number| Proposed::Accepted(TrialId(number)))
+    );
+    let repeated = ledger.propose(&again(starts[0]), Instant(2.0)).unwrap();
+    assert_eq!(repeated, Proposed::Duplicate);
+    let lease = claim(&mut ledger, 1, 3.0).unwrap();
+    assert_eq!(lease.trial, TrialId(3));
+    ledger
+        .finish(lease, &Ending::Finished(result(0.9, 0.1)), Instant(4.0))
+        .unwrap();
+    // It is the best now, but no original.
+    assert_eq!(ledger.best().unwrap().unwrap().id, lease.trial);
+    assert!(ledger.best_originals(3).unwrap().is_empty());
 }
 
 #[test]
@@ -334,6 +362,6 @@ fn a_ledger_of_another_version_is_refused() {
     let error = Ledger::open(&path).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the ledger has format 99; this lehr reads format 2"
+        "the ledger has format 99; this lehr reads format 3"
     );
 }

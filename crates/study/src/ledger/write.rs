@@ -25,6 +25,8 @@ impl Ledger {
         let action = "take a proposal";
         let transaction = self.begin(action)?;
         let fingerprint = fingerprint_text(&candidate.fingerprint());
+        // The last trainings of the best models wait for nobody: time is short.
+        let is_urgent = candidate.retrains().is_some();
         let left: Option<i64> = transaction
             .query_row("select proposals_left from study", [], |row| row.get(0))
             .map_err(failed(action))?;
@@ -33,9 +35,9 @@ impl Ledger {
         }
         let inserted = transaction
             .execute(
-                "insert into trial (fingerprint, candidate, state, proposed_at)
-                 values (?1, ?2, 'queued', ?3) on conflict (fingerprint) do nothing",
-                params![fingerprint, to_json(candidate), now.0],
+                "insert into trial (fingerprint, candidate, urgent, state, proposed_at)
+                 values (?1, ?2, ?3, 'queued', ?4) on conflict (fingerprint) do nothing",
+                params![fingerprint, to_json(candidate), is_urgent, now.0],
             )
             .map_err(failed(action))?;
         if inserted == 0 {
@@ -56,7 +58,7 @@ impl Ledger {
         Ok(Proposed::Accepted(trial))
     }
 
-    /// Gives the oldest waiting trial to a slot; failing that, one whose lease has run out.
+    /// Gives the oldest waiting trial to a slot, a retraining before all others; failing that, one whose lease has run out.
     ///
     /// # Errors
     /// If the ledger cannot be written.
@@ -245,8 +247,8 @@ fn next_to_claim(
     transaction: &Transaction<'_>,
     now: Instant,
 ) -> Result<Option<(TrialId, u32, Candidate)>, LedgerError> {
-    const QUEUED: &str =
-        "select id, epoch, candidate from trial where state = 'queued' order by id limit 1";
+    const QUEUED: &str = "select id, epoch, candidate from trial where state = 'queued'
+         order by urgent desc, id limit 1";
     const EXPIRED: &str = "select id, epoch, candidate from trial
          where state = 'running' and lease_until < ?1 order by lease_until limit 1";
     let read = |row: &rusqlite::Row<'_>| {

@@ -3,27 +3,37 @@
 //! It hears the news of all slaves' trials (R6), so its base models come from everybody's.
 
 use std::{
+    collections::BTreeMap,
     io::{self, BufReader},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::Duration,
 };
 
+use morph::{Architecture, ArchitectureHash};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use search::{BudgetFraction, Pool, PoolEntry, PoolError, Surrogate};
+use search::{BudgetFraction, Objective, Pool, PoolEntry, PoolError, SearchSettings, Surrogate};
 
 use crate::{
+    latency::{Pace, measured_latency},
     message::{FromGenerator, GeneratorSetup, TellGenerator, receive, send},
     process::{end_with_parent, first_line},
     trial::{Candidate, HistoryRow},
 };
+
+/// Proposals in a row that may be too slow before the limit of latency is said to be out of reach.
+const TOO_SLOW_MAX: usize = 64;
 
 /// A generator's state between two messages.
 struct Generator {
     setup: GeneratorSetup,
     pool: Pool,
     surrogate: Surrogate,
+    pace: Pace,
+    /// Seconds of each network for one example, as first measured: it is not faster or slower for other
+    /// hyperparameters.
+    latencies: BTreeMap<ArchitectureHash, f64>,
     budget_used: f64,
     ready: u16,
     made: u64,
@@ -54,6 +64,8 @@ pub fn run() -> io::Result<()> {
         setup: *setup,
         pool,
         surrogate: Surrogate::default(),
+        pace: Pace::default(),
+        latencies: BTreeMap::new(),
         budget_used: 0.0,
         ready: 0,
         made,
@@ -97,6 +109,11 @@ impl Generator {
                     self.pool.add_pending(model.architecture, model.setting);
                 }
                 for row in history {
+                    if let Some(seconds) = row.candidate.latency_seconds {
+                        self.pool.note_latency(row.trial, seconds);
+                        let network = row.candidate.architecture.canonical_hash();
+                        self.latencies.entry(network).or_insert(seconds);
+                    }
                     self.pool
                         .push(pool_entry(row))
                         .map_err(|error: PoolError| {
@@ -109,26 +126,8 @@ impl Generator {
     }
 
     fn make_one(&mut self) -> io::Result<()> {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.setup.seed);
-        rng.set_stream(self.made);
-        self.made += 1;
-        let used = BudgetFraction::clamped(self.budget_used);
-        let said = match search::propose(
-            &self.pool,
-            &mut self.surrogate,
-            used,
-            &self.setup.task,
-            &self.setup.settings,
-            &mut rng,
-        ) {
-            Ok(proposal) => {
-                let candidate = Candidate {
-                    architecture: proposal.architecture,
-                    setting: proposal.setting,
-                    origin: proposal.origin,
-                    promise: proposal.promise,
-                    proposed_by: self.setup.worker.clone(),
-                };
+        let said = match self.fast_enough_candidate() {
+            Ok(candidate) => {
                 self.pool
                     .add_pending(candidate.architecture.clone(), candidate.setting.clone());
                 self.ready += 1;
@@ -136,14 +135,77 @@ impl Generator {
                     candidate: Box::new(candidate),
                 }
             }
-            Err(error) => {
+            Err(reason) => {
                 self.exhausted = true;
-                FromGenerator::Exhausted {
-                    reason: error.to_string(),
-                }
+                FromGenerator::Exhausted { reason }
             }
         };
         send(&mut io::stdout().lock(), &said)
+    }
+
+    /// The next proposal that is within the limit of latency, if there is one.
+    fn fast_enough_candidate(&mut self) -> Result<Candidate, String> {
+        let limit_micros = self.setup.settings.limits.latency_micros;
+        let mut fastest = f64::INFINITY;
+        for _ in 0..TOO_SLOW_MAX {
+            let candidate = self.next_candidate()?;
+            let (Some(limit_micros), Some(seconds)) = (limit_micros, candidate.latency_seconds)
+            else {
+                return Ok(candidate);
+            };
+            let micros = seconds * 1e6;
+            let share = micros / limit_micros as f64;
+            self.pace.note(candidate.architecture.cost().flops, share);
+            if share <= 1.0 {
+                return Ok(candidate);
+            }
+            fastest = fastest.min(micros);
+            self.pool.refuse(candidate.fingerprint());
+        }
+        Err(format!(
+            "each of the last {TOO_SLOW_MAX} models that were proposed takes longer for one example than \
+             `limits.latency` = {} µs, the fastest of them {fastest:.0} µs on this machine: raise the limit",
+            limit_micros.unwrap_or_default(),
+        ))
+    }
+
+    fn next_candidate(&mut self) -> Result<Candidate, String> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.setup.seed);
+        rng.set_stream(self.made);
+        self.made += 1;
+        let used = BudgetFraction::clamped(self.budget_used);
+        let settings = SearchSettings {
+            limits: self.pace.limits(self.setup.settings.limits),
+            ..self.setup.settings.clone()
+        };
+        let task = &self.setup.task;
+        let surrogate = &mut self.surrogate;
+        let proposal = search::propose(&self.pool, surrogate, used, task, &settings, &mut rng)
+            .map_err(|error| error.to_string())?;
+        let is_latency_asked = settings.limits.latency_micros.is_some()
+            || settings.objectives.contains(&Objective::Latency);
+        let latency_seconds = match is_latency_asked {
+            true => Some(self.latency(&proposal.architecture)?),
+            false => None,
+        };
+        Ok(Candidate {
+            architecture: proposal.architecture,
+            setting: proposal.setting,
+            origin: proposal.origin,
+            promise: proposal.promise,
+            latency_seconds,
+            proposed_by: self.setup.worker.clone(),
+        })
+    }
+
+    fn latency(&mut self, architecture: &Architecture) -> Result<f64, String> {
+        let network = architecture.canonical_hash();
+        if let Some(seconds) = self.latencies.get(&network) {
+            return Ok(*seconds);
+        }
+        let seconds = measured_latency(architecture).map_err(|error| error.to_string())?;
+        self.latencies.insert(network, seconds);
+        Ok(seconds)
     }
 }
 
