@@ -446,11 +446,12 @@ impl Master {
             FinishOutcome::Recorded(_) => {
                 self.restarts = 0;
                 self.judge.ends(trial, score);
-                let is_best = self.ledger.best()?.is_some_and(|best| best.id == trial);
-                let best = if is_best {
-                    Standing::Best
-                } else {
-                    Standing::Behind
+                let best = match self.ledger.best()?.filter(|best| best.id == trial) {
+                    Some(best) => {
+                        self.note_best(&best, now)?;
+                        Standing::Best
+                    }
+                    None => Standing::Behind,
                 };
                 actions.push(Action::Log(Happening::Finished { trial, score, best }));
             }

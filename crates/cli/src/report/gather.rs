@@ -7,9 +7,10 @@ use std::{collections::BTreeMap, fs};
 use anyhow::{Context, Result};
 use data::Severity;
 use study::{
-    conclude::{Conclusion, Scored},
+    conclude::{Conclusion, Retrained, Scored},
     config::StudyConfig,
     folder::StudyFolder,
+    front::FrontModel,
     ledger::Ledger,
     prepared::PreparedFiles,
     trial::{Bytes, Instant, Run, Trial, TrialResult, TrialState},
@@ -78,6 +79,8 @@ fn gather(
         curve: curve(result, metric),
         failures: failures(&trials),
         lineage: lineage(ledger, &best, metric)?,
+        trainings: conclusion.retrained.iter().map(training).collect(),
+        front: conclusion.front.iter().map(front_row).collect(),
     })
 }
 
@@ -103,6 +106,27 @@ fn scores(scored: &Scored) -> Scores {
     Scores {
         validation: scored.validation,
         vault,
+    }
+}
+
+fn training(training: &Retrained) -> TrainingRow {
+    let start = training.start.map_or("at first".to_string(), |start| {
+        format!("once more {start}, for longer")
+    });
+    TrainingRow {
+        trial: training.trial.0,
+        start,
+        value: training.validation,
+    }
+}
+
+fn front_row(model: &FrontModel) -> FrontRow {
+    FrontRow {
+        trial: model.trial.0,
+        value: model.validation,
+        parameters: model.params,
+        flops: model.flops,
+        latency_ms: model.latency_seconds.map(|seconds| seconds * 1e3),
     }
 }
 
@@ -186,6 +210,7 @@ fn progress(trials: &[Trial], metric: Metric) -> Vec<ProgressPoint> {
                 } else {
                     Start::Fresh
                 },
+                parameters: trial.candidate.architecture.cost().parameters,
             })
         })
         .collect()

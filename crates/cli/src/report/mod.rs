@@ -7,6 +7,7 @@ mod axis;
 mod curve;
 mod forest;
 mod frame;
+mod front;
 mod gather;
 mod graph;
 mod layout;
@@ -71,6 +72,14 @@ fn body(model: &ReportModel) -> Markup {
             "From its input at the top: each layer with its output's shape and its parameters.",
             &winner(model),
         ))
+        @if !model.front.is_empty() {
+            (section(
+                "Small, fast and good",
+                "No other trial is at least as good in everything that was asked for; each of these is in the \
+                 study's folder `front`.",
+                &front::front(&model.front, &model.progress, &model.metric),
+            ))
+        }
         (section("Best trials", "", &sections::leaderboard(model)))
         @if !model.failures.is_empty() {
             (section(
@@ -99,6 +108,7 @@ fn winner(model: &ReportModel) -> Markup {
                     "; the weights are those of its best epoch"
                 }
                 (curve::learning_curve(&model.curve, &model.metric))
+                @if !model.trainings.is_empty() { (sections::trainings(model)) }
                 (sections::winner(model))
             }
         }

@@ -32,6 +32,34 @@ pub(crate) struct ReportModel {
     pub(crate) failures: Vec<FailureCount>,
     /// From the winner's first ancestor to the winner.
     pub(crate) lineage: Vec<Generation>,
+    /// The winner's trainings, if there was more than one.
+    pub(crate) trainings: Vec<TrainingRow>,
+    /// With several objectives, the models that none beats in all of them.
+    pub(crate) front: Vec<FrontRow>,
+}
+
+/// One of the winner's trainings.
+pub(crate) struct TrainingRow {
+    /// Number of the trial.
+    pub(crate) trial: u64,
+    /// What it began with.
+    pub(crate) start: String,
+    /// The metric on the validation rows; absent if it has none.
+    pub(crate) value: Option<f64>,
+}
+
+/// A model of the front.
+pub(crate) struct FrontRow {
+    /// Number of the trial.
+    pub(crate) trial: u64,
+    /// The metric on the validation rows.
+    pub(crate) value: f64,
+    /// Size of the network.
+    pub(crate) parameters: u64,
+    /// Operations for one example.
+    pub(crate) flops: u64,
+    /// Time for one example, if it was measured.
+    pub(crate) latency_ms: Option<f64>,
 }
 
 /// The metric, as users know it.
@@ -169,6 +197,8 @@ pub(crate) struct ProgressPoint {
     pub(crate) value: f64,
     /// From what weights it started.
     pub(crate) start: Start,
+    /// Size of the network.
+    pub(crate) parameters: u64,
 }
 
 /// From what weights a trial started.

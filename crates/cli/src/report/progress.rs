@@ -59,7 +59,7 @@ pub(crate) fn progress_chart(points: &[ProgressPoint], metric: &MetricShown) -> 
 }
 
 /// The range of values that the frame shows: from the best to all but the worst.
-fn framed_range(values: &[f64], better: Better) -> (f64, f64) {
+pub(super) fn framed_range(values: &[f64], better: Better) -> (f64, f64) {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let (first, last) = (sorted[0], sorted[sorted.len() - 1]);
@@ -165,6 +165,7 @@ mod tests {
             trial: index as u64,
             value: *value,
             start: Start::Fresh,
+            parameters: 100,
         };
         values.iter().enumerate().map(point).collect()
     }

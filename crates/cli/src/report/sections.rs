@@ -81,6 +81,21 @@ pub(crate) fn winner(model: &ReportModel) -> Markup {
     }
 }
 
+/// The winner's trainings beside each other.
+pub(crate) fn trainings(model: &ReportModel) -> Markup {
+    html! {
+        p.quiet { "The best model was trained once more at the end; the best training was kept." }
+        table.facts {
+            @for training in &model.trainings {
+                tr.won[training.trial == model.winner.trial] {
+                    th scope="row" { "trial " (training.trial) ", " (training.start) }
+                    td.number { (training.value.map_or("–".to_string(), score)) }
+                }
+            }
+        }
+    }
+}
+
 /// From the first ancestor to the winner.
 pub(crate) fn lineage(model: &ReportModel) -> Markup {
     html! {

@@ -57,6 +57,11 @@ fn sample() -> ReportModel {
             generation(19, "deepen after 5 (residual k3)", 0.9778, 14_314),
             generation(57, "widen 4 by 16, skip from 3 to 8", 0.9917, 20_874),
         ],
+        trainings: vec![
+            training(57, "at first", 0.9917),
+            training(80, "from scratch", 0.9889),
+        ],
+        front: vec![front_row(57, 0.9917, 20_874), front_row(31, 0.9702, 1_203)],
     }
 }
 
@@ -73,6 +78,24 @@ fn generation(trial: u64, change: &str, value: f64, parameters: u64) -> Generati
         change: change.into(),
         value: Some(value),
         parameters,
+    }
+}
+
+fn training(trial: u64, start: &str, value: f64) -> TrainingRow {
+    TrainingRow {
+        trial,
+        start: start.into(),
+        value: Some(value),
+    }
+}
+
+fn front_row(trial: u64, value: f64, parameters: u64) -> FrontRow {
+    FrontRow {
+        trial,
+        value,
+        parameters,
+        flops: 20 * parameters,
+        latency_ms: Some(0.0123),
     }
 }
 
@@ -107,6 +130,7 @@ fn progress_point(index: u64) -> ProgressPoint {
         trial: index,
         value,
         start,
+        parameters: 500 + 331 * index,
     }
 }
 
@@ -188,6 +212,23 @@ fn the_page_says_all_three_scores_and_what_simple_models_reach() {
     ] {
         assert!(page.contains(said), "{said} is missing");
     }
+}
+
+#[test]
+fn the_page_shows_the_front_and_all_trainings_of_the_winner() {
+    let page = render(&sample());
+    for said in [
+        "trial 31: 0.9702, 1\u{202f}203 parameters, on the front",
+        "0.01230",
+        "trial 80, from scratch",
+    ] {
+        assert!(page.contains(said), "{said} is missing");
+    }
+    let alone = ReportModel {
+        front: Vec::new(),
+        ..sample()
+    };
+    assert!(!render(&alone).contains("on the front"));
 }
 
 #[test]

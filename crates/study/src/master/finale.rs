@@ -22,11 +22,13 @@ const FINALE_TRIALS_MIN: u64 = 10;
 /// Whether the best models are being trained once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Finale {
+    /// They never will be.
+    Never,
     /// Not yet.
     Ahead,
-    /// Proposed, or never to be.
+    /// Yes, and what becomes the best from now on will be, too.
     Begun,
-    /// Proposed, and nothing else will be.
+    /// Yes, and nothing else will be proposed.
     Last,
 }
 
@@ -35,10 +37,10 @@ impl Finale {
     pub(super) fn of(config: &StudyConfig, trials: &[Trial]) -> Finale {
         let is_waiting =
             |trial: &Trial| trial.candidate.retrains().is_some() && trial.sequence().is_none();
-        let never = config.training.retrain == Retrain::Nothing;
-        match never || trials.iter().any(is_waiting) {
-            true => Finale::Begun,
-            false => Finale::Ahead,
+        match config.training.retrain {
+            Retrain::Nothing => Finale::Never,
+            Retrain::Best if trials.iter().any(is_waiting) => Finale::Begun,
+            Retrain::Best => Finale::Ahead,
         }
     }
 }
@@ -82,23 +84,37 @@ impl Master {
             true => Finale::Last,
             false => Finale::Begun,
         };
-        let restarts = self.restarts_of_the_best();
-        let slots = self.config.resources.total_slots();
-        let models = (slots / restarts.len() as u32).max(1);
+        let restarts = self.restarts_of_the_best().len() as u32;
+        let models = (self.config.resources.total_slots() / restarts).max(1);
         for best in self.ledger.best_originals(models)? {
-            for start in restarts {
-                let origin = Origin::Retrained {
-                    of: best.id,
-                    start: *start,
-                };
-                let again = Candidate {
-                    origin,
-                    promise: None,
-                    ..best.candidate.clone()
-                };
-                self.ledger.propose(&again, now)?;
-            }
+            self.train_again(&best, now)?;
         }
         Ok(())
+    }
+
+    /// Proposes the last trainings of a model; those that the study has already are left out.
+    fn train_again(&mut self, best: &Trial, now: Instant) -> Result<(), LedgerError> {
+        for start in self.restarts_of_the_best() {
+            let origin = Origin::Retrained {
+                of: best.id,
+                start: *start,
+            };
+            let again = Candidate {
+                origin,
+                promise: None,
+                ..best.candidate.clone()
+            };
+            self.ledger.propose(&again, now)?;
+        }
+        Ok(())
+    }
+
+    /// A trial has become the best: if the finale is on, it is trained once more like those before it.
+    pub(super) fn note_best(&mut self, best: &Trial, now: Instant) -> Result<(), LedgerError> {
+        let is_original = best.candidate.retrains().is_none();
+        match is_original && self.finale == Finale::Begun && self.ending.is_none() {
+            true => self.train_again(best, now),
+            false => Ok(()),
+        }
     }
 }
