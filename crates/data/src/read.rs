@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fs, io::Read, path::Path};
 use crate::{
     error::DataError,
     idx, images,
+    limits::ReadLimits,
     notice::Notice,
     npy::{self, Array, Values},
     source::{
@@ -85,8 +86,9 @@ fn find(request: &Request) -> Result<Found, DataError> {
         .and_then(|extension| extension.to_str())
         .unwrap_or("");
     if path.is_dir() {
-        if let Some((train, test)) = idx::pairs_in(path) {
-            return find_idx(request, &train, test.as_ref());
+        if let Some((train, own)) = idx::pairs_in(path) {
+            let given = request.test.as_deref().map(idx::pair_of).transpose()?;
+            return find_idx(request, &train, given.or(own).as_ref());
         }
     } else if idx::is_images_file(path) {
         // What is wrong with the file itself is said before what is missing beside it.
@@ -271,31 +273,65 @@ fn find_images(request: &Request) -> Result<Found, DataError> {
     labelled_images(request, images, &labels, read.notices, test_rows)
 }
 
-fn find_npz(request: &Request) -> Result<Found, DataError> {
-    let path = &request.path;
-    let arrays = npy::read_npz(path, npy::Texts::Refuse, &request.limits)?;
-    let names: Vec<&str> = arrays.iter().map(|(name, _)| name.as_str()).collect();
-    let take = |wanted: &[&str]| {
-        wanted.iter().find_map(|wanted| {
-            arrays
-                .iter()
-                .find(|(name, _)| name == wanted)
-                .map(|(_, array)| array.clone())
-        })
-    };
-    let needed = |wanted: &[&str]| {
-        take(wanted).ok_or_else(|| {
+/// Named arrays of an NPZ file.
+struct NamedArrays<'a> {
+    path: &'a Path,
+    arrays: Vec<(String, Array)>,
+}
+
+impl NamedArrays<'_> {
+    fn read<'a>(path: &'a Path, limits: &ReadLimits) -> Result<NamedArrays<'a>, DataError> {
+        let arrays = npy::read_npz(path, npy::Texts::Refuse, limits)?;
+        Ok(NamedArrays { path, arrays })
+    }
+
+    fn take(&self, wanted: &[&str]) -> Option<Array> {
+        let named = |wanted: &&str| self.arrays.iter().find(|(name, _)| name == wanted);
+        wanted
+            .iter()
+            .find_map(named)
+            .map(|(_, array)| array.clone())
+    }
+
+    fn needed(&self, wanted: &[&str]) -> Result<Array, DataError> {
+        self.take(wanted).ok_or_else(|| {
+            let names: Vec<&str> = self.arrays.iter().map(|(name, _)| name.as_str()).collect();
             let problem = format!(
                 "it has no array named one of {}: its arrays are {}",
                 wanted.join(", "),
                 names.join(", ")
             );
-            malformed(path, problem)
+            malformed(self.path, problem)
         })
-    };
-    let (mut inputs, mut targets) = (needed(&INPUT_NAMES)?, needed(&TARGET_NAMES)?);
+    }
+
+    /// Test rows: those of the file itself, or those of the file that was named for them.
+    fn test_rows(&self, request: &Request) -> Result<Option<(Array, Array)>, DataError> {
+        let own = self.take(&["X_test", "x_test"]).zip(self.take(&["y_test"]));
+        let Some(path) = &request.test else {
+            return Ok(own);
+        };
+        if own.is_some() {
+            let problem = format!(
+                "it has test rows of its own, and {} is named for them, too: give one of the two",
+                path.display()
+            );
+            return Err(malformed(self.path, problem));
+        }
+        let given = NamedArrays::read(path, &request.limits)?;
+        Ok(Some((
+            given.needed(&INPUT_NAMES)?,
+            given.needed(&TARGET_NAMES)?,
+        )))
+    }
+}
+
+fn find_npz(request: &Request) -> Result<Found, DataError> {
+    let path = &request.path;
+    let arrays = NamedArrays::read(path, &request.limits)?;
+    let (mut inputs, mut targets) = (arrays.needed(&INPUT_NAMES)?, arrays.needed(&TARGET_NAMES)?);
     let mut test_rows = 0;
-    if let (Some(more), Some(more_targets)) = (take(&["X_test", "x_test"]), take(&["y_test"])) {
+    if let Some((more, more_targets)) = arrays.test_rows(request)? {
         test_rows = more.shape.first().copied().unwrap_or(0);
         inputs = joined(path, inputs, more)?;
         targets = joined(path, targets, more_targets)?;

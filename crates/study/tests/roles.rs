@@ -390,7 +390,7 @@ fn every_trial_of_the_budget_ends_exactly_once_whatever_dies() {
         }
     }
     assert!(stopped > 400 && finished > 500, "{stopped}, {finished}");
-    assert!(again > 300, "{again}");
+    assert!(again > 100, "{again}");
 }
 
 /// The best of all models are trained once more each way, last of all, for twice as long, and compared with

@@ -1,0 +1,80 @@
+//! Data sets of NPZ files, with the test rows in the file itself or in one of their own.
+
+#![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
+
+use std::{
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use data::{ReadLimits, Request};
+use zip::{ZipWriter, write::SimpleFileOptions};
+
+/// An NPY file of version 1 with 64-bit floats.
+fn npy(shape: &[usize], values: &[f64]) -> Vec<u8> {
+    let extents: String = shape.iter().map(|extent| format!("{extent}, ")).collect();
+    let mut header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({extents}), }}");
+    while (10 + header.len() + 1) % 64 != 0 {
+        header.push(' ');
+    }
+    header.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.bytes());
+    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    bytes
+}
+
+/// So many rows of three numbers in two classes, under these names.
+fn write(folder: &Path, name: &str, parts: &[(&str, &str, usize)]) -> PathBuf {
+    let path = folder.join(name);
+    let mut zip = ZipWriter::new(File::create(&path).unwrap());
+    for (inputs, targets, rows) in parts {
+        let values: Vec<f64> = (0..rows * 3).map(|value| value as f64 * 0.25).collect();
+        let classes: Vec<f64> = (0..*rows).map(|row| (row % 2) as f64).collect();
+        for (array, bytes) in [
+            (inputs, npy(&[*rows, 3], &values)),
+            (targets, npy(&[*rows], &classes)),
+        ] {
+            zip.start_file(format!("{array}.npy"), SimpleFileOptions::default())
+                .unwrap();
+            zip.write_all(&bytes).unwrap();
+        }
+    }
+    zip.finish().unwrap();
+    path
+}
+
+fn request(path: PathBuf, test: Option<PathBuf>) -> Request {
+    Request {
+        path,
+        target: None,
+        task: None,
+        test,
+        limits: ReadLimits::default(),
+    }
+}
+
+#[test]
+fn test_rows_come_from_the_file_named_for_them_or_from_the_data_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = write(folder.path(), "train.npz", &[("X", "y", 40)]);
+    let test = write(folder.path(), "test.npz", &[("X", "y", 10)]);
+    let both = write(
+        folder.path(),
+        "both.npz",
+        &[("X", "y", 40), ("X_test", "y_test", 10)],
+    );
+    let given = |path: &Path, test: Option<&Path>| {
+        let request = request(path.to_path_buf(), test.map(Path::to_path_buf));
+        data::read(&request).map(|source| source.given_test_rows)
+    };
+    assert!(given(&train, None).unwrap().is_empty());
+    assert_eq!(given(&train, Some(&test)).unwrap(), 40..50);
+    assert_eq!(given(&both, None).unwrap(), 40..50);
+    let twice = given(&both, Some(&test)).unwrap_err().to_string();
+    assert!(twice.contains("give one of the two"), "{twice}");
+    let missing = folder.path().join("absent.npz");
+    assert!(given(&train, Some(&missing)).is_err());
+}
