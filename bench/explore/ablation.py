@@ -22,9 +22,10 @@ VARIANTS = {
     "nothing inherited": ["--inherit", "nothing"],
     "weights inherited as they are": ["--inherit", "weights"],
     "no surrogate": ["--strategy", "unscreened"],
-    "annealing alone": ["--strategy", "unscreened", "--inherit", "nothing", "--rungs", "none"],
-    "random": ["--strategy", "random", "--rungs", "none"],
-    "random with rungs": ["--strategy", "random"],
+    "annealing alone": ["--strategy", "unscreened", "--inherit", "nothing", "--rungs", "none",
+                        "--retrain", "nothing"],
+    "nothing trained once more": ["--retrain", "nothing"],
+    "random": ["--strategy", "random", "--rungs", "none", "--retrain", "nothing"],
 }
 
 SETS = {
