@@ -98,7 +98,7 @@ pub(crate) struct ExploreArgs {
     /// towards random ones), `weights` (its parent's as they are) or `nothing` (random ones).
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) inherit: Option<InheritArg>,
-    /// Which trainings go on where they are compared with others: `halving` (the best third), `median`
+    /// Which trainings go on where they are compared with others: `halving` (the best two of five), `median`
     /// (the better half), `extrapolation` (those that may still win) or `none` (all).
     #[arg(long, value_enum, value_name = "RULE")]
     pub(crate) rungs: Option<RuleArg>,
@@ -301,7 +301,7 @@ pub(crate) struct BenchRungsArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) first: u32,
     /// How many times longer each rung is than the one before.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..))]
     pub(crate) factor: u32,
 }
 

@@ -161,8 +161,8 @@ pub(crate) struct TrainingToml {
     #[schemars(with = "Option<String>")]
     pub(crate) inherit: Option<Inherit>,
     /// Which trainings go on where they are compared with others, after shares of their epochs: `halving`
-    /// (the best third), `median` (the better half), `extrapolation` (those that may still win) or `none`
-    /// (all).
+    /// (the best two of five), `median` (the better half), `extrapolation` (those that may still win) or
+    /// `none` (all).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub(crate) rungs: Option<Rule>,

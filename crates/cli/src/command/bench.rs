@@ -132,6 +132,8 @@ fn on_all_cores<T: Send>(count: usize, search: &(dyn Fn(usize) -> T + Sync)) -> 
     Ok(done.into_iter().map(|(_, result)| result).collect())
 }
 
+/// Seconds until a good model was found, by task and rule; a search that stopped the only good one before
+/// has lost it, and trains all that it stopped once more.
 pub(crate) fn rungs(args: &BenchRungsArgs) -> Result<String> {
     let tasks = (0..TASKS.len()).map(|task| Curves::read(&args.tables, task));
     let tasks: Vec<Curves> = tasks.collect::<Result<_, _>>()?;
@@ -149,7 +151,14 @@ pub(crate) fn rungs(args: &BenchRungsArgs) -> Result<String> {
     };
     let reached = on_all_cores(tasks.len() * ways.len() * seeds, &search)?;
     let mut ends = reached.chunks_exact(seeds);
-    let header = ["task", "rule", "seconds", "trainings", "share of time"];
+    let header = [
+        "task",
+        "rule",
+        "seconds",
+        "trainings",
+        "share of time",
+        "lost the best",
+    ];
     let mut lines = vec![header.map(str::to_string).to_vec()];
     for task in &tasks {
         let mut whole = None;
@@ -158,6 +167,7 @@ pub(crate) fn rungs(args: &BenchRungsArgs) -> Result<String> {
             let seconds: Vec<f64> = reached.iter().map(|one| one.seconds).collect();
             let trainings: Vec<f64> = reached.iter().map(|one| one.trainings as f64).collect();
             let (seconds, trainings) = (Mean::of(&seconds), Mean::of(&trainings));
+            let lost = reached.iter().filter(|one| !one.is_at_first).count();
             let share = seconds.mean / *whole.get_or_insert(seconds.mean);
             lines.push(vec![
                 task.task().to_string(),
@@ -165,6 +175,7 @@ pub(crate) fn rungs(args: &BenchRungsArgs) -> Result<String> {
                 format!("{:.0} ± {:.0}", seconds.mean, seconds.error),
                 format!("{:.1}", trainings.mean),
                 format!("{share:.2}"),
+                format!("{lost} of {seeds}"),
             ]);
         }
     }

@@ -4,8 +4,8 @@ use super::*;
 
 const HALVING: Rungs = Rungs {
     rule: Rule::Halving,
-    first: 2,
-    factor: 3,
+    first: 3,
+    factor: 2,
 };
 
 const LAST: Rung = Rung(1);
@@ -29,20 +29,36 @@ fn rungs_are_shares_of_the_whole_training() {
         let rungs = HALVING.of(epochs).into_iter();
         rungs.map(|(rung, length)| (rung.0, length)).collect()
     };
-    assert_eq!(lengths(52), [(3, 2), (2, 6), (1, 18)]);
-    assert_eq!(lengths(54), [(3, 2), (2, 6), (1, 18)]);
-    assert_eq!(lengths(20), [(2, 3), (1, 7)]);
-    assert_eq!(lengths(4), [(1, 2)]);
-    assert!(lengths(3).is_empty() && lengths(1).is_empty());
+    assert_eq!(lengths(52), [(2, 13), (1, 26)]);
+    assert_eq!(lengths(51), [(2, 13), (1, 26)]);
+    assert_eq!(lengths(20), [(2, 5), (1, 10)]);
+    assert_eq!(lengths(10), [(2, 3), (1, 5)]);
+    assert_eq!(lengths(8), [(1, 4)]);
+    assert!(lengths(4).is_empty() && lengths(1).is_empty());
     let rule = Rule::None;
     assert!(Rungs { rule, ..HALVING }.of(52).is_empty());
     let stage = |rung, is_first| {
         let rung = Rung(rung);
         Some(Stage { rung, is_first })
     };
-    assert_eq!(HALVING.at(2, 52), stage(3, true));
-    assert_eq!(HALVING.at(6, 52), stage(2, false));
-    assert_eq!(HALVING.at(7, 52), None);
+    assert_eq!(HALVING.at(13, 52), stage(2, true));
+    assert_eq!(HALVING.at(26, 52), stage(1, false));
+    assert_eq!(HALVING.at(27, 52), None);
+}
+
+#[test]
+fn nobody_is_looked_at_before_a_quarter_of_its_training() {
+    for factor in 2..9 {
+        let rungs = Rungs {
+            first: 1,
+            factor,
+            ..HALVING
+        };
+        for epochs in 1..200 {
+            let earliest = rungs.of(epochs).first().map(|(_, length)| *length);
+            assert!(earliest.is_none_or(|length| EARLIEST * length >= epochs));
+        }
+    }
 }
 
 #[test]
@@ -60,7 +76,7 @@ fn senseless_rungs_end_all_the_same() {
 const SCORES: [f64; 12] = [0.5, 0.1, 0.4, 0.9, 0.3, 0.6, 0.95, 0.2, 0.91, 0.5, 0.5, 0.5];
 
 /// What the definition says of each score, from a count over those before it: `goes_on(better, all)`.
-fn agree_with_a_slow_count(rule: Rule, goes_on: fn(usize, usize) -> bool) {
+fn agree_with_a_slow_count(rule: Rule, goes_on: impl Fn(usize, usize) -> bool) {
     let rungs = Rungs { rule, ..HALVING };
     let mut ladder = Ladder::default();
     for (place, score) in SCORES.into_iter().enumerate() {
@@ -73,8 +89,12 @@ fn agree_with_a_slow_count(rule: Rule, goes_on: fn(usize, usize) -> bool) {
 }
 
 #[test]
-fn the_best_third_goes_on_as_a_slow_count_says() {
-    agree_with_a_slow_count(Rule::Halving, |better, all| all < 3 || better < all / 3);
+fn the_best_two_of_five_go_on_as_a_slow_count_says() {
+    // As many as whole pairs of every five so far.
+    let kept = |all: usize| (1..).take_while(|kept| 5 * kept <= 2 * all).count();
+    agree_with_a_slow_count(Rule::Halving, |better, all| {
+        kept(all) == 0 || better < kept(all)
+    });
 }
 
 #[test]
