@@ -17,5 +17,5 @@ pub mod table;
 pub use curves::{Curves, Reached, reach};
 pub use run::{Course, Plan, Step, run};
 pub use searcher::{Searcher, SearcherKind};
-pub use summary::{Mean, Regret, evaluations_to, mean_regret};
+pub use summary::{Effort, Mean, Regret, effort_to, mean_regret};
 pub use table::{Marks, Table, TableError};

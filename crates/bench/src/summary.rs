@@ -57,20 +57,34 @@ pub fn mean_regret(courses: &[Course], marks: &Marks, evaluations: usize) -> Reg
     }
 }
 
-/// The mean number of evaluations until the regret is at most this; a course that never gets there
-/// counts with all its evaluations, and `reached` says how many did.
-pub fn evaluations_to(courses: &[Course], marks: &Marks, regret: f64) -> (Mean, usize) {
+/// What it takes one searcher on one table to come so near to the best.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Effort {
+    /// Evaluations that had ended by then.
+    pub evaluations: Mean,
+    /// When that was, in usual durations of a training.
+    pub time: Mean,
+    /// How many of the courses came there.
+    pub reached: usize,
+}
+
+/// What it takes in the mean until the regret is at most this, in the table's units; a course that never
+/// gets there counts whole.
+pub fn effort_to(courses: &[Course], marks: &Marks, regret: f64) -> Effort {
     let place = |course: &Course| {
         let within = |score: f64| marks.best - score <= regret;
         course.steps.iter().position(|step| within(step.best.score))
     };
     let places: Vec<Option<usize>> = courses.iter().map(place).collect();
-    let reached = places.iter().flatten().count();
-    let counted = places.iter().zip(courses);
-    let values: Vec<f64> = counted
-        .map(|(place, course)| place.map_or(course.steps.len(), |place| place + 1) as f64)
-        .collect();
-    (Mean::of(&values), reached)
+    let ended = |course: &Course, place: &Option<usize>| place.unwrap_or(course.steps.len() - 1);
+    let both = || courses.iter().zip(&places);
+    let evaluations = both().map(|(course, place)| ended(course, place) as f64 + 1.0);
+    let time = both().map(|(course, place)| course.steps[ended(course, place)].time);
+    Effort {
+        evaluations: Mean::of(&evaluations.collect::<Vec<f64>>()),
+        time: Mean::of(&time.collect::<Vec<f64>>()),
+        reached: places.iter().flatten().count(),
+    }
 }
 
 #[cfg(test)]
@@ -118,7 +132,8 @@ mod tests {
     #[test]
     fn a_course_that_never_gets_there_counts_whole() {
         let courses = [course([4.0, 9.5, 9.5]), course([2.0, 2.0, 8.0])];
-        let (mean, reached) = evaluations_to(&courses, &MARKS, 1.0);
-        assert_eq!((mean.mean, reached), (2.5, 1));
+        let effort = effort_to(&courses, &MARKS, 1.0);
+        assert_eq!((effort.evaluations.mean, effort.reached), (2.5, 1));
+        assert_eq!(effort.time.mean, 2.5);
     }
 }

@@ -39,7 +39,7 @@ pub use objectives::{Objective, UnknownObjective};
 pub use origin::{Origin, Proposal, Restart};
 pub use parzen::Parzen;
 pub use pool::{Outcome, Pool, PoolEntry, PoolError, TrialId, standing};
-pub use propose::{SearchError, propose, propose_among};
+pub use propose::{SearchError, propose, propose_among, propose_several};
 pub use rungs::{Birth, Ladder, Look, Rule, Rung, Rungs, Stage, Verdict};
 pub use setting::{Setting, Value};
 pub use settings::{BudgetFraction, Hyperparameters, SearchSettings, SettingsError, Strategy};

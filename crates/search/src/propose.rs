@@ -91,14 +91,37 @@ pub fn propose(
     settings: &SearchSettings,
     rng: &mut ChaCha8Rng,
 ) -> Result<Proposal, SearchError> {
+    let one = propose_several(1, pool, surrogate, budget_used, task, settings, rng)?;
+    Ok(one.into_iter().next().expect("at least one is proposed"))
+}
+
+/// The next models to train, at least one and at most `count`, from one look at the pool: for those who
+/// train faster than models are proposed one by one. The first is that of [`propose`].
+///
+/// # Errors
+/// As [`propose`].
+/// # Cost
+/// That of [`propose`], however many are wanted.
+pub fn propose_several(
+    count: usize,
+    pool: &Pool,
+    surrogate: &mut Surrogate,
+    budget_used: BudgetFraction,
+    task: &Task,
+    settings: &SearchSettings,
+    rng: &mut ChaCha8Rng,
+) -> Result<Vec<Proposal>, SearchError> {
     settings.check()?;
     let Task { input, outputs } = *task;
     let models = Morphs::new(task, settings).ok_or(SearchError::NoSeeds { input, outputs })?;
-    propose_among(&models, pool, surrogate, budget_used, settings, rng)
-        .ok_or_else(|| nothing_found(&models, pool, settings))
+    let proposed = several_among(count, &models, pool, surrogate, budget_used, settings, rng);
+    match proposed.is_empty() {
+        true => Err(nothing_found(&models, pool, settings)),
+        false => Ok(proposed),
+    }
 }
 
-/// The same among any models: `None` if nothing legal and new was found. Of the settings those that say
+/// One among any models: `None` if nothing legal and new was found. Of the settings those that say
 /// which models there are, [`SearchSettings::space`] and [`SearchSettings::limits`], are not looked at.
 pub fn propose_among(
     models: &impl Models,
@@ -108,8 +131,25 @@ pub fn propose_among(
     settings: &SearchSettings,
     rng: &mut ChaCha8Rng,
 ) -> Option<Proposal> {
+    let one = several_among(1, models, pool, surrogate, budget_used, settings, rng);
+    one.into_iter().next()
+}
+
+/// None if nothing legal and new was found. A seed and a random draw come alone.
+fn several_among(
+    count: usize,
+    models: &impl Models,
+    pool: &Pool,
+    surrogate: &mut Surrogate,
+    budget_used: BudgetFraction,
+    settings: &SearchSettings,
+    rng: &mut ChaCha8Rng,
+) -> Vec<Proposal> {
     if settings.strategy == Strategy::Random {
-        return fresh(models, pool, rng);
+        return Vec::from_iter(fresh(models, pool, rng));
+    }
+    if let Some(seed) = next_seed(models, pool) {
+        return vec![seed];
     }
     let valued;
     let pool = match settings.objectives.is_empty() {
@@ -125,18 +165,17 @@ pub fn propose_among(
         settings.temperature_start,
         settings.temperature_end,
     );
-    next_seed(models, pool)
-        .or_else(|| {
-            let round = |_| {
-                let candidates = candidates(models, pool, cold, settings, rng);
-                match settings.strategy {
-                    Strategy::Annealing => screen(candidates, surrogate, pool, models.space()),
-                    _ => any(candidates, rng),
-                }
-            };
-            (0..ANNEALING_ROUNDS_MAX).find_map(round)
-        })
-        .or_else(|| fresh(models, pool, rng))
+    for _ in 0..ANNEALING_ROUNDS_MAX {
+        let candidates = candidates(models, pool, cold, settings, rng);
+        let chosen = match settings.strategy {
+            Strategy::Annealing => screen(candidates, count, surrogate, pool, models.space()),
+            _ => Vec::from_iter(any(candidates, rng)),
+        };
+        if !chosen.is_empty() {
+            return chosen;
+        }
+    }
+    Vec::from_iter(fresh(models, pool, rng))
 }
 
 /// The first seed that was not proposed yet and breaks no limit.

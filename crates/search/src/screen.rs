@@ -1,42 +1,59 @@
-//! Which of the legal candidates is proposed.
+//! Which of the legal candidates are proposed.
 //!
-//! The one that is expected to improve most on the best model so far, as the surrogate says; or any, to
-//! see what the surrogate is good for.
+//! The one that is expected to improve most on the best model so far, as the surrogate says, and behind it, if
+//! more are wanted at once, the best of other parents; or any, to see what the surrogate is good for.
+
+use std::collections::BTreeSet;
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::{origin::Proposal, pool::Pool, space::Space, surrogate::Surrogate};
+use crate::{
+    fingerprint::Fingerprint,
+    origin::{Origin, Proposal},
+    pool::Pool,
+    space::Space,
+    surrogate::{Promise, Surrogate},
+};
 
-/// The candidate with the largest expected improvement; `None` if there is none.
+/// The candidates with the largest expected improvement, at most so many, the best first; of one parent
+/// only its best, since two of its children say much the same.
 ///
 /// Of candidates that promise the same the first is taken: they come in random order.
 ///
 /// # Cost
-/// That of [`Surrogate::follow`] and [`Surrogate::promises`].
+/// That of [`Surrogate::follow`] and [`Surrogate::promises`], however many are wanted.
 pub fn screen(
-    mut candidates: Vec<Proposal>,
+    candidates: Vec<Proposal>,
+    count: usize,
     surrogate: &mut Surrogate,
     pool: &Pool,
     space: &Space,
-) -> Option<Proposal> {
+) -> Vec<Proposal> {
     if candidates.is_empty() {
-        return None;
+        return candidates;
     }
     surrogate.follow(pool, space);
     let models = candidates
         .iter()
         .map(|one| (&one.architecture, &one.setting));
     let promises = surrogate.promises(pool, space, models);
-    let mut best = 0;
-    for (index, promise) in promises.iter().enumerate() {
-        if promise.improvement > promises[best].improvement {
-            best = index;
-        }
-    }
-    let promise = Some(promises[best]);
-    let chosen = candidates.swap_remove(best);
-    Some(Proposal { promise, ..chosen })
+    let mut promised: Vec<(Promise, Proposal)> = promises.into_iter().zip(candidates).collect();
+    // A stable sort: the first of equals stays first.
+    promised.sort_by(|(a, _), (b, _)| b.improvement.total_cmp(&a.improvement));
+    let (mut parents, mut models) = (BTreeSet::new(), BTreeSet::new());
+    let chosen = promised.into_iter().filter(|(_, one)| {
+        let is_first_of_parent = match one.origin {
+            Origin::Variant { parent, .. } => parents.insert(parent),
+            _ => true,
+        };
+        is_first_of_parent && models.insert(Fingerprint::of(&one.architecture, &one.setting))
+    });
+    let chosen = chosen.take(count).map(|(promise, proposal)| Proposal {
+        promise: Some(promise),
+        ..proposal
+    });
+    chosen.collect()
 }
 
 /// Any candidate, all with equal chances; `None` if there is none.
@@ -54,7 +71,6 @@ mod tests {
 
     use super::*;
     use crate::{
-        origin::Origin,
         pool::{Outcome, PoolEntry, TrialId},
         setting::Setting,
     };
@@ -117,11 +133,30 @@ mod tests {
             "in 4 | dense 300 | relu | dense 2",
         ];
         let mut surrogate = Surrogate::default();
-        let chosen = screen(texts.map(candidate).to_vec(), &mut surrogate, &pool, &space).unwrap();
-        assert_eq!(chosen.architecture, candidate(texts[1]).architecture);
-        let promise = chosen.promise.unwrap();
+        let both = texts.map(candidate).to_vec();
+        let chosen = screen(both.clone(), 1, &mut surrogate, &pool, &space);
+        assert_eq!(chosen.len(), 1);
+        assert_eq!(chosen[0].architecture, candidate(texts[1]).architecture);
+        let promise = chosen[0].promise.unwrap();
         assert!(promise.ended == 6 && promise.mean > 0.0 && promise.improvement > 0.0);
         assert_eq!(surrogate.points(), 6);
-        assert_eq!(screen(Vec::new(), &mut surrogate, &pool, &space), None);
+        let ranked = screen(both, 5, &mut surrogate, &pool, &space);
+        assert_eq!(ranked.len(), 2);
+        assert_eq!(ranked[0], chosen[0]);
+        assert!(screen(Vec::new(), 1, &mut surrogate, &pool, &space).is_empty());
+        // Of one parent only the better child.
+        let child = |text: &str| Proposal {
+            origin: Origin::Variant {
+                parent: TrialId(1),
+                morphs: Vec::new(),
+                temperature: 1.0,
+                base_models: Vec::new(),
+                targets: Vec::new(),
+            },
+            ..candidate(text)
+        };
+        let siblings = screen(texts.map(child).to_vec(), 2, &mut surrogate, &pool, &space);
+        assert_eq!(siblings.len(), 1);
+        assert_eq!(siblings[0].architecture, chosen[0].architecture);
     }
 }

@@ -18,6 +18,7 @@ use search::{BudgetFraction, Strategy};
 use thiserror::Error;
 
 use crate::table::{Point, Table};
+pub use old_method::{OldMethod, Variance};
 
 /// A search over a table. Several models can be asked for before the first is told.
 pub trait Searcher {
@@ -95,7 +96,7 @@ impl SearcherKind {
             SearcherKind::Evolution => Box::new(evolution::Evolution::new(table)),
             SearcherKind::LocalSearch => Box::new(local_search::LocalSearch::new(table)),
             SearcherKind::Annealing => Box::new(annealing::Annealing::new(table)),
-            SearcherKind::OldMethod => Box::new(old_method::OldMethod::new(table)),
+            SearcherKind::OldMethod => Box::new(OldMethod::new(table, Variance::Solved)),
             SearcherKind::Random => Box::new(random::Random::new(table)),
         }
     }

@@ -8,7 +8,7 @@
 //! the factorisation fails; scores as they are, with variance 1; the father's hyperparameters, and one random
 //! try beside them. What is kinder than it was: scores come between 0 and 1 on every table, the first
 //! models have real scores, every embedding has subsets of its own, so that a fit which failed may succeed next
-//! time, a candidate costs `O(n²)`.
+//! time, a candidate costs `O(n²)` unless [`Variance::Inverted`] is asked for.
 
 use std::{cmp::Ordering, collections::BinaryHeap};
 
@@ -37,7 +37,18 @@ const JITTER: f64 = 1e-10;
 /// The seed of the embeddings.
 const EMBEDDING_SEED: u64 = 123;
 
-pub(super) struct OldMethod<'a> {
+/// How the variance of a candidate is computed. What comes of it is the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Variance {
+    /// By one triangular solution: `O(n²)`.
+    #[default]
+    Solved,
+    /// As AIPerf does: by K⁻¹, made anew for every candidate from L⁻¹, which is L solved against I: `O(n³)`.
+    Inverted,
+}
+
+/// A search over a table as AIPerf would make it.
+pub struct OldMethod<'a> {
     table: &'a Table,
     asked: usize,
     history: Vec<(Point, f64)>,
@@ -49,15 +60,29 @@ pub(super) struct OldMethod<'a> {
 }
 
 impl OldMethod<'_> {
-    pub(super) fn new(table: &Table) -> OldMethod<'_> {
+    /// Knows nothing yet.
+    pub fn new(table: &Table, variance: Variance) -> OldMethod<'_> {
         OldMethod {
             table,
             asked: 0,
             history: Vec::new(),
             described: Vec::new(),
             tries: Vec::new(),
-            process: Process::default(),
+            process: Process {
+                variance,
+                ..Process::default()
+            },
         }
+    }
+
+    /// How many architectures it has met as candidates or proposals.
+    pub fn described(&self) -> usize {
+        self.described.len()
+    }
+
+    /// How many of the architectures that it was told its Gaussian process knows.
+    pub fn points(&self) -> usize {
+        self.process.points.len()
     }
 
     fn architecture<'p>(&self, point: &'p [u8]) -> &'p [u8] {
@@ -191,6 +216,7 @@ impl Eq for Entry {}
 /// The Gaussian process.
 #[derive(Default)]
 struct Process {
+    variance: Variance,
     fits: u64,
     points: Vec<Point>,
     scores: Vec<f64>,
@@ -245,9 +271,14 @@ impl Process {
         let covariances: Vec<f64> = covariances.collect();
         let both = covariances.iter().zip(&self.weights);
         let mean: f64 = both.map(|(covariance, weight)| covariance * weight).sum();
-        let reduced = forward(&self.factor, &covariances);
-        let variance = 1.0 - reduced.iter().map(|value| value * value).sum::<f64>();
-        mean + BETA * variance.max(0.0).sqrt()
+        let known = match self.variance {
+            Variance::Solved => {
+                let reduced = forward(&self.factor, &covariances);
+                reduced.iter().map(|value| value * value).sum::<f64>()
+            }
+            Variance::Inverted => quadratic(&inverted(&self.factor), &covariances),
+        };
+        mean + BETA * (1.0 - known).max(0.0).sqrt()
     }
 }
 
@@ -323,4 +354,71 @@ fn solved(factor: &[Vec<f64>], values: &[f64]) -> Vec<f64> {
         }
     }
     solved
+}
+
+/// (L·Lᵀ)⁻¹ = L⁻ᵀ·L⁻¹, its lower triangle row by row. What is known to be zero or equal is left out, which
+/// AIPerf does not do.
+fn inverted(factor: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let mut inverse: Vec<Vec<f64>> = Vec::with_capacity(factor.len());
+    for (index, row) in factor.iter().enumerate() {
+        let mut own = vec![0.0; index + 1];
+        for (coefficient, before) in row.iter().zip(&inverse) {
+            add(&mut own, -coefficient, before);
+        }
+        own[index] = 1.0;
+        own.iter_mut().for_each(|value| *value /= row[index]);
+        inverse.push(own);
+    }
+    let mut product: Vec<Vec<f64>> = (1..=factor.len()).map(|length| vec![0.0; length]).collect();
+    for row in &inverse {
+        for (own, coefficient) in product.iter_mut().zip(row) {
+            add(own, *coefficient, row);
+        }
+    }
+    product
+}
+
+fn add(to: &mut [f64], coefficient: f64, row: &[f64]) {
+    to.iter_mut()
+        .zip(row)
+        .for_each(|(to, value)| *to += coefficient * value);
+}
+
+/// vᵀ·A·v of a symmetric A that is given by its lower triangle.
+fn quadratic(lower: &[Vec<f64>], values: &[f64]) -> f64 {
+    let rows = lower.iter().zip(values).map(|(row, value)| {
+        let (diagonal, left) = row.split_last().expect("a row reaches to its diagonal");
+        let left = left.iter().zip(values);
+        let left: f64 = left.map(|(a, b)| a * b).sum();
+        value * (2.0 * left + diagonal * value)
+    });
+    rows.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::made;
+
+    #[test]
+    fn a_variance_is_the_same_by_whatever_way_it_was_computed() {
+        let table = made::table();
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let [mut solved, mut inverted] =
+            [Variance::Solved, Variance::Inverted].map(|variance| OldMethod::new(&table, variance));
+        for _ in 0..30 {
+            let point = table.draw(&mut rng);
+            let score = table.record(&point).score;
+            solved.tell(&point, score);
+            inverted.tell(&point, score);
+        }
+        assert!(inverted.points() > 5, "{}", inverted.points());
+        for _ in 0..30 {
+            let point = table.draw(&mut rng);
+            let bounds = [&solved, &inverted]
+                .map(|method| method.process.bound(method.architecture(&point)));
+            // A variance that is hardly more than rounding has a root that is larger than it.
+            assert!((bounds[0] - bounds[1]).abs() < 1e-3, "{bounds:?}");
+        }
+    }
 }

@@ -10,8 +10,8 @@ use std::{
 
 use anyhow::{Context, Result};
 use bench::{
-    Course, Curves, Marks, Mean, Plan, SearcherKind, Table, curves::TASKS, mean_regret, reach, run,
-    table::NAMES,
+    Course, Curves, Marks, Mean, Plan, SearcherKind, Table, curves::TASKS, effort_to, mean_regret,
+    reach, run, table::NAMES,
 };
 use search::{Rule, Rungs};
 use serde::{Deserialize, Serialize};
@@ -83,7 +83,10 @@ pub(crate) fn search(args: &BenchSearchArgs) -> Result<String> {
     if let Some(folder) = &args.out {
         write(folder, &rows)?;
     }
-    Ok(summary(&rows))
+    match efforts(&jobs, &courses, args) {
+        None => Ok(summary(&rows)),
+        Some(efforts) => Ok(format!("{}\n{efforts}", summary(&rows))),
+    }
 }
 
 /// Runs every search, on all cores; each job's courses in the order of their seeds.
@@ -275,6 +278,55 @@ fn summary(rows: &[RegretRow]) -> String {
         lines.push(names.into_iter().chain(regrets).chain([judged]).collect());
     }
     show::columns(&lines)
+}
+
+/// What it takes to come as near to the best as the fewest workers do after half of their evaluations in the
+/// mean, and how many times what it takes them; `None` if there is only one number of workers.
+fn efforts(jobs: &[Job<'_>], courses: &[Vec<Course>], args: &BenchSearchArgs) -> Option<String> {
+    let fewest = *args.workers.iter().min()?;
+    args.workers.iter().find(|workers| **workers > fewest)?;
+    let ratios = [
+        format!("evaluations/{fewest} worker"),
+        format!("time/{fewest} worker"),
+    ];
+    let header = [
+        "table",
+        "searcher",
+        "workers",
+        "to regret",
+        "reached",
+        "evaluations",
+        "time",
+    ];
+    let header = header.map(str::to_string).into_iter().chain(ratios);
+    let mut lines = vec![header.collect::<Vec<String>>()];
+    for (job, own) in jobs.iter().zip(courses) {
+        let is_serial = |other: &Job<'_>| {
+            (other.table.name(), other.searcher, other.workers)
+                == (job.table.name(), job.searcher, fewest)
+        };
+        let serial = &courses[jobs.iter().position(is_serial)?];
+        let marks = job.table.marks();
+        let half = args.evaluations.div_ceil(2) as usize;
+        let level = mean_regret(serial, &marks, half).score.mean;
+        let (least, effort) = (
+            effort_to(serial, &marks, level),
+            effort_to(own, &marks, level),
+        );
+        let (evaluations, time) = (effort.evaluations, effort.time);
+        lines.push(vec![
+            job.table.name().to_string(),
+            job.searcher.to_string(),
+            job.workers.to_string(),
+            format!("{level:.3}"),
+            format!("{}/{}", effort.reached, own.len()),
+            format!("{:.1} ± {:.1}", evaluations.mean, evaluations.error),
+            format!("{:.1} ± {:.1}", time.mean, time.error),
+            format!("{:.2}", evaluations.mean / least.evaluations.mean),
+            format!("{:.3}", time.mean / least.time.mean),
+        ]);
+    }
+    Some(show::columns(&lines))
 }
 
 fn with_error(mean: f64, error: f64) -> String {

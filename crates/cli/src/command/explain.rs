@@ -1,7 +1,7 @@
 //! `lehr explain`: where a trial comes from, why it was proposed, what was trained, how it went.
 
 use anyhow::Result;
-use search::{TrialId, standing};
+use search::{Objective, TrialId, standing};
 use serde_json::json;
 use study::{
     ledger::Ledger,
@@ -31,14 +31,15 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<String> {
     let mut text = format!("trial       {}\n", trial.id);
     text += &format!("network     {}\n", trial.candidate.architecture);
     text += &format!(
-        "size        {} parameters, {} MFLOP per example\n",
+        "size        {} parameters, {} MFLOP{} per example\n",
         cost.parameters,
-        show::significant(cost.flops as f64 / 1e6)
+        show::significant(cost.flops as f64 / 1e6),
+        latency(&trial)
     );
     text += &format!("setting     {}\n", trial.candidate.setting);
     text += &format!("origin      {}\n", trial.candidate.origin);
     text += &format!("proposed by {}\n", trial.candidate.proposed_by);
-    text += &promised(&study.ledger, &trial)?;
+    text += &promised(&study.ledger, &trial, &study.config.search.objectives)?;
     text += &how_it_went(&trial);
     for ancestor in &ancestors {
         let score = ancestor.result().map_or(f64::NAN, |result| result.score);
@@ -52,11 +53,25 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<String> {
     Ok(text)
 }
 
+/// How long its network takes, if that was measured before it was proposed.
+fn latency(trial: &Trial) -> String {
+    let shown = |seconds| format!(" and {} ms", show::significant(seconds * 1e3));
+    trial.candidate.latency_seconds.map_or(String::new(), shown)
+}
+
 /// What the surrogate expected of a trial, and what it came to, both among the trials that had ended then.
-fn promised(ledger: &Ledger, trial: &Trial) -> Result<String> {
+fn promised(ledger: &Ledger, trial: &Trial, objectives: &[Objective]) -> Result<String> {
     let Some(promise) = trial.candidate.promise else {
         return Ok(String::new());
     };
+    if !objectives.is_empty() {
+        // Its standing was by weights that were drawn for this proposal alone.
+        return Ok(format!(
+            "promised    standing {:.2} ± {:.2} by score and other objectives, with weights of its own, \
+             among the {} trials ended before\n",
+            promise.mean, promise.deviation, promise.ended
+        ));
+    }
     let trials = ledger.trials()?;
     let earlier = trials.iter().filter(|other| {
         let known = other

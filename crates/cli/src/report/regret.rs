@@ -47,7 +47,7 @@ pub(crate) fn regret_page(rows: &[RegretRow]) -> String {
         p {
             "Regret is the difference between the best score of a table and the best score found so far, as a \
              share of the difference between the table's best and its median model. Means over up to " (seeds)
-            " searches, with a band of one standard error; the axis is logarithmic."
+            " searches, with a band of one standard error; axes of regret and of time are logarithmic."
         }
         p.legend {
             @for (place, searcher) in searchers.iter().enumerate() {
@@ -138,7 +138,11 @@ fn chart(table: &str, lines: &[Line<'_>], across: Across) -> Markup {
     let rows = || lines.iter().flat_map(|line| line.rows.iter().copied());
     let highest = rows().map(|row| row.normalised).fold(LEAST, f64::max);
     let last = rows().map(|row| at(row, across)).fold(0.0, f64::max);
-    let x = frame.x(0.0, last);
+    let first = match across {
+        Across::Evaluations => 0.0,
+        Across::Time => rows().map(|row| at(row, across)).fold(last, f64::min),
+    };
+    let x = frame.x(first, last);
     let y = frame.y(LEAST.log10(), highest.max(10.0 * LEAST).log10());
     let inside = html! {
         @for line in lines {
@@ -148,12 +152,12 @@ fn chart(table: &str, lines: &[Line<'_>], across: Across) -> Markup {
             path d=(path(line, x, y, across)) style=(stroke(line.colour)) { title { (line.name) } }
         }
     };
-    let x_title = match across {
-        Across::Evaluations => "evaluations",
-        Across::Time => "usual durations of a training",
+    let (x_title, x_ticks) = match across {
+        Across::Evaluations => ("evaluations", x.ticks(6)),
+        Across::Time => ("usual durations of a training", times(x)),
     };
     let axes = Axes {
-        x: &x.ticks(6),
+        x: &x_ticks,
         y: &powers(y, highest),
         x_title,
         y_title: "normalised regret",
@@ -161,11 +165,25 @@ fn chart(table: &str, lines: &[Line<'_>], across: Across) -> Markup {
     frame.draw(&format!("Regret on {table}"), &axes, &inside)
 }
 
+/// Where on its axis a row stands. Times are logarithms: many workers are through before one has begun.
 fn at(row: &RegretRow, across: Across) -> f64 {
     match across {
         Across::Evaluations => row.evaluation as f64,
-        Across::Time => row.time,
+        Across::Time => row.time.log10(),
     }
+}
+
+/// Times of 1, 2 and 5 times a power of ten within the range.
+fn times(x: Scale) -> Vec<Tick> {
+    let powers = (-3..=6).map(|power| 10_f64.powi(power));
+    let round = powers.flat_map(|power| [1.0, 2.0, 5.0].map(|digit| digit * power));
+    round
+        .filter(|time| x.holds(time.log10()))
+        .map(|time| Tick {
+            place: x.at(time.log10()),
+            label: format!("{time}"),
+        })
+        .collect()
 }
 
 /// Powers of ten within the range.

@@ -68,7 +68,8 @@ pub struct Promise {
     pub mean: f64,
     /// How uncertain that is.
     pub deviation: f64,
-    /// By how much it is expected to stand above the best that was measured.
+    /// By how much it is expected to stand above the best that was measured, or is expected of what is
+    /// under way.
     pub improvement: f64,
 }
 
@@ -171,7 +172,7 @@ impl Surrogate {
             .iter()
             .map(|known| standing[known.entry])
             .collect();
-        let best = standing.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let mut best = standing.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let covariance = self.covariance.get_or_insert_with(|| {
             let rows = self
                 .known
@@ -187,6 +188,10 @@ impl Surrogate {
             .collect();
         for point in &pending {
             let relations = Relations::of(point, points.iter().copied(), &self.parts);
+            // What is believed is what there is to improve on: otherwise all workers gather where the first of
+            // them is expected to be best.
+            let expected = posterior.expected(&kernel.covariances(&relations));
+            best = best.max(expected.mean);
             if posterior.believe(&row(&kernel, &relations)) {
                 points.push(point);
             }
@@ -400,6 +405,31 @@ mod tests {
                 );
             }
         });
+    }
+
+    #[test]
+    fn what_is_under_way_is_to_be_improved_on_as_if_it_had_ended() {
+        let whole = pool(40);
+        let mut surrogate = Surrogate::default();
+        surrogate.follow(&whole, &space());
+        let alone = promises(&mut surrogate, &whole);
+        let better = |a: &&Promise, b: &&Promise| a.mean.total_cmp(&b.mean);
+        let most = alone.iter().max_by(better).unwrap().mean;
+        let mut busy = whole.clone();
+        let mut rng = ChaCha8Rng::seed_from_u64(9);
+        for _ in 0..20 {
+            let (architecture, setting) = model(&mut rng);
+            busy.add_pending(architecture, setting);
+        }
+        let measured = whole.standing().into_iter().fold(f64::MIN, f64::max);
+        let best = measured.max(most);
+        for (before, after) in alone.iter().zip(promises(&mut surrogate, &busy)) {
+            assert!(after.improvement <= before.improvement + 1e-9);
+            // Without knowing less, as much above the best as the normal distribution allows.
+            assert!(
+                after.improvement <= (after.mean - best).max(0.0) + 0.4 * after.deviation + 1e-6
+            );
+        }
     }
 
     #[test]

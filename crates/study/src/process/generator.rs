@@ -25,6 +25,10 @@ use crate::{
 /// Proposals in a row that may be too slow before the limit of latency is said to be out of reach.
 const TOO_SLOW_MAX: usize = 64;
 
+/// Most proposals made of one look at the pool: where trainings are shorter than proposals take, trainers
+/// would wait for one at a time.
+const BURST_MAX: u16 = 6;
+
 /// A generator's state between two messages.
 struct Generator {
     setup: GeneratorSetup,
@@ -36,6 +40,8 @@ struct Generator {
     latencies: BTreeMap<ArchitectureHash, f64>,
     budget_used: f64,
     ready: u16,
+    /// How many proposals the next look at the pool should give at least.
+    burst: u16,
     made: u64,
     exhausted: bool,
 }
@@ -68,6 +74,7 @@ pub fn run() -> io::Result<()> {
         latencies: BTreeMap::new(),
         budget_used: 0.0,
         ready: 0,
+        burst: 1,
         made,
         exhausted: false,
     }
@@ -84,7 +91,7 @@ impl Generator {
             };
             match messages.recv_timeout(patience) {
                 Ok(message) => self.hear(message)?,
-                Err(RecvTimeoutError::Timeout) if self.wants_more() => self.make_one()?,
+                Err(RecvTimeoutError::Timeout) if self.wants_more() => self.make_some()?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
@@ -125,77 +132,102 @@ impl Generator {
         Ok(())
     }
 
-    fn make_one(&mut self) -> io::Result<()> {
-        let said = match self.fast_enough_candidate() {
-            Ok(candidate) => {
-                self.pool
-                    .add_pending(candidate.architecture.clone(), candidate.setting.clone());
-                self.ready += 1;
-                FromGenerator::Candidate {
-                    candidate: Box::new(candidate),
-                }
-            }
+    fn make_some(&mut self) -> io::Result<()> {
+        let made = match self.fast_enough_candidates() {
+            Ok(candidates) => candidates,
             Err(reason) => {
                 self.exhausted = true;
-                FromGenerator::Exhausted { reason }
+                return send(
+                    &mut io::stdout().lock(),
+                    &FromGenerator::Exhausted { reason },
+                );
             }
         };
-        send(&mut io::stdout().lock(), &said)
+        for candidate in made {
+            self.pool
+                .add_pending(candidate.architecture.clone(), candidate.setting.clone());
+            self.ready += 1;
+            let candidate = Box::new(candidate);
+            send(
+                &mut io::stdout().lock(),
+                &FromGenerator::Candidate { candidate },
+            )?;
+        }
+        Ok(())
     }
 
-    /// The next proposal that is within the limit of latency, if there is one.
-    fn fast_enough_candidate(&mut self) -> Result<Candidate, String> {
-        let limit_micros = self.setup.settings.limits.latency_micros;
-        let mut fastest = f64::INFINITY;
-        for _ in 0..TOO_SLOW_MAX {
-            let candidate = self.next_candidate()?;
-            let (Some(limit_micros), Some(seconds)) = (limit_micros, candidate.latency_seconds)
-            else {
-                return Ok(candidate);
-            };
-            let micros = seconds * 1e6;
-            let share = micros / limit_micros as f64;
-            self.pace.note(candidate.architecture.cost().flops, share);
-            if share <= 1.0 {
-                return Ok(candidate);
+    /// The next proposals that are within the limit of latency, at least one.
+    fn fast_enough_candidates(&mut self) -> Result<Vec<Candidate>, String> {
+        let Some(limit_micros) = self.setup.settings.limits.latency_micros else {
+            return self.next_candidates();
+        };
+        let (mut slow, mut fastest) = (0, f64::INFINITY);
+        while slow < TOO_SLOW_MAX {
+            let mut fast = Vec::new();
+            for candidate in self.next_candidates()? {
+                let micros = self.latency(&candidate.architecture)? * 1e6;
+                let share = micros / limit_micros as f64;
+                self.pace.note(candidate.architecture.cost().flops, share);
+                if share <= 1.0 {
+                    fast.push(candidate);
+                } else {
+                    fastest = fastest.min(micros);
+                    slow += 1;
+                    self.pool.refuse(candidate.fingerprint());
+                }
             }
-            fastest = fastest.min(micros);
-            self.pool.refuse(candidate.fingerprint());
+            if !fast.is_empty() {
+                return Ok(fast);
+            }
         }
         Err(format!(
             "each of the last {TOO_SLOW_MAX} models that were proposed takes longer for one example than \
-             `limits.latency` = {} µs, the fastest of them {fastest:.0} µs on this machine: raise the limit",
-            limit_micros.unwrap_or_default(),
+             `limits.latency` = {limit_micros} µs, the fastest of them {fastest:.0} µs on this machine: raise \
+             the limit",
         ))
     }
 
-    fn next_candidate(&mut self) -> Result<Candidate, String> {
+    /// As many proposals as are wanted, from one look at the pool, if there are so many.
+    fn next_candidates(&mut self) -> Result<Vec<Candidate>, String> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.setup.seed);
         rng.set_stream(self.made);
-        self.made += 1;
         let used = BudgetFraction::clamped(self.budget_used);
         let settings = SearchSettings {
             limits: self.pace.limits(self.setup.settings.limits),
             ..self.setup.settings.clone()
         };
+        // Nothing at hand: trainers are faster than this, so that the next look has to give more.
+        self.burst = match self.ready {
+            0 => (2 * self.burst).min(BURST_MAX),
+            _ => 1,
+        };
+        let missing = self.setup.ahead.saturating_sub(self.ready);
+        let wanted = usize::from(missing.max(self.burst));
         let task = &self.setup.task;
         let surrogate = &mut self.surrogate;
-        let proposal = search::propose(&self.pool, surrogate, used, task, &settings, &mut rng)
-            .map_err(|error| error.to_string())?;
+        let proposals = search::propose_several(
+            wanted, &self.pool, surrogate, used, task, &settings, &mut rng,
+        )
+        .map_err(|error| error.to_string())?;
+        self.made += proposals.len() as u64;
         let is_latency_asked = settings.limits.latency_micros.is_some()
             || settings.objectives.contains(&Objective::Latency);
-        let latency_seconds = match is_latency_asked {
-            true => Some(self.latency(&proposal.architecture)?),
-            false => None,
-        };
-        Ok(Candidate {
-            architecture: proposal.architecture,
-            setting: proposal.setting,
-            origin: proposal.origin,
-            promise: proposal.promise,
-            latency_seconds,
-            proposed_by: self.setup.worker.clone(),
-        })
+        let mut candidates = Vec::new();
+        for proposal in proposals {
+            let latency_seconds = match is_latency_asked {
+                true => Some(self.latency(&proposal.architecture)?),
+                false => None,
+            };
+            candidates.push(Candidate {
+                architecture: proposal.architecture,
+                setting: proposal.setting,
+                origin: proposal.origin,
+                promise: proposal.promise,
+                latency_seconds,
+                proposed_by: self.setup.worker.clone(),
+            });
+        }
+        Ok(candidates)
     }
 
     fn latency(&mut self, architecture: &Architecture) -> Result<f64, String> {
