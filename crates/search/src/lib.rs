@@ -3,8 +3,8 @@
 //! No clock, no thread, no file, no hash map: the same pool, budget fraction and random stream give
 //! the same proposal. Read in this order: [`setting`], [`domain`] and [`space`] (hyperparameters),
 //! [`fingerprint`] (what makes two trials the same), [`pool`] (the history of all slave nodes'
-//! models), [`objectives`] (if more than the score counts), [`annealing`] (base models, and among them the target base models), [`limits`] and
-//! [`chain`] (random morphs that stay within them), [`models`] (what is searched at all), [`variants`]
+//! models), [`objectives`] (if more than the score counts), [`annealing`] (base models, and among them
+//! the target base models), [`limits`] and [`chain`] (random morphs that stay within them), [`models`] (what is searched at all), [`variants`]
 //! (children with settings of their own), [`parzen`] (another way to these settings), [`surrogate`] (what
 //! the history says about models that were not trained) and [`screen`] (which candidate is proposed),
 //! [`rungs`] (which trainings end early), [`origin`] (what a trial remembers of all this), [`settings`], and [`propose`], which puts them

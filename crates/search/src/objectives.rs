@@ -10,12 +10,13 @@
 
 use std::{fmt, str::FromStr};
 
+use morph::Architecture;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::pool::Outcome;
+use crate::pool::{Outcome, middles_of_ranks};
 
 /// ρ of the formula: keeps a model that is worse in one objective and equal in the others behind.
 const SUM_SHARE: f64 = 0.05;
@@ -47,6 +48,15 @@ pub struct UnknownObjective {
 impl Objective {
     /// All of them.
     pub const ALL: [Objective; 3] = [Objective::Params, Objective::Flops, Objective::Latency];
+
+    /// What a model costs in this objective; `None` for a latency that was not measured.
+    pub fn cost(self, architecture: &Architecture, latency_seconds: Option<f64>) -> Option<f64> {
+        match self {
+            Objective::Params => Some(architecture.cost().parameters as f64),
+            Objective::Flops => Some(architecture.cost().flops as f64),
+            Objective::Latency => latency_seconds,
+        }
+    }
 }
 
 impl fmt::Display for Objective {
@@ -108,13 +118,13 @@ pub fn valued(outcomes: &[Outcome], costs: &[Vec<Option<f64>>], weights: &Weight
         costs.len() + 1,
         "one weight per objective, the score first"
     );
-    let scores = outcomes.iter().map(|outcome| outcome.rank()).collect();
-    let mut ranks = vec![shares_of_rank(scores)];
+    let scores: Vec<f64> = outcomes.iter().map(|outcome| outcome.rank()).collect();
+    let mut ranks = vec![shares_of_rank(&scores)];
     for of_objective in costs {
         let gains = of_objective
             .iter()
             .map(|cost| cost.map_or(f64::NEG_INFINITY, |cost| -cost));
-        ranks.push(shares_of_rank(gains.collect()));
+        ranks.push(shares_of_rank(&gains.collect::<Vec<f64>>()));
     }
     let value = |model: usize| {
         let losses = weights
@@ -139,18 +149,10 @@ pub fn valued(outcomes: &[Outcome], costs: &[Vec<Option<f64>>], weights: &Weight
 }
 
 /// From 0 for the smallest to 1 for the largest; equal values share the mean of their ranks.
-fn shares_of_rank(values: Vec<f64>) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
+fn shares_of_rank(values: &[f64]) -> Vec<f64> {
     let last = values.len().saturating_sub(1).max(1) as f64;
-    let mut shares = vec![0.0; values.len()];
-    let mut below = 0;
-    for tied in order.chunk_by(|a, b| values[*a] == values[*b]) {
-        let mean = below as f64 + (tied.len() - 1) as f64 / 2.0;
-        tied.iter().for_each(|place| shares[*place] = mean / last);
-        below += tied.len();
-    }
-    shares
+    let middles = middles_of_ranks(values).into_iter();
+    middles.map(|middle| (middle - 0.5) / last).collect()
 }
 
 /// Places of the points that no other point dominates (at least as good in everything and better in

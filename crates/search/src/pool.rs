@@ -227,10 +227,9 @@ impl Pool {
     /// `O(n log n)` for each objective; the history itself is shared, not copied.
     pub fn valued_by(&self, objectives: &[Objective], weights: &Weights) -> Pool {
         let entries = self.entries();
-        let cost = |entry: &PoolEntry, objective: Objective| match objective {
-            Objective::Params => Some(entry.architecture.cost().parameters as f64),
-            Objective::Flops => Some(entry.architecture.cost().flops as f64),
-            Objective::Latency => self.records.latencies.get(&entry.trial).copied(),
+        let cost = |entry: &PoolEntry, objective: Objective| {
+            let latency = self.records.latencies.get(&entry.trial).copied();
+            objective.cost(&entry.architecture, latency)
         };
         let costs: Vec<Vec<Option<f64>>> = objectives
             .iter()
@@ -275,20 +274,27 @@ impl Pool {
 /// # Source
 /// Rank-based inverse normal transformation with Hazen's offset (Hazen 1914).
 pub fn standing(outcomes: impl Iterator<Item = Outcome>) -> Vec<f64> {
-    let ranks: Vec<f64> = outcomes.map(Outcome::rank).collect();
-    let mut order: Vec<usize> = (0..ranks.len()).collect();
-    order.sort_by(|a, b| ranks[*a].total_cmp(&ranks[*b]));
-    let mut standing = vec![0.0; ranks.len()];
+    let middles = middles_of_ranks(&outcomes.map(Outcome::rank).collect::<Vec<f64>>());
+    let count = middles.len() as f64;
+    let each = middles.into_iter();
+    each.map(|middle| normal::quantile(middle / count))
+        .collect()
+}
+
+/// Rank less ½ of each value, rank 1 the smallest; equal values share the mean of their ranks.
+pub(crate) fn middles_of_ranks(values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
+    let mut middles = vec![0.0; values.len()];
     let mut below = 0;
     // Comparing by `==` puts 0.0 and -0.0, which `total_cmp` tells apart, in one group.
-    for tied in order.chunk_by(|a, b| ranks[*a] == ranks[*b]) {
-        // Ranks below+1 ..= below+len have this mean, less the half of the formula.
-        let mean = below as f64 + tied.len() as f64 / 2.0;
-        let value = normal::quantile(mean / ranks.len() as f64);
-        tied.iter().for_each(|place| standing[*place] = value);
+    for tied in order.chunk_by(|a, b| values[*a] == values[*b]) {
+        // Ranks below+1 ..= below+len have this mean, less the half.
+        let middle = below as f64 + tied.len() as f64 / 2.0;
+        tied.iter().for_each(|place| middles[*place] = middle);
         below += tied.len();
     }
-    standing
+    middles
 }
 
 #[cfg(test)]

@@ -154,8 +154,12 @@ pub fn conclude(
     };
     let model = model_of(folder, &files, &best)?;
     model.save(&folder.best())?;
-    let front = front_of(&trials, &config.search.objectives, judge.metric);
-    if !config.search.objectives.is_empty() {
+    let objectives = &config.search.objectives;
+    let front = match objectives.is_empty() {
+        true => Vec::new(),
+        false => front_of(&trials, objectives, judge.metric),
+    };
+    if !front.is_empty() {
         write_front(folder, &files, &trials, &front, judge.metric)?;
     }
     let winner = judge.score("the winner", &model, best.result())?;
@@ -175,10 +179,7 @@ pub fn conclude(
         latency_seconds: measured_latency(&best.candidate.architecture)
             .map_err(ModelError::from)?,
         retrained: retrained(&best, &trials, judge.metric),
-        front: match config.search.objectives.is_empty() {
-            true => Vec::new(),
-            false => front,
-        },
+        front,
     };
     Ok(Some((conclusion, model)))
 }

@@ -6,7 +6,7 @@ use search::{Objective, TrialId, objectives::front};
 use serde::{Deserialize, Serialize};
 use train::Metric;
 
-use crate::trial::{Trial, TrialResult};
+use crate::trial::{Candidate, Trial, TrialResult};
 
 /// Models of a front that are written as files; of more, so many spread evenly over it, both ends included.
 pub const FRONT_FILES_MAX: usize = 24;
@@ -55,12 +55,13 @@ pub fn front_of(trials: &[Trial], objectives: &[Objective], metric: Metric) -> V
 
 /// What a model costs in an objective; what was not measured is infinitely dear.
 fn cost(trial: &Trial, objective: Objective) -> f64 {
-    let cost = trial.candidate.architecture.cost();
-    match objective {
-        Objective::Params => cost.parameters as f64,
-        Objective::Flops => cost.flops as f64,
-        Objective::Latency => trial.candidate.latency_seconds.unwrap_or(f64::INFINITY),
-    }
+    let Candidate {
+        architecture,
+        latency_seconds,
+        ..
+    } = &trial.candidate;
+    let cost = objective.cost(architecture, *latency_seconds);
+    cost.unwrap_or(f64::INFINITY)
 }
 
 /// The models of a front that are written as files.

@@ -14,8 +14,7 @@ use crate::{
     config::{Inherit, StudyConfig},
     judge::Judge,
     ledger::{
-        Claim, Counts, Ending, FinishOutcome, Ledger, LedgerError, Proposed, Release,
-        ReleaseOutcome,
+        Claim, Ending, FinishOutcome, Ledger, LedgerError, Proposed, Release, ReleaseOutcome,
     },
     master::finale::Finale,
     message::{Answer, Ask, Course, News, Progress, ProposalVerdict, Reply},
@@ -613,10 +612,7 @@ impl Master {
         {
             self.end_for(EndReason::Time);
         }
-        let Counts {
-            queued, running, ..
-        } = self.ledger.counts()?;
-        if self.ending.is_none() && queued + running == 0 {
+        if self.ending.is_none() && self.ledger.counts()?.under_way() == 0 {
             let here = self.workers.values().filter(|told| told.here).count();
             if self.course()? == Course::Drain {
                 self.end_for(EndReason::Trials);

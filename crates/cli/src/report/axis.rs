@@ -65,6 +65,19 @@ impl Scale {
             .collect()
     }
 
+    /// 1, 2 and 5 times each power of ten within the range, where the values are logarithms of these.
+    pub(crate) fn decade_ticks(self, label: impl Fn(f64) -> String) -> Vec<Tick> {
+        let powers = (self.low.floor() as i32..=self.high.floor() as i32).map(|p| 10_f64.powi(p));
+        powers
+            .flat_map(|power| [1.0, 2.0, 5.0].map(|digit| digit * power))
+            .filter(|value| self.holds(value.log10()))
+            .map(|value| Tick {
+                place: self.at(value.log10()),
+                label: label(value),
+            })
+            .collect()
+    }
+
     /// Round times within the range, at most so many; values are seconds.
     pub(crate) fn time_ticks(self, count_max: usize) -> Vec<Tick> {
         let least = (self.high - self.low) / count_max as f64;

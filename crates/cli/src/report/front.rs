@@ -3,7 +3,6 @@
 use maud::{Markup, html};
 
 use super::{
-    axis::{Scale, Tick},
     frame::{Axes, Frame, px},
     model::{FrontRow, MetricShown, ProgressPoint},
     parts::{key, score, thousands},
@@ -52,7 +51,7 @@ fn chart(rows: &[FrontRow], trials: &[ProgressPoint], metric: &MetricShown) -> M
         }
     };
     let title = format!("{} on the validation rows", metric.name);
-    let (x_ticks, y_ticks) = (powers(x, low - 0.05, high + 0.05), y.ticks(6));
+    let (x_ticks, y_ticks) = (x.decade_ticks(size), y.ticks(6));
     let axes = Axes {
         x: &x_ticks,
         y: &y_ticks,
@@ -62,18 +61,8 @@ fn chart(rows: &[FrontRow], trials: &[ProgressPoint], metric: &MetricShown) -> M
     frame.draw("Score of every trial by its size", &axes, &inside)
 }
 
-/// 1, 2 and 5 times each power of ten in this range of logarithms.
-fn powers(x: Scale, low: f64, high: f64) -> Vec<Tick> {
-    let decades = low.floor() as i32..=high.floor() as i32;
-    let values =
-        decades.flat_map(|power| [1, 2, 5].map(|step| step * 10_u64.pow(power.max(0) as u32)));
-    values
-        .filter(|value| (low..=high).contains(&(*value as f64).log10()))
-        .map(|value| Tick {
-            place: x.at((value as f64).log10()),
-            label: thousands(value),
-        })
-        .collect()
+fn size(parameters: f64) -> String {
+    thousands(parameters as u64)
 }
 
 fn said(trial: u64, value: f64, parameters: u64) -> String {
@@ -116,14 +105,16 @@ fn table(rows: &[FrontRow], metric: &MetricShown) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::axis::Scale;
 
     #[test]
     fn sizes_are_marked_at_round_numbers() {
         let labels = |low: f64, high: f64| -> Vec<String> {
-            let ticks = powers(Scale::new(low, high, 0.0, 1.0), low, high);
+            let ticks = Scale::new(low, high, 0.0, 1.0).decade_ticks(size);
             ticks.into_iter().map(|tick| tick.label).collect()
         };
         assert_eq!(labels(1.9, 3.1), ["100", "200", "500", "1\u{202f}000"]);
         assert_eq!(labels(0.0, 0.1), ["1"]);
+        assert_eq!(labels(-0.05, 0.1), ["1"]);
     }
 }

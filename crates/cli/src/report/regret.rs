@@ -154,7 +154,10 @@ fn chart(table: &str, lines: &[Line<'_>], across: Across) -> Markup {
     };
     let (x_title, x_ticks) = match across {
         Across::Evaluations => ("evaluations", x.ticks(6)),
-        Across::Time => ("usual durations of a training", times(x)),
+        Across::Time => (
+            "usual durations of a training",
+            x.decade_ticks(|time| time.to_string()),
+        ),
     };
     let axes = Axes {
         x: &x_ticks,
@@ -171,19 +174,6 @@ fn at(row: &RegretRow, across: Across) -> f64 {
         Across::Evaluations => row.evaluation as f64,
         Across::Time => row.time.log10(),
     }
-}
-
-/// Times of 1, 2 and 5 times a power of ten within the range.
-fn times(x: Scale) -> Vec<Tick> {
-    let powers = (-3..=6).map(|power| 10_f64.powi(power));
-    let round = powers.flat_map(|power| [1.0, 2.0, 5.0].map(|digit| digit * power));
-    round
-        .filter(|time| x.holds(time.log10()))
-        .map(|time| Tick {
-            place: x.at(time.log10()),
-            label: format!("{time}"),
-        })
-        .collect()
 }
 
 /// Powers of ten within the range.

@@ -1,6 +1,6 @@
 //! Looking at a ledger: trials, history, the best, and how the queue stands.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Params, Row, params};
 use search::{Outcome, TrialId};
 
 use super::{Ledger, LedgerError, failed, from_json, write::row_id};
@@ -30,7 +30,12 @@ pub struct Counts {
 impl Counts {
     /// All trials ever proposed.
     pub fn total(self) -> u64 {
-        self.queued + self.running + self.ended()
+        self.under_way() + self.ended()
+    }
+
+    /// All trials that have not ended.
+    pub fn under_way(self) -> u64 {
+        self.queued + self.running
     }
 
     /// All trials that have ended.
@@ -48,12 +53,16 @@ impl Ledger {
     /// # Errors
     /// If the ledger cannot be read.
     pub fn trials(&self) -> Result<Vec<Trial>, LedgerError> {
+        self.read_trials("order by id", [])
+    }
+
+    fn read_trials(&self, which: &str, parameters: impl Params) -> Result<Vec<Trial>, LedgerError> {
         let action = failed("list the trials");
         let mut statement = self
             .connection
-            .prepare(&format!("select {COLUMNS} from trial order by id"))
+            .prepare(&format!("select {COLUMNS} from trial {which}"))
             .map_err(&action)?;
-        let mut rows = statement.query([]).map_err(&action)?;
+        let mut rows = statement.query(parameters).map_err(&action)?;
         let mut trials = Vec::new();
         while let Some(row) = rows.next().map_err(&action)? {
             trials.push(TrialRow::read(row).map_err(&action)?.parse()?);
@@ -95,20 +104,9 @@ impl Ledger {
     /// # Errors
     /// If the ledger cannot be read.
     pub fn best_originals(&self, count: u32) -> Result<Vec<Trial>, LedgerError> {
-        let action = failed("list the best trials");
-        let mut statement = self
-            .connection
-            .prepare(&format!(
-                "select {COLUMNS} from trial where state = 'finished' and urgent = 0
-                 order by score desc, loss, id limit ?1"
-            ))
-            .map_err(&action)?;
-        let mut rows = statement.query([count]).map_err(&action)?;
-        let mut trials = Vec::new();
-        while let Some(row) = rows.next().map_err(&action)? {
-            trials.push(TrialRow::read(row).map_err(&action)?.parse()?);
-        }
-        Ok(trials)
+        let which =
+            "where state = 'finished' and urgent = 0 order by score desc, loss, id limit ?1";
+        self.read_trials(which, [count])
     }
 
     /// The next page of the history behind `after`; empty when there is nothing new.

@@ -58,7 +58,8 @@ impl Ledger {
         Ok(Proposed::Accepted(trial))
     }
 
-    /// Gives the oldest waiting trial to a slot, a retraining before all others; failing that, one whose lease has run out.
+    /// Gives the oldest waiting trial to a slot, a retraining before all others; failing that, one whose
+    /// lease has run out.
     ///
     /// # Errors
     /// If the ledger cannot be written.

@@ -9,7 +9,7 @@ use search::{Origin, Restart};
 use super::Master;
 use crate::{
     config::{Inherit, Retrain, StudyConfig},
-    ledger::{Counts, LedgerError},
+    ledger::LedgerError,
     trial::{Candidate, Instant, Trial},
 };
 
@@ -69,14 +69,12 @@ impl Master {
 
     /// Towards the end the best models are trained once more: as many as there are trainers for.
     pub(super) fn begin_finale(&mut self, now: Instant) -> Result<(), LedgerError> {
-        let Counts {
-            queued, running, ..
-        } = self.ledger.counts()?;
         let seconds = self.config.budget.seconds;
         let is_late = seconds.is_some_and(|limit| self.spent_seconds(now) >= FINALE_AT * limit);
+        // This is asked at every event: trials are counted only where it matters.
         let is_last = self.config.budget.trials >= Some(FINALE_TRIALS_MIN)
             && self.left_to_propose()? == Some(0)
-            && queued + running == 0;
+            && self.ledger.counts()?.under_way() == 0;
         if self.ending.is_some() || !(is_late || is_last) {
             return Ok(());
         }
