@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use bench::SearcherKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use data::TaskKind;
+use data::{DataKind, HeaderLine, TaskKind};
 use search::{Objective, Rule, Strategy};
 use study::config::{Inherit, Retrain};
 use train::Metric;
@@ -54,8 +54,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExploreArgs {
-    /// A file (CSV, NPY, NPZ, IDX, zip, tar), a folder of class folders, a lehr.toml, or a folder
-    /// with a lehr.toml in it.
+    /// A file (CSV, TSV, Parquet, JSON Lines, ARFF, ts, NPZ, IDX, zip, tar), a folder with such files or with
+    /// one folder of images or texts per class, a lehr.toml, or a folder with a lehr.toml in it.
     pub(crate) data: PathBuf,
     /// Rows that only the final score may see, in a file like DATA.
     #[arg(long, value_name = "FILE")]
@@ -63,6 +63,15 @@ pub(crate) struct ExploreArgs {
     /// Column to predict.
     #[arg(long, value_name = "COLUMN")]
     pub(crate) target: Option<String>,
+    /// Columns that are left out.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) ignore: Vec<String>,
+    /// Whether the first line of a table names its columns.
+    #[arg(long, value_enum)]
+    pub(crate) header: Option<HeaderArg>,
+    /// Overrules what the data look like.
+    #[arg(long, value_enum)]
+    pub(crate) kind: Option<KindArg>,
     /// Overrules what the target looks like.
     #[arg(long, value_enum)]
     pub(crate) task: Option<TaskArg>,
@@ -138,6 +147,40 @@ impl From<RetrainArg> for Retrain {
         match retrain {
             RetrainArg::Best => Retrain::Best,
             RetrainArg::Nothing => Retrain::Nothing,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum HeaderArg {
+    Present,
+    Absent,
+}
+
+impl From<HeaderArg> for HeaderLine {
+    fn from(header: HeaderArg) -> HeaderLine {
+        match header {
+            HeaderArg::Present => HeaderLine::Present,
+            HeaderArg::Absent => HeaderLine::Absent,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum KindArg {
+    Table,
+    Images,
+    Series,
+    Text,
+}
+
+impl From<KindArg> for DataKind {
+    fn from(kind: KindArg) -> DataKind {
+        match kind {
+            KindArg::Table => DataKind::Table,
+            KindArg::Images => DataKind::Images,
+            KindArg::Series => DataKind::Series,
+            KindArg::Text => DataKind::Text,
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use data::{SplitShares, TaskKind};
+use data::{DataKind, HeaderLine, SplitShares, TaskKind};
 use schemars::JsonSchema;
 use search::{Hyperparameters, Limits, Objective, Rule, Rungs, SearchSettings, Space, Strategy};
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,17 @@ pub(crate) struct StudyToml {
     /// Column to predict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) target: Option<String>,
+    /// Columns that are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) ignore: Vec<String>,
+    /// `present` or `absent`: whether the first line of a table names its columns; found out otherwise.
+    #[serde(default, skip_serializing_if = "is_guess")]
+    #[schemars(with = "String")]
+    pub(crate) header: HeaderLine,
+    /// `table`, `images`, `series` or `text`; overrules what the data look like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) kind: Option<DataKind>,
     /// `classification` or `regression`; overrules what the target looks like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
@@ -67,6 +78,11 @@ pub(crate) struct StudyToml {
     /// How models are searched.
     #[serde(default)]
     pub(crate) search: SearchToml,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // Serde asks for a reference.
+fn is_guess(header: &HeaderLine) -> bool {
+    *header == HeaderLine::Guess
 }
 
 /// `[budget]`: the first limit reached ends the study.
@@ -336,6 +352,11 @@ fn apply_flags(typed: &mut StudyToml, args: &ExploreArgs) {
     }
     set(&mut typed.test, &args.test);
     set(&mut typed.target, &args.target);
+    if !args.ignore.is_empty() {
+        typed.ignore.clone_from(&args.ignore);
+    }
+    typed.header = args.header.map_or(typed.header, HeaderLine::from);
+    set(&mut typed.kind, &args.kind.map(DataKind::from));
     set(&mut typed.task, &args.task.map(TaskKind::from));
     set(&mut typed.metric, &args.metric);
     typed.seed = args.seed.unwrap_or(typed.seed);
@@ -392,6 +413,9 @@ pub(crate) fn decided(typed: &StudyToml) -> Result<StudyConfig> {
         data: typed.data.clone(),
         test: typed.test.clone(),
         target: typed.target.clone(),
+        ignore: typed.ignore.clone(),
+        header: typed.header,
+        kind: typed.kind,
         task: typed.task,
         metric: typed.metric,
         seed: typed.seed,
@@ -508,6 +532,9 @@ pub(crate) fn render(config: &StudyConfig) -> Result<String> {
         data: absolute(&config.data),
         test: config.test.as_ref().map(absolute),
         target: config.target.clone(),
+        ignore: config.ignore.clone(),
+        header: config.header,
+        kind: config.kind,
         task: config.task,
         metric: config.metric,
         seed: config.seed,

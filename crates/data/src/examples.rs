@@ -22,6 +22,20 @@ pub enum ItemShape {
         /// Values per pixel.
         channels: u32,
     },
+    /// A series, channels last.
+    Series {
+        /// Values per step.
+        channels: u32,
+        /// Number of steps.
+        length: u32,
+    },
+    /// A text: the codes of its words.
+    Tokens {
+        /// Codes are below it.
+        codes: u32,
+        /// Number of words.
+        length: u32,
+    },
 }
 
 impl ItemShape {
@@ -34,6 +48,8 @@ impl ItemShape {
                 width,
                 channels,
             } => height as usize * width as usize * channels as usize,
+            ItemShape::Series { channels, length } => channels as usize * length as usize,
+            ItemShape::Tokens { length, .. } => length as usize,
         }
     }
 }
@@ -63,6 +79,8 @@ enum Inputs {
         shift: Vec<f32>,
         scale: Vec<f32>,
     },
+    /// Codes of words, each a number of its own for the network.
+    Codes(Vec<u16>),
 }
 
 /// Preprocessed rows.
@@ -102,6 +120,17 @@ impl Examples {
                 shift,
                 scale,
             },
+            targets,
+            rows,
+        }
+    }
+
+    /// Texts given as codes, `length` for each.
+    pub fn from_codes(item: ItemShape, codes: Vec<u16>, targets: Targets) -> Examples {
+        let rows = codes.len() / item.values().max(1);
+        Examples {
+            item,
+            inputs: Inputs::Codes(codes),
             targets,
             rows,
         }
@@ -148,6 +177,11 @@ impl Examples {
                     scale,
                 } => {
                     fill_normalised(&bytes[from], shift, scale, out);
+                }
+                Inputs::Codes(codes) => {
+                    for (out, code) in out.iter_mut().zip(&codes[from]) {
+                        *out = f32::from(*code);
+                    }
                 }
             }
         }
@@ -201,7 +235,7 @@ impl Examples {
         let about = serde_json::to_string(&about).expect("its keys are strings");
         let owned = self.tensors();
         let views = owned.iter().map(|(name, kind, bytes)| {
-            let length = bytes.len() / if *kind == Dtype::U8 { 1 } else { 4 };
+            let length = bytes.len() / (kind.bitsize() / 8);
             let view = TensorView::new(*kind, vec![length], bytes);
             (*name, view.expect("the length was computed from the bytes"))
         });
@@ -226,6 +260,10 @@ impl Examples {
                 (SHIFT, Dtype::F32, float_bytes(shift)),
                 (SCALE, Dtype::F32, float_bytes(scale)),
             ],
+            Inputs::Codes(codes) => {
+                let bytes = codes.iter().flat_map(|code| code.to_le_bytes()).collect();
+                vec![(INPUTS, Dtype::U16, bytes)]
+            }
         };
         match &self.targets {
             Targets::Classes { ids, .. } => {
@@ -299,6 +337,7 @@ fn read_examples(bytes: &[u8]) -> Option<Examples> {
             floats(SCALE)?,
             targets,
         ),
+        Dtype::U16 => Examples::from_codes(about.item, read_codes(inputs.data()), targets),
         _ => Examples::from_floats(about.item, read_floats(inputs.data()), targets),
     })
 }
@@ -314,5 +353,12 @@ fn read_floats(bytes: &[u8]) -> Vec<f32> {
     bytes
         .chunks_exact(4)
         .map(|four| f32::from_le_bytes(four.try_into().expect("four bytes")))
+        .collect()
+}
+
+fn read_codes(bytes: &[u8]) -> Vec<u16> {
+    bytes
+        .chunks_exact(2)
+        .map(|two| u16::from_le_bytes(two.try_into().expect("two bytes")))
         .collect()
 }

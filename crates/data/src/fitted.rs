@@ -1,6 +1,8 @@
 //! What preprocessing has learned from the training rows: plain values that a trainer, a prediction
 //! and an exported graph all follow in the same way.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::examples::ItemShape;
@@ -43,6 +45,13 @@ pub enum FittedKind {
         /// Whether missing has a value of its own, behind the levels.
         missing_indicator: Indicator,
     },
+    /// One value per word: 1 if it stands in the cell, otherwise 0.
+    Text {
+        /// The place of each word that is known, as it is written; several forms share a place.
+        forms: BTreeMap<String, u16>,
+        /// How many places there are.
+        words: u32,
+    },
 }
 
 /// A column as preprocessing knows it.
@@ -59,6 +68,7 @@ impl FittedColumn {
     /// How many values a network gets of it.
     pub fn width(&self) -> usize {
         let (values, indicator) = match &self.kind {
+            FittedKind::Text { words, .. } => return *words as usize,
             FittedKind::Numeric {
                 missing_indicator, ..
             } => (1, missing_indicator),
@@ -86,6 +96,57 @@ pub struct FittedImage {
     pub scale: Vec<f32>,
 }
 
+/// How the values of a series become numbers: `clip((x − shift[c]) / scale[c], −10, 10)`, 0 for what is
+/// missing and for steps behind the end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FittedSeries {
+    /// Names of the columns that are the steps, if they stood in a table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
+    /// Values per step.
+    pub channels: u32,
+    /// Steps of the longest series; shorter ones end early.
+    pub length: u32,
+    /// What is subtracted, per channel.
+    pub shift: Vec<f32>,
+    /// What is divided by, per channel; above 0.
+    pub scale: Vec<f32>,
+    /// Whether a channel behind the others tells where a series has a value: 1 there, 0 elsewhere.
+    pub presence: Indicator,
+}
+
+impl FittedSeries {
+    /// Channels that a network gets.
+    pub fn width(&self) -> u32 {
+        self.channels + u32::from(self.presence == Indicator::Present)
+    }
+}
+
+/// How a text becomes codes of words.
+///
+/// It is split where it has white space. What stands between is looked up as it is written, so that every
+/// runtime finds the same: a word's other ways of writing are forms of their own with the same code.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FittedText {
+    /// Name of the column.
+    pub name: String,
+    /// So many words are read of each text.
+    pub length: u32,
+    /// Codes are below it.
+    pub codes: u32,
+    /// The code of everything that is known, as it is written; from [`FittedText::FIRST_WORD`] on.
+    pub forms: BTreeMap<String, u16>,
+}
+
+impl FittedText {
+    /// The code of the places behind the end of a text.
+    pub const NOTHING: u16 = 0;
+    /// The code of what is not known.
+    pub const UNKNOWN: u16 = 1;
+    /// The code of the commonest word.
+    pub const FIRST_WORD: u16 = 2;
+}
+
 /// What is predicted, and how outputs become it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -109,11 +170,15 @@ pub enum FittedTask {
 /// How inputs become numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum FittedInputs {
+pub enum FittedInputs {
     /// Columns of a table, side by side.
     Columns(Vec<FittedColumn>),
     /// Images.
     Image(FittedImage),
+    /// Series.
+    Series(FittedSeries),
+    /// Texts.
+    Text(FittedText),
 }
 
 impl FittedInputs {
@@ -122,15 +187,18 @@ impl FittedInputs {
             FittedInputs::Columns(columns) => {
                 ItemShape::Features(columns.iter().map(FittedColumn::width).sum::<usize>() as u32)
             }
-            FittedInputs::Image(FittedImage {
-                height,
-                width,
-                channels,
-                ..
-            }) => ItemShape::Image {
-                height: *height,
-                width: *width,
-                channels: *channels,
+            FittedInputs::Image(image) => ItemShape::Image {
+                height: image.height,
+                width: image.width,
+                channels: image.channels,
+            },
+            FittedInputs::Series(series) => ItemShape::Series {
+                channels: series.width(),
+                length: series.length,
+            },
+            FittedInputs::Text(text) => ItemShape::Tokens {
+                codes: text.codes,
+                length: text.length,
             },
         }
     }

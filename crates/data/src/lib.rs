@@ -1,7 +1,7 @@
 //! What a model learns from: readers, splits, preprocessing, batches.
 //!
 //! Read in this order: [`source`] (data as they were read), [`read`](mod@read) (finding out what a
-//! file is), `table`, `npy`, `idx`, `images` (the kinds), [`split`](mod@split) (which row is for what),
+//! file is), `table`, `npy`, `idx`, `images`, `series` (the formats), [`split`](mod@split) (which row is for what),
 //! [`fitted`] and [`preprocess`] (from raw rows to numbers), [`rows`] (new rows for a fitted model), [`raw`] (files whose meaning
 //! the caller knows),
 //! [`examples`] (what trainers load). Nothing here knows of networks.
@@ -18,19 +18,25 @@ pub mod preprocess;
 pub mod raw;
 pub mod read;
 pub mod rows;
+mod series;
 pub mod source;
 pub mod split;
 mod table;
 
 pub use error::DataError;
 pub use examples::{Examples, ItemShape, Targets};
-pub use fitted::{FittedColumn, FittedImage, FittedKind, FittedTask, Indicator};
+pub use fitted::{
+    FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedTask, FittedText,
+    Indicator,
+};
 pub use limits::ReadLimits;
 pub use notice::{Notice, Severity};
 pub use preprocess::Preprocessor;
 pub use read::read;
 pub use rows::{BadRow, RawRows};
 pub use source::{
-    Cells, Column, Dataset, Fingerprint, Images, RawTargets, Request, Source, Table, Task, TaskKind,
+    Cells, Column, DataKind, Dataset, Fingerprint, Images, RawTargets, Request, Series, Source,
+    Table, Task, TaskKind, Texts,
 };
 pub use split::{Split, SplitShares, split};
+pub use table::header::HeaderLine;

@@ -9,7 +9,7 @@ use crate::{
     error::DataError,
     limits::ReadLimits,
     npy::{Texts, read_npz},
-    table::{self, text::Ragged},
+    table::{self, Reading, header::HeaderLine, text::Ragged},
 };
 
 /// Cells of a table, as text.
@@ -37,7 +37,12 @@ pub struct RawArray {
 /// # Errors
 /// If it cannot be read, breaks a rule of its format or a limit, or its rows are not all of one length.
 pub fn read_table(path: &Path, limits: &ReadLimits) -> Result<RawTable, DataError> {
-    let records = table::records(path, limits, Ragged::Refuse)?;
+    let reading = Reading {
+        limits,
+        ragged: Ragged::Refuse,
+        header: HeaderLine::Present,
+    };
+    let records = table::records(path, reading)?;
     Ok(RawTable {
         header: records.header,
         rows: records.rows.into_iter().map(|row| row.cells).collect(),

@@ -1,21 +1,24 @@
 //! New rows for a fitted model: read by its columns and sizes, not guessed again.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{
     error::DataError,
     examples::Examples,
-    fitted::{FittedColumn, FittedImage, FittedKind},
+    fitted::{FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedText},
     idx, images,
     limits::ReadLimits,
     npy::{self, Array},
     preprocess::Preprocessor,
-    read::array_images,
-    source::{Cells, Column, Dataset, Images, RawTargets, Table},
+    read::{array_images, array_series, format_of},
+    series::{ts, wide},
+    source::{Cells, Column, Dataset, Images, RawTargets, Series, Table, Texts},
     table::{
+        Reading,
         columns::{is_missing, number},
+        header::HeaderLine,
         records,
-        text::{Decimal, Ragged, Row},
+        text::{Decimal, Names, Ragged, Records, Row, decode, read_bytes},
     },
 };
 
@@ -46,11 +49,20 @@ impl Preprocessor {
     /// # Errors
     /// If the file cannot be read, or lacks a column, or holds images where rows are needed.
     pub fn read_rows(&self, path: &Path, limits: &ReadLimits) -> Result<RawRows, DataError> {
-        let (dataset, row_numbers, bad) = match (self.columns(), self.image()) {
-            (Some(columns), _) if npy_kind(path).is_some() => array_rows(columns, path, limits)?,
-            (Some(columns), _) => table_rows(columns, path, limits)?,
-            (_, Some(image)) => image_rows(image, path, limits)?,
-            (None, None) => unreachable!("preprocessing is of columns or of images"),
+        let (dataset, row_numbers, bad) = match self.inputs() {
+            FittedInputs::Columns(columns) if npy_kind(path).is_some() => {
+                array_rows(columns, path, limits)?
+            }
+            FittedInputs::Columns(columns) => {
+                let wanted: Vec<_> = columns
+                    .iter()
+                    .map(|c| (c.name.as_str(), kind_of(c)))
+                    .collect();
+                table_rows(&wanted, path, limits)?
+            }
+            FittedInputs::Image(image) => image_rows(image, path, limits)?,
+            FittedInputs::Series(series) => series_rows(series, path, limits)?,
+            FittedInputs::Text(text) => text_rows(text, path, limits)?,
         };
         let rows: Vec<u32> = (0..dataset.rows() as u32).collect();
         let examples = self.apply(&dataset, &rows)?;
@@ -77,29 +89,28 @@ fn unfit(path: &Path, problem: String) -> DataError {
     }
 }
 
-fn table_rows(
-    columns: &[FittedColumn],
-    path: &Path,
-    limits: &ReadLimits,
-) -> Result<Read, DataError> {
-    let records = records(path, limits, Ragged::Keep)?;
+/// What the cells of a column are to be read as.
+#[derive(Clone, Copy)]
+enum CellKind {
+    Numbers,
+    Words,
+}
+
+fn kind_of(column: &FittedColumn) -> CellKind {
+    match column.kind {
+        FittedKind::Numeric { .. } => CellKind::Numbers,
+        FittedKind::Category { .. } | FittedKind::Text { .. } => CellKind::Words,
+    }
+}
+
+/// Columns of these names.
+type Wanted<'a> = [(&'a str, CellKind)];
+
+fn table_rows(columns: &Wanted<'_>, path: &Path, limits: &ReadLimits) -> Result<Read, DataError> {
+    let records = kept_records(path, limits)?;
     let width = records.header.len();
-    let places: Vec<usize> = columns
-        .iter()
-        .map(|column| {
-            records
-                .header
-                .iter()
-                .position(|name| *name == column.name)
-                .ok_or_else(|| {
-                    let header = records.header.join(", ");
-                    unfit(
-                        path,
-                        format!("it lacks the column `{}`: it has {header}", column.name),
-                    )
-                })
-        })
-        .collect::<Result<_, _>>()?;
+    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    let places = places_of(&names, &records, path)?;
     let (mut good, mut numbers, mut bad): (Vec<&Row>, _, _) = (Vec::new(), Vec::new(), Vec::new());
     for (index, row) in records.rows.iter().enumerate() {
         let number = index as u64 + 1;
@@ -115,11 +126,11 @@ fn table_rows(
             });
         }
     }
-    let typed = columns.iter().zip(&places).map(|(column, place)| {
+    let typed = columns.iter().zip(&places).map(|((name, kind), place)| {
         let cells = good.iter().map(|row| row.cells[*place].as_str());
         Column {
-            name: column.name.clone(),
-            cells: cells_of_kind(column, cells, records.decimal),
+            name: (*name).to_string(),
+            cells: cells_of_kind(*kind, cells, records.decimal),
         }
     });
     let table = Table {
@@ -129,18 +140,43 @@ fn table_rows(
     Ok((Dataset::Table(table), numbers, bad))
 }
 
+fn kept_records(path: &Path, limits: &ReadLimits) -> Result<Records, DataError> {
+    let reading = Reading {
+        limits,
+        ragged: Ragged::Keep,
+        header: HeaderLine::Guess,
+    };
+    records(path, reading)
+}
+
+/// Where the columns of these names stand; in a file without names that has as many, they are in order.
+fn places_of(names: &[&str], records: &Records, path: &Path) -> Result<Vec<usize>, DataError> {
+    if records.names == Names::Numbered && records.header.len() == names.len() {
+        return Ok((0..names.len()).collect());
+    }
+    let place = |name: &&str| {
+        let place = records.header.iter().position(|other| other == name);
+        place.ok_or_else(|| {
+            let header = records.header.join(", ");
+            let problem = format!("it lacks the column `{name}`: it has {header}");
+            unfit(path, problem)
+        })
+    };
+    names.iter().map(place).collect()
+}
+
 fn cells_of_kind<'a>(
-    column: &FittedColumn,
+    kind: CellKind,
     cells: impl Iterator<Item = &'a str>,
     decimal: Decimal,
 ) -> Cells {
-    match column.kind {
-        FittedKind::Numeric { .. } => Cells::Numbers(
+    match kind {
+        CellKind::Numbers => Cells::Numbers(
             cells
                 .map(|cell| number(cell, decimal).unwrap_or(f64::NAN))
                 .collect(),
         ),
-        FittedKind::Category { .. } => Cells::Words(
+        CellKind::Words => Cells::Words(
             cells
                 .map(|cell| (!is_missing(cell)).then(|| cell.to_string()))
                 .collect(),
@@ -259,4 +295,111 @@ fn image_rows(image: &FittedImage, path: &Path, limits: &ReadLimits) -> Result<R
 fn all(bytes: Vec<u8>, size: (u32, u32, u32)) -> (Vec<u8>, Vec<u64>, Vec<BadRow>) {
     let count = bytes.len() / (size.0 * size.1 * size.2) as usize;
     (bytes, (1..=count as u64).collect(), Vec::new())
+}
+
+/// Series of a `.ts` file, of arrays, or of a table with the steps' columns; those that are too long are bad.
+fn series_rows(fitted: &FittedSeries, path: &Path, limits: &ReadLimits) -> Result<Read, DataError> {
+    let series = if npy_kind(path).is_some() {
+        array_series(path, &read_array(path, limits)?)?.0
+    } else if format_of(path) == "ts" {
+        ts::read(path, limits)?.series
+    } else if fitted.columns.is_empty() {
+        let problem = "the model takes series as .ts, NPY or NPZ files";
+        return Err(unfit(path, problem.into()));
+    } else {
+        let steps = fitted.columns.iter();
+        let wanted: Vec<_> = steps
+            .map(|name| (name.as_str(), CellKind::Numbers))
+            .collect();
+        let (table, numbers, bad) = table_rows(&wanted, path, limits)?;
+        let Dataset::Table(table) = table else {
+            unreachable!("rows of columns are a table")
+        };
+        let series = wide::series_of(&table.columns, numbers.len());
+        return Ok((Dataset::Series(series), numbers, bad));
+    };
+    let mut bad = Vec::new();
+    let mut kept = Series {
+        columns: Vec::new(),
+        channels: series.channels,
+        lengths: Vec::new(),
+        values: Vec::new(),
+        targets: RawTargets::Unknown(0),
+    };
+    let mut numbers = Vec::new();
+    for ((values, length), number) in series.each().zip(&series.lengths).zip(1..) {
+        if *length > fitted.length {
+            let longest = fitted.length;
+            let reason = format!("it has {length} steps, the model takes up to {longest}");
+            bad.push(BadRow {
+                row: number,
+                reason,
+            });
+            continue;
+        }
+        kept.values.extend(values);
+        kept.lengths.push(*length);
+        numbers.push(number);
+    }
+    kept.targets = RawTargets::Unknown(numbers.len());
+    Ok((Dataset::Series(kept), numbers, bad))
+}
+
+/// Texts of a table's column, of a `.txt` file, or of all such files in a folder, by their names.
+fn text_rows(fitted: &FittedText, path: &Path, limits: &ReadLimits) -> Result<Read, DataError> {
+    let is_text = |path: &Path| path.extension().is_some_and(|end| end == "txt");
+    if path.is_dir() || is_text(path) {
+        let files = match path.is_dir() {
+            true => text_files(path, is_text)?,
+            false => vec![path.to_path_buf()],
+        };
+        let read = |file: &PathBuf| decode(file, &read_bytes(file, limits)?, &mut Vec::new());
+        let texts = files.iter().map(read).collect::<Result<_, _>>()?;
+        return Ok(texts_read(
+            fitted,
+            texts,
+            (1..).take(files.len()).collect(),
+            Vec::new(),
+        ));
+    }
+    let wanted = [(fitted.name.as_str(), CellKind::Words)];
+    let (table, numbers, bad) = table_rows(&wanted, path, limits)?;
+    let Dataset::Table(Table { mut columns, .. }) = table else {
+        unreachable!("rows of columns are a table")
+    };
+    let Some(Cells::Words(cells)) = columns.pop().map(|column| column.cells) else {
+        unreachable!("a column of text holds words")
+    };
+    let texts = cells.into_iter().map(Option::unwrap_or_default).collect();
+    Ok(texts_read(fitted, texts, numbers, bad))
+}
+
+fn texts_read(
+    fitted: &FittedText,
+    texts: Vec<String>,
+    numbers: Vec<u64>,
+    bad: Vec<BadRow>,
+) -> Read {
+    let texts = Texts {
+        name: fitted.name.clone(),
+        targets: RawTargets::Unknown(texts.len()),
+        texts,
+    };
+    (Dataset::Texts(texts), numbers, bad)
+}
+
+fn text_files(folder: &Path, is_text: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, DataError> {
+    let unreadable = |source| DataError::Unreadable {
+        path: folder.to_path_buf(),
+        source,
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.is_file() && is_text(&path) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
 }

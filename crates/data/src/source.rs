@@ -1,10 +1,11 @@
-//! Data as they were read, before any preprocessing: columns or images, and what is to be predicted.
+//! Data as they were read, before any preprocessing: columns, images, series or texts, and what is to be
+//! predicted.
 
 use std::{fmt, ops::Range, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{limits::ReadLimits, notice::Notice};
+use crate::{limits::ReadLimits, notice::Notice, table::header::HeaderLine};
 
 /// What is to be read, and how far the user has decided about it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,10 +16,48 @@ pub struct Request {
     pub test: Option<PathBuf>,
     /// Column to predict.
     pub target: Option<String>,
+    /// Columns that are left out.
+    pub ignore: Vec<String>,
+    /// Overrules what the first line looks like.
+    pub header: HeaderLine,
+    /// Overrules what the data look like.
+    pub kind: Option<DataKind>,
     /// Overrules what the target looks like.
     pub task: Option<TaskKind>,
     /// How much is read at most.
     pub limits: ReadLimits,
+}
+
+/// What kind of thing a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataKind {
+    /// Columns that each mean something of their own.
+    Table,
+    /// Pixels.
+    Images,
+    /// Values in the order in which they were measured.
+    Series,
+    /// Words.
+    Text,
+}
+
+impl DataKind {
+    /// Its name, as it is written and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            DataKind::Table => "table",
+            DataKind::Images => "images",
+            DataKind::Series => "series",
+            DataKind::Text => "text",
+        }
+    }
+}
+
+impl fmt::Display for DataKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// What kind of thing is predicted.
@@ -86,6 +125,10 @@ pub enum Dataset {
     Table(Table),
     /// Images.
     Images(Images),
+    /// Series.
+    Series(Series),
+    /// Texts.
+    Texts(Texts),
 }
 
 impl Dataset {
@@ -99,6 +142,18 @@ impl Dataset {
         match self {
             Dataset::Table(table) => &table.targets,
             Dataset::Images(images) => &images.targets,
+            Dataset::Series(series) => &series.targets,
+            Dataset::Texts(texts) => &texts.targets,
+        }
+    }
+
+    /// What a row is.
+    pub fn kind(&self) -> DataKind {
+        match self {
+            Dataset::Table(_) => DataKind::Table,
+            Dataset::Images(_) => DataKind::Images,
+            Dataset::Series(_) => DataKind::Series,
+            Dataset::Texts(_) => DataKind::Text,
         }
     }
 }
@@ -156,6 +211,49 @@ pub struct Images {
     pub channels: u32,
     /// Image after image, row after row, channels last.
     pub bytes: Vec<u8>,
+    /// What is predicted.
+    pub targets: RawTargets,
+}
+
+/// Series of the same channels, of any lengths.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// Names of the columns that are the steps, if they stood in a table.
+    pub columns: Vec<String>,
+    /// Values per step.
+    pub channels: u32,
+    /// Steps of each series.
+    pub lengths: Vec<u32>,
+    /// Series after series, step after step, channels last, without gaps; what is missing is not a number.
+    pub values: Vec<f32>,
+    /// What is predicted.
+    pub targets: RawTargets,
+}
+
+impl Series {
+    /// Steps of the longest.
+    pub fn longest(&self) -> u32 {
+        self.lengths.iter().copied().max().unwrap_or(0)
+    }
+
+    /// Each series: its values, step after step.
+    pub fn each(&self) -> impl Iterator<Item = &[f32]> {
+        let mut rest = self.values.as_slice();
+        self.lengths.iter().map(move |length| {
+            let (first, others) = rest.split_at(*length as usize * self.channels as usize);
+            rest = others;
+            first
+        })
+    }
+}
+
+/// Texts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Texts {
+    /// Name of their column.
+    pub name: String,
+    /// One per row; what is missing is empty.
+    pub texts: Vec<String>,
     /// What is predicted.
     pub targets: RawTargets,
 }

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use data::{ReadLimits, Request};
+use data::Request;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
 /// An NPY file of version 1 with 64-bit floats.
@@ -49,10 +49,8 @@ fn write(folder: &Path, name: &str, parts: &[(&str, &str, usize)]) -> PathBuf {
 fn request(path: PathBuf, test: Option<PathBuf>) -> Request {
     Request {
         path,
-        target: None,
-        task: None,
         test,
-        limits: ReadLimits::default(),
+        ..Request::default()
     }
 }
 

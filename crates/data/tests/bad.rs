@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use data::{Preprocessor, Request, SplitShares, split};
+use data::{DataKind, Preprocessor, Request, SplitShares, TaskKind, split};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -23,7 +23,7 @@ enum Expected {
 }
 use Expected::{ReadSaying, Refused};
 
-const CASES: [(&str, Expected); 52] = [
+const CASES: [(&str, Expected); 61] = [
     ("csv/good.csv", ReadSaying("60 rows")),
     (
         "csv/ragged.csv",
@@ -153,7 +153,34 @@ const CASES: [(&str, Expected); 52] = [
         "parquet/no_footer.parquet",
         Refused("no whole Parquet file"),
     ),
-    ("arff/sparse.arff", Refused("arff files are not read yet")),
+    ("parquet/good.parquet", ReadSaying("table")),
+    (
+        "arff/sparse.arff",
+        Refused("there are 2 rows, 10 are needed"),
+    ),
+    ("arff/no_data.arff", Refused("it has no @data")),
+    (
+        "arff/undeclared_value.arff",
+        Refused("line 6: `z` is not among the declared values of `c` (x, y)"),
+    ),
+    (
+        "ts/unequal_not_declared.ts",
+        Refused("line 7: it has 3 steps, the first has 4, and @equalLength is true"),
+    ),
+    (
+        "ts/unknown_label.ts",
+        Refused("line 6: its label `c` is not among the declared ones (a, b)"),
+    ),
+    (
+        "ts/no_label.ts",
+        Refused("line 5: it has no label behind a colon"),
+    ),
+    ("images/jpeg_as.png", Refused("one image is no data set")),
+    ("idx/plain_but_named.gz", Refused("NUL byte")),
+    (
+        "idx/good-images-idx3-ubyte.gz",
+        Refused("its labels, good-labels-idx1-ubyte or .gz, do not lie beside it"),
+    ),
 ];
 
 fn bad_folder() -> Option<PathBuf> {
@@ -224,4 +251,105 @@ fn a_byte_order_mark_is_not_part_of_the_first_column() {
         panic!("it is a table")
     };
     assert_eq!(table.columns[0].name, "x1");
+}
+
+/// Reads only: files too small to be split are told about all the same.
+fn said(request: Request) -> String {
+    let source = data::read(&request).expect("it can be read");
+    let notices: Vec<String> = source.notices.iter().map(ToString::to_string).collect();
+    format!("{}\n{}", source.description, notices.join("\n"))
+}
+
+#[test]
+fn what_is_odd_about_texts_is_said() {
+    let Some(folder) = bad_folder() else { return };
+    let request = |name: &str| Request {
+        path: folder.join(name),
+        ..Request::default()
+    };
+    let latin = said(request("text/invalid_utf8.tsv"));
+    assert!(latin.contains("read as Latin-1"), "{latin}");
+    let typos = data::read(&request("text/label_typos.tsv")).expect_err("nearly all labels differ");
+    let typos = typos.to_string();
+    assert!(
+        typos.contains("(`Ham` 1, `ham` 2, `spam` 1, `spma` 1)"),
+        "{typos}"
+    );
+    let empty = Request {
+        kind: Some(DataKind::Text),
+        ..request("text/empty_texts.csv")
+    };
+    let said = said(empty);
+    assert!(said.contains("3 of 4 texts are empty"), "{said}");
+}
+
+#[test]
+fn a_text_of_a_million_letters_is_cut() {
+    let Some(folder) = bad_folder() else { return };
+    let long = Request {
+        path: folder.join("text/long_line.tsv"),
+        ..Request::default()
+    };
+    let said = match data::read(&long) {
+        Ok(source) => format!("{:?}", source.notices),
+        Err(error) => error.to_string(),
+    };
+    assert!(
+        said.contains("100000 bytes") || said.contains("row(s)"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_the_user_says_of_a_target_is_held_against_it() {
+    let Some(folder) = bad_folder() else { return };
+    let refused = |name: &str, target: Option<&str>, task: Option<TaskKind>| {
+        let request = Request {
+            path: folder.join(name),
+            target: target.map(str::to_string),
+            task,
+            ..Request::default()
+        };
+        data::read(&request)
+            .expect_err("it cannot be learned")
+            .to_string()
+    };
+    let message = refused(
+        "csv/regression_as_classification.csv",
+        None,
+        Some(TaskKind::Classification),
+    );
+    assert!(
+        message.contains("60 different values in 60 rows"),
+        "{message}"
+    );
+    let message = refused("csv/no_target_column.csv", Some("label"), None);
+    assert!(
+        message.contains("it has no column `label`: its columns are x1"),
+        "{message}"
+    );
+}
+
+#[test]
+fn images_and_labels_of_different_counts_are_refused() {
+    let Some(folder) = bad_folder() else { return };
+    let here = tempfile::tempdir().expect("a folder for the pair");
+    for (from, to) in [
+        ("good-images-idx3-ubyte.gz", "a-images-idx3-ubyte.gz"),
+        ("short-labels-idx1-ubyte.gz", "a-labels-idx1-ubyte.gz"),
+    ] {
+        std::fs::copy(folder.join("idx").join(from), here.path().join(to)).expect("it is copied");
+    }
+    let path = here.path().join("a-images-idx3-ubyte.gz");
+    let request = Request {
+        path,
+        ..Request::default()
+    };
+    let message = data::read(&request)
+        .expect_err("the counts differ")
+        .to_string();
+    assert!(
+        message.contains("20 images") && message.contains("19 labels"),
+        "{message}"
+    );
 }

@@ -95,7 +95,7 @@ fn read(path: &Path) -> Source {
 fn images(source: &Source) -> &Images {
     match &source.dataset {
         Dataset::Images(images) => images,
-        Dataset::Table(_) => panic!("images were read as a table"),
+        other => panic!("images were read as {}", other.kind()),
     }
 }
 

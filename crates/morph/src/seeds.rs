@@ -4,6 +4,8 @@
 //! [`PARAMETERS_MAX`] parameters); growing is the search's work. Written in the notation, so that
 //! what is tried first can be read here.
 
+use std::fmt;
+
 use crate::{architecture::Architecture, shape::Shape};
 
 /// Larger seeds are left out, except the first of each list.
@@ -65,6 +67,161 @@ pub fn image_seeds(input: Shape, outputs: u32) -> Vec<(&'static str, Architectur
         ("depthwise conv net", depthwise(sketch())),
     ];
     seeds.extend(flattened(sketch()).map(|body| ("flattened conv net", body)));
+    affordable(
+        seeds
+            .into_iter()
+            .map(|(name, body)| (name, input, body, outputs)),
+    )
+}
+
+/// Networks for series, the fully convolutional one first.
+///
+/// They fit any length from 1: long series are made shorter early. Empty if an extent or `outputs` is 0 or
+/// beyond [`Shape::EXTENT_MAX`], or `input` is no series.
+///
+/// # Source
+/// The first and the third follow the networks that were best over many series in Wang, Yan & Oates 2017
+/// (arXiv:1611.06455), smaller; the fourth Bai, Kolter & Koltun 2018 (arXiv:1803.01271).
+pub fn series_seeds(input: Shape, outputs: u32) -> Vec<(&'static str, Architecture)> {
+    let Shape::Sequence { channels, length } = input else {
+        return Vec::new();
+    };
+    if !input.is_legal() {
+        return Vec::new();
+    }
+    let stem = Stem::of(length);
+    let mut seeds = vec![
+        (
+            "conv net",
+            format!(
+                "| conv 32 k7{stem} | bn | relu {stem:#}| conv 64 k5 | bn | relu | conv 32 k3 | bn | relu \
+                 | gap "
+            ),
+        ),
+        (
+            "small conv net",
+            format!(
+                "| conv 16 k5{stem} | bn | relu {stem:#}| conv 32 k3 | bn | relu | gap | dropout 0.1 "
+            ),
+        ),
+        (
+            "residual conv net",
+            format!(
+                "| conv 32 k7{stem} | bn | a: relu {stem:#}| conv 32 k5 | bn | relu | conv 32 k3 | b: bn \
+                 | add a b | c: relu | conv 32 k5 | bn | relu | conv 32 k3 | d: bn | add c d | relu | gap "
+            ),
+        ),
+        (
+            "dilated conv net",
+            format!(
+                "| conv 32 k3{stem} | bn | relu {stem:#}| conv 32 k3 d2 | bn | relu | conv 32 k3 d4 | bn \
+                 | relu | conv 32 k3 d8 | bn | relu | gap "
+            ),
+        ),
+    ];
+    if u64::from(length) * u64::from(channels) <= u64::from(FLATTENED_MAX) {
+        let body = "| flatten | dense 96 | bn | relu | dropout 0.2 | dense 48 | bn | relu ";
+        seeds.push(("flattened mlp", body.to_owned()));
+        seeds.push(("flattened conv net", flattened_series(length)));
+    }
+    affordable(
+        seeds
+            .into_iter()
+            .map(|(name, body)| (name, input, body, outputs)),
+    )
+}
+
+/// How a series is made shorter behind its first convolution: as ` s2` in it, or as a pool behind it.
+struct Stem {
+    stride: u32,
+    pool: u32,
+}
+
+impl Stem {
+    fn of(length: u32) -> Stem {
+        let (stride, pool) = match length {
+            0..=160 => (1, 1),
+            161..=320 => (1, 2),
+            321..=1_200 => (2, 2),
+            _ => (4, 4),
+        };
+        Stem { stride, pool }
+    }
+}
+
+impl fmt::Display for Stem {
+    /// The stride; in the other form (`#`) the pool.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (f.alternate(), self.stride, self.pool) {
+            (false, 1, _) | (true, _, 1) => Ok(()),
+            (false, stride, _) => write!(f, " s{stride}"),
+            (true, _, pool) => write!(f, "| maxpool k{pool} "),
+        }
+    }
+}
+
+fn flattened_series(length: u32) -> String {
+    let mut body = String::from("| conv 16 k5 | bn | relu ");
+    let mut length = length;
+    while length > 48 {
+        body.push_str("| maxpool k2 | conv 16 k5 | bn | relu ");
+        length /= 2;
+    }
+    body.push_str("| flatten | dense 48 | bn | relu | dropout 0.2 ");
+    body
+}
+
+/// Networks for texts of `length` words, each a code below `codes`; the mean of the words' vectors first.
+///
+/// Empty if one of them or `outputs` is 0 or beyond [`Shape::EXTENT_MAX`].
+///
+/// # Source
+/// The first is Joulin et al. 2016 (arXiv:1607.01759) without pairs of words, the fourth Kim 2014
+/// (arXiv:1408.5882) with means for maxima.
+pub fn text_seeds(codes: u32, length: u32, outputs: u32) -> Vec<(&'static str, Architecture)> {
+    // The vectors of the words are most of a network: the more words, the shorter.
+    let width = if codes > PARAMETERS_MAX as u32 / 48 {
+        24
+    } else {
+        32
+    };
+    let embed = format!("| embed {codes} {width}");
+    let mut seeds = vec![
+        ("mean of words", format!("{embed} | gap | dropout 0.3 ")),
+        (
+            "mlp of words",
+            format!("{embed} | dropout 0.2 | gap | bn | dense 64 | relu | dropout 0.3 "),
+        ),
+        (
+            "conv net",
+            format!("{embed} | dropout 0.3 | conv 64 k3 | bn | relu | gap | dropout 0.3 "),
+        ),
+        (
+            "conv net of three widths",
+            format!(
+                "{embed} | e: dropout 0.3 | a: conv 32 k1 | b: conv 32 k3 (e) | c: conv 32 k5 (e) \
+                 | cat a b c | bn | relu | gap | dropout 0.4 "
+            ),
+        ),
+        (
+            "attention",
+            format!(
+                "{embed} | position | p: dropout 0.2 | ln | a: attention 4 | add p a | ln | gap \
+                 | dropout 0.2 "
+            ),
+        ),
+    ];
+    if length >= 8 {
+        let body = format!(
+            "{embed} | dropout 0.3 | conv 48 k3 | bn | relu | maxpool k4 | conv 48 k3 | bn | relu \
+             | gap | dropout 0.3 "
+        );
+        seeds.push(("deep conv net", body));
+    }
+    let input = Shape::Sequence {
+        channels: 1,
+        length,
+    };
     affordable(
         seeds
             .into_iter()

@@ -49,6 +49,9 @@ pub trait Models {
 pub struct Task {
     /// Shape of one example.
     pub input: Shape,
+    /// If examples are texts, their words are codes below this.
+    #[serde(default)]
+    pub codes: Option<u32>,
     /// Classes, or 1 for a regression.
     pub outputs: u32,
 }
@@ -64,11 +67,18 @@ pub struct Morphs {
 impl Morphs {
     /// What can be searched for this task; `None` if no seed architecture takes such examples.
     pub fn new(task: &Task, settings: &SearchSettings) -> Option<Morphs> {
-        let Task { input, outputs } = *task;
-        let seeds = match input {
-            Shape::Flat { features } => seeds::table_seeds(features, outputs),
-            Shape::Image { .. } => seeds::image_seeds(input, outputs),
-            Shape::Sequence { .. } => Vec::new(),
+        let Task {
+            input,
+            codes,
+            outputs,
+        } = *task;
+        let seeds = match (input, codes) {
+            (Shape::Sequence { length, .. }, Some(codes)) => {
+                seeds::text_seeds(codes, length, outputs)
+            }
+            (Shape::Flat { features }, _) => seeds::table_seeds(features, outputs),
+            (Shape::Image { .. }, _) => seeds::image_seeds(input, outputs),
+            (Shape::Sequence { .. }, None) => seeds::series_seeds(input, outputs),
         };
         (!seeds.is_empty()).then(|| Morphs {
             seeds,

@@ -112,7 +112,7 @@ pub fn propose_several(
     rng: &mut ChaCha8Rng,
 ) -> Result<Vec<Proposal>, SearchError> {
     settings.check()?;
-    let Task { input, outputs } = *task;
+    let Task { input, outputs, .. } = *task;
     let models = Morphs::new(task, settings).ok_or(SearchError::NoSeeds { input, outputs })?;
     let proposed = several_among(count, &models, pool, surrogate, budget_used, settings, rng);
     match proposed.is_empty() {

@@ -33,6 +33,15 @@ const MUTATED_MAX: usize = 3;
 /// Share of the probability that label smoothing spreads over the other classes.
 const LABEL_SMOOTHING: &str = "label_smoothing";
 
+/// Rows of a step.
+const BATCH_SIZE: &str = "batch_size";
+
+/// An epoch of fewer steps is no epoch.
+const STEPS_PER_EPOCH_MIN: usize = 12;
+
+/// Statistics over a batch need so many rows.
+const BATCH_MIN: i64 = 8;
+
 /// What the data look like, as far as the default space depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskHint {
@@ -40,6 +49,8 @@ pub enum TaskHint {
     Table,
     /// Images.
     Image,
+    /// Series or texts.
+    Sequence,
 }
 
 /// One searched hyperparameter: its name, what it may be, and what it is at first.
@@ -180,7 +191,7 @@ impl Space {
     pub fn default_for(hint: TaskHint) -> Space {
         // Images gain from more smoothing: their labels are more often wrong or arguable.
         let smoothing_max = match hint {
-            TaskHint::Table => 0.1,
+            TaskHint::Table | TaskHint::Sequence => 0.1,
             TaskHint::Image => 0.2,
         };
         let float = |low, high, scale| Domain::Float { low, high, scale };
@@ -201,7 +212,7 @@ impl Space {
                 float(1e-4, 1e-1, Scale::Log),
                 Value::Float(1e-2),
             ),
-            ("batch_size", rows, Value::Integer(64)),
+            (BATCH_SIZE, rows, Value::Integer(64)),
             (
                 LABEL_SMOOTHING,
                 float(0.0, smoothing_max, Scale::Linear),
@@ -212,6 +223,29 @@ impl Space {
             Parameter::new(name, domain, Some(default)).expect("the defaults are legal")
         });
         Space::new(checked.into()).expect("the default names differ")
+    }
+
+    /// This space for so many training rows: where there are few, batches are smaller, so that an epoch
+    /// has steps enough to learn by.
+    #[must_use]
+    pub fn for_rows(&self, rows: usize) -> Space {
+        let wanted = (rows / STEPS_PER_EPOCH_MIN).max(1).next_power_of_two() as i64;
+        let mut space = self.clone();
+        for parameter in &mut space.parameters {
+            let Domain::Integer { low, high, .. } = &mut parameter.domain else {
+                continue;
+            };
+            let Value::Integer(usual) = parameter.default else {
+                continue;
+            };
+            if parameter.name == BATCH_SIZE && wanted < usual {
+                let first = wanted.max(BATCH_MIN);
+                *high = (*high * first / usual).max(first);
+                *low = (*low * first / usual).max(BATCH_MIN);
+                parameter.default = Value::Integer(first);
+            }
+        }
+        space
     }
 
     /// Whether nothing is searched.

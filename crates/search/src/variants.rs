@@ -177,7 +177,15 @@ mod tests {
             ..SearchSettings::default()
         };
         let input = pool.entries()[0].architecture.input_shape();
-        let models = Morphs::new(&Task { input, outputs: 2 }, &settings).unwrap();
+        let models = Morphs::new(
+            &Task {
+                input,
+                codes: None,
+                outputs: 2,
+            },
+            &settings,
+        )
+        .unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let targets = base_models(pool, 1, &mut rng);
         variants(

@@ -24,6 +24,7 @@ const TASK: Task = Task {
         height: 16,
         width: 16,
     },
+    codes: None,
     outputs: 10,
 };
 

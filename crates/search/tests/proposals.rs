@@ -17,6 +17,7 @@ use search::{
 
 const TABLE: Task = Task {
     input: Shape::Flat { features: 12 },
+    codes: None,
     outputs: 3,
 };
 const IMAGE: Task = Task {
@@ -25,6 +26,7 @@ const IMAGE: Task = Task {
         height: 8,
         width: 8,
     },
+    codes: None,
     outputs: 4,
 };
 
@@ -319,6 +321,7 @@ fn data_that_no_seed_takes_are_refused() {
             channels: 2,
             length: 50,
         },
+        codes: None,
         outputs: 3,
     };
     let mut rng = ChaCha8Rng::seed_from_u64(1);

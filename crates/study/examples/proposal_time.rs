@@ -23,6 +23,7 @@ const TASK: Task = Task {
         height: 32,
         width: 32,
     },
+    codes: None,
     outputs: 10,
 };
 

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use data::{SplitShares, TaskKind};
+use data::{DataKind, HeaderLine, SplitShares, TaskKind};
 use search::{Rungs, SearchSettings};
 use serde::{Deserialize, Serialize};
 use train::Metric;
@@ -18,6 +18,15 @@ pub struct StudyConfig {
     pub test: Option<PathBuf>,
     /// Target column of a table.
     pub target: Option<String>,
+    /// Columns that are left out.
+    #[serde(default)]
+    pub ignore: Vec<String>,
+    /// Overrules what the first line of a table looks like.
+    #[serde(default)]
+    pub header: HeaderLine,
+    /// Overrules what the data look like.
+    #[serde(default)]
+    pub kind: Option<DataKind>,
     /// Overrules what the target looks like.
     pub task: Option<TaskKind>,
     /// What decides between trials; the usual one of the task if absent.

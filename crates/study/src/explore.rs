@@ -224,7 +224,7 @@ fn worker_setups(
 /// What the preprocessing adds to an exported model, as far as it does not depend on the network.
 fn preprocessing_bytes(preprocessor: &Preprocessor) -> u64 {
     let task = network_task(preprocessor);
-    let linear = linear(task.input, task.outputs);
+    let linear = linear(&task);
     let weights = Weights::fresh(&linear, &mut ChaCha8Rng::seed_from_u64(0));
     let exported = export_onnx(&linear, &weights, preprocessor, &[]);
     exported.map_or(0, |bytes| {

@@ -6,7 +6,7 @@
 use std::{fmt, path::Path};
 
 use morph::{Architecture, Layer, LayerId, Node, Shape};
-use search::{Limits, Objective, Origin, Space, TaskHint};
+use search::{Limits, Objective, Origin, Space, Task, TaskHint};
 use thiserror::Error;
 
 use crate::{
@@ -160,7 +160,9 @@ fn make(mut config: StudyConfig, root: &Path) -> Result<Study, OpenError> {
     config.metric = Some(prepared.metric);
     if config.search.space.is_empty() {
         let outputs = network_task(&prepared.preprocessor).outputs;
-        config.search.space = Space::default_for(hint(&prepared)).for_outputs(outputs);
+        config.search.space = Space::default_for(hint(&prepared))
+            .for_outputs(outputs)
+            .for_rows(prepared.split.train.len());
     }
     let folder = StudyFolder::create::<OpenError>(root, |folder| {
         PreparedFiles::at(&folder.prepared()).write(&prepared)?;
@@ -186,7 +188,8 @@ fn make(mut config: StudyConfig, root: &Path) -> Result<Study, OpenError> {
 fn hint(prepared: &PreparedData) -> TaskHint {
     match network_task(&prepared.preprocessor).input {
         Shape::Flat { .. } => TaskHint::Table,
-        _ => TaskHint::Image,
+        Shape::Image { .. } => TaskHint::Image,
+        Shape::Sequence { .. } => TaskHint::Sequence,
     }
 }
 
@@ -196,7 +199,7 @@ pub const LINEAR_BASELINE: &str = "linear baseline";
 /// The first trial of every study: what a linear model reaches, in the same hands.
 fn linear_baseline(config: &StudyConfig, prepared: &PreparedData) -> Candidate {
     let task = network_task(&prepared.preprocessor);
-    let architecture = linear(task.input, task.outputs);
+    let architecture = linear(&task);
     let is_latency_asked = config.search.objectives.contains(&Objective::Latency);
     Candidate {
         // A model that cannot be built has no latency, and its trial will say why.
@@ -213,18 +216,27 @@ fn linear_baseline(config: &StudyConfig, prepared: &PreparedData) -> Candidate {
     }
 }
 
-/// Linear in its inputs: logistic or linear regression, according to the loss.
-pub(crate) fn linear(input: Shape, outputs: u32) -> Architecture {
-    let flatten = match input {
-        Shape::Flat { .. } => None,
-        _ => Some(Layer::Flatten),
+/// Width of the vectors by which a linear model of texts weighs words.
+const WORD_WIDTH: u32 = 16;
+
+/// Linear in its inputs: logistic or linear regression, according to the loss. Of a text, linear in how
+/// often each word occurs.
+pub(crate) fn linear(task: &Task) -> Architecture {
+    let dense = Layer::Dense {
+        units: task.outputs,
     };
-    let layers = [Some(Layer::Input { shape: input }), flatten];
-    let rest = [Some(Layer::Dense { units: outputs }), Some(Layer::Output)];
+    let input = Layer::Input { shape: task.input };
+    let layers = match (task.input, task.codes) {
+        (_, Some(codes)) => {
+            let width = WORD_WIDTH;
+            let embedding = Layer::Embedding { codes, width };
+            vec![input, embedding, Layer::GlobalAvgPool, dense, Layer::Output]
+        }
+        (Shape::Flat { .. }, None) => vec![input, dense, Layer::Output],
+        (_, None) => vec![input, Layer::Flatten, dense, Layer::Output],
+    };
     let nodes = layers
         .into_iter()
-        .chain(rest)
-        .flatten()
         .enumerate()
         .map(|(index, layer)| Node {
             layer,
@@ -280,6 +292,9 @@ fn refuse_other_settings(
         &Shown(&known.target),
         &Shown(&asked.target),
     )?;
+    let (before, now) = (known.ignore.join(", "), asked.ignore.join(", "));
+    differs(folder, "ignore", &before, &now)?;
+    differs(folder, "kind", &Shown(&known.kind), &Shown(&asked.kind))?;
     differs(folder, "metric", &Shown(&known.metric), &Shown(&metric))?;
     differs(folder, "seed", &known.seed, &asked.seed)?;
     differs(

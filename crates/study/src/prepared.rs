@@ -93,6 +93,9 @@ pub fn request(config: &StudyConfig) -> Request {
         path: config.data.clone(),
         test: config.test.clone(),
         target: config.target.clone(),
+        ignore: config.ignore.clone(),
+        header: config.header,
+        kind: config.kind,
         task: config.task,
         ..Request::default()
     }
@@ -242,12 +245,25 @@ pub fn network_task(preprocessor: &Preprocessor) -> Task {
             height,
             width,
         },
+        ItemShape::Series { channels, length } => Shape::Sequence { channels, length },
+        ItemShape::Tokens { length, .. } => Shape::Sequence {
+            channels: 1,
+            length,
+        },
+    };
+    let codes = match preprocessor.item() {
+        ItemShape::Tokens { codes, .. } => Some(codes),
+        _ => None,
     };
     let outputs = match preprocessor.task() {
         FittedTask::Classification { classes } => classes.len() as u32,
         FittedTask::Regression { .. } => 1,
     };
-    Task { input, outputs }
+    Task {
+        input,
+        codes,
+        outputs,
+    }
 }
 
 /// Factor from standardised targets to the target's own unit; 1 for classes.

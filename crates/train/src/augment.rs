@@ -27,7 +27,7 @@ pub struct Augmentation {
     /// Each example is mixed with another one, the share drawn from Beta(α, α) for each batch, and so
     /// are their targets; α above 0 and at most 1 (Zhang et al. 2018, arXiv:1710.09412).
     pub mixup: Option<f64>,
-    /// Deviation of normal noise added to each feature of a table.
+    /// Deviation of normal noise added to each feature of a table or value of a series.
     pub noise: Option<f64>,
 }
 
@@ -95,11 +95,13 @@ impl Augmenter {
                     change_image(image, extents, &asked, &mut rng);
                 }
             }
-            ItemShape::Features(_) => {
+            ItemShape::Features(_) | ItemShape::Series { .. } => {
                 if let Some(deviation) = asked.noise {
                     add_noise(batch, deviation as f32, rng.random());
                 }
             }
+            // A code with noise, or between two others, is another word.
+            ItemShape::Tokens { .. } => return None,
         }
         let mix = asked.mixup.map(|alpha| Mix {
             share: beta(alpha, &mut rng) as f32,

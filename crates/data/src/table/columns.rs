@@ -22,6 +22,11 @@ const IDENTIFIER_SHARE: f64 = 0.95;
 /// No column of fewer rows is called an identifier.
 const IDENTIFIER_ROWS_MIN: usize = 30;
 
+/// Cells of a text hold at least so many words in the mean,
+const TEXT_WORDS_MIN: f64 = 3.0;
+/// and at least this share of them are different.
+const TEXT_DIFFERENT_SHARE: f64 = 0.3;
+
 /// Whether a cell says that there is no value.
 pub(crate) fn is_missing(cell: &str) -> bool {
     MISSING.contains(&cell)
@@ -57,8 +62,7 @@ pub(crate) fn typed(
     let words = strays.iter().filter(|cell| !infinite(cell)).count();
     let numeric = words as f64 <= STRAY_WORDS_SHARE * present.len() as f64 && !present.is_empty();
     if !numeric {
-        let word = |cell: &&str| (!is_missing(cell)).then(|| (*cell).to_string());
-        return Cells::Words(cells.iter().map(word).collect());
+        return Cells::words(cells);
     }
     if let Some(example) = strays.first() {
         notices.push(Notice::warning(format!(
@@ -72,6 +76,38 @@ pub(crate) fn typed(
             .map(|cell| number(cell, decimal).unwrap_or(f64::NAN))
             .collect(),
     )
+}
+
+impl Cells {
+    /// Words, or `None` where there is no value.
+    pub(crate) fn words(cells: &[&str]) -> Cells {
+        let word = |cell: &&str| (!is_missing(cell)).then(|| (*cell).to_string());
+        Cells::Words(cells.iter().map(word).collect())
+    }
+}
+
+/// Whether these cells are sentences rather than categories.
+pub(crate) fn is_free_text(cells: &Cells) -> bool {
+    let Cells::Words(words) = cells else {
+        return false;
+    };
+    let present: Vec<&String> = words.iter().flatten().collect();
+    let different: BTreeSet<&String> = present.iter().copied().collect();
+    words_per_cell(cells) >= TEXT_WORDS_MIN
+        && different.len() as f64 >= TEXT_DIFFERENT_SHARE * present.len() as f64
+}
+
+/// How many words the cells hold in the mean; none if they are numbers.
+pub(crate) fn words_per_cell(cells: &Cells) -> f64 {
+    let Cells::Words(words) = cells else {
+        return 0.0;
+    };
+    let counts = words
+        .iter()
+        .flatten()
+        .map(|cell| cell.split_whitespace().count());
+    let present = words.iter().flatten().count().max(1);
+    counts.sum::<usize>() as f64 / present as f64
 }
 
 /// Leaves out columns that say nothing: constant, empty, or different in every row.
@@ -113,8 +149,8 @@ fn useless(cells: &Cells) -> Option<&'static str> {
                 return Some("every cell has the same value");
             }
             let unique = different.len() as f64 > IDENTIFIER_SHARE * present.len() as f64;
-            (unique && words.len() >= IDENTIFIER_ROWS_MIN)
-                .then_some("nearly every row has another word, as an identifier or free text")
+            (unique && words.len() >= IDENTIFIER_ROWS_MIN && !is_free_text(cells))
+                .then_some("nearly every row has another word, as an identifier")
         }
     }
 }

@@ -12,7 +12,7 @@ use parquet::{
     record::{Field, Row as ParquetRow},
 };
 
-use super::text::{Decimal, Records, Row, check_header, malformed};
+use super::text::{Decimal, Names, Records, Row, check_header, malformed};
 use crate::{error::DataError, limits::ReadLimits};
 
 /// What a Parquet file begins and ends with.
@@ -75,6 +75,8 @@ fn read_whole(path: &Path, limits: &ReadLimits) -> Result<Records, DataError> {
     }
     Ok(Records {
         header,
+        names: Names::Written,
+        declared: Vec::new(),
         rows,
         decimal: Decimal::Point,
         notices: Vec::new(),

@@ -1,26 +1,39 @@
-//! From the records of a table to typed columns and a target.
+//! From the records of a table to typed columns and a target; or to series, or texts, if it holds these.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use super::{
-    columns::{is_missing, number, typed, without_useless},
-    text::{Decimal, Ragged, Records, malformed},
+    Reading,
+    columns::{is_free_text, is_missing, number, typed, without_useless, words_per_cell},
+    text::{Declared, Names, Ragged, Records, malformed},
 };
 use crate::{
     error::DataError,
     notice::Notice,
-    source::{Column, RawTargets, Request, Table, Task, TaskKind},
+    series::wide,
+    source::{
+        Cells, Column, DataKind, Dataset, RawTargets, Request, Series, Table, Task, TaskKind, Texts,
+    },
 };
 
 /// Names that people give to what is to be predicted.
 const TARGET_NAMES: [&str; 4] = ["target", "label", "class", "outcome"];
 
+/// Rows that are looked at to find the target.
+const ROWS_LOOKED_AT: usize = 1_000;
+
 /// Whole numbers with at most so many different values are taken for classes.
 const CLASSES_OF_NUMBERS_MAX: usize = 20;
 
+/// A longer text is cut: what a network reads of it has long ended.
+const TEXT_BYTES_MAX: usize = 100_000;
+
 /// A table as it was read, its task decided.
 pub(crate) struct ReadTable {
-    pub(crate) table: Table,
+    pub(crate) dataset: Dataset,
     pub(crate) task: Task,
     pub(crate) notices: Vec<Notice>,
     /// Rows that came from the file of test rows; they stand at the end.
@@ -30,7 +43,8 @@ pub(crate) struct ReadTable {
 /// Reads a table, and the test rows after it if they are given.
 pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
     let path = &request.path;
-    let mut records = super::records(path, &request.limits, Ragged::Refuse)?;
+    let mut records = super::records(path, reading(request))?;
+    ignore_columns(&mut records, request)?;
     let own_rows = records.rows.len();
     if let Some(test) = &request.test {
         append(&mut records, test, request)?;
@@ -45,29 +59,171 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
         );
         return Err(malformed(path, problem));
     }
-    let cells = column(&records, target);
-    let name = records.header[target].clone();
-    let (task, targets) = decide_task(request, &name, &cells, records.decimal, &mut notices)?;
+    let (task, targets) = decide_task(request, &records, target, &mut notices)?;
     let columns = feature_columns(&records, target, &mut notices);
-    if columns.is_empty() {
-        let problem = "no column is left to predict from".to_string();
-        return Err(DataError::NothingToLearn {
-            path: path.clone(),
-            problem,
-        });
-    }
-    warn_of_leaks(&columns, &targets, &mut notices);
+    let dataset = dataset_of(request, columns, targets, &mut notices)?;
     let test_rows = records.rows.len() - kept;
     Ok(ReadTable {
-        table: Table { columns, targets },
+        dataset,
         task,
         notices,
         test_rows,
     })
 }
 
+fn reading(request: &Request) -> Reading<'_> {
+    Reading {
+        limits: &request.limits,
+        ragged: Ragged::Refuse,
+        header: request.header,
+    }
+}
+
+/// Leaves out the columns that the user does not want.
+fn ignore_columns(records: &mut Records, request: &Request) -> Result<(), DataError> {
+    for name in &request.ignore {
+        let place = place_of(&request.path, records, name)?;
+        records.header.remove(place);
+        if !records.declared.is_empty() {
+            records.declared.remove(place);
+        }
+        for row in &mut records.rows {
+            row.cells.remove(place);
+        }
+    }
+    Ok(())
+}
+
+fn place_of(path: &Path, records: &Records, name: &str) -> Result<usize, DataError> {
+    let header = &records.header;
+    header
+        .iter()
+        .position(|other| other == name)
+        .ok_or_else(|| {
+            let problem = format!(
+                "it has no column `{name}`: its columns are {}",
+                header.join(", ")
+            );
+            malformed(path, problem)
+        })
+}
+
+/// What the columns are: the steps of series, one text beside nothing else, or a table.
+fn dataset_of(
+    request: &Request,
+    columns: Vec<Column>,
+    targets: RawTargets,
+    notices: &mut Vec<Notice>,
+) -> Result<Dataset, DataError> {
+    match request.kind {
+        Some(DataKind::Images) => {
+            return Err(nothing(request, "a table holds no images".to_string()));
+        }
+        Some(DataKind::Series) => return series_of(request, &columns, targets),
+        Some(DataKind::Text) => {
+            let texts = columns
+                .iter()
+                .max_by(|a, b| words_per_cell(&a.cells).total_cmp(&words_per_cell(&b.cells)));
+            let texts = texts.filter(|column| matches!(column.cells, Cells::Words(_)));
+            let column = texts.ok_or_else(|| {
+                nothing(
+                    request,
+                    "no column holds words that could be a text".to_string(),
+                )
+            })?;
+            return Ok(texts_of(column, targets, notices));
+        }
+        None if wide::looks_like_series(&columns) => {
+            notices.push(Notice::note(format!(
+                "its {} columns are alike as the steps of a series are, and are read as one \
+                 (--kind table says otherwise)",
+                columns.len()
+            )));
+            return series_of(request, &columns, targets);
+        }
+        None | Some(DataKind::Table) => {}
+    }
+    let columns = without_useless(columns, notices);
+    if columns.is_empty() {
+        let problem = "no column is left to predict from".to_string();
+        return Err(nothing(request, problem));
+    }
+    match &columns[..] {
+        [only] if request.kind.is_none() && is_free_text(&only.cells) => {
+            Ok(texts_of(only, targets, notices))
+        }
+        _ => {
+            warn_of_leaks(&columns, &targets, notices);
+            Ok(Dataset::Table(Table { columns, targets }))
+        }
+    }
+}
+
+fn series_of(
+    request: &Request,
+    columns: &[Column],
+    targets: RawTargets,
+) -> Result<Dataset, DataError> {
+    if let Some(odd) = columns.iter().find(|c| matches!(c.cells, Cells::Words(_))) {
+        let problem = format!(
+            "column `{}` holds words, so it is no step of a series (--ignore leaves it out)",
+            odd.name
+        );
+        return Err(nothing(request, problem));
+    }
+    let series = wide::series_of(columns, targets.len());
+    Ok(Dataset::Series(Series { targets, ..series }))
+}
+
+fn texts_of(column: &Column, targets: RawTargets, notices: &mut Vec<Notice>) -> Dataset {
+    let Cells::Words(cells) = &column.cells else {
+        unreachable!("a column of numbers is no text")
+    };
+    let texts: Vec<String> = cells
+        .iter()
+        .map(|cell| cell.as_deref().unwrap_or_default().to_string())
+        .collect();
+    Dataset::Texts(checked_texts(&column.name, texts, targets, notices))
+}
+
+/// Texts, cut where they are too long; what was odd about them is said.
+pub(crate) fn checked_texts(
+    name: &str,
+    mut texts: Vec<String>,
+    targets: RawTargets,
+    notices: &mut Vec<Notice>,
+) -> Texts {
+    let empty = texts.iter().filter(|text| text.trim().is_empty()).count();
+    if empty > 0 {
+        notices.push(Notice::warning(format!(
+            "{empty} of {} texts are empty",
+            texts.len()
+        )));
+    }
+    let mut cut = 0;
+    for text in &mut texts {
+        if text.len() > TEXT_BYTES_MAX {
+            let end = (0..=TEXT_BYTES_MAX)
+                .rev()
+                .find(|end| text.is_char_boundary(*end));
+            text.truncate(end.unwrap_or(0));
+            cut += 1;
+        }
+    }
+    if cut > 0 {
+        notices.push(Notice::warning(format!(
+            "{cut} text(s) are longer than {TEXT_BYTES_MAX} bytes and are read up to there"
+        )));
+    }
+    Texts {
+        name: name.to_string(),
+        texts,
+        targets,
+    }
+}
+
 fn append(records: &mut Records, test: &Path, request: &Request) -> Result<(), DataError> {
-    let more = super::records(test, &request.limits, Ragged::Refuse)?;
+    let more = super::records(test, reading(request))?;
     let place = |name: &String| more.header.iter().position(|other| other == name);
     let order: Vec<usize> = records
         .header
@@ -101,31 +257,62 @@ fn find_target(
 ) -> Result<usize, DataError> {
     let header = &records.header;
     if let Some(name) = &request.target {
-        return header
-            .iter()
-            .position(|other| other == name)
-            .ok_or_else(|| {
-                let problem = format!(
-                    "it has no column `{name}`: its columns are {}",
-                    header.join(", ")
-                );
-                malformed(path, problem)
-            });
+        return place_of(path, records, name);
     }
     let named = header
         .iter()
         .position(|name| TARGET_NAMES.contains(&name.to_ascii_lowercase().as_str()));
-    let target = named.unwrap_or(header.len() - 1);
-    let why = if named.is_some() {
-        "by its name"
-    } else {
-        "the last column"
+    let last = header.len() - 1;
+    let (target, why) = match named {
+        Some(named) => (named, "by its name"),
+        None if is_first_rather(records) => (0, "the first column, which holds classes"),
+        None => (last, "the last column"),
     };
     let name = &header[target];
     notices.push(Notice::note(format!(
         "`{name}` is predicted ({why}; --target names another)"
     )));
     Ok(target)
+}
+
+/// Whether the first column holds classes and the last one does not: words behind a label, or the
+/// measurements of a file without names.
+fn is_first_rather(records: &Records) -> bool {
+    let looked_at = records.rows.len().min(ROWS_LOOKED_AT);
+    let cells = |place: usize| -> Vec<&str> {
+        let rows = records.rows[..looked_at].iter();
+        rows.map(|row| row.cells[place].as_str())
+            .filter(|cell| !is_missing(cell))
+            .collect()
+    };
+    let last = records.header.len() - 1;
+    let end = cells(last);
+    let numbers: Option<Vec<f64>> = end
+        .iter()
+        .map(|cell| number(cell, records.decimal))
+        .collect();
+    let (first, end) = (different(&cells(0)), different(&end));
+    match numbers {
+        Some(numbers) => {
+            let is_measured = !is_few_whole_numbers(&numbers);
+            records.names == Names::Numbered && is_measured && 2 * first.values <= first.cells
+        }
+        None => 2 * end.values > end.cells && first.values < end.values,
+    }
+}
+
+/// How many values a column has, and in how many cells.
+struct Different {
+    values: usize,
+    cells: usize,
+}
+
+fn different(cells: &[&str]) -> Different {
+    let values: BTreeSet<&str> = cells.iter().copied().collect();
+    Different {
+        values: values.len(),
+        cells: cells.len(),
+    }
 }
 
 /// Returns how many rows of the first file are left.
@@ -161,27 +348,33 @@ fn column(records: &Records, index: usize) -> Vec<&str> {
 }
 
 fn feature_columns(records: &Records, target: usize, notices: &mut Vec<Notice>) -> Vec<Column> {
-    let columns = (0..records.header.len())
+    (0..records.header.len())
         .filter(|index| *index != target)
         .map(|index| {
             let name = records.header[index].clone();
-            let cells = typed(&name, &column(records, index), records.decimal, notices);
+            let cells = column(records, index);
+            let cells = match records.declared.get(index) {
+                Some(Declared::Words) => Cells::words(&cells),
+                _ => typed(&name, &cells, records.decimal, notices),
+            };
             Column { name, cells }
         })
-        .collect();
-    without_useless(columns, notices)
+        .collect()
 }
 
 fn decide_task(
     request: &Request,
-    name: &str,
-    cells: &[&str],
-    decimal: Decimal,
+    records: &Records,
+    target: usize,
     notices: &mut Vec<Notice>,
 ) -> Result<(Task, RawTargets), DataError> {
+    let (name, cells) = (records.header[target].as_str(), column(records, target));
+    let (cells, decimal) = (&cells[..], records.decimal);
     let numbers: Option<Vec<f64>> = cells.iter().map(|cell| number(cell, decimal)).collect();
-    let looks = match &numbers {
-        Some(values) if !is_few_whole_numbers(values) => TaskKind::Regression,
+    let looks = match (&numbers, records.declared.get(target)) {
+        (_, Some(Declared::Words)) => TaskKind::Classification,
+        (Some(_), Some(Declared::Number)) => TaskKind::Regression,
+        (Some(values), None) if !is_few_whole_numbers(values) => TaskKind::Regression,
         _ => TaskKind::Classification,
     };
     match (request.task.unwrap_or(looks), numbers) {
@@ -233,10 +426,11 @@ fn classes(
     let (classes, ids) = class_ids(&labels);
     if classes.len() * 2 > cells.len() && cells.len() > 2 {
         let problem = format!(
-            "`{name}` has {} different values in {} rows: too many for classes \
+            "`{name}` has {} different values in {} rows ({}): too many for classes \
              (--task regression predicts a number)",
             classes.len(),
-            cells.len()
+            cells.len(),
+            counted(&classes, &ids)
         );
         return Err(nothing(request, problem));
     }
@@ -258,6 +452,22 @@ fn classes(
     }
     warn_of_similar(&classes, name, notices);
     Ok((Task::Classification { classes }, RawTargets::Classes(ids)))
+}
+
+/// The first classes and how many rows each has.
+fn counted(classes: &[String], ids: &[u32]) -> String {
+    const SHOWN: usize = 8;
+    let rows = |class: usize| ids.iter().filter(|id| **id as usize == class).count();
+    let mut shown: Vec<String> = classes
+        .iter()
+        .take(SHOWN)
+        .enumerate()
+        .map(|(class, name)| format!("`{name}` {}", rows(class)))
+        .collect();
+    if classes.len() > SHOWN {
+        shown.push("…".to_string());
+    }
+    shown.join(", ")
 }
 
 /// Classes in order, and which one each label is.
@@ -300,11 +510,11 @@ fn warn_of_leaks(columns: &[Column], targets: &RawTargets, notices: &mut Vec<Not
     };
     for column in columns {
         let keys: Vec<String> = match &column.cells {
-            crate::source::Cells::Words(words) => words
+            Cells::Words(words) => words
                 .iter()
                 .map(|word| word.clone().unwrap_or_default())
                 .collect(),
-            crate::source::Cells::Numbers(values) => values.iter().map(f64::to_string).collect(),
+            Cells::Numbers(values) => values.iter().map(f64::to_string).collect(),
         };
         let mut class_of: BTreeMap<&str, u32> = BTreeMap::new();
         let consistent = keys

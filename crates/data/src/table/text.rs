@@ -4,6 +4,10 @@ use std::{collections::BTreeSet, fs, io::Read, path::Path};
 
 use flate2::read::MultiGzDecoder;
 
+use super::{
+    Reading,
+    header::{HeaderLine, is_header, numbered},
+};
 use crate::{error::DataError, limits::ReadLimits, notice::Notice};
 
 /// Lines that are looked at to find the delimiter.
@@ -12,12 +16,31 @@ const SNIFFED_LINES: usize = 50;
 /// A cell with more than this many line ends is an unbalanced quote, not text.
 const CELL_LINES_MAX: usize = 200;
 
-/// Records of a delimited file.
+/// Records of a table.
 pub(crate) struct Records {
     pub(crate) header: Vec<String>,
+    pub(crate) names: Names,
+    /// What the file itself says of its columns; empty if it says nothing.
+    pub(crate) declared: Vec<Declared>,
     pub(crate) rows: Vec<Row>,
     pub(crate) decimal: Decimal,
     pub(crate) notices: Vec<Notice>,
+}
+
+/// Where the names of columns come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// They stand in the file.
+    Written,
+    /// It has none, and they are numbered.
+    Numbered,
+}
+
+/// What a file says of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Declared {
+    Number,
+    Words,
 }
 
 /// A record and the line where it starts.
@@ -43,8 +66,8 @@ pub(crate) enum Ragged {
 }
 
 /// Reads a delimited file, plain or gzipped.
-pub(crate) fn read(path: &Path, limits: &ReadLimits, ragged: Ragged) -> Result<Records, DataError> {
-    let bytes = read_bytes(path, limits)?;
+pub(crate) fn read(path: &Path, reading: Reading<'_>) -> Result<Records, DataError> {
+    let bytes = read_bytes(path, reading.limits)?;
     let mut notices = Vec::new();
     let text = decode(path, &bytes, &mut notices)?;
     if text.trim().is_empty() {
@@ -54,7 +77,29 @@ pub(crate) fn read(path: &Path, limits: &ReadLimits, ragged: Ragged) -> Result<R
         ));
     }
     let delimiter = sniff_delimiter(&text);
-    let (header, rows) = parse(path, &text, delimiter, limits, ragged)?;
+    let mut rows = parse(path, &text, delimiter)?;
+    let names = match reading.header {
+        HeaderLine::Present => Names::Written,
+        HeaderLine::Absent => Names::Numbered,
+        HeaderLine::Guess if is_header(&rows) => Names::Written,
+        HeaderLine::Guess => Names::Numbered,
+    };
+    let header = match names {
+        Names::Written => rows.remove(0).cells,
+        Names::Numbered => {
+            let header = numbered(rows[0].cells.len());
+            notices.push(Notice::note(format!(
+                "the first line is taken for data, so the columns are called {} \
+                 (--header present says otherwise)",
+                shown(&header)
+            )));
+            header
+        }
+    };
+    check_header(path, &header, reading.limits)?;
+    if reading.ragged == Ragged::Refuse {
+        refuse_ragged(path, &header, &rows)?;
+    }
     let decimal = match delimiter {
         b';' if has_decimal_commas(&rows) => {
             notices.push(Notice::note(
@@ -66,10 +111,20 @@ pub(crate) fn read(path: &Path, limits: &ReadLimits, ragged: Ragged) -> Result<R
     };
     Ok(Records {
         header,
+        names,
+        declared: Vec::new(),
         rows,
         decimal,
         notices,
     })
+}
+
+fn shown(header: &[String]) -> String {
+    match header {
+        [only] => only.clone(),
+        [first, .., last] => format!("{first} to {last}"),
+        [] => String::new(),
+    }
 }
 
 pub(crate) fn malformed(path: &Path, problem: String) -> DataError {
@@ -126,7 +181,11 @@ pub(crate) fn read_bytes(path: &Path, limits: &ReadLimits) -> Result<Vec<u8>, Da
 }
 
 /// Text from bytes: UTF-8 and UTF-16 by their marks, otherwise UTF-8, otherwise Latin-1.
-fn decode(path: &Path, bytes: &[u8], notices: &mut Vec<Notice>) -> Result<String, DataError> {
+pub(crate) fn decode(
+    path: &Path,
+    bytes: &[u8],
+    notices: &mut Vec<Notice>,
+) -> Result<String, DataError> {
     let text = match bytes {
         [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8_lossy(rest).into_owned(),
         [0xff, 0xfe, rest @ ..] => utf16(path, rest, u16::from_le_bytes, notices)?,
@@ -208,19 +267,15 @@ fn unquoted(line: &str, delimiter: u8) -> usize {
     count
 }
 
-fn parse(
-    path: &Path,
-    text: &str,
-    delimiter: u8,
-    limits: &ReadLimits,
-    ragged: Ragged,
-) -> Result<(Vec<String>, Vec<Row>), DataError> {
+fn parse(path: &Path, text: &str, delimiter: u8) -> Result<Vec<Row>, DataError> {
+    let is_quoted = !is_without_quoting(text, delimiter);
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
+        .quoting(is_quoted)
         .has_headers(false)
         .flexible(true)
         .from_reader(text.as_bytes());
-    let mut records = Vec::new();
+    let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|error| malformed(path, error.to_string()))?;
         let line = record.position().map_or(0, csv::Position::line);
@@ -235,15 +290,31 @@ fn parse(
             return Err(malformed(path, problem));
         }
         let cells: Vec<String> = record.iter().map(|cell| cell.trim().to_string()).collect();
-        records.push(Row { line, cells });
+        rows.push(Row { line, cells });
     }
-    refuse_open_quote(path, text, delimiter)?;
-    let header = records.remove(0).cells;
-    check_header(path, &header, limits)?;
-    if ragged == Ragged::Refuse {
-        refuse_ragged(path, &header, &records)?;
+    if is_quoted {
+        refuse_open_quote(path, text, delimiter)?;
     }
-    Ok((header, records))
+    Ok(rows)
+}
+
+/// Files with tabs rarely quote, and then a quote is part of the text: so it is if every line has as many
+/// tabs as the first, and not every line has a cell in quotes.
+fn is_without_quoting(text: &str, delimiter: u8) -> bool {
+    if delimiter != b'\t' {
+        return false;
+    }
+    let mut lines = text.lines().filter(|line| !line.is_empty());
+    let tabs = |line: &str| line.matches('\t').count();
+    let Some(first) = lines.clone().next().map(tabs) else {
+        return false;
+    };
+    let is_in_quotes = |cell: &str| cell.len() > 1 && cell.starts_with('"') && cell.ends_with('"');
+    let is_quoting = lines
+        .clone()
+        .skip(1)
+        .all(|line| line.split('\t').any(is_in_quotes));
+    !is_quoting && lines.all(|line| tabs(line) == first)
 }
 
 /// The parser closes an open quote at the end of the file in silence; a user wants to know.

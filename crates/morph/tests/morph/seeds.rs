@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use morph::{
     Architecture, Layer, Shape,
-    seeds::{PARAMETERS_MAX, image_seeds, table_seeds},
+    seeds::{PARAMETERS_MAX, image_seeds, series_seeds, table_seeds, text_seeds},
 };
 
 #[test]
@@ -34,6 +34,32 @@ fn images_of_any_extent_get_seeds() {
                 assert!(seeds.len() >= 4, "{channels}x{height}x{width}");
                 check_seeds(&seeds);
             }
+        }
+    }
+}
+
+#[test]
+fn series_of_any_length_get_seeds() {
+    for length in [
+        1, 2, 3, 7, 24, 40, 100, 150, 251, 500, 1_000, 5_000, 100_000,
+    ] {
+        for channels in [1, 2, 6, 13, 100] {
+            let input = Shape::Sequence { channels, length };
+            let seeds = series_seeds(input, 4);
+            assert!(seeds.len() >= 4, "{channels}x{length}: {}", seeds.len());
+            check_seeds(&seeds);
+        }
+    }
+}
+
+#[test]
+fn texts_of_any_length_get_seeds_with_the_mean_of_words_first() {
+    for codes in [2, 100, 8_002] {
+        for length in [1, 4, 30, 256] {
+            let seeds = text_seeds(codes, length, 3);
+            assert_eq!(seeds[0].0, "mean of words");
+            assert!(seeds.len() >= 4, "{codes} {length}: {}", seeds.len());
+            check_seeds(&seeds);
         }
     }
 }
@@ -119,6 +145,9 @@ fn impossible_shapes_get_no_seeds() {
     assert!(table_seeds(3, 0).is_empty());
     assert!(table_seeds(Shape::EXTENT_MAX + 1, 3).is_empty());
     assert!(image_seeds(Shape::Flat { features: 3 }, 10).is_empty());
+    assert!(series_seeds(Shape::Flat { features: 3 }, 10).is_empty());
+    assert!(text_seeds(0, 8, 3).is_empty());
+    assert!(text_seeds(8, 0, 3).is_empty());
     assert!(
         image_seeds(
             Shape::Image {

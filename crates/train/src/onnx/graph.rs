@@ -17,6 +17,7 @@ pub(super) struct ValueName(String);
 /// A fixed argument of an operation.
 pub(super) enum Argument<'a> {
     Float(f32),
+    Text(&'a str),
     Int(i64),
     Ints(&'a [i64]),
     Texts(&'a [&'a str]),
@@ -81,7 +82,21 @@ impl GraphBuilder {
         wanted: &str,
     ) -> ValueName {
         let output = self.free_name(wanted);
-        self.push(operator, inputs, arguments, &output);
+        self.push(operator, inputs, arguments, &[&output]);
+        output
+    }
+
+    /// Adds an operation with a second result that nobody asks for.
+    pub(super) fn node_with_rest(
+        &mut self,
+        operator: &str,
+        inputs: &[&ValueName],
+        arguments: &[(&str, Argument<'_>)],
+        wanted: &str,
+    ) -> ValueName {
+        let output = self.free_name(wanted);
+        let rest = self.free_name(&format!("{wanted} rest"));
+        self.push(operator, inputs, arguments, &[&output, &rest]);
         output
     }
 
@@ -93,7 +108,7 @@ impl GraphBuilder {
         arguments: &[(&str, Argument<'_>)],
         output: &ValueName,
     ) {
-        self.push(operator, inputs, arguments, output);
+        self.push(operator, inputs, arguments, &[output]);
     }
 
     fn push(
@@ -101,7 +116,7 @@ impl GraphBuilder {
         operator: &str,
         inputs: &[&ValueName],
         arguments: &[(&str, Argument<'_>)],
-        output: &ValueName,
+        outputs: &[&ValueName],
     ) {
         let domain = if operator == "LabelEncoder" {
             ML_DOMAIN
@@ -110,7 +125,7 @@ impl GraphBuilder {
         };
         self.graph.node.push(Node {
             input: inputs.iter().map(|input| input.0.clone()).collect(),
-            output: vec![output.0.clone()],
+            output: outputs.iter().map(|output| output.0.clone()).collect(),
             name: format!("{operator} {}", self.graph.node.len()),
             op_type: operator.to_string(),
             attribute: arguments
@@ -177,6 +192,11 @@ impl GraphBuilder {
         ValueName(name)
     }
 
+    /// Whether an operation of this name is in the graph.
+    pub(super) fn uses(&self, operator: &str) -> bool {
+        self.graph.node.iter().any(|node| node.op_type == operator)
+    }
+
     /// The finished graph.
     pub(super) fn finish(mut self) -> Graph {
         self.graph.name = "lehr".to_string();
@@ -220,6 +240,10 @@ fn attribute(name: &str, value: &Argument<'_>) -> Attribute {
         Argument::Float(value) => {
             attribute.float = Some(*value);
             AttributeKind::Float
+        }
+        Argument::Text(value) => {
+            attribute.text = Some(value.as_bytes().to_vec());
+            AttributeKind::Text
         }
         Argument::Int(value) => {
             attribute.int = Some(*value);

@@ -11,6 +11,7 @@ use super::{
     graph::{Argument, GraphBuilder, Size, ValueName},
     message::ElementType,
     network::{TO_CHANNELS_FIRST, transpose},
+    sequences,
 };
 
 /// A column is a `double` input if its centre is more spreads away from 0 than this: rounding to `float`
@@ -18,7 +19,7 @@ use super::{
 const FLOAT_CENTRE_MAX: f64 = 256.0;
 
 /// What `data` reads as a missing word; a test runs files with all of them.
-const MISSING_WORDS: [&str; 12] = [
+pub(super) const MISSING_WORDS: [&str; 12] = [
     "", "?", "NA", "N/A", "n/a", "na", "nan", "NaN", "NAN", "null", "NULL", "None",
 ];
 
@@ -86,6 +87,14 @@ pub(super) fn add_columns(builder: &mut GraphBuilder, columns: &[FittedColumn]) 
                     *missing_indicator,
                     offset,
                 ));
+            }
+            FittedKind::Text {
+                forms,
+                words: count,
+            } => {
+                let values = sequences::add_bag(builder, &column.name, forms, *count);
+                let features = (offset..offset + column.width()).collect();
+                words.push(values.map(|values| Group { values, features }));
             }
         }
         offset += column.width();

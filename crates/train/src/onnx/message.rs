@@ -137,6 +137,8 @@ pub(super) enum ElementType {
     Int64 = 7,
     /// Text.
     Text = 8,
+    /// True or false.
+    Bool = 9,
     /// `f64`.
     Double = 11,
 }

@@ -1,7 +1,8 @@
 //! A trained network as an ONNX file: from raw cells or pixels to the answer, in one graph.
 //!
 //! ONNX IR version 8, operators of opset 17 and, for words, version 3 of `ai.onnx.ml`: what every
-//! runtime of the last years has. Read in this order: [`export_onnx`] here, `inputs` (preprocessing),
+//! runtime of the last years has. A model of texts needs opset 20 and IR version 9, which have an operator
+//! that splits them. Read in this order: [`export_onnx`] here, `inputs` (preprocessing),
 //! `network` (layers), `graph` (names, constants), `message` (the file format). The same model gives
 //! the same bytes. No file is written here, and nothing is read back.
 
@@ -10,8 +11,9 @@ mod graph;
 mod inputs;
 mod message;
 mod network;
+mod sequences;
 
-use data::{FittedTask, ItemShape, Preprocessor};
+use data::{FittedInputs, FittedTask, ItemShape, Preprocessor};
 use morph::{Architecture, Shape};
 use prost::Message;
 use thiserror::Error;
@@ -20,8 +22,10 @@ use crate::{checkpoint::WeightsError, weights::Weights};
 use graph::{Argument, GraphBuilder, ML_DOMAIN, Size, ValueName};
 use message::{ElementType, Model, OperatorSet, Property};
 
-const IR_VERSION: i64 = 8;
-const OPSET: i64 = 17;
+/// IR version and operators of most models.
+const VERSIONS: (i64, i64) = (8, 17);
+/// The same for models of texts.
+const VERSIONS_FOR_TEXTS: (i64, i64) = (9, 20);
 const ML_OPSET: i64 = 3;
 
 /// A file of protobuf cannot be larger: its sizes are 31-bit numbers.
@@ -63,12 +67,14 @@ pub enum ExportError {
 
 /// A trained model as the bytes of an ONNX file.
 ///
-/// Inputs: one per column of the table, by its name, or `image`. Outputs: `probabilities` and `label`
+/// Inputs: one per column of the table, by its name; `image`; `series`; or the text by its column's name.
+/// Outputs: `probabilities` and `label`
 /// for classes, in the order of the task; `prediction`, in the target's own unit, for a number. A column
 /// with the name of an output gets ` (2)` behind it. `metadata` is written into the file as it is.
 ///
 /// # Shapes
-/// Columns `[rows, 1]`, images `[rows, height, width, channels]`; `probabilities: [rows, classes]`,
+/// Columns and texts `[rows, 1]`, images `[rows, height, width, channels]`, series `[rows, steps, channels]`;
+/// `probabilities: [rows, classes]`,
 /// `label: [rows]`, `prediction: [rows, 1]`.
 /// # Errors
 /// If network, weights and preprocessing do not fit each other, or the file would be too large.
@@ -86,10 +92,11 @@ pub fn export_onnx(
     check_shapes(architecture, preprocessor)?;
     let mut builder = GraphBuilder::default();
     let answers = Answers::reserve(&mut builder, preprocessor.task());
-    let input = match (preprocessor.columns(), preprocessor.image()) {
-        (Some(columns), _) => inputs::add_columns(&mut builder, columns),
-        (None, Some(image)) => inputs::add_image(&mut builder, image),
-        (None, None) => unreachable!("preprocessing is of columns or of images"),
+    let input = match preprocessor.inputs() {
+        FittedInputs::Columns(columns) => inputs::add_columns(&mut builder, columns),
+        FittedInputs::Image(image) => inputs::add_image(&mut builder, image),
+        FittedInputs::Series(series) => sequences::add_series(&mut builder, series),
+        FittedInputs::Text(text) => sequences::add_text(&mut builder, text),
     };
     let outputs = network::add_network(&mut builder, architecture, weights, input);
     answers.add(&mut builder, &outputs);
@@ -148,13 +155,17 @@ fn encoded(
         domain: Some(domain.to_string()),
         version: Some(version),
     };
+    let (ir_version, opset) = match builder.uses(sequences::SPLIT) {
+        true => VERSIONS_FOR_TEXTS,
+        false => VERSIONS,
+    };
     let model = Model {
-        ir_version: Some(IR_VERSION),
+        ir_version: Some(ir_version),
         producer_name: "lehr".to_string(),
         producer_version: env!("CARGO_PKG_VERSION").to_string(),
         doc_string: architecture.to_string(),
         graph: Some(builder.finish()),
-        opset_import: vec![operators("", OPSET), operators(ML_DOMAIN, ML_OPSET)],
+        opset_import: vec![operators("", opset), operators(ML_DOMAIN, ML_OPSET)],
         metadata_props: metadata.iter().map(property).collect(),
     };
     match model.encoded_len() {
@@ -177,6 +188,11 @@ fn check_shapes(
             channels,
             height,
             width,
+        },
+        ItemShape::Series { channels, length } => Shape::Sequence { channels, length },
+        ItemShape::Tokens { length, .. } => Shape::Sequence {
+            channels: 1,
+            length,
         },
     };
     let network = architecture.input_shape();

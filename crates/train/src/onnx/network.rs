@@ -15,7 +15,7 @@ pub(super) const TO_CHANNELS_LAST: [i64; 4] = [0, 2, 3, 1];
 pub(super) const TO_CHANNELS_FIRST: [i64; 4] = [0, 3, 1, 2];
 
 /// The same for a series, where there and back are one.
-const SERIES_TURNED: [i64; 3] = [0, 2, 1];
+pub(super) const SERIES_TURNED: [i64; 3] = [0, 2, 1];
 
 /// Keeps the roots of norms away from 0, as in the engine.
 const EPSILON: f32 = 1e-5;

@@ -1,0 +1,355 @@
+//! Arrays of NumPy as data: inputs and targets by their names, images, series or a table by their extents.
+
+use std::path::Path;
+
+use super::{Found, labelled::labelled_images, nothing, refuse_other_kind};
+use crate::{
+    error::DataError,
+    limits::ReadLimits,
+    notice::Notice,
+    npy::{self, Array, Values},
+    series::{Growing, wide},
+    source::{
+        Cells, Column, DataKind, Dataset, Images, RawTargets, Request, Series, Table, Task,
+        TaskKind,
+    },
+    table::{self, read::class_ids, text::malformed},
+};
+
+/// Names of an array of inputs, and of an array of targets.
+pub(crate) const INPUT_NAMES: [&str; 5] = ["X", "x", "data", "images", "inputs"];
+const TARGET_NAMES: [&str; 5] = ["y", "Y", "labels", "target", "targets"];
+
+/// Named arrays of an NPZ file.
+struct NamedArrays<'a> {
+    path: &'a Path,
+    arrays: Vec<(String, Array)>,
+}
+
+impl NamedArrays<'_> {
+    fn read<'a>(path: &'a Path, limits: &ReadLimits) -> Result<NamedArrays<'a>, DataError> {
+        let arrays = npy::read_npz(path, npy::Texts::Refuse, limits)?;
+        Ok(NamedArrays { path, arrays })
+    }
+
+    fn take(&self, wanted: &[&str]) -> Option<Array> {
+        let named = |wanted: &&str| self.arrays.iter().find(|(name, _)| name == wanted);
+        wanted
+            .iter()
+            .find_map(named)
+            .map(|(_, array)| array.clone())
+    }
+
+    fn needed(&self, wanted: &[&str]) -> Result<Array, DataError> {
+        self.take(wanted).ok_or_else(|| {
+            let names: Vec<&str> = self.arrays.iter().map(|(name, _)| name.as_str()).collect();
+            let problem = format!(
+                "it has no array named one of {}: its arrays are {}",
+                wanted.join(", "),
+                names.join(", ")
+            );
+            malformed(self.path, problem)
+        })
+    }
+
+    /// Test rows: those of the file itself, or those of the file that was named for them.
+    fn test_rows(&self, request: &Request) -> Result<Option<(Array, Array)>, DataError> {
+        let own = self.take(&["X_test", "x_test"]).zip(self.take(&["y_test"]));
+        let Some(path) = &request.test else {
+            return Ok(own);
+        };
+        if own.is_some() {
+            let problem = format!(
+                "it has test rows of its own, and {} is named for them, too: give one of the two",
+                path.display()
+            );
+            return Err(malformed(self.path, problem));
+        }
+        let given = NamedArrays::read(path, &request.limits)?;
+        Ok(Some((
+            given.needed(&INPUT_NAMES)?,
+            given.needed(&TARGET_NAMES)?,
+        )))
+    }
+}
+
+/// Arrays of inputs and targets in an NPZ file.
+pub(super) fn find(request: &Request) -> Result<Found, DataError> {
+    let path = &request.path;
+    let arrays = NamedArrays::read(path, &request.limits)?;
+    let (mut inputs, mut targets) = (arrays.needed(&INPUT_NAMES)?, arrays.needed(&TARGET_NAMES)?);
+    let mut test_rows = 0;
+    if let Some((more, more_targets)) = arrays.test_rows(request)? {
+        test_rows = more.shape.first().copied().unwrap_or(0);
+        inputs = joined(path, inputs, more)?;
+        targets = joined(path, targets, more_targets)?;
+    }
+    let rows = inputs.shape.first().copied().unwrap_or(0);
+    let labels = targets.values.to_floats();
+    if labels.len() != rows {
+        let problem = format!("it has {rows} inputs but {} targets", labels.len());
+        return Err(malformed(path, problem));
+    }
+    if is_series(request, &inputs) {
+        let (series, said) = array_series(path, &inputs)?;
+        let (task, targets) = array_targets(request, &labels, &mut Vec::new())?;
+        return Ok(Found {
+            dataset: Dataset::Series(Series { targets, ..series }),
+            task,
+            notices: vec![Notice::note(said)],
+            test_rows,
+        });
+    }
+    if inputs.shape.len() > 2 {
+        let words: Vec<String> = labels.iter().map(f64::to_string).collect();
+        if let Some(odd) = labels.iter().find(|label| label.fract() != 0.0) {
+            return Err(malformed(
+                path,
+                format!("the label {odd} is no whole number, so no class"),
+            ));
+        }
+        let images = array_images(path, inputs)?;
+        return labelled_images(request, images, &words, Vec::new(), test_rows);
+    }
+    find_array_table(request, &inputs, &labels, test_rows)
+}
+
+fn joined(path: &Path, first: Array, second: Array) -> Result<Array, DataError> {
+    if first.shape[1..] != second.shape[1..] {
+        let problem = "its test rows have another shape than the others";
+        return Err(malformed(path, problem.into()));
+    }
+    let mut shape = first.shape.clone();
+    shape[0] += second.shape[0];
+    let values = match (first.values, second.values) {
+        (Values::Bytes(mut bytes), Values::Bytes(more)) => {
+            bytes.extend(more);
+            Values::Bytes(bytes)
+        }
+        (first, second) => {
+            let mut values = first.to_floats();
+            values.extend(second.to_floats());
+            Values::Floats(values)
+        }
+    };
+    Ok(Array { shape, values })
+}
+
+/// Three extents are images if all values are bytes, and series otherwise, unless the user says which.
+fn is_series(request: &Request, inputs: &Array) -> bool {
+    if inputs.shape.len() != 3 {
+        return false;
+    }
+    match (request.kind, &inputs.values) {
+        (Some(kind), _) => kind == DataKind::Series,
+        (None, Values::Bytes(_)) => false,
+        (None, Values::Floats(values)) => !values.iter().all(|value| is_byte(*value)),
+    }
+}
+
+/// An array of series: rows, and the larger of the other extents is that of the steps. What was taken for
+/// what is said.
+pub(crate) fn array_series(path: &Path, array: &Array) -> Result<(Series, String), DataError> {
+    let values = array.values.to_floats();
+    let (rows, channels, steps, is_channels_first) = match array.shape[..] {
+        [rows, steps] => (rows, 1, steps, true),
+        [rows, channels, steps] if channels <= steps => (rows, channels, steps, true),
+        [rows, steps, channels] => (rows, channels, steps, false),
+        _ => {
+            let problem = format!(
+                "an array of shape {:?} is no list of series: rows, channels and steps are",
+                array.shape
+            );
+            return Err(malformed(path, problem));
+        }
+    };
+    let mut growing = Growing::new(channels);
+    for row in 0..rows {
+        let at = |channel: usize, step: usize| match is_channels_first {
+            true => values[(row * channels + channel) * steps + step],
+            false => values[(row * steps + step) * channels + channel],
+        };
+        let finite = |value: f64| {
+            if value.is_finite() {
+                value as f32
+            } else {
+                f32::NAN
+            }
+        };
+        let each: Vec<Vec<f32>> = (0..channels)
+            .map(|channel| (0..steps).map(|step| finite(at(channel, step))).collect())
+            .collect();
+        growing.push(&each);
+    }
+    let said = format!(
+        "the array of shape {:?} is read as {rows} series of {steps} steps of {channels} channel(s)",
+        array.shape
+    );
+    Ok((growing.finish(), said))
+}
+
+/// An array of images: rows, height, width, and perhaps channels behind them or before.
+pub(crate) fn array_images(path: &Path, array: Array) -> Result<Images, DataError> {
+    let (rows, height, width, channels) = match array.shape[..] {
+        [rows, height, width] => (rows, height, width, 1),
+        [rows, height, width, channels @ (1 | 3)] => (rows, height, width, channels),
+        _ => {
+            let problem = format!(
+                "an array of shape {:?} is no list of images: rows, height, width and 1 or 3 \
+                 channels behind them are",
+                array.shape
+            );
+            return Err(malformed(path, problem));
+        }
+    };
+    let bytes = match array.values {
+        Values::Bytes(bytes) => bytes,
+        Values::Floats(values) => whole_bytes(path, &values)?,
+    };
+    Ok(Images {
+        height: height as u32,
+        width: width as u32,
+        channels: channels as u32,
+        bytes,
+        targets: RawTargets::Unknown(rows),
+    })
+}
+
+fn whole_bytes(path: &Path, values: &[f64]) -> Result<Vec<u8>, DataError> {
+    let byte = |value: f64| is_byte(value).then_some(value as u8);
+    values
+        .iter()
+        .map(|value| byte(*value))
+        .collect::<Option<Vec<u8>>>()
+        .ok_or_else(|| {
+            let problem = "its images are not whole numbers from 0 to 255: save them as bytes";
+            malformed(path, problem.into())
+        })
+}
+
+fn is_byte(value: f64) -> bool {
+    value.fract() == 0.0 && (0.0..=255.0).contains(&value)
+}
+
+fn find_array_table(
+    request: &Request,
+    inputs: &Array,
+    labels: &[f64],
+    test_rows: usize,
+) -> Result<Found, DataError> {
+    let mut notices = Vec::new();
+    let columns = array_columns(request, inputs, &mut notices)?;
+    let (task, targets) = array_targets(request, labels, &mut notices)?;
+    let is_series = match request.kind {
+        None => wide::looks_like_series(&columns),
+        Some(kind) => kind == DataKind::Series,
+    };
+    let dataset = if is_series {
+        if request.kind.is_none() {
+            notices.push(Notice::note(format!(
+                "its {} columns are alike as the steps of a series are, and are read as one \
+                 (--kind table says otherwise)",
+                columns.len()
+            )));
+        }
+        let series = wide::series_of(&columns, labels.len());
+        Dataset::Series(Series { targets, ..series })
+    } else {
+        refuse_other_kind(request, DataKind::Table)?;
+        let columns = table::columns::without_useless(columns, &mut notices);
+        if columns.is_empty() {
+            let problem = "no column is left to predict from".to_string();
+            return Err(nothing(request, problem));
+        }
+        Dataset::Table(Table { columns, targets })
+    };
+    Ok(Found {
+        dataset,
+        task,
+        notices,
+        test_rows,
+    })
+}
+
+/// Classes if all targets are whole, else numbers, unless the user says which.
+fn array_targets(
+    request: &Request,
+    labels: &[f64],
+    notices: &mut Vec<Notice>,
+) -> Result<(Task, RawTargets), DataError> {
+    let whole = labels.iter().all(|label| label.fract() == 0.0);
+    let looks = if whole {
+        TaskKind::Classification
+    } else {
+        TaskKind::Regression
+    };
+    match request.task.unwrap_or(looks) {
+        TaskKind::Regression => {
+            if request.task.is_none() {
+                notices.push(Notice::note(
+                    "`y` holds fractions, so it is predicted as a number",
+                ));
+            }
+            array_values(request, labels)
+        }
+        TaskKind::Classification => array_classes(request, labels),
+    }
+}
+
+fn array_columns(
+    request: &Request,
+    inputs: &Array,
+    notices: &mut Vec<Notice>,
+) -> Result<Vec<Column>, DataError> {
+    let [rows, width] = inputs.shape[..] else {
+        let problem = format!("its inputs have the shape {:?}", inputs.shape);
+        return Err(malformed(&request.path, problem));
+    };
+    let values = inputs.values.to_floats();
+    let odd = values.iter().filter(|value| !value.is_finite()).count();
+    if odd > 0 {
+        notices.push(Notice::warning(format!(
+            "{odd} value(s) are infinite or not a number and count as missing"
+        )));
+    }
+    let finite = |value: f64| if value.is_finite() { value } else { f64::NAN };
+    let column = |column: usize| Column {
+        name: format!("x{column}"),
+        cells: Cells::Numbers(
+            (0..rows)
+                .map(|row| finite(values[row * width + column]))
+                .collect(),
+        ),
+    };
+    Ok((0..width).map(column).collect())
+}
+
+fn array_values(request: &Request, labels: &[f64]) -> Result<(Task, RawTargets), DataError> {
+    let differs = labels.iter().any(|label| *label != labels[0]);
+    if !differs || labels.iter().any(|label| !label.is_finite()) {
+        return Err(nothing(
+            request,
+            "`y` must hold different, finite numbers".to_string(),
+        ));
+    }
+    Ok((
+        Task::Regression {
+            target: "y".to_string(),
+        },
+        RawTargets::Values(labels.to_vec()),
+    ))
+}
+
+fn array_classes(request: &Request, labels: &[f64]) -> Result<(Task, RawTargets), DataError> {
+    if let Some(odd) = labels.iter().find(|label| label.fract() != 0.0) {
+        let problem = format!("`y` holds {odd}, which is no class: --task regression predicts it");
+        return Err(nothing(request, problem));
+    }
+    let words: Vec<String> = labels.iter().map(f64::to_string).collect();
+    let (classes, ids) = class_ids(&words);
+    if classes.len() < 2 || classes.len() * 2 > labels.len() {
+        let problem = format!("`y` has {} classes in {} rows", classes.len(), labels.len());
+        return Err(nothing(request, problem));
+    }
+    Ok((Task::Classification { classes }, RawTargets::Classes(ids)))
+}

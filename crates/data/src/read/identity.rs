@@ -1,0 +1,96 @@
+//! What makes data these data, and how they are called in one line.
+
+use crate::source::{Cells, Dataset, Fingerprint, Images, RawTargets, Task};
+
+/// Digest of everything that was read, targets included.
+pub(super) fn fingerprint(dataset: &Dataset, task: &Task, test_rows: usize) -> Fingerprint {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(format!("{task:?} {test_rows} {}", dataset.rows()).as_bytes());
+    match dataset {
+        Dataset::Images(images) => {
+            let size = (images.height, images.width, images.channels);
+            hasher.update(format!("{size:?}").as_bytes());
+            hasher.update(&images.bytes);
+        }
+        Dataset::Table(table) => {
+            for column in &table.columns {
+                hasher.update(column.name.as_bytes());
+                match &column.cells {
+                    Cells::Numbers(values) => values.iter().for_each(|value| {
+                        hasher.update(&value.to_bits().to_le_bytes());
+                    }),
+                    Cells::Words(words) => words.iter().for_each(|word| {
+                        hasher.update(format!("{word:?}").as_bytes());
+                    }),
+                }
+            }
+        }
+        Dataset::Series(series) => {
+            hasher.update(format!("series {} {:?}", series.channels, series.lengths).as_bytes());
+            series.values.iter().for_each(|value| {
+                hasher.update(&value.to_bits().to_le_bytes());
+            });
+        }
+        Dataset::Texts(texts) => texts.texts.iter().for_each(|text| {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        }),
+    }
+    match dataset.targets() {
+        RawTargets::Classes(ids) => ids.iter().for_each(|id| {
+            hasher.update(&id.to_le_bytes());
+        }),
+        RawTargets::Values(values) => values.iter().for_each(|value| {
+            hasher.update(&value.to_bits().to_le_bytes());
+        }),
+        RawTargets::Unknown(_) => {}
+    }
+    Fingerprint::of(&hasher)
+}
+
+/// One line: kind, rows, size, what is predicted.
+pub(super) fn describe(dataset: &Dataset, task: &Task, test_rows: usize) -> String {
+    let what = match dataset {
+        Dataset::Images(Images {
+            height,
+            width,
+            channels,
+            ..
+        }) => {
+            format!("{height}x{width}x{channels}")
+        }
+        Dataset::Table(table) => format!("{} columns", table.columns.len()),
+        Dataset::Series(series) => {
+            let (shortest, longest) = (series.lengths.iter().min(), series.longest());
+            let steps = match shortest {
+                Some(shortest) if *shortest < longest => format!("{shortest} to {longest} steps"),
+                _ => format!("{longest} steps"),
+            };
+            match series.channels {
+                1 => steps,
+                channels => format!("{steps} of {channels} channels"),
+            }
+        }
+        Dataset::Texts(texts) => {
+            let words = texts
+                .texts
+                .iter()
+                .map(|text| text.split_ascii_whitespace().count());
+            let mean = words.sum::<usize>() as f64 / texts.texts.len().max(1) as f64;
+            format!("{mean:.0} words in the mean")
+        }
+    };
+    let predicted = match task {
+        Task::Classification { classes } => format!("{} classes", classes.len()),
+        Task::Regression { target } => format!("`{target}` is a number"),
+    };
+    let tests = match test_rows {
+        0 => String::new(),
+        rows => format!(", {rows} of them given as test rows"),
+    };
+    format!(
+        "{}, {} rows{tests}, {what}, {predicted}",
+        dataset.kind(),
+        dataset.rows()
+    )
+}

@@ -1,0 +1,226 @@
+//! Reading whatever a user brings: the kind is found out by looking, and said.
+
+mod arrays;
+mod folder;
+mod identity;
+mod labelled;
+mod texts;
+
+use std::{collections::BTreeMap, fs, io::Read, path::Path};
+
+use crate::{
+    error::DataError,
+    idx, images,
+    notice::Notice,
+    npy,
+    source::{DataKind, Dataset, RawTargets, Request, Source, Task},
+    table::{self, text::malformed},
+};
+
+pub(crate) use arrays::{INPUT_NAMES, array_images, array_series};
+
+/// Bytes that are enough to know a format by.
+const SIGNATURE_BYTES: u64 = 64;
+
+/// Names of image files, whatever is in them.
+const IMAGE_NAMES: [&str; 6] = ["png", "jpg", "jpeg", "webp", "bmp", "gif"];
+
+/// Formats that people have data in and that are not read, with the bytes that they start with, and what to
+/// do instead.
+const OTHER_FORMATS: [(&str, &[u8], &str); 5] = [
+    ("hdf5", b"\x89HDF", "NPZ"),
+    ("xlsx", b"", "CSV"),
+    ("feather", b"", "Parquet"),
+    ("arrow", b"ARROW1", "Parquet"),
+    ("pkl", b"", "NPZ or Parquet"),
+];
+
+/// Classes that are so much rarer than others deserve a word.
+const IMBALANCE: usize = 3;
+
+/// What a reader has found, before the whole is checked.
+struct Found {
+    dataset: Dataset,
+    task: Task,
+    notices: Vec<Notice>,
+    test_rows: usize,
+}
+
+/// Reads the data of a request.
+///
+/// # Errors
+/// If they cannot be read, or break a rule of their format, or hold nothing to learn.
+pub fn read(request: &Request) -> Result<Source, DataError> {
+    if !request.path.exists() {
+        let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+        return Err(DataError::Unreadable {
+            path: request.path.clone(),
+            source,
+        });
+    }
+    let Found {
+        dataset,
+        task,
+        mut notices,
+        test_rows,
+    } = find(request)?;
+    let rows = dataset.rows();
+    notices.extend(class_notices(&dataset, &task));
+    Ok(Source {
+        given_test_rows: rows - test_rows..rows,
+        fingerprint: identity::fingerprint(&dataset, &task, test_rows),
+        description: identity::describe(&dataset, &task, test_rows),
+        dataset,
+        task,
+        notices,
+    })
+}
+
+/// The end of a file's name that says its format, without that of a compression.
+pub(crate) fn format_of(path: &Path) -> &str {
+    let end = |path: &'_ Path| {
+        path.extension()
+            .and_then(|end| end.to_str())
+            .unwrap_or("")
+            .len()
+    };
+    let text = path.to_str().unwrap_or("");
+    let text = match end(path) {
+        2 if text.ends_with(".gz") => &text[..text.len() - 3],
+        _ => text,
+    };
+    &text[text.len() - end(Path::new(text))..]
+}
+
+fn find(request: &Request) -> Result<Found, DataError> {
+    let path = &request.path;
+    if path.is_dir() {
+        return find_in_folder(request);
+    }
+    if idx::is_images_file(path) {
+        // What is wrong with the file itself is said before what is missing beside it.
+        idx::read_images(path, &request.limits)?;
+        let pair = idx::pair_of(path)?;
+        let test = request.test.as_deref().map(idx::pair_of).transpose()?;
+        return labelled::find_idx(request, &pair, test.as_ref());
+    }
+    let format = format_of(path);
+    match format {
+        "npz" => return arrays::find(request),
+        "npy" => {
+            let problem = "an NPY file has no labels: save X and y together with numpy.savez";
+            let bytes = table::text::read_bytes(path, &request.limits)?;
+            npy::parse(path, "array", &bytes, &request.limits)?;
+            return Err(malformed(path, problem.into()));
+        }
+        "ts" => return labelled::find_ts(request),
+        _ if images::looks_like_images(path) => return labelled::find_images(request),
+        "zip" | "tar" | "tgz" => {
+            let problem =
+                "it has the name of an archive but not its content: was it cut or renamed?";
+            return Err(malformed(path, problem.into()));
+        }
+        _ => {}
+    }
+    if let Some(problem) = not_read(path, format)? {
+        return Err(malformed(path, problem));
+    }
+    find_table(request)
+}
+
+/// A folder holds images or texts in class folders, a pair of IDX files, or files of one of the other kinds.
+fn find_in_folder(request: &Request) -> Result<Found, DataError> {
+    let path = &request.path;
+    if let Some((train, own)) = idx::pairs_in(path) {
+        let given = request.test.as_deref().map(idx::pair_of).transpose()?;
+        return labelled::find_idx(request, &train, given.or(own).as_ref());
+    }
+    if texts::is_class_folder(path) {
+        return texts::find(request);
+    }
+    if images::looks_like_images(path) {
+        return labelled::find_images(request);
+    }
+    let files = folder::data_files(path)?;
+    let inner = Request {
+        test: request.test.clone().or(files.test.clone()),
+        path: files.data,
+        ..request.clone()
+    };
+    let mut found = find(&inner)?;
+    found.notices.insert(0, Notice::note(files.said));
+    Ok(found)
+}
+
+fn find_table(request: &Request) -> Result<Found, DataError> {
+    let read = table::read::read(request)?;
+    Ok(Found {
+        dataset: read.dataset,
+        task: read.task,
+        notices: read.notices,
+        test_rows: read.test_rows,
+    })
+}
+
+/// Why a file that is no table is not read as one.
+fn not_read(path: &Path, format: &str) -> Result<Option<String>, DataError> {
+    let unreadable = |source| DataError::Unreadable {
+        path: path.to_path_buf(),
+        source,
+    };
+    let mut start = Vec::new();
+    let file = fs::File::open(path).map_err(unreadable)?;
+    file.take(SIGNATURE_BYTES)
+        .read_to_end(&mut start)
+        .map_err(unreadable)?;
+    if ::image::guess_format(&start).is_ok() || IMAGE_NAMES.contains(&format) {
+        let problem =
+            "one image is no data set: bring a folder with one folder of images per class";
+        return Ok(Some(problem.to_string()));
+    }
+    let known = OTHER_FORMATS.iter().find(|(name, magic, _)| {
+        *name == format || (!magic.is_empty() && start.starts_with(magic))
+    });
+    Ok(known.map(|(name, _, instead)| format!("{name} files are not read: save it as {instead}")))
+}
+
+/// That something cannot be learned from this request's data.
+fn nothing(request: &Request, problem: String) -> DataError {
+    DataError::NothingToLearn {
+        path: request.path.clone(),
+        problem,
+    }
+}
+
+/// Refuses a kind that these data cannot be.
+fn refuse_other_kind(request: &Request, is: DataKind) -> Result<(), DataError> {
+    match request.kind {
+        Some(asked) if asked != is => Err(nothing(
+            request,
+            format!("it holds {is}, which cannot be read as {asked}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn class_notices(dataset: &Dataset, task: &Task) -> Vec<Notice> {
+    let (RawTargets::Classes(ids), Task::Classification { classes }) = (dataset.targets(), task)
+    else {
+        return Vec::new();
+    };
+    let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+    ids.iter()
+        .for_each(|id| *counts.entry(*id).or_default() += 1);
+    let most = counts.iter().max_by_key(|(_, count)| **count);
+    let least = counts.iter().min_by_key(|(_, count)| **count);
+    match (most, least) {
+        (Some((common, many)), Some((rare, few))) if *many > IMBALANCE * few => {
+            vec![Notice::note(format!(
+                "`{}` has {many} rows and `{}` {few}: accuracy favours the former \
+                 (--metric balanced_accuracy does not)",
+                classes[*common as usize], classes[*rare as usize]
+            ))]
+        }
+        _ => Vec::new(),
+    }
+}

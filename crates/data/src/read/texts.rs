@@ -1,0 +1,148 @@
+//! Texts in class folders: `class/any-name.txt`, with `train/` and `test/` on top or without.
+
+use std::{
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use super::{Found, labelled::classes, nothing, refuse_other_kind};
+use crate::{
+    error::DataError,
+    notice::Notice,
+    source::{DataKind, Dataset, Request},
+    table::{
+        read::checked_texts,
+        text::{decode, read_bytes},
+    },
+};
+
+/// Folders of rows to learn from and of rows to test with.
+const TRAIN: &str = "train";
+const TEST: &str = "test";
+
+/// Texts with their classes.
+#[derive(Default)]
+struct Labelled {
+    texts: Vec<String>,
+    labels: Vec<String>,
+}
+
+/// Whether a folder holds folders of text files: two or more, and nothing but texts in the first of each.
+pub(super) fn is_class_folder(path: &Path) -> bool {
+    let inner = entries(path);
+    let train = inner.iter().find(|path| is_named(path, TRAIN));
+    let classes = train.map_or_else(|| inner.clone(), |train| entries(train));
+    let begins_with_text = |folder: &&PathBuf| {
+        entries(folder)
+            .first()
+            .is_some_and(|file| is_text(file) && !begins_like_an_image(file))
+    };
+    classes.iter().filter(begins_with_text).count() > 1
+}
+
+fn begins_like_an_image(file: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = fs::File::open(file)
+        .and_then(|file| file.take(super::SIGNATURE_BYTES).read_to_end(&mut start));
+    read.is_ok() && ::image::guess_format(&start).is_ok()
+}
+
+/// Texts in class folders, and the test rows that are there or named.
+pub(super) fn find(request: &Request) -> Result<Found, DataError> {
+    refuse_other_kind(request, DataKind::Text)?;
+    let path = &request.path;
+    let inner = entries(path);
+    let named = |wanted| inner.iter().find(|path| is_named(path, wanted)).cloned();
+    let (train, own) = match named(TRAIN) {
+        Some(train) => (train, named(TEST)),
+        None => (path.clone(), None),
+    };
+    let mut notices = Vec::new();
+    let mut read = read_classes(request, &train, &mut notices)?;
+    let mut test_rows = 0;
+    if let Some(test) = request.test.clone().or(own) {
+        let more = read_classes(request, &test, &mut notices)?;
+        test_rows = more.texts.len();
+        read.texts.extend(more.texts);
+        read.labels.extend(more.labels);
+    }
+    let (task, targets) = classes(request, &read.labels, test_rows)?;
+    let texts = checked_texts("text", read.texts, targets, &mut notices);
+    Ok(Found {
+        dataset: Dataset::Texts(texts),
+        task,
+        notices,
+        test_rows,
+    })
+}
+
+fn read_classes(
+    request: &Request,
+    folder: &Path,
+    notices: &mut Vec<Notice>,
+) -> Result<Labelled, DataError> {
+    let mut read = Labelled::default();
+    let mut others = 0;
+    for class in entries(folder).iter().filter(|path| path.is_dir()) {
+        for file in entries(class) {
+            if !is_text(&file) {
+                others += 1;
+                continue;
+            }
+            if read.texts.len() >= request.limits.entries_max {
+                return Err(DataError::TooLarge {
+                    path: folder.to_path_buf(),
+                    what: "its number of texts".to_string(),
+                    limit: request.limits.entries_max.to_string(),
+                });
+            }
+            let bytes = read_bytes(&file, &request.limits)?;
+            let text = decode(&file, &bytes, &mut Vec::new())?;
+            read.texts.push(text);
+            read.labels.push(name_of(class));
+        }
+    }
+    if others > 0 {
+        notices.push(Notice::warning(format!(
+            "{others} file(s) are no .txt and are left out"
+        )));
+    }
+    if read.texts.is_empty() {
+        return Err(nothing(
+            request,
+            format!("{} holds no texts", folder.display()),
+        ));
+    }
+    Ok(read)
+}
+
+/// What stands in a folder, sorted; nothing if it cannot be read or is no folder. No link is followed.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink()))
+        .map(|entry| entry.path())
+        .filter(|path| !name_of(path).starts_with('.'))
+        .collect();
+    paths.sort();
+    paths
+}
+
+fn is_text(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "txt")
+}
+
+fn is_named(path: &Path, name: &str) -> bool {
+    path.is_dir() && name_of(path) == name
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}

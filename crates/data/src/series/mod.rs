@@ -1,0 +1,54 @@
+//! Series: files of them, and tables whose columns are steps.
+
+pub(crate) mod ts;
+pub(crate) mod wide;
+
+use crate::source::{RawTargets, Series};
+
+/// Series while they are read.
+#[derive(Debug)]
+pub(crate) struct Growing {
+    channels: usize,
+    lengths: Vec<u32>,
+    values: Vec<f32>,
+}
+
+impl Growing {
+    pub(crate) fn new(channels: usize) -> Growing {
+        Growing {
+            channels,
+            lengths: Vec::new(),
+            values: Vec::new(),
+        }
+    }
+
+    /// Adds a series given channel by channel; a channel that ends early is missing behind its end.
+    pub(crate) fn push(&mut self, channels: &[Vec<f32>]) {
+        debug_assert_eq!(channels.len(), self.channels);
+        let length = channels.iter().map(Vec::len).max().unwrap_or(0);
+        for step in 0..length {
+            let at_step = |channel: &Vec<f32>| channel.get(step).copied().unwrap_or(f32::NAN);
+            self.values.extend(channels.iter().map(at_step));
+        }
+        self.lengths.push(length as u32);
+    }
+
+    /// All that were added, without targets.
+    pub(crate) fn finish(self) -> Series {
+        Series {
+            columns: Vec::new(),
+            channels: self.channels as u32,
+            targets: RawTargets::Unknown(self.lengths.len()),
+            lengths: self.lengths,
+            values: self.values,
+        }
+    }
+}
+
+/// The first series and behind them the second, without targets.
+pub(crate) fn joined(mut first: Series, second: Series) -> Series {
+    first.lengths.extend(second.lengths);
+    first.values.extend(second.values);
+    first.targets = RawTargets::Unknown(first.lengths.len());
+    first
+}

@@ -1,0 +1,257 @@
+//! ARFF, the format of Weka: columns are declared before the data, words with all their values.
+//!
+//! Dense and sparse rows; columns of whole series (`relational`) are refused.
+
+use std::path::Path;
+
+use super::text::{
+    Decimal, Declared, Names, Records, Row, check_header, decode, malformed, read_bytes,
+};
+use crate::{error::DataError, limits::ReadLimits};
+
+/// What a column may hold.
+enum Kind {
+    Number,
+    /// Any words.
+    Words,
+    /// One of these.
+    OneOf(Vec<String>),
+}
+
+struct Attribute {
+    name: String,
+    kind: Kind,
+}
+
+/// Reads an ARFF file, plain or gzipped.
+pub(super) fn read(path: &Path, limits: &ReadLimits) -> Result<Records, DataError> {
+    let mut notices = Vec::new();
+    let text = decode(path, &read_bytes(path, limits)?, &mut notices)?;
+    let mut lines = text
+        .lines()
+        .enumerate()
+        .map(|(index, line)| (index as u64 + 1, line.trim()))
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('%'));
+    let attributes = declarations(path, &mut lines)?;
+    let header: Vec<String> = attributes.iter().map(|a| a.name.clone()).collect();
+    check_header(path, &header, limits)?;
+    let mut rows = Vec::new();
+    for (line, text) in lines {
+        let cells = match text.strip_prefix('{') {
+            Some(rest) => sparse_cells(rest, &attributes),
+            None => dense_cells(text, &attributes),
+        };
+        let cells = cells.map_err(|problem| malformed(path, format!("line {line}: {problem}")))?;
+        rows.push(Row { line, cells });
+    }
+    let declared = attributes.iter().map(|attribute| match attribute.kind {
+        Kind::Number => Declared::Number,
+        Kind::Words | Kind::OneOf(_) => Declared::Words,
+    });
+    Ok(Records {
+        header,
+        names: Names::Written,
+        declared: declared.collect(),
+        rows,
+        decimal: Decimal::Point,
+        notices,
+    })
+}
+
+/// Reads up to `@data`.
+fn declarations<'a>(
+    path: &Path,
+    lines: &mut impl Iterator<Item = (u64, &'a str)>,
+) -> Result<Vec<Attribute>, DataError> {
+    let mut attributes = Vec::new();
+    for (line, text) in lines {
+        let (keyword, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+        match keyword.to_ascii_lowercase().as_str() {
+            "@relation" => {}
+            "@data" if attributes.is_empty() => {
+                let problem = format!("line {line}: the data begin before any @attribute");
+                return Err(malformed(path, problem));
+            }
+            "@data" => return Ok(attributes),
+            "@attribute" => {
+                let parsed = attribute(rest.trim());
+                attributes
+                    .push(parsed.map_err(|what| malformed(path, format!("line {line}: {what}")))?);
+            }
+            _ => {
+                let problem =
+                    format!("line {line} begins with `{keyword}`: @attribute or @data is expected");
+                return Err(malformed(path, problem));
+            }
+        }
+    }
+    Err(malformed(
+        path,
+        "it has no @data: an ARFF file has its rows behind that".into(),
+    ))
+}
+
+fn attribute(text: &str) -> Result<Attribute, String> {
+    let (name, rest) = first_word(text, char::is_whitespace);
+    let rest = rest.trim();
+    if name.is_empty() || rest.is_empty() {
+        return Err(format!("`@attribute {text}` names no column and kind"));
+    }
+    if let Some(list) = rest.strip_prefix('{') {
+        let list = list.trim_end().strip_suffix('}');
+        let list = list.ok_or_else(|| format!("the values of `{name}` have no closing brace"))?;
+        let values = split(list);
+        return Ok(Attribute {
+            name,
+            kind: Kind::OneOf(values),
+        });
+    }
+    let (word, _) = first_word(rest, char::is_whitespace);
+    let kind = match word.to_ascii_lowercase().as_str() {
+        "numeric" | "real" | "integer" => Kind::Number,
+        "string" | "date" => Kind::Words,
+        "relational" => {
+            return Err(format!(
+                "`{name}` is relational, which is not read: bring series as a .ts file"
+            ));
+        }
+        other => {
+            return Err(format!(
+                "`{name}` is of kind `{other}`: numeric, string, date or {{values}} are known"
+            ));
+        }
+    };
+    Ok(Attribute { name, kind })
+}
+
+fn dense_cells(text: &str, attributes: &[Attribute]) -> Result<Vec<String>, String> {
+    let cells = split(text);
+    if cells.len() != attributes.len() {
+        return Err(format!(
+            "it has {} values, but {} columns are declared",
+            cells.len(),
+            attributes.len()
+        ));
+    }
+    for (cell, attribute) in cells.iter().zip(attributes) {
+        check(cell, attribute)?;
+    }
+    Ok(cells)
+}
+
+/// Pairs of a column's number, from 0, and its value; what is not named is 0, or the first value.
+fn sparse_cells(text: &str, attributes: &[Attribute]) -> Result<Vec<String>, String> {
+    let list = text.trim_end().strip_suffix('}');
+    let list = list.ok_or("its opening brace is never closed")?;
+    let mut cells: Vec<String> = attributes
+        .iter()
+        .map(|attribute| match &attribute.kind {
+            Kind::OneOf(values) => values.first().cloned().unwrap_or_default(),
+            Kind::Number | Kind::Words => "0".to_string(),
+        })
+        .collect();
+    for pair in list
+        .split(',')
+        .map(str::trim)
+        .filter(|pair| !pair.is_empty())
+    {
+        let (place, value) = pair
+            .split_once(char::is_whitespace)
+            .ok_or_else(|| format!("`{pair}` is no pair of a column's number and a value"))?;
+        let place = place
+            .parse::<usize>()
+            .ok()
+            .filter(|place| *place < cells.len());
+        let place = place.ok_or_else(|| format!("`{pair}` names no column"))?;
+        let (value, _) = first_word(value.trim(), |_| false);
+        check(&value, &attributes[place])?;
+        cells[place] = value;
+    }
+    Ok(cells)
+}
+
+fn check(cell: &str, attribute: &Attribute) -> Result<(), String> {
+    let name = &attribute.name;
+    match &attribute.kind {
+        _ if cell == "?" => Ok(()),
+        Kind::OneOf(values) if !values.iter().any(|value| value == cell) => Err(format!(
+            "`{cell}` is not among the declared values of `{name}` ({})",
+            values.join(", ")
+        )),
+        Kind::Number if cell.parse::<f64>().is_err() => Err(format!(
+            "`{cell}` is no number, but `{name}` is declared as one"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The values between commas, without their quotes.
+fn split(text: &str) -> Vec<String> {
+    let mut values = Vec::new();
+    let mut rest = text;
+    loop {
+        let (value, behind) = first_word(rest.trim_start(), |letter| letter == ',');
+        values.push(value);
+        match behind.trim_start().strip_prefix(',') {
+            Some(more) => rest = more,
+            None => return values,
+        }
+    }
+}
+
+/// What stands before the first end, without quotes around it, and the rest.
+fn first_word(text: &str, is_end: impl Fn(char) -> bool) -> (String, &str) {
+    let Some(quote) = text
+        .chars()
+        .next()
+        .filter(|first| matches!(first, '\'' | '"'))
+    else {
+        let end = text.find(is_end).unwrap_or(text.len());
+        return (text[..end].trim().to_string(), &text[end..]);
+    };
+    let mut word = String::new();
+    let mut letters = text.char_indices().skip(1);
+    while let Some((place, letter)) = letters.next() {
+        match letter {
+            '\\' => word.extend(letters.next().map(|(_, escaped)| escaped)),
+            letter if letter == quote => return (word, &text[place + letter.len_utf8()..]),
+            letter => word.push(letter),
+        }
+    }
+    (word, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_names_and_values_lose_their_quotes() {
+        let parsed = attribute("'credit amount' {'0 to 4', \"it's\", 'it\\'s', plain}").unwrap();
+        assert_eq!(parsed.name, "credit amount");
+        let Kind::OneOf(values) = parsed.kind else {
+            panic!("it has values")
+        };
+        assert_eq!(values, ["0 to 4", "it's", "it's", "plain"]);
+    }
+
+    #[test]
+    fn a_sparse_row_says_only_what_differs() {
+        let attributes = ["a numeric", "c {x,y}", "b real"].map(|text| attribute(text).unwrap());
+        assert_eq!(
+            sparse_cells("0 1.5, 1 y}", &attributes).unwrap(),
+            ["1.5", "y", "0"]
+        );
+        assert_eq!(sparse_cells("}", &attributes).unwrap(), ["0", "x", "0"]);
+        assert!(
+            sparse_cells("1 z}", &attributes)
+                .unwrap_err()
+                .contains("`z`")
+        );
+        assert!(
+            sparse_cells("7 1}", &attributes)
+                .unwrap_err()
+                .contains("no column")
+        );
+    }
+}

@@ -1,0 +1,321 @@
+//! Series and texts as people have them: found out, split into rows, and read again for a model.
+
+#![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use data::{
+    DataKind, Dataset, ItemShape, Preprocessor, RawTargets, ReadLimits, Request, Source, Task,
+};
+
+fn read(path: &Path) -> Source {
+    let request = Request {
+        path: path.to_path_buf(),
+        ..Request::default()
+    };
+    data::read(&request).unwrap()
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, text).unwrap();
+    path
+}
+
+/// All inputs of all rows, as a network gets them.
+fn inputs(preprocessor: &Preprocessor, source: &Source) -> Vec<f32> {
+    let rows: Vec<u32> = (0..source.dataset.rows() as u32).collect();
+    let examples = preprocessor.apply(&source.dataset, &rows).unwrap();
+    let mut inputs = vec![0.0; examples.item_len() * rows.len()];
+    examples.copy_inputs(&rows, &mut inputs);
+    inputs
+}
+
+/// The inputs of a file read for the model, which must be those of the same rows read for learning.
+fn check_read_again(source: &Source, path: &Path) {
+    let rows: Vec<u32> = (0..source.dataset.rows() as u32).collect();
+    let preprocessor = Preprocessor::fit(source, &rows).unwrap();
+    let text = serde_json::to_string(&preprocessor).unwrap();
+    let preprocessor: Preprocessor = serde_json::from_str(&text).unwrap();
+    let again = preprocessor
+        .read_rows(path, &ReadLimits::default())
+        .unwrap();
+    assert!(again.bad.is_empty(), "{:?}", again.bad);
+    let mut found = vec![0.0; again.examples.item_len() * rows.len()];
+    again.examples.copy_inputs(&rows, &mut found);
+    assert_eq!(found, inputs(&preprocessor, source));
+}
+
+const UNEQUAL: &str = "# made for this test
+@problemName Made
+@timeStamps false
+@missing true
+@univariate false
+@dimensions 2
+@equalLength false
+@classLabel true up down
+@data
+1,2,?:10,20,30:up
+3,2:30,20:down
+1,2,3,4:10,20,30,40:up
+";
+
+#[test]
+fn series_of_unequal_length_end_in_zeros_and_say_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "made.ts", UNEQUAL);
+    let source = read(&path);
+    assert_eq!(
+        source.description,
+        "series, 3 rows, 2 to 4 steps of 2 channels, 2 classes"
+    );
+    let preprocessor = Preprocessor::fit(&source, &[0, 1, 2]).unwrap();
+    let shape = ItemShape::Series {
+        channels: 3,
+        length: 4,
+    };
+    assert_eq!(preprocessor.item(), shape);
+    let inputs = inputs(&preprocessor, &source);
+    let presence: Vec<f32> = inputs.iter().skip(2).step_by(3).copied().collect();
+    assert_eq!(
+        presence,
+        [1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]
+    );
+    // The missing value of the third step, and all behind the end of the second series.
+    assert_eq!(inputs[6], 0.0);
+    assert!(inputs[12 + 6..24].iter().all(|value| *value == 0.0));
+    check_read_again(&source, &path);
+}
+
+#[test]
+fn a_series_that_is_longer_than_any_before_is_a_bad_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = read(&write(folder.path(), "made.ts", UNEQUAL));
+    let preprocessor = Preprocessor::fit(&source, &[0, 1, 2]).unwrap();
+    let longer = UNEQUAL.replace("1,2,?:10,20,30:up", "1,2,3,4,5:1,2,3,4,5:up");
+    let path = write(folder.path(), "longer.ts", &longer);
+    let rows = preprocessor
+        .read_rows(&path, &ReadLimits::default())
+        .unwrap();
+    assert_eq!(rows.row_numbers, [2, 3]);
+    assert_eq!(rows.bad[0].row, 1);
+    assert_eq!(
+        rows.bad[0].reason,
+        "it has 5 steps, the model takes up to 4"
+    );
+}
+
+/// A table of waves, one per row, with the class in front.
+fn waves(rows: usize) -> String {
+    let mut text = String::from("kind");
+    (0..24).for_each(|step| write!(text, ",t{step}").unwrap());
+    for row in 0..rows {
+        let kind = if row % 2 == 0 { "slow" } else { "fast" };
+        write!(text, "\n{kind}").unwrap();
+        for step in 0..24 {
+            let speed = 0.2 + 0.2 * (row % 2) as f64;
+            let value = (f64::from(step) * speed + row as f64).sin();
+            write!(text, ",{value:.3}").unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn a_table_whose_columns_are_steps_is_read_as_series_unless_told_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "waves.csv", &waves(40));
+    let request = |kind| Request {
+        path: path.clone(),
+        target: Some("kind".to_string()),
+        kind,
+        ..Request::default()
+    };
+    let source = data::read(&request(None)).unwrap();
+    assert_eq!(source.description, "series, 40 rows, 24 steps, 2 classes");
+    assert!(
+        source.notices[0]
+            .text
+            .contains("--kind table says otherwise")
+    );
+    check_read_again(&source, &path);
+    let source = data::read(&request(Some(DataKind::Table))).unwrap();
+    assert_eq!(source.description, "table, 40 rows, 24 columns, 2 classes");
+}
+
+#[test]
+fn arff_columns_are_what_they_are_declared_to_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::from(
+        "% made\n@RELATION made\n@ATTRIBUTE 'the size' REAL\n@attribute code {1,2,3}\n\
+         @attribute class {no, yes}\n@DATA\n",
+    );
+    for row in 0..20 {
+        let (code, class) = (row % 3 + 1, if row % 2 == 0 { "yes" } else { "no" });
+        writeln!(text, "{}.5,{code},{class}", row * row % 17).unwrap();
+    }
+    let source = read(&write(folder.path(), "made.arff", &text));
+    let Dataset::Table(table) = &source.dataset else {
+        panic!("it is a table")
+    };
+    let names: Vec<&str> = table
+        .columns
+        .iter()
+        .map(|column| column.name.as_str())
+        .collect();
+    assert_eq!(names, ["the size", "code"]);
+    assert!(matches!(table.columns[0].cells, data::Cells::Numbers(_)));
+    assert!(matches!(table.columns[1].cells, data::Cells::Words(_)));
+}
+
+#[test]
+fn objects_of_json_lines_are_rows_whatever_the_order_of_their_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::new();
+    for row in 0..20 {
+        let label = if row % 2 == 0 { "a" } else { "b" };
+        match row % 3 {
+            0 => writeln!(
+                text,
+                "{{\"x\": {row}.25, \"label\": \"{label}\", \"ok\": true}}"
+            ),
+            1 => writeln!(text, "{{\"label\": \"{label}\", \"x\": {}}}", row * 2),
+            _ => writeln!(
+                text,
+                "{{\"ok\": false, \"x\": null, \"label\": \"{label}\"}}\n"
+            ),
+        }
+        .unwrap();
+    }
+    let source = read(&write(folder.path(), "made.jsonl", &text));
+    assert_eq!(source.description, "table, 20 rows, 2 columns, 2 classes");
+    let nested = text.replace("null", "[1, 2]");
+    let path = write(folder.path(), "nested.jsonl", &nested);
+    let request = Request {
+        path,
+        ..Request::default()
+    };
+    let message = data::read(&request).unwrap_err().to_string();
+    assert!(message.contains("line 3: `x` holds a list"), "{message}");
+}
+
+/// Lines of a label and a text, with the quotes that people write.
+fn messages() -> String {
+    let mut text = String::new();
+    for row in 0..40 {
+        let (label, words) = match row % 2 {
+            0 => ("ham", "\"see you later\" she said"),
+            _ => ("spam", "win a \"prize now"),
+        };
+        writeln!(text, "{label}\t{words} {row} times").unwrap();
+    }
+    text
+}
+
+#[test]
+fn lines_of_label_and_text_need_no_header_and_no_quoting() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "sms.tsv", &messages());
+    let source = read(&path);
+    assert!(
+        source.description.starts_with("text, 40 rows"),
+        "{}",
+        source.description
+    );
+    let Dataset::Texts(texts) = &source.dataset else {
+        panic!("it is text")
+    };
+    assert_eq!(texts.texts[0], "\"see you later\" she said 0 times");
+    assert!(
+        matches!(&source.task, Task::Classification { classes } if classes == &["ham", "spam"])
+    );
+    check_read_again(&source, &path);
+}
+
+#[test]
+fn a_text_beside_other_columns_becomes_words_that_are_there_or_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::from("age,comment,label\n");
+    for row in 0..40 {
+        let comment = [
+            "very good indeed , thanks",
+            "not good at all",
+            "it broke after two days",
+        ];
+        let comment = format!("{} {row}", comment[row % 3]);
+        writeln!(text, "{},\"{comment}\",{}", row % 7, row % 2).unwrap();
+    }
+    let path = write(folder.path(), "reviews.csv", &text);
+    let source = read(&path);
+    assert_eq!(source.description, "table, 40 rows, 2 columns, 2 classes");
+    check_read_again(&source, &path);
+    let rows: Vec<u32> = (0..40).collect();
+    let preprocessor = Preprocessor::fit(&source, &rows).unwrap();
+    let inputs = inputs(&preprocessor, &source);
+    assert!(
+        inputs
+            .chunks(preprocessor.item().values())
+            .all(|row| { row[1..].iter().all(|value| *value == 0.0 || *value == 1.0) })
+    );
+}
+
+#[test]
+fn folders_of_text_files_are_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    for row in 0..12 {
+        for class in ["good", "bad"] {
+            let words = format!("this is {class} text number {row}");
+            write(folder.path(), &format!("train/{class}/{row}.txt"), &words);
+            if row < 4 {
+                write(folder.path(), &format!("test/{class}/{row}.txt"), &words);
+            }
+        }
+    }
+    let source = read(folder.path());
+    assert_eq!(source.given_test_rows, 24..32);
+    let RawTargets::Classes(ids) = source.dataset.targets() else {
+        panic!("they have classes")
+    };
+    assert_eq!(ids.iter().filter(|id| **id == 0).count(), 16);
+}
+
+#[test]
+fn two_files_named_for_training_and_testing_are_one_data_set() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "Made_TRAIN.ts", UNEQUAL);
+    write(folder.path(), "Made_TEST.ts", UNEQUAL);
+    write(folder.path(), "README.md", "not data");
+    let source = read(folder.path());
+    assert_eq!(source.given_test_rows, 3..6);
+    write(folder.path(), "more.csv", "a,b\n1,2\n");
+    let request = Request {
+        path: folder.path().to_path_buf(),
+        ..Request::default()
+    };
+    let message = data::read(&request).unwrap_err().to_string();
+    assert!(
+        message.contains("3 files of data (Made_TEST.ts, Made_TRAIN.ts, more.csv)"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_column_that_is_ignored_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "waves.csv", &waves(40));
+    let request = |ignore: &str| Request {
+        path: path.clone(),
+        target: Some("kind".to_string()),
+        ignore: vec![ignore.to_string()],
+        ..Request::default()
+    };
+    let source = data::read(&request("t0")).unwrap();
+    assert_eq!(source.description, "series, 40 rows, 23 steps, 2 classes");
+    let message = data::read(&request("t99")).unwrap_err().to_string();
+    assert!(message.contains("it has no column `t99`"), "{message}");
+}

@@ -1,0 +1,213 @@
+//! Series and texts as ONNX operations: from values with gaps, and from words, to what the network takes.
+//!
+//! A text is split where it has white space, and every piece is looked up as it is written; a text of which
+//! `data` says that it is missing has no words.
+
+use std::collections::BTreeMap;
+
+use data::{FittedSeries, FittedText, Indicator, fitted::CLIP};
+
+use super::{
+    graph::{Argument, GraphBuilder, Size, ValueName},
+    inputs::{MISSING_WORDS, cast},
+    message::ElementType,
+    network::{SERIES_TURNED, transpose},
+};
+
+/// Splits texts; came with opset 20.
+pub(super) const SPLIT: &str = "StringSplit";
+
+/// The code of a piece that is no known word, where none has a code of its own.
+const NO_PLACE: i64 = -1;
+
+/// Adds the input `series` and what makes numbers of its values; returns `[rows][channels][steps]`.
+pub(super) fn add_series(builder: &mut GraphBuilder, series: &FittedSeries) -> ValueName {
+    let FittedSeries {
+        channels, length, ..
+    } = *series;
+    let sizes = [Size::Rows, Size::Fixed(length), Size::Fixed(channels)];
+    let meaning =
+        "step after step, channels last; NaN where nothing was measured and behind the end";
+    let raw = builder.input("series", ElementType::Float, &sizes, meaning);
+    let extents = [series.shift.len()];
+    let shift = builder.floats("series shift", &extents, &series.shift);
+    let scale = builder.floats("series scale", &extents, &series.scale);
+    let least = builder.floats("series least", &[], &[-CLIP as f32]);
+    let most = builder.floats("series most", &[], &[CLIP as f32]);
+    let zero = builder.floats("series zero", &[], &[0.0]);
+    let missing = builder.node("IsNaN", &[&raw], &[], "series missing");
+    let centred = builder.node("Sub", &[&raw, &shift], &[], "series centred");
+    let scaled = builder.node("Div", &[&centred, &scale], &[], "series scaled");
+    let clipped = builder.node("Clip", &[&scaled, &least, &most], &[], "series clipped");
+    let mut values = builder.node("Where", &[&missing, &zero, &clipped], &[], "series filled");
+    if series.presence == Indicator::Present {
+        let present = builder.node("Not", &[&missing], &[], "series present");
+        let present = any_of(builder, &present, 2, KeptAxis::Kept, "series presence");
+        let axis = [("axis", Argument::Int(2))];
+        values = builder.node("Concat", &[&values, &present], &axis, "series told");
+    }
+    transpose(builder, &values, &SERIES_TURNED, "series channels first")
+}
+
+/// Adds the input of texts and what makes codes of their words; returns `[rows][1][words]`.
+pub(super) fn add_text(builder: &mut GraphBuilder, text: &FittedText) -> ValueName {
+    let unknown = i64::from(FittedText::UNKNOWN);
+    let nothing = i64::from(FittedText::NOTHING);
+    let codes = add_pieces(builder, &text.name, &text.forms, [nothing, unknown]);
+    let name = &text.name;
+    let length = i64::from(text.length);
+    // As many places as are read stand behind the last word, so that there are always enough.
+    let pads = builder.ints(&format!("{name} places"), &[6], &[0, 0, 0, 0, 0, length]);
+    let padded = builder.node("Pad", &[&codes, &pads], &[], &format!("{name} padded"));
+    let [start, end, axis] = [("start", 0), ("end", length), ("axis", 2)]
+        .map(|(what, value)| builder.ints(&format!("{name} {what}"), &[1], &[value]));
+    let inputs = [&padded, &start, &end, &axis];
+    let read = builder.node("Slice", &inputs, &[], &format!("{name} read"));
+    cast(
+        builder,
+        &read,
+        ElementType::Float,
+        &format!("{name} as codes"),
+    )
+}
+
+/// Adds the input of texts beside other columns; returns which words stand in each, `[rows][words]`, or
+/// nothing if no word is known.
+pub(super) fn add_bag(
+    builder: &mut GraphBuilder,
+    name: &str,
+    forms: &BTreeMap<String, u16>,
+    words: u32,
+) -> Option<ValueName> {
+    let places = add_pieces(builder, name, forms, [NO_PLACE, NO_PLACE]);
+    if words == 0 {
+        return None;
+    }
+    // [rows, 1, pieces] to [rows, pieces, 1], which is compared with all places at once.
+    let turned = transpose(builder, &places, &SERIES_TURNED, &format!("{name} pieces"));
+    let all: Vec<i64> = (0..i64::from(words)).collect();
+    let all = builder.ints(&format!("{name} words"), &[1, 1, all.len()], &all);
+    let is_word = builder.node("Equal", &[&turned, &all], &[], &format!("{name} is word"));
+    Some(any_of(
+        builder,
+        &is_word,
+        1,
+        KeptAxis::Dropped,
+        &format!("{name} has word"),
+    ))
+}
+
+/// Adds an input of texts; returns the code of each piece, `[rows][1][pieces]`: that of its form, or the
+/// second of `others` if it is not known; the first where there is nothing.
+fn add_pieces(
+    builder: &mut GraphBuilder,
+    name: &str,
+    forms: &BTreeMap<String, u16>,
+    others: [i64; 2],
+) -> ValueName {
+    let [nothing, unknown] = others;
+    let sizes = [Size::Rows, Size::Fixed(1)];
+    let raw = builder.input(
+        name,
+        ElementType::Text,
+        &sizes,
+        "a text; empty if it is missing",
+    );
+    // A delimiter that is empty stands for any white space.
+    let pieces = builder.node_with_rest(
+        SPLIT,
+        &[&raw],
+        &[("delimiter", Argument::Text(""))],
+        &format!("{name} split"),
+    );
+    let mut keys: Vec<&str> = vec![""];
+    keys.extend(forms.keys().map(String::as_str));
+    let mut values = vec![nothing];
+    values.extend(forms.values().map(|code| i64::from(*code)));
+    let codes = encoded(
+        builder,
+        &pieces,
+        &keys,
+        &values,
+        unknown,
+        &format!("{name} codes"),
+    );
+    let gone = vec![0; MISSING_WORDS.len()];
+    let is_there = encoded(
+        builder,
+        &raw,
+        &MISSING_WORDS,
+        &gone,
+        1,
+        &format!("{name} is there"),
+    );
+    let axis = builder.ints(&format!("{name} pieces axis"), &[1], &[2]);
+    let is_there = builder.node(
+        "Unsqueeze",
+        &[&is_there, &axis],
+        &[],
+        &format!("{name} is there each"),
+    );
+    let whole = cast(
+        builder,
+        &is_there,
+        ElementType::Bool,
+        &format!("{name} is told"),
+    );
+    let nothing = builder.ints(&format!("{name} nothing"), &[], &[nothing]);
+    builder.node(
+        "Where",
+        &[&whole, &codes, &nothing],
+        &[],
+        &format!("{name} told"),
+    )
+}
+
+fn encoded(
+    builder: &mut GraphBuilder,
+    words: &ValueName,
+    keys: &[&str],
+    values: &[i64],
+    default: i64,
+    name: &str,
+) -> ValueName {
+    let arguments = [
+        ("keys_strings", Argument::Texts(keys)),
+        ("values_int64s", Argument::Ints(values)),
+        ("default_int64", Argument::Int(default)),
+    ];
+    builder.node("LabelEncoder", &[words], &arguments, name)
+}
+
+/// What becomes of an axis over which something was taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum KeptAxis {
+    Kept,
+    Dropped,
+}
+
+/// 1 where any value along an axis is true, 0 where none is, also where there are none.
+fn any_of(
+    builder: &mut GraphBuilder,
+    input: &ValueName,
+    axis: i64,
+    kept: KeptAxis,
+    name: &str,
+) -> ValueName {
+    let numbers = cast(
+        builder,
+        input,
+        ElementType::Float,
+        &format!("{name} as float"),
+    );
+    let axes = builder.ints(&format!("{name} axes"), &[1], &[axis]);
+    let kept = [("keepdims", Argument::Int(i64::from(kept == KeptAxis::Kept)))];
+    let count = builder.node(
+        "ReduceSum",
+        &[&numbers, &axes],
+        &kept,
+        &format!("{name} count"),
+    );
+    let one = builder.floats(&format!("{name} one"), &[], &[1.0]);
+    builder.node("Min", &[&count, &one], &[], name)
+}
