@@ -90,6 +90,10 @@ pub(crate) struct ExploreArgs {
     /// Seed of the split and of everything random.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// Folds of a cross-validation over all rows that are not in the vault; 1 for none [default: 5 if there
+    /// are few rows].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=20))]
+    pub(crate) folds: Option<u8>,
     /// Worker nodes on this machine.
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<u16>,

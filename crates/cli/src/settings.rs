@@ -107,6 +107,10 @@ pub(crate) struct SplitToml {
     /// Rows that only the final score sees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) vault: Option<f64>,
+    /// Folds of a cross-validation over all rows that are not in the vault, instead of a share that
+    /// validates; 1 for none. Five if there are few rows and `validation` is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) folds: Option<u8>,
 }
 
 /// `[resources]`: processes and their limits.
@@ -369,6 +373,7 @@ fn apply_flags(typed: &mut StudyToml, args: &ExploreArgs) {
             trials: args.trials,
         };
     }
+    set(&mut typed.split.folds, &args.folds);
     set(&mut typed.resources.workers, &args.workers);
     set(&mut typed.resources.slots, &args.slots);
     set(&mut typed.resources.memory_mib, &args.memory_mib);
@@ -420,6 +425,10 @@ pub(crate) fn decided(typed: &StudyToml) -> Result<StudyConfig> {
         metric: typed.metric,
         seed: typed.seed,
         budget: budget(&typed.budget)?,
+        folds: match (typed.split.folds, typed.split.validation) {
+            (None, Some(_)) => Some(1),
+            (folds, _) => folds,
+        },
         split: SplitShares {
             validation: typed.split.validation.unwrap_or(shares.validation),
             vault: typed.split.vault.unwrap_or(shares.vault),
@@ -547,6 +556,7 @@ pub(crate) fn render(config: &StudyConfig) -> Result<String> {
         split: SplitToml {
             validation: Some(config.split.validation),
             vault: Some(config.split.vault),
+            folds: config.folds,
         },
         resources: ResourcesToml {
             workers: Some(config.resources.workers),

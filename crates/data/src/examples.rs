@@ -136,6 +136,44 @@ impl Examples {
         }
     }
 
+    /// Some of the rows, in this order.
+    pub fn chosen(&self, rows: &[u32]) -> Examples {
+        fn some<T: Copy>(values: &[T], len: usize, rows: &[u32]) -> Vec<T> {
+            let each = rows.iter().map(|row| *row as usize * len);
+            each.flat_map(|start| &values[start..start + len])
+                .copied()
+                .collect()
+        }
+        let len = self.item_len();
+        let inputs = match &self.inputs {
+            Inputs::Floats(values) => Inputs::Floats(some(values, len, rows)),
+            Inputs::Bytes {
+                bytes,
+                shift,
+                scale,
+            } => Inputs::Bytes {
+                bytes: some(bytes, len, rows),
+                shift: shift.clone(),
+                scale: scale.clone(),
+            },
+            Inputs::Codes(codes) => Inputs::Codes(some(codes, len, rows)),
+        };
+        let targets = match &self.targets {
+            Targets::Classes { ids, count } => Targets::Classes {
+                ids: some(ids, 1, rows),
+                count: *count,
+            },
+            Targets::Values(values) => Targets::Values(some(values, 1, rows)),
+            Targets::None => Targets::None,
+        };
+        Examples {
+            item: self.item,
+            inputs,
+            targets,
+            rows: rows.len(),
+        }
+    }
+
     /// How many rows.
     pub fn len(&self) -> usize {
         self.rows

@@ -1,7 +1,7 @@
 //! What a model learns from: readers, splits, preprocessing, batches.
 //!
 //! Read in this order: [`source`] (data as they were read), [`read`](mod@read) (finding out what a
-//! file is), `table`, `npy`, `idx`, `images`, `series` (the formats), [`split`](mod@split) (which row is for what),
+//! file is), `table`, `npy`, `idx`, `images`, `series` (the formats), [`split`](mod@split) and [`folds`](mod@folds) (which row is for what),
 //! [`fitted`] and [`preprocess`] (from raw rows to numbers), [`rows`] (new rows for a fitted model), [`raw`] (files whose meaning
 //! the caller knows),
 //! [`examples`] (what trainers load). Nothing here knows of networks.
@@ -9,6 +9,7 @@
 pub mod error;
 pub mod examples;
 pub mod fitted;
+pub mod folds;
 mod idx;
 mod images;
 pub mod limits;
@@ -29,6 +30,7 @@ pub use fitted::{
     FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedTask, FittedText,
     Indicator,
 };
+pub use folds::folds;
 pub use limits::ReadLimits;
 pub use notice::{Notice, Severity};
 pub use preprocess::Preprocessor;

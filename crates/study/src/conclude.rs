@@ -4,13 +4,17 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use data::{Examples, Targets};
-use morph::Cost;
+use morph::{ArchitectureError, Cost};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use search::{Origin, Restart, TrialId};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use train::{Evaluation, Metric, Weights, evaluate};
+use train::{
+    Evaluation, Metric,
+    ensemble::{mean_of_members, members_from_safetensors},
+    evaluate,
+};
 
 use crate::{
     artifact::{ArtifactError, ArtifactStore, replace_durably},
@@ -21,8 +25,8 @@ use crate::{
     ledger::{Ledger, LedgerError},
     model::{FORMAT, Model, ModelCard, ModelError},
     open::LINEAR_BASELINE,
-    prepared::{PrepareError, PreparedFiles, target_scale},
-    trial::{Trial, TrialResult},
+    prepared::{PrepareError, PreparedFiles, fold_count, target_scale},
+    trial::{Digest, Trial, TrialResult},
 };
 
 /// Draws of the bootstrap behind an interval.
@@ -43,6 +47,15 @@ pub enum ConcludeError {
     /// The winner's weights do not fit it.
     #[error(transparent)]
     Weights(#[from] train::WeightsError),
+    /// The networks of its folds cannot answer together.
+    #[error("the networks of trial {trial} cannot be one model")]
+    Members {
+        /// Which trial.
+        trial: TrialId,
+        /// Why.
+        #[source]
+        source: ArchitectureError,
+    },
     /// The model.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -96,6 +109,9 @@ pub struct Conclusion {
     pub vault_rows: usize,
     /// Rows of the validation split.
     pub validation_rows: usize,
+    /// Folds of the cross-validation; 1 without.
+    #[serde(default = "one_fold")]
+    pub folds: u8,
     /// Size of the winner.
     #[serde(skip, default = "no_cost")]
     pub cost: Cost,
@@ -117,6 +133,10 @@ pub struct Retrained {
     pub start: Option<Restart>,
     /// The metric on the validation rows; absent if it has no score.
     pub validation: Option<f64>,
+}
+
+fn one_fold() -> u8 {
+    1
 }
 
 fn no_cost() -> Cost {
@@ -175,9 +195,9 @@ pub fn conclude(
         baselines,
         vault_rows: judge.vault.len(),
         validation_rows: PreparedFiles::load(&files.validation)?.len(),
-        cost: best.candidate.architecture.cost(),
-        latency_seconds: measured_latency(&best.candidate.architecture)
-            .map_err(ModelError::from)?,
+        folds: fold_count(&files.read_folds()?),
+        cost: model.card.architecture.cost(),
+        latency_seconds: measured_latency(&model.card.architecture).map_err(ModelError::from)?,
         retrained: retrained(&best, &trials, judge.metric),
         front,
     };
@@ -250,14 +270,20 @@ pub fn model_of(
         .result()
         .ok_or(LedgerError::NoSuchTrial { trial: trial.id })?;
     let bytes = ArtifactStore::at(&folder.artifacts()).get(&result.artifact)?;
-    let weights = Weights::from_safetensors(&bytes, &trial.candidate.architecture)?;
+    let members = members_from_safetensors(&bytes, &trial.candidate.architecture)?;
+    // Its trainer has made sure that the members fit into one network.
+    let (architecture, weights) = mean_of_members(&trial.candidate.architecture, &members)
+        .map_err(|source| ConcludeError::Members {
+            trial: trial.id,
+            source,
+        })?;
     let card = ModelCard {
         format: FORMAT,
         trial: trial.id,
-        architecture: trial.candidate.architecture.clone(),
+        architecture,
         setting: trial.candidate.setting.clone(),
         preprocessor: files.read_preprocessor()?,
-        weights: result.artifact.clone(),
+        weights: Digest::of(&weights.to_safetensors()),
     };
     Ok(Model { card, weights })
 }

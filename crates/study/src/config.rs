@@ -37,6 +37,10 @@ pub struct StudyConfig {
     pub budget: Budget,
     /// How many rows validate, how many stay in the vault.
     pub split: SplitShares,
+    /// Folds of the cross-validation by which trials are compared; 1 for none. By the number of rows if
+    /// absent.
+    #[serde(default)]
+    pub folds: Option<u8>,
     /// Processes and their limits.
     pub resources: Resources,
     /// How a trial is trained, as far as it is not searched.

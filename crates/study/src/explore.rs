@@ -16,7 +16,7 @@ use std::{
 use data::Preprocessor;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use search::TrialId;
+use search::{Limits, TrialId};
 use thiserror::Error;
 use train::{Weights, export_onnx};
 
@@ -27,7 +27,7 @@ use crate::{
     master::{Action, EndReason, Event, Happening, Master},
     message::{Ask, GeneratorSetup, Progress, TrainerSetup, WorkerSetup},
     open::linear,
-    prepared::{PrepareError, PreparedFiles, network_task, target_scale},
+    prepared::{PrepareError, PreparedFiles, fold_count, network_task, target_scale},
     process::{Child, Said},
     spool::Spool,
     trial::{Instant, WorkerName},
@@ -184,7 +184,10 @@ fn worker_setups(
     let metric = config
         .metric
         .expect("a study's metric is decided when it is made");
+    let folds = files.read_folds()?;
+    let members = u64::from(fold_count(&folds));
     let trainer = TrainerSetup {
+        folds,
         train: files.train,
         validation: files.validation,
         artifacts: folder.artifacts(),
@@ -197,6 +200,7 @@ fn worker_setups(
     if let Some(bytes) = &mut settings.limits.file_bytes {
         *bytes = bytes.saturating_sub(preprocessing_bytes(&preprocessor));
     }
+    settings.limits = shared(settings.limits, members);
     let mut setups = BTreeMap::new();
     for number in 1..=config.resources.workers {
         let name = WorkerName(format!("node-{number}"));
@@ -219,6 +223,18 @@ fn worker_setups(
         setups.insert(name, setup);
     }
     Ok(setups)
+}
+
+/// What each of so many networks may have, if the model that answers in the end is all of them.
+fn shared(limits: Limits, members: u64) -> Limits {
+    let share = |limit: Option<u64>| limit.map(|limit| limit / members);
+    Limits {
+        parameters: share(limits.parameters),
+        flops: share(limits.flops),
+        memory_bytes: limits.memory_bytes,
+        file_bytes: share(limits.file_bytes),
+        latency_micros: share(limits.latency_micros),
+    }
 }
 
 /// What the preprocessing adds to an exported model, as far as it does not depend on the network.

@@ -249,6 +249,9 @@ pub struct TrainerSetup {
     pub train: PathBuf,
     /// Prepared validation rows.
     pub validation: PathBuf,
+    /// With cross-validation, the fold of each training row; these validate too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folds: Vec<u8>,
     /// Where weights are kept.
     pub artifacts: PathBuf,
     /// What decides.

@@ -15,7 +15,9 @@ use crate::{
     folder::{FolderError, StudyFolder},
     latency::measured_latency,
     ledger::{Ledger, LedgerError, StudyRecord},
-    prepared::{PrepareError, PreparedData, PreparedFiles, network_task, prepare, request},
+    prepared::{
+        PrepareError, PreparedData, PreparedFiles, fold_count, network_task, prepare, request,
+    },
     recipe::{self, RecipeError},
     trial::{Candidate, WorkerName},
 };
@@ -158,6 +160,7 @@ fn check(config: &StudyConfig) -> Result<(), OpenError> {
 fn make(mut config: StudyConfig, root: &Path) -> Result<Study, OpenError> {
     let prepared = prepare(&config)?;
     config.metric = Some(prepared.metric);
+    config.folds = Some(fold_count(&prepared.folds));
     if config.search.space.is_empty() {
         let outputs = network_task(&prepared.preprocessor).outputs;
         config.search.space = Space::default_for(hint(&prepared))
@@ -295,6 +298,8 @@ fn refuse_other_settings(
     let (before, now) = (known.ignore.join(", "), asked.ignore.join(", "));
     differs(folder, "ignore", &before, &now)?;
     differs(folder, "kind", &Shown(&known.kind), &Shown(&asked.kind))?;
+    let folds = asked.folds.or(known.folds);
+    differs(folder, "split.folds", &Shown(&known.folds), &Shown(&folds))?;
     differs(folder, "metric", &Shown(&known.metric), &Shown(&metric))?;
     differs(folder, "seed", &known.seed, &asked.seed)?;
     differs(

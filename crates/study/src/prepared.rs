@@ -7,7 +7,8 @@ use std::{
 };
 
 use data::{
-    DataError, Examples, FittedTask, ItemShape, Notice, Preprocessor, Request, Source, Split,
+    DataError, Dataset, Examples, FittedTask, ItemShape, Notice, Preprocessor, Request, Source,
+    Split,
 };
 use morph::Shape;
 use rand::SeedableRng;
@@ -63,6 +64,8 @@ pub struct PreparedData {
     pub source: Source,
     /// Which row is for what.
     pub split: Split,
+    /// With cross-validation, the fold of each training row, and these validate too; empty without.
+    pub folds: Vec<u8>,
     /// How raw rows become numbers.
     pub preprocessor: Preprocessor,
     /// What decides between trials.
@@ -76,15 +79,62 @@ pub struct PreparedData {
 pub fn prepare(config: &StudyConfig) -> Result<PreparedData, PrepareError> {
     let source = data::read(&request(config))?;
     let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
-    let split = data::split(&source, config.split, &mut rng)?;
+    let mut split = data::split(&source, config.split, &mut rng)?;
+    let folds = cross_validation(config, &source, &mut split, &mut rng);
     let preprocessor = Preprocessor::fit(&source, &split.train)?;
     let metric = decide_metric(config.metric, preprocessor.task())?;
     Ok(PreparedData {
         source,
         split,
+        folds,
         preprocessor,
         metric,
     })
+}
+
+/// Fewer rows than these are too few for a part of them to say which model is better.
+const FOLDED_ROWS_MAX: usize = 1_000;
+
+/// More values than these take too long to be learned from several times.
+const FOLDED_VALUES_MAX: usize = 2_000_000;
+
+/// Folds where nobody says how many.
+const FOLDS: u8 = 5;
+
+/// Deals the rows that are learned from and those that validate into folds, if there are few; all of them
+/// are both then.
+fn cross_validation(
+    config: &StudyConfig,
+    source: &Source,
+    split: &mut Split,
+    rng: &mut ChaCha8Rng,
+) -> Vec<u8> {
+    let mut rows = [&split.train[..], &split.validation[..]].concat();
+    let is_small = rows.len() < FOLDED_ROWS_MAX
+        && rows.len() * values_per_row(&source.dataset) <= FOLDED_VALUES_MAX;
+    let count = config.folds.unwrap_or(if is_small { FOLDS } else { 1 });
+    if count < 2 {
+        return Vec::new();
+    }
+    rows.sort_unstable();
+    let folds = data::folds(source.dataset.targets(), &rows, count, rng);
+    split.validation.clone_from(&rows);
+    split.train = rows;
+    folds
+}
+
+/// How many folds there are; 1 without cross-validation.
+pub fn fold_count(folds: &[u8]) -> u8 {
+    folds.iter().max().map_or(1, |last| last + 1)
+}
+
+fn values_per_row(dataset: &Dataset) -> usize {
+    match dataset {
+        Dataset::Table(table) => table.columns.len(),
+        Dataset::Images(images) => (images.height * images.width * images.channels) as usize,
+        Dataset::Series(series) => (series.longest() * series.channels) as usize,
+        Dataset::Texts(_) => 1,
+    }
 }
 
 /// What the data room is asked to read.
@@ -137,6 +187,8 @@ pub struct PreparedFiles {
     pub vault: PathBuf,
     /// How raw rows become numbers.
     pub preprocessor: PathBuf,
+    /// With cross-validation, the fold of each training row.
+    pub folds: PathBuf,
     /// What was noticed while reading.
     pub notices: PathBuf,
 }
@@ -149,6 +201,7 @@ impl PreparedFiles {
             validation: directory.join("validation.safetensors"),
             vault: directory.join("vault.safetensors"),
             preprocessor: directory.join("preprocessor.json"),
+            folds: directory.join("folds.json"),
             notices: directory.join("notices.json"),
         }
     }
@@ -173,6 +226,7 @@ impl PreparedFiles {
             data: prepared.source.description.clone(),
             notices: prepared.source.notices.clone(),
         };
+        write_json(&self.folds, &prepared.folds)?;
         write_json(&self.preprocessor, &prepared.preprocessor)?;
         write_json(&self.notices, &described)
     }
@@ -183,6 +237,17 @@ impl PreparedFiles {
     /// If it is missing or of another version.
     pub fn read_preprocessor(&self) -> Result<Preprocessor, PrepareError> {
         read_json(&self.preprocessor)
+    }
+
+    /// Reads back the fold of each training row; empty without cross-validation, which older studies have.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn read_folds(&self) -> Result<Vec<u8>, PrepareError> {
+        match self.folds.exists() {
+            true => read_json(&self.folds),
+            false => Ok(Vec::new()),
+        }
     }
 
     /// Reads back what was said about the data.

@@ -71,6 +71,7 @@ fn config(trials: u64) -> StudyConfig {
             seconds: None,
             trials: Some(trials),
         },
+        folds: None,
         split: SplitShares::default(),
         resources: Resources {
             workers: WORKERS,

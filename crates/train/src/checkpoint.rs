@@ -110,6 +110,15 @@ impl Weights {
         bytes: &[u8],
         architecture: &Architecture,
     ) -> Result<Weights, WeightsError> {
+        let weights = Weights::from_tensors(Weights::tensors_from_safetensors(bytes)?);
+        weights.check(architecture)?;
+        Ok(weights)
+    }
+
+    /// Reads all tensors of a file, whatever they belong to.
+    pub(crate) fn tensors_from_safetensors(
+        bytes: &[u8],
+    ) -> Result<BTreeMap<String, Tensor>, WeightsError> {
         let file = SafeTensors::deserialize(bytes).map_err(|error| WeightsError::Unreadable {
             reason: error.to_string(),
         })?;
@@ -135,9 +144,7 @@ impl Weights {
                 },
             );
         }
-        let weights = Weights::from_tensors(found);
-        weights.check(architecture)?;
-        Ok(weights)
+        Ok(found)
     }
 
     /// Proves that these are weights for this architecture.

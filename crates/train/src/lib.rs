@@ -13,6 +13,7 @@
 mod augment;
 mod buffers;
 mod checkpoint;
+pub mod ensemble;
 pub mod evaluate;
 pub mod fit;
 mod inherit;

@@ -44,9 +44,9 @@ pub(crate) fn text(folder: &StudyFolder, conclusion: &Conclusion, model: &Model)
     );
     text += &retrained(conclusion);
     text += &format!(
-        "{metric:<11} validation {} ({} rows, seen by the search)\n",
+        "{metric:<11} validation {} ({}, seen by the search)\n",
         value(winner.validation),
-        conclusion.validation_rows
+        validation_rows(conclusion)
     );
     text += &format!(
         "            vault      {} ({} rows, never seen before; 95 % interval {})\n",
@@ -165,9 +165,19 @@ pub(crate) fn card(conclusion: &Conclusion, model: &Model) -> String {
         );
     }
     text += &format!(
-        "\nThe search chose this model by its validation score ({} rows); the vault ({} rows) was \
+        "\nThe search chose this model by its validation score ({}); the vault ({} rows) was \
          opened once, after the choice.\n",
-        conclusion.validation_rows, conclusion.vault_rows
+        validation_rows(conclusion),
+        conclusion.vault_rows
     );
     text
+}
+
+/// How many rows validated, and how.
+fn validation_rows(conclusion: &Conclusion) -> String {
+    let rows = conclusion.validation_rows;
+    match conclusion.folds {
+        1 => format!("{rows} rows"),
+        folds => format!("{rows} rows by {folds}-fold cross-validation"),
+    }
 }

@@ -12,18 +12,21 @@ use std::{
     time::Instant,
 };
 
-use data::Examples;
+use data::{Examples, Targets};
 use morph::{Architecture, Preservation};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use train::{
-    Ended, EpochReport, FitError, FitTask, Network, Plan, Purpose, Threads, Verdict, Weights,
+    Ended, EpochReport, Evaluation, FitError, FitTask, Fitted, Network, Plan, Purpose, Recipe,
+    Threads, Verdict, Weights,
+    ensemble::{check_members, members_from_safetensors, members_to_safetensors},
+    evaluate,
 };
 
 use crate::{
     artifact::ArtifactStore,
     message::{FromTrainer, StopCause, TellTrainer, TrainerSetup, receive, send},
-    prepared::PreparedFiles,
+    prepared::{PreparedFiles, fold_count},
     process::{end_with_parent, first_line, limit_memory},
     trial::{EarlyStop, FailReason, Inheritance, InheritanceProof, Job, TrialResult},
 };
@@ -37,10 +40,48 @@ const PLANNED_SHARE: f64 = 0.9;
 struct Trainer {
     setup: TrainerSetup,
     threads: Threads,
-    train: Examples,
-    validation: Examples,
+    /// One; with cross-validation one for each fold.
+    parts: Vec<Part>,
+    /// Targets of all validation rows.
+    targets: Targets,
     artifacts: ArtifactStore,
     stop: Arc<Mutex<Option<StopCause>>>,
+}
+
+/// Rows that are learned from, and rows that say how well.
+struct Part {
+    train: Examples,
+    validation: Examples,
+    /// Where the latter stand among all validation rows.
+    rows: Vec<u32>,
+}
+
+impl Part {
+    /// The parts of prepared rows.
+    fn all(train: Examples, validation: Examples, folds: &[u8]) -> Vec<Part> {
+        if folds.is_empty() {
+            let rows = (0..validation.len() as u32).collect();
+            return vec![Part {
+                train,
+                validation,
+                rows,
+            }];
+        }
+        let rows = |is_chosen: &dyn Fn(u8) -> bool| -> Vec<u32> {
+            let places = folds
+                .iter()
+                .enumerate()
+                .filter(|(_, fold)| is_chosen(**fold));
+            places.map(|(place, _)| place as u32).collect()
+        };
+        (0..fold_count(folds))
+            .map(|own| Part {
+                train: train.chosen(&rows(&|fold| fold != own)),
+                validation: validation.chosen(&rows(&|fold| fold == own)),
+                rows: rows(&|fold| fold == own),
+            })
+            .collect()
+    }
 }
 
 /// What a training came to.
@@ -69,10 +110,10 @@ pub fn run() -> io::Result<()> {
     let artifacts = ArtifactStore::at(&setup.artifacts);
     let stop = Arc::new(Mutex::new(None));
     let trainer = Trainer {
-        setup: *setup,
         threads: Threads::new(threads),
-        train,
-        validation,
+        targets: validation.targets().clone(),
+        parts: Part::all(train, validation, &setup.folds),
+        setup: *setup,
         artifacts,
         stop: Arc::clone(&stop),
     };
@@ -114,50 +155,70 @@ pub fn run() -> io::Result<()> {
     Ok(())
 }
 
+/// A job while it is carried out.
+struct Run {
+    job: Job,
+    started: Instant,
+    /// Seconds that the first part may take.
+    deadline: Option<f64>,
+    /// Epochs of each part: may be cut after the first epoch.
+    planned: NonZeroU32,
+}
+
+impl Run {
+    fn of(job: Job, started: Instant, parts: usize) -> Run {
+        let deadline = [job.seconds_max, job.seconds_left].into_iter().flatten();
+        Run {
+            deadline: deadline
+                .reduce(f64::min)
+                .map(|seconds| seconds / parts as f64),
+            planned: job.recipe.epochs,
+            job,
+            started,
+        }
+    }
+
+    /// The recipe as it is carried out.
+    fn recipe(&self) -> Recipe {
+        let mut recipe = self.job.recipe.clone();
+        recipe.epochs = self.planned;
+        recipe
+    }
+}
+
 impl Trainer {
+    /// Trains a model, with cross-validation once for each fold. The first fold's training is the one that is
+    /// compared with others at rungs; the others are as long.
     fn train(&self, job: Job) -> Result<Trained, FailReason> {
         let started = Instant::now();
         let memory_bytes = self.check_memory(&job)?;
-        let (start, inheritance) = self.start_weights(&job)?;
-        let deadline = [job.seconds_max, job.seconds_left]
-            .into_iter()
-            .flatten()
-            .reduce(f64::min);
-        let task = FitTask {
-            architecture: &job.architecture,
-            train: &self.train,
-            validation: &self.validation,
-            recipe: &job.recipe,
-            metric: self.setup.metric,
-            target_scale: self.setup.target_scale,
-            threads: self.threads,
-            seed: job.seed,
-            stop: &|| self.verdict(started, job.seconds_left),
-            heard: &|_| {},
+        let mut run = Run::of(job, started, self.parts.len());
+        let (start, inheritance) = self.start_weights(&run.job, 0)?;
+        let first = self.fit(&mut run, 0, start)?;
+        let stopped = |curve: Vec<EpochReport>, run: &Run| EarlyStop {
+            curve,
+            inheritance: inheritance.clone(),
+            seconds: started.elapsed().as_secs_f64(),
+            memory_bytes,
+            recipe: run.recipe(),
         };
-        let mut planned = job.recipe.epochs;
-        let fitted = train::fit(&task, start, &mut |report| {
-            let verdict = epochs_that_fit(report, started, deadline, planned);
-            if let Verdict::EndAfter(epochs) = verdict {
-                planned = epochs;
-            }
-            self.report(&job, report, planned);
-            verdict
-        })
-        .map_err(fail_reason)?;
-        let mut recipe = job.recipe;
-        recipe.epochs = planned;
-        let seconds = started.elapsed().as_secs_f64();
-        if fitted.ended == Ended::Stopped && *locked(&self.stop) == Some(StopCause::Behind) {
-            return Ok(Trained::Stopped(EarlyStop {
-                curve: fitted.curve,
-                inheritance,
-                seconds,
-                memory_bytes,
-                recipe,
-            }));
+        if self.is_behind(&first) {
+            return Ok(Trained::Stopped(stopped(first.curve, &run)));
         }
-        let bytes = fitted.weights.to_safetensors();
+        let mut members = vec![first.weights];
+        for part in 1..self.parts.len() {
+            let (start, _) = self.start_weights(&run.job, part)?;
+            let fitted = self.fit(&mut run, part, start)?;
+            if self.is_behind(&fitted) {
+                return Ok(Trained::Stopped(stopped(first.curve, &run)));
+            }
+            members.push(fitted.weights);
+        }
+        let validation = match &members[..] {
+            [_] => first.best.validation,
+            _ => self.cross_validated(&run.job, &members)?,
+        };
+        let bytes = members_to_safetensors(&members);
         let artifact = self
             .artifacts
             .put(&bytes)
@@ -165,23 +226,85 @@ impl Trainer {
                 message: error.to_string(),
             })?;
         Ok(Trained::Whole(TrialResult {
-            score: fitted.best.score,
-            loss: fitted.best.validation.loss,
-            metrics: fitted.best.validation.metrics.clone(),
-            epoch: fitted.best.epoch,
-            curve: fitted.curve,
-            ended: fitted.ended,
+            score: self.setup.metric.score_of(&validation),
+            loss: validation.loss,
+            metrics: validation.metrics,
+            epoch: first.best.epoch,
+            curve: first.curve,
+            ended: first.ended,
             artifact,
             artifact_bytes: bytes.len() as u64,
             inheritance,
             seconds: started.elapsed().as_secs_f64(),
             memory_bytes,
-            recipe,
+            recipe: run.recipe(),
         }))
+    }
+
+    /// Trains on one part.
+    fn fit(&self, run: &mut Run, part: usize, start: Weights) -> Result<Fitted, FailReason> {
+        let recipe = run.recipe();
+        let Part {
+            train, validation, ..
+        } = &self.parts[part];
+        let (started, job) = (run.started, &run.job);
+        let task = FitTask {
+            architecture: &job.architecture,
+            train,
+            validation,
+            recipe: &recipe,
+            metric: self.setup.metric,
+            target_scale: self.setup.target_scale,
+            threads: self.threads,
+            seed: job.seed.wrapping_add(part as u64),
+            stop: &|| self.verdict(started, job.seconds_left),
+            heard: &|_| {},
+        };
+        let mut planned = recipe.epochs;
+        let fitted = train::fit(&task, start, &mut |report| {
+            if part > 0 {
+                return Verdict::Continue;
+            }
+            let verdict = epochs_that_fit(report, started, run.deadline, planned);
+            if let Verdict::EndAfter(epochs) = verdict {
+                planned = epochs;
+            }
+            self.report(job, report, planned);
+            verdict
+        });
+        run.planned = planned;
+        fitted.map_err(fail_reason)
+    }
+
+    /// Whether a training was stopped because others are better.
+    fn is_behind(&self, fitted: &Fitted) -> bool {
+        fitted.ended == Ended::Stopped && *locked(&self.stop) == Some(StopCause::Behind)
+    }
+
+    /// How good all members are, each on the rows that it has not learned from.
+    fn cross_validated(&self, job: &Job, members: &[Weights]) -> Result<Evaluation, FailReason> {
+        let width = job.architecture.outputs() as usize;
+        let rows: usize = self.parts.iter().map(|part| part.rows.len()).sum();
+        let mut outputs = vec![0.0; rows * width];
+        for (part, weights) in self.parts.iter().zip(members) {
+            let plan = self.plan(&job.architecture, job.recipe.batch_size, Purpose::Infer)?;
+            let all: Vec<u32> = (0..part.validation.len() as u32).collect();
+            let found = Network::new(plan, weights.clone()).outputs(&part.validation, &all);
+            for (row, values) in part.rows.iter().zip(found.chunks_exact(width)) {
+                let start = *row as usize * width;
+                outputs[start..start + width].copy_from_slice(values);
+            }
+        }
+        Ok(evaluate(&outputs, &self.targets, self.setup.target_scale))
     }
 
     /// Refuses a model whose plan does not fit, before any of its memory is taken.
     fn check_memory(&self, job: &Job) -> Result<u64, FailReason> {
+        check_members(&job.architecture, self.parts.len()).map_err(|error| {
+            FailReason::Refused {
+                message: format!("with {} folds {error}", self.parts.len()),
+            }
+        })?;
         let plan = self.plan(&job.architecture, job.recipe.batch_size, Purpose::Train)?;
         let needed_bytes = plan.memory_bytes();
         match self.setup.memory_bytes_max {
@@ -206,12 +329,18 @@ impl Trainer {
         })
     }
 
-    fn start_weights(&self, job: &Job) -> Result<(Weights, Option<InheritanceProof>), FailReason> {
-        let mut rng = ChaCha8Rng::seed_from_u64(job.seed);
+    /// Weights to begin with on one part; of a variant, made from what its parent learned from the same rows.
+    fn start_weights(
+        &self,
+        job: &Job,
+        part: usize,
+    ) -> Result<(Weights, Option<InheritanceProof>), FailReason> {
+        let mut rng = ChaCha8Rng::seed_from_u64(job.seed.wrapping_add(part as u64));
         let Some(inheritance) = &job.inheritance else {
             return Ok((Weights::fresh(&job.architecture, &mut rng), None));
         };
-        let parent = self.parent_weights(inheritance)?;
+        let parent = self.parent_weights(inheritance, part)?;
+        let validation = &self.parts[part].validation;
         let (child, weights, inherited_share) = inherit(inheritance, parent.clone(), &mut rng)?;
         if child.canonical_hash() != job.architecture.canonical_hash() {
             return Err(FailReason::Refused {
@@ -225,17 +354,18 @@ impl Trainer {
             .morphs
             .iter()
             .all(|morph| morph.preservation() == Preservation::Exact);
-        let rows: Vec<u32> = (0..self.validation.len().min(PROOF_ROWS) as u32).collect();
+        let rows: Vec<u32> = (0..validation.len().min(PROOF_ROWS) as u32).collect();
+        let first = validation.chosen(&rows);
         let output_difference_max = match exact {
             true => {
-                Some(self.difference(&inheritance.architecture, parent, job, &weights, &rows)?)
+                Some(self.difference(&inheritance.architecture, parent, job, &weights, &first)?)
             }
             false => None,
         };
         let proof = InheritanceProof {
             inherited_share,
             output_difference_max,
-            rows: rows.len(),
+            rows: first.len(),
         };
         let weights = match inheritance.is_shrunk {
             true => weights.shrunk(&job.architecture, &mut rng),
@@ -244,14 +374,24 @@ impl Trainer {
         Ok((weights, Some(proof)))
     }
 
-    fn parent_weights(&self, inheritance: &Inheritance) -> Result<Weights, FailReason> {
+    fn parent_weights(
+        &self,
+        inheritance: &Inheritance,
+        part: usize,
+    ) -> Result<Weights, FailReason> {
         let refused = |message| FailReason::Refused { message };
         let bytes = self
             .artifacts
             .get(&inheritance.artifact)
             .map_err(|error| refused(format!("the parent's weights: {error}")))?;
-        Weights::from_safetensors(&bytes, &inheritance.architecture)
-            .map_err(|error| refused(format!("the parent's weights: {error}")))
+        let mut members = members_from_safetensors(&bytes, &inheritance.architecture)
+            .map_err(|error| refused(format!("the parent's weights: {error}")))?;
+        if members.len() != self.parts.len() {
+            let (found, needed) = (members.len(), self.parts.len());
+            let problem = format!("the parent was trained on {found} fold(s), not on {needed}");
+            return Err(refused(problem));
+        }
+        Ok(members.swap_remove(part))
     }
 
     fn difference(
@@ -260,12 +400,13 @@ impl Trainer {
         parent_weights: Weights,
         job: &Job,
         weights: &Weights,
-        rows: &[u32],
+        examples: &Examples,
     ) -> Result<f64, FailReason> {
         let batch = job.recipe.batch_size;
+        let rows: Vec<u32> = (0..examples.len() as u32).collect();
         let outputs = |architecture: &Architecture, weights: Weights| {
             let plan = self.plan(architecture, batch, Purpose::Infer)?;
-            Ok(Network::new(plan, weights).outputs(&self.validation, rows))
+            Ok(Network::new(plan, weights).outputs(examples, &rows))
         };
         let before = outputs(parent, parent_weights)?;
         let after = outputs(&job.architecture, weights.clone())?;

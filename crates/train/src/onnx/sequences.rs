@@ -111,13 +111,8 @@ fn add_pieces(
 ) -> ValueName {
     let [nothing, unknown] = others;
     let sizes = [Size::Rows, Size::Fixed(1)];
-    let raw = builder.input(
-        name,
-        ElementType::Text,
-        &sizes,
-        "a text; empty if it is missing",
-    );
-    // A delimiter that is empty stands for any white space.
+    let raw = builder.input(name, ElementType::Text, &sizes, TEXT_MEANING);
+    // A delimiter that is empty takes several blanks for one.
     let pieces = builder.node_with_rest(
         SPLIT,
         &[&raw],
