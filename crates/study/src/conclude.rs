@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use data::{Examples, Targets};
-use morph::{ArchitectureError, Cost};
+use morph::{Architecture, ArchitectureError, Cost};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use search::{Origin, Restart, TrialId};
@@ -26,7 +26,7 @@ use crate::{
     model::{FORMAT, Model, ModelCard, ModelError},
     open::LINEAR_BASELINE,
     prepared::{PrepareError, PreparedFiles, fold_count, target_scale},
-    trial::{Digest, Trial, TrialResult},
+    trial::{Digest, Trial, TrialResult, notation},
 };
 
 /// Draws of the bootstrap behind an interval.
@@ -99,6 +99,9 @@ pub struct Scored {
 pub struct Conclusion {
     /// The best trial.
     pub trial: TrialId,
+    /// Its network; with cross-validation the model is the mean of several of them.
+    #[serde(with = "notation")]
+    pub network: Architecture,
     /// What decided.
     pub metric: Metric,
     /// The winner's scores.
@@ -190,6 +193,7 @@ pub fn conclude(
     }
     let conclusion = Conclusion {
         trial: best.id,
+        network: best.candidate.architecture.clone(),
         metric: judge.metric,
         winner,
         baselines,

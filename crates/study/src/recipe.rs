@@ -13,8 +13,14 @@ use crate::config::{Budget, Resources, TrainingSettings};
 /// 40 epochs of ten thousand rows, 8 of fifty thousand. A time budget cuts what does not fit it.
 const EXAMPLES_PER_TRIAL: u64 = 400_000;
 
-/// Epochs chosen by the number of rows stay within these.
-const EPOCHS_CHOSEN: (u64, u64) = (8, 40);
+/// Few rows are seen again and again until a trial has seen so many examples: it takes some hundred steps to
+/// learn anything.
+const EXAMPLES_PER_TRIAL_MIN: u64 = 10_000;
+
+/// Epochs chosen by the number of rows: no fewer, no more, and no more even where rows are few.
+const EPOCHS_MIN: u64 = 8;
+const EPOCHS_USUAL_MAX: u64 = 40;
+const EPOCHS_MAX: u64 = 300;
 
 /// A model that is trained once more at the end gets so many times the epochs of a fresh one.
 const EPOCHS_AGAIN: u32 = 2;
@@ -146,9 +152,10 @@ fn standard(training: &TrainingSettings, targets: &Targets, start: Start) -> Rec
 }
 
 fn epochs(training: &TrainingSettings, rows: usize, start: Start) -> NonZeroU32 {
-    let chosen =
-        (EXAMPLES_PER_TRIAL / (rows as u64).max(1)).clamp(EPOCHS_CHOSEN.0, EPOCHS_CHOSEN.1) as u32;
-    let fresh = training.epochs.unwrap_or(chosen);
+    let rows = (rows as u64).max(1);
+    let few = (EXAMPLES_PER_TRIAL_MIN / rows).min(EPOCHS_MAX);
+    let usual = (EXAMPLES_PER_TRIAL / rows).clamp(EPOCHS_MIN, EPOCHS_USUAL_MAX);
+    let fresh = training.epochs.unwrap_or(usual.max(few) as u32);
     let epochs = match start {
         Start::Fresh => fresh,
         Start::Inherited => training.epochs_inherited.unwrap_or(fresh.div_ceil(2)),

@@ -36,7 +36,7 @@ pub(crate) fn text(folder: &StudyFolder, conclusion: &Conclusion, model: &Model)
     } = conclusion;
     let mut text = format!(
         "winner      trial {trial}: {}\n            {} parameters, {} MFLOP and {} ms per example, {}\n",
-        model.card.architecture,
+        network(conclusion),
         cost.parameters,
         show::significant(cost.flops as f64 / 1e6),
         show::significant(conclusion.latency_seconds * 1e3),
@@ -151,9 +151,12 @@ pub(crate) fn card(conclusion: &Conclusion, model: &Model) -> String {
     } = conclusion;
     let mut text = format!(
         "# Model of trial {trial}\n\n\
-         - architecture: `{}`\n- parameters: {}\n- hyperparameters: {}\n- weights: blake3 {}\n\n\
+         - architecture: {}\n- parameters: {}\n- hyperparameters: {}\n- weights: blake3 {}\n\n\
          | {metric} | validation | vault | 95 % interval |\n|---|---|---|---|\n",
-        model.card.architecture, cost.parameters, model.card.setting, model.card.weights,
+        network(conclusion),
+        cost.parameters,
+        model.card.setting,
+        model.card.weights,
     );
     for scored in std::iter::once(winner).chain(baselines) {
         text += &format!(
@@ -171,6 +174,15 @@ pub(crate) fn card(conclusion: &Conclusion, model: &Model) -> String {
         conclusion.vault_rows
     );
     text
+}
+
+/// The network, or the networks, that answer.
+fn network(conclusion: &Conclusion) -> String {
+    let network = &conclusion.network;
+    match conclusion.folds {
+        1 => network.to_string(),
+        folds => format!("the mean of {folds} networks, each trained without one fold: {network}"),
+    }
 }
 
 /// How many rows validated, and how.

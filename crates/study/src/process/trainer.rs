@@ -197,7 +197,7 @@ impl Trainer {
         let first = self.fit(&mut run, 0, start)?;
         let stopped = |curve: Vec<EpochReport>, run: &Run| EarlyStop {
             curve,
-            inheritance: inheritance.clone(),
+            inheritance,
             seconds: started.elapsed().as_secs_f64(),
             memory_bytes,
             recipe: run.recipe(),
