@@ -107,7 +107,7 @@ pub fn series_seeds(input: Shape, outputs: u32) -> Vec<(&'static str, Architectu
         (
             "residual conv net",
             format!(
-                "| conv 32 k7{stem} | bn | a: relu {stem:#}| conv 32 k5 | bn | relu | conv 32 k3 | b: bn \
+                "| conv 32 k7{stem} | bn | relu {stem:#}| a: conv 32 k5 | bn | relu | conv 32 k3 | b: bn \
                  | add a b | c: relu | conv 32 k5 | bn | relu | conv 32 k3 | d: bn | add c d | relu | gap "
             ),
         ),

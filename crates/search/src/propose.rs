@@ -38,8 +38,8 @@ pub enum SearchError {
     Settings(#[from] SettingsError),
     /// No network is known for such data.
     #[error(
-        "no seed architecture takes examples of shape {input} and gives {outputs} value(s): tables \
-         and images with at least one of each are searched"
+        "no seed architecture takes examples of shape {input} and gives {outputs} value(s): tables, \
+         images, series and texts with at least one of each are searched"
     )]
     NoSeeds {
         /// Shape of one example.

@@ -318,7 +318,7 @@ fn limits_that_nothing_meets_are_named_with_what_the_smallest_seed_needs() {
 fn data_that_no_seed_takes_are_refused() {
     let task = Task {
         input: Shape::Sequence {
-            channels: 2,
+            channels: 0,
             length: 50,
         },
         codes: None,
@@ -336,7 +336,7 @@ fn data_that_no_seed_takes_are_refused() {
         &mut rng,
     )
     .unwrap_err();
-    insta::assert_snapshot!(error, @"no seed architecture takes examples of shape 2x50 and gives 3 value(s): tables and images with at least one of each are searched");
+    insta::assert_snapshot!(error, @"no seed architecture takes examples of shape 0x50 and gives 3 value(s): tables, images, series and texts with at least one of each are searched");
 }
 
 #[test]
