@@ -1,0 +1,242 @@
+//! Damaged files of every format: whatever is wrong with them, reading ends, in data or in a reason.
+//!
+//! Healthy files are changed at random: bytes replaced, cut, doubled, and swapped with pieces of other files.
+//! `LEHR_MUTATIONS` says how many of each are read; the seed of a failure is in its message.
+
+#![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
+#![allow(clippy::print_stderr)] // What was found is shown.
+
+use std::{
+    env,
+    fmt::Write as _,
+    fs,
+    io::{Cursor, Write as _},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use data::{Preprocessor, ReadLimits, Request, SplitShares};
+use flate2::{Compression, write::GzEncoder};
+use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use zip::{ZipWriter, write::SimpleFileOptions};
+
+/// Damaged files of each format, where nobody says how many.
+const MUTATIONS: u64 = 300;
+
+/// No small file takes longer to be refused, even where tests are not optimised.
+const TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Changes of one file at most.
+const CHANGES_MAX: u32 = 6;
+
+/// A healthy file of each format, by its name.
+fn healthy() -> Vec<(&'static str, Vec<u8>)> {
+    let mut csv = String::from("size,kind,\"a, b\",label\n");
+    let mut tsv = String::new();
+    let mut arff = String::from("@relation r\n@attribute a real\n@attribute c {x,'y z'}\n@data\n");
+    let mut ts = String::from("@classLabel true up down\n@equalLength false\n@data\n");
+    let mut lines = String::new();
+    for row in 0..24 {
+        let (kind, label) = [("x", "up"), ("y z", "down")][row % 2];
+        writeln!(csv, "{}.5,{kind},\"1,{row}\",{label}", row * 7 % 11).unwrap();
+        writeln!(tsv, "{label}\tsome words and number {row} of many").unwrap();
+        writeln!(arff, "{},'{kind}'", row * 3 % 7).unwrap();
+        writeln!(ts, "1,2,{row},?:{label}").unwrap();
+        writeln!(
+            lines,
+            "{{\"x\": {row}, \"kind\": \"{kind}\", \"label\": \"{label}\"}}"
+        )
+        .unwrap();
+    }
+    let array = format!("[{}]", lines.trim_end().replace('\n', ","));
+    let gzipped = gzip(csv.as_bytes());
+    vec![
+        ("a.csv", csv.into_bytes()),
+        ("a.tsv", tsv.into_bytes()),
+        ("a.arff", arff.into_bytes()),
+        ("a.ts", ts.into_bytes()),
+        ("a.jsonl", lines.into_bytes()),
+        ("a.json", array.into_bytes()),
+        ("b.csv.gz", gzipped),
+        ("a.npz", npz()),
+        ("a-images-idx3-ubyte", idx()),
+        ("a.zip", pictures()),
+    ]
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn npy(shape: &str, values: &[f64]) -> Vec<u8> {
+    let mut header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({shape}), }}");
+    while (10 + header.len() + 1) % 64 != 0 {
+        header.push(' ');
+    }
+    header.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.bytes());
+    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    bytes
+}
+
+/// Arrays of 24 rows, stored without compression, so that changes reach them.
+fn npz() -> Vec<u8> {
+    let inputs: Vec<f64> = (0..72).map(|value| f64::from(value * 5 % 13)).collect();
+    let targets: Vec<f64> = (0..24).map(|row| f64::from(row % 2)).collect();
+    let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in [
+        ("X.npy", npy("24, 3", &inputs)),
+        ("y.npy", npy("24,", &targets)),
+    ] {
+        zip.start_file(name, stored).unwrap();
+        zip.write_all(&bytes).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+fn idx() -> Vec<u8> {
+    let mut bytes = vec![0, 0, 8, 3];
+    [24_u32, 4, 4]
+        .iter()
+        .for_each(|extent| bytes.extend(extent.to_be_bytes()));
+    bytes.extend((0..24 * 16).map(|value| value as u8));
+    bytes
+}
+
+fn idx_labels() -> Vec<u8> {
+    let mut bytes = vec![0, 0, 8, 1, 0, 0, 0, 24];
+    bytes.extend((0..24).map(|row| row % 2));
+    bytes
+}
+
+fn pictures() -> Vec<u8> {
+    let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for row in 0..24_u8 {
+        let pixels: Vec<u8> = (0..25).map(|pixel| pixel * (row % 9)).collect();
+        let mut png = Vec::new();
+        PngEncoder::new(&mut png)
+            .write_image(&pixels, 5, 5, ExtendedColorType::L8)
+            .unwrap();
+        zip.start_file(
+            format!("{}/{row}.png", ["up", "down"][usize::from(row % 2)]),
+            stored,
+        )
+        .unwrap();
+        zip.write_all(&png).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+fn damaged(healthy: &[u8], other: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
+    let mut bytes = healthy.to_vec();
+    for _ in 0..rng.random_range(1..=CHANGES_MAX) {
+        let len = bytes.len().max(1);
+        let start = rng.random_range(0..len);
+        let end = (start + rng.random_range(1..=32)).min(bytes.len());
+        match rng.random_range(0..7) {
+            0 if start < bytes.len() => bytes[start] = rng.random(),
+            1 if start < bytes.len() => bytes[start] ^= 1 << rng.random_range(0..8),
+            2 => bytes.truncate(start),
+            3 if start < end => drop(bytes.drain(start..end)),
+            4 if start < end => {
+                let again = bytes[start..end].to_vec();
+                bytes.splice(start..start, again);
+            }
+            5 => {
+                let from = rng.random_range(0..other.len());
+                let piece = other[from..(from + 16).min(other.len())].to_vec();
+                let place = start.min(bytes.len());
+                bytes.splice(place..place, piece);
+            }
+            _ => {
+                let odd: [&[u8]; 6] = [b"\"", b"\n", b",", b"nan", b"1e999", b"\xff\xfe"];
+                let place = start.min(bytes.len());
+                bytes.splice(
+                    place..place,
+                    odd[rng.random_range(0..odd.len())].iter().copied(),
+                );
+            }
+        }
+    }
+    bytes
+}
+
+/// Reads, splits, fits and applies; what reaches a network is finite.
+fn use_it(path: &Path) {
+    let request = Request {
+        path: path.to_path_buf(),
+        limits: ReadLimits {
+            bytes_max: 1 << 22,
+            ..ReadLimits::default()
+        },
+        ..Request::default()
+    };
+    let Ok(source) = data::read(&request) else {
+        return;
+    };
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let Ok(split) = data::split(&source, SplitShares::default(), &mut rng) else {
+        return;
+    };
+    let preprocessor = Preprocessor::fit(&source, &split.train).unwrap();
+    let examples = preprocessor
+        .apply(&source.dataset, &split.validation)
+        .unwrap();
+    let rows: Vec<u32> = (0..examples.len() as u32).collect();
+    let mut inputs = vec![0.0; rows.len() * examples.item_len()];
+    examples.copy_inputs(&rows, &mut inputs);
+    assert!(inputs.iter().all(|value| value.is_finite()));
+    let _ = preprocessor.read_rows(path, &request.limits);
+}
+
+#[test]
+fn no_damage_makes_reading_panic_hang_or_let_through_what_is_no_number() {
+    let mutations = env::var("LEHR_MUTATIONS").map_or(MUTATIONS, |text| text.parse().unwrap());
+    let files = healthy();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a-labels-idx1-ubyte"), idx_labels()).unwrap();
+    let mut wrong = Vec::new();
+    for (index, (name, healthy)) in files.iter().enumerate() {
+        let path = folder.path().join(name);
+        for seed in 0..mutations {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            rng.set_stream(index as u64);
+            let other = &files[rng.random_range(0..files.len())].1;
+            fs::write(&path, damaged(healthy, other, &mut rng)).unwrap();
+            let began = Instant::now();
+            let ended = catch_unwind(AssertUnwindSafe(|| use_it(&path)));
+            if ended.is_err() {
+                wrong.push(format!("{name}, seed {seed}: a panic"));
+            }
+            if began.elapsed() > TIME_MAX {
+                wrong.push(format!("{name}, seed {seed}: {:?}", began.elapsed()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_healthy_files_can_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a-labels-idx1-ubyte"), idx_labels()).unwrap();
+    for (name, bytes) in healthy() {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let request = Request {
+            path,
+            ..Request::default()
+        };
+        let source = data::read(&request);
+        assert!(source.is_ok(), "{name}: {}", source.unwrap_err());
+    }
+}
