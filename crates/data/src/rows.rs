@@ -6,7 +6,11 @@ use crate::{
     error::DataError,
     examples::Examples,
     fitted::{FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedText},
-    idx, images,
+    idx,
+    images::{
+        self,
+        listed::{are_image_names, folder_of, read_listed},
+    },
     limits::ReadLimits,
     npy::{self, Array},
     preprocess::Preprocessor,
@@ -273,6 +277,8 @@ fn image_rows(image: &FittedImage, path: &Path, limits: &ReadLimits) -> Result<R
             return Err(unfit(path, problem));
         }
         all(bytes, size)
+    } else if is_table(path) {
+        listed_images(path, size, limits)?
     } else {
         let (bytes, numbers, bad) = images::read_unlabelled(path, size, limits)?;
         let bad = bad
@@ -290,6 +296,47 @@ fn image_rows(image: &FittedImage, path: &Path, limits: &ReadLimits) -> Result<R
         targets,
     };
     Ok((Dataset::Images(images), numbers, bad))
+}
+
+/// Whether a file's name is that of a table.
+fn is_table(path: &Path) -> bool {
+    const TABLES: [&str; 7] = ["csv", "tsv", "parquet", "arff", "json", "jsonl", "ndjson"];
+    !path.is_dir() && TABLES.contains(&format_of(path))
+}
+
+/// The images that a table's column names.
+fn listed_images(
+    path: &Path,
+    size: (u32, u32, u32),
+    limits: &ReadLimits,
+) -> Result<(Vec<u8>, Vec<u64>, Vec<BadRow>), DataError> {
+    let records = kept_records(path, limits)?;
+    let folder = folder_of(path);
+    let cells = |place: usize| {
+        let rows = records.rows.iter();
+        rows.map(move |row| row.cells.get(place).map(String::as_str))
+    };
+    let place = (0..records.header.len()).find(|place| are_image_names(folder, cells(*place)));
+    let place = place.ok_or_else(|| {
+        let header = records.header.join(", ");
+        unfit(
+            path,
+            format!("none of its columns names images beside it: it has {header}"),
+        )
+    })?;
+    let names: Vec<Option<&str>> = cells(place).collect();
+    let listed = read_listed(folder, &names, Some(size), limits)?;
+    let number = |row: usize| row as u64 + 1;
+    let bad = listed.bad.into_iter().map(|(row, reason)| BadRow {
+        row: number(row),
+        reason,
+    });
+    let bad = bad.collect();
+    Ok((
+        listed.bytes,
+        listed.good.into_iter().map(number).collect(),
+        bad,
+    ))
 }
 
 fn all(bytes: Vec<u8>, size: (u32, u32, u32)) -> (Vec<u8>, Vec<u64>, Vec<BadRow>) {

@@ -490,3 +490,47 @@ fn an_image_too_oblong_to_be_resized_in_bounded_memory_is_skipped() {
         &["`cat/line.png`: 1x90 pixels are too oblong"],
     );
 }
+
+#[test]
+fn a_table_can_name_the_images_and_what_is_wrong_with_one_costs_its_row() {
+    let folder = place("listed");
+    let mut table = String::from("picture,kind,taken\n");
+    for row in 0..30_u8 {
+        let class = ["light", "dark"][usize::from(row % 2)];
+        let name = format!("photos/{row}.png");
+        put(
+            &folder,
+            &name,
+            &gray(4, 3, if row % 2 == 0 { 200 } else { row }),
+        );
+        table.push_str(&format!("./{name},{class},{row}\n"));
+    }
+    put(&folder, "photos/broken.png", &gray(4, 3, 1)[..40]);
+    table.push_str("photos/broken.png,light,1\nphotos/none.png,dark,1\n/etc/hostname,dark,1\n");
+    put(&folder, "list.csv", table.as_bytes());
+    let path = folder.join("list.csv");
+    let asked = Request {
+        target: Some("kind".to_string()),
+        ..request(&path)
+    };
+    let source = data::read(&asked).unwrap();
+    assert_eq!(source.description, "images, 30 rows, 4x3x1, 2 classes");
+    let said: Vec<String> = source.notices.iter().map(ToString::to_string).collect();
+    let said = said.join("\n");
+    assert!(said.contains("the images that `picture` names"), "{said}");
+    assert!(said.contains("3 row(s) without an image"), "{said}");
+
+    let rows: Vec<u32> = (0..30).collect();
+    let preprocessor = Preprocessor::fit(&source, &rows).unwrap();
+    let read = preprocessor
+        .read_rows(&path, &ReadLimits::default())
+        .unwrap();
+    assert_eq!(read.row_numbers, (1..=30).collect::<Vec<u64>>());
+    let bad: Vec<u64> = read.bad.iter().map(|bad| bad.row).collect();
+    assert_eq!(bad, [31, 32, 33]);
+    assert!(
+        read.bad[1].reason.contains("`photos/none.png` is no image"),
+        "{:?}",
+        read.bad
+    );
+}

@@ -7,6 +7,7 @@
 
 mod decode;
 mod entries;
+pub(crate) mod listed;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

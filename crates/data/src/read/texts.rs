@@ -2,13 +2,13 @@
 
 use std::{
     fs,
-    io::Read,
     path::{Path, PathBuf},
 };
 
 use super::{Found, labelled::classes, nothing, refuse_other_kind};
 use crate::{
     error::DataError,
+    images::listed::begins_like_an_image,
     notice::Notice,
     source::{DataKind, Dataset, Request},
     table::{
@@ -39,13 +39,6 @@ pub(super) fn is_class_folder(path: &Path) -> bool {
             .is_some_and(|file| is_text(file) && !begins_like_an_image(file))
     };
     classes.iter().filter(begins_with_text).count() > 1
-}
-
-fn begins_like_an_image(file: &Path) -> bool {
-    let mut start = Vec::new();
-    let read = fs::File::open(file)
-        .and_then(|file| file.take(super::SIGNATURE_BYTES).read_to_end(&mut start));
-    read.is_ok() && ::image::guess_format(&start).is_ok()
 }
 
 /// Texts in class folders, and the test rows that are there or named.

@@ -12,10 +12,12 @@ use super::{
 };
 use crate::{
     error::DataError,
+    images::listed::{are_image_names, folder_of, read_listed},
     notice::Notice,
     series::wide,
     source::{
-        Cells, Column, DataKind, Dataset, RawTargets, Request, Series, Table, Task, TaskKind, Texts,
+        Cells, Column, DataKind, Dataset, Images, RawTargets, Request, Series, Table, Task,
+        TaskKind, Texts,
     },
 };
 
@@ -61,10 +63,87 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
     }
     let (task, targets) = decide_task(request, &records, target, &mut notices)?;
     let columns = feature_columns(&records, target, &mut notices);
+    if let Some(names) = image_names(request, &columns) {
+        return read_images(request, names, kept, (task, targets), notices);
+    }
     let dataset = dataset_of(request, columns, targets, &mut notices)?;
     let test_rows = records.rows.len() - kept;
     Ok(ReadTable {
         dataset,
+        task,
+        notices,
+        test_rows,
+    })
+}
+
+/// The column that names images, if there is one and the user does not say that it is something else.
+fn image_names<'a>(request: &Request, columns: &'a [Column]) -> Option<&'a Column> {
+    if !matches!(request.kind, None | Some(DataKind::Images)) {
+        return None;
+    }
+    let folder = folder_of(&request.path);
+    columns.iter().find(|column| match &column.cells {
+        Cells::Words(words) => are_image_names(folder, words.iter().map(Option::as_deref)),
+        Cells::Numbers(_) => false,
+    })
+}
+
+/// Images instead of their names; other columns are left out.
+fn read_images(
+    request: &Request,
+    column: &Column,
+    own_rows: usize,
+    (task, targets): (Task, RawTargets),
+    mut notices: Vec<Notice>,
+) -> Result<ReadTable, DataError> {
+    let Cells::Words(names) = &column.cells else {
+        unreachable!("names are words")
+    };
+    let names: Vec<Option<&str>> = names.iter().map(Option::as_deref).collect();
+    let (own, tests) = names.split_at(own_rows);
+    let mut listed = read_listed(folder_of(&request.path), own, None, &request.limits)?;
+    let own_good = listed.good.len();
+    if let Some(test) = request.test.as_deref().filter(|_| !tests.is_empty()) {
+        let more = read_listed(folder_of(test), tests, Some(listed.size), &request.limits)?;
+        listed.bytes.extend(more.bytes);
+        listed
+            .good
+            .extend(more.good.iter().map(|row| row + own_rows));
+        listed
+            .bad
+            .extend(more.bad.into_iter().map(|(row, why)| (row + own_rows, why)));
+    }
+    notices.push(Notice::note(format!(
+        "the images that `{}` names are learned from; other columns are left out (--kind table says otherwise)",
+        column.name
+    )));
+    if let Some((row, reason)) = listed.bad.first() {
+        let count = listed.bad.len();
+        notices.push(Notice::warning(format!(
+            "{count} row(s) without an image that can be used are left out, the first row {}: {reason}",
+            row + 1
+        )));
+    }
+    let (height, width, channels) = listed.size;
+    let targets = match targets {
+        RawTargets::Classes(ids) => {
+            RawTargets::Classes(listed.good.iter().map(|row| ids[*row]).collect())
+        }
+        RawTargets::Values(values) => {
+            RawTargets::Values(listed.good.iter().map(|row| values[*row]).collect())
+        }
+        RawTargets::Unknown(_) => RawTargets::Unknown(listed.good.len()),
+    };
+    let test_rows = listed.good.len() - own_good;
+    let images = Images {
+        height,
+        width,
+        channels,
+        bytes: listed.bytes,
+        targets,
+    };
+    Ok(ReadTable {
+        dataset: Dataset::Images(images),
         task,
         notices,
         test_rows,

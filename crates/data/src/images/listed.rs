@@ -1,0 +1,151 @@
+//! Images that a table names, one per row, by their paths from the table's folder.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::Read,
+    path::{Component, Path},
+};
+
+use super::{decode, decode::Size, decode_all, entries::Survey};
+use crate::{error::DataError, limits::ReadLimits};
+
+/// Cells that are looked at to find the column.
+const CELLS_LOOKED_AT: usize = 20;
+
+/// At least this share of them are names of images.
+const NAMES_SHARE: f64 = 0.8;
+
+/// Bytes that are enough to know an image by.
+const SIGNATURE_BYTES: u64 = 64;
+
+/// Images of rows.
+pub(crate) struct Listed {
+    /// Height, width, channels.
+    pub(crate) size: Size,
+    /// Pixels of the good rows, one after the other.
+    pub(crate) bytes: Vec<u8>,
+    /// Which rows these are, from 0.
+    pub(crate) good: Vec<usize>,
+    /// The others, and why.
+    pub(crate) bad: Vec<(usize, String)>,
+}
+
+/// The folder that a table lies in.
+pub(crate) fn folder_of(table: &Path) -> &Path {
+    let folder = table.parent().unwrap_or(Path::new(""));
+    match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    }
+}
+
+/// Whether these cells are names of images in a folder.
+pub(crate) fn are_image_names<'a>(
+    folder: &Path,
+    cells: impl Iterator<Item = Option<&'a str>>,
+) -> bool {
+    let looked_at: Vec<Option<&str>> = cells.take(CELLS_LOOKED_AT).collect();
+    let names = looked_at
+        .iter()
+        .flatten()
+        .filter(|cell| is_image(folder, cell))
+        .count();
+    names > 0 && names as f64 >= NAMES_SHARE * looked_at.len() as f64
+}
+
+fn is_image(folder: &Path, name: &str) -> bool {
+    // A name that leads elsewhere is none; what is in the folder is surveyed by the rules for all images.
+    let is_inside = Path::new(name)
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    is_inside && name.contains('.') && begins_like_an_image(&folder.join(name))
+}
+
+/// Whether a file can be read and is an image by its first bytes.
+pub(crate) fn begins_like_an_image(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(SIGNATURE_BYTES).read_to_end(&mut start));
+    read.is_ok() && ::image::guess_format(&start).is_ok()
+}
+
+/// Reads the images of these names, as `size` if a model wants it so; else in the size that most of them have.
+///
+/// # Errors
+/// If the folder cannot be read, or a limit is exceeded, or no name is that of an image.
+pub(crate) fn read_listed(
+    folder: &Path,
+    names: &[Option<&str>],
+    size: Option<Size>,
+    limits: &ReadLimits,
+) -> Result<Listed, DataError> {
+    let survey = Survey::of(folder, limits)?;
+    let plain = |name: &'_ str| name.strip_prefix("./").unwrap_or(name).to_string();
+    let names: Vec<Option<String>> = names.iter().map(|name| name.map(plain)).collect();
+    let wanted: BTreeSet<&str> = names
+        .iter()
+        .flatten()
+        .map(String::as_str)
+        .filter(|name| survey.images.contains_key(*name))
+        .collect();
+    let paths: Vec<&str> = wanted.into_iter().collect();
+    if paths.is_empty() {
+        return Err(survey.nothing_found(folder));
+    }
+    let headers: Vec<_> = paths.iter().map(|path| survey.images[*path]).collect();
+    let size = size.unwrap_or_else(|| decode::common_size(&headers));
+    let decoded = decode_all(folder, &paths, size, limits)?;
+    // Where the pixels of each image stand: those that could not be decoded have left no gap.
+    let whole = paths
+        .iter()
+        .enumerate()
+        .filter(|(row, _)| !decoded.problems.contains_key(row));
+    let places: BTreeMap<&str, usize> = whole
+        .enumerate()
+        .map(|(place, (_, path))| (*path, place))
+        .collect();
+    let item = (size.0 * size.1 * size.2) as usize;
+    let mut listed = Listed {
+        size,
+        bytes: Vec::with_capacity(item * names.len()),
+        good: Vec::new(),
+        bad: Vec::new(),
+    };
+    for (row, name) in names.iter().enumerate() {
+        match name.as_deref().and_then(|name| places.get(name)) {
+            Some(place) => {
+                listed
+                    .bytes
+                    .extend(&decoded.bytes[place * item..(place + 1) * item]);
+                listed.good.push(row);
+            }
+            None => {
+                let reason = match name {
+                    None => "it names no image".to_string(),
+                    Some(name) => problem(&survey, &paths, &decoded.problems, name),
+                };
+                listed.bad.push((row, reason));
+            }
+        }
+    }
+    Ok(listed)
+}
+
+fn problem(
+    survey: &Survey,
+    paths: &[&str],
+    problems: &BTreeMap<usize, String>,
+    name: &str,
+) -> String {
+    let decoding = paths
+        .binary_search(&name)
+        .ok()
+        .and_then(|row| problems.get(&row));
+    let known = decoding
+        .or_else(|| survey.broken.get(name))
+        .or_else(|| survey.refused.get(name));
+    match known {
+        Some(reason) => format!("`{name}`: {reason}"),
+        None => format!("`{name}` is no image in the table's folder"),
+    }
+}
