@@ -298,6 +298,9 @@ fn image_rows(image: &FittedImage, path: &Path, limits: &ReadLimits) -> Result<R
     Ok((Dataset::Images(images), numbers, bad))
 }
 
+/// Pixels of the good images, their numbers, and the bad ones.
+type Pixels = (Vec<u8>, Vec<u64>, Vec<BadRow>);
+
 /// Whether a file's name is that of a table.
 fn is_table(path: &Path) -> bool {
     const TABLES: [&str; 7] = ["csv", "tsv", "parquet", "arff", "json", "jsonl", "ndjson"];
@@ -309,7 +312,7 @@ fn listed_images(
     path: &Path,
     size: (u32, u32, u32),
     limits: &ReadLimits,
-) -> Result<(Vec<u8>, Vec<u64>, Vec<BadRow>), DataError> {
+) -> Result<Pixels, DataError> {
     let records = kept_records(path, limits)?;
     let folder = folder_of(path);
     let cells = |place: usize| {
@@ -339,7 +342,7 @@ fn listed_images(
     ))
 }
 
-fn all(bytes: Vec<u8>, size: (u32, u32, u32)) -> (Vec<u8>, Vec<u64>, Vec<BadRow>) {
+fn all(bytes: Vec<u8>, size: (u32, u32, u32)) -> Pixels {
     let count = bytes.len() / (size.0 * size.1 * size.2) as usize;
     (bytes, (1..=count as u64).collect(), Vec::new())
 }
