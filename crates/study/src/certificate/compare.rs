@@ -1,0 +1,273 @@
+//! Rows through lehr's own predictor and through an exported file, and how far the two are apart.
+
+use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, thread};
+
+use data::{Cells, Dataset, Sample};
+use replay::{Element, Replay, ReplayError, Tensor, Values};
+
+use super::{CertifyError, RowsOf, TOLERANCE, Tried};
+use crate::{
+    model::{Model, Predictions, most_probable},
+    prepared::target_scale,
+};
+
+/// Rows that are run at once by one thread.
+const BATCH: usize = 32;
+
+/// What lehr says of rows beside what the file says.
+///
+/// # Errors
+/// If they differ by more than the tolerance, or one of them says nothing.
+pub(super) fn compare(
+    model: &Model,
+    replay: &Replay,
+    path: &Path,
+    rows_of: RowsOf,
+    sample: &Sample,
+) -> Result<Tried, CertifyError> {
+    let dataset = sample.dataset();
+    let rows: Vec<u32> = (0..dataset.rows() as u32).collect();
+    let preprocessor = &model.card.preprocessor;
+    let lehr = Lehr {
+        predictions: model.predict(&preprocessor.apply(dataset, &rows)?)?,
+        spread: target_scale(preprocessor),
+    };
+    let said = said_by_file(model, replay, dataset).map_err(|source| CertifyError::Replay {
+        path: path.to_path_buf(),
+        source,
+    })?;
+    let mut tried = Tried {
+        rows_of,
+        rows: rows.len(),
+        largest_difference: 0.0,
+        labels_that_differ: 0,
+    };
+    for (row, said) in said.iter().enumerate() {
+        let difference = lehr.difference(row, said);
+        // A comparison with what is not a number is false.
+        let is_near = difference <= TOLERANCE;
+        let same_label = said.label.as_deref() == lehr.label(row);
+        let is_tie = || lehr.is_tie(row, said.label.as_deref());
+        if !is_near || !(same_label || is_tie()) {
+            return Err(lehr.differs(row, said, rows_of));
+        }
+        tried.largest_difference = tried.largest_difference.max(difference);
+        tried.labels_that_differ += usize::from(!same_label);
+    }
+    Ok(tried)
+}
+
+/// What a file says of one row.
+struct Said {
+    /// Probabilities, or the one value.
+    numbers: Vec<f64>,
+    label: Option<String>,
+}
+
+/// Runs all rows through the file, on all cores: nobody else needs them when an exploration has ended.
+fn said_by_file(
+    model: &Model,
+    replay: &Replay,
+    dataset: &Dataset,
+) -> Result<Vec<Said>, ReplayError> {
+    let rows = dataset.rows();
+    let batches: Vec<(usize, usize)> = (0..rows)
+        .step_by(BATCH)
+        .map(|first| (first, BATCH.min(rows - first)))
+        .collect();
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let share = batches.len().div_ceil(cores).max(1);
+    let run = |batches: &[(usize, usize)]| -> Result<Vec<Said>, ReplayError> {
+        let mut said = Vec::new();
+        for (first, count) in batches {
+            let inputs = raw_inputs(model, replay, dataset, *first, *count);
+            said.extend(said_of(replay, &replay.run(&inputs)?, *count));
+        }
+        Ok(said)
+    };
+    let run = &run;
+    thread::scope(|scope| {
+        let started: Vec<_> = batches
+            .chunks(share)
+            .map(|batches| scope.spawn(move || run(batches)))
+            .collect();
+        let mut all = Vec::with_capacity(rows);
+        for thread in started {
+            match thread.join() {
+                Ok(said) => all.extend(said?),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok(all)
+    })
+}
+
+/// Raw rows as the inputs that the file declares: one per column in the order of the preprocessing, or
+/// the pixels.
+fn raw_inputs(
+    model: &Model,
+    replay: &Replay,
+    dataset: &Dataset,
+    first: usize,
+    count: usize,
+) -> BTreeMap<String, Tensor> {
+    let mut inputs = BTreeMap::new();
+    let mut give = |name: &str, shape: Vec<usize>, values: Values| {
+        let tensor = Tensor::new(shape, values).expect("so many cells were taken");
+        inputs.insert(name.to_string(), tensor);
+    };
+    match dataset {
+        Dataset::Table(table) => {
+            let columns = model.card.preprocessor.columns().unwrap_or_default();
+            for (declared, fitted) in replay.inputs().iter().zip(columns) {
+                let column = table
+                    .columns
+                    .iter()
+                    .find(|column| column.name == fitted.name);
+                let column = column.expect("preprocessing has found every column");
+                let values = raw_cells(&column.cells, declared.element, first, count);
+                give(&declared.name, vec![count, 1], values);
+            }
+        }
+        Dataset::Images(images) => {
+            let shape = [images.height, images.width, images.channels].map(|e| e as usize);
+            let item = shape.iter().product::<usize>();
+            let bytes = images.bytes[first * item..][..count * item].to_vec();
+            for declared in replay.inputs() {
+                let shape = [&[count], &shape[..]].concat();
+                give(&declared.name, shape, Values::Bytes(bytes.clone()));
+            }
+        }
+    }
+    inputs
+}
+
+fn raw_cells(cells: &Cells, element: Element, first: usize, count: usize) -> Values {
+    match (cells, element) {
+        (Cells::Numbers(cells), Element::Double) => {
+            Values::Doubles(cells[first..first + count].to_vec())
+        }
+        (Cells::Numbers(cells), _) => Values::Floats(
+            cells[first..first + count]
+                .iter()
+                .map(|cell| *cell as f32)
+                .collect(),
+        ),
+        (Cells::Words(cells), _) => {
+            let word = |cell: &Option<String>| cell.clone().unwrap_or_default();
+            Values::Texts(cells[first..first + count].iter().map(word).collect())
+        }
+    }
+}
+
+/// Outputs row by row.
+fn said_of(replay: &Replay, outputs: &[Tensor], count: usize) -> Vec<Said> {
+    let mut said: Vec<Said> = (0..count)
+        .map(|_| Said {
+            numbers: Vec::new(),
+            label: None,
+        })
+        .collect();
+    for (_, output) in replay.outputs().iter().zip(outputs) {
+        match output.values() {
+            Values::Floats(values) => {
+                let rows = values.chunks(values.len().div_ceil(count.max(1)).max(1));
+                for (said, row) in said.iter_mut().zip(rows) {
+                    said.numbers = row.iter().map(|value| f64::from(*value)).collect();
+                }
+            }
+            Values::Texts(values) => {
+                for (said, label) in said.iter_mut().zip(values) {
+                    said.label = Some(label.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+    said
+}
+
+/// What lehr says of all rows.
+struct Lehr {
+    predictions: Predictions,
+    /// Standard deviation of the target; 1 for classes.
+    spread: f64,
+}
+
+impl Lehr {
+    fn label(&self, row: usize) -> Option<&str> {
+        match &self.predictions {
+            Predictions::Classes {
+                classes,
+                probabilities,
+            } => Some(&classes[most_probable(&probabilities[row])]),
+            Predictions::Values { .. } => None,
+        }
+    }
+
+    fn numbers(&self, row: usize) -> Vec<f64> {
+        match &self.predictions {
+            Predictions::Classes { probabilities, .. } => probabilities[row].clone(),
+            Predictions::Values { values, .. } => vec![values[row]],
+        }
+    }
+
+    /// Largest difference of a row: of probabilities as it is, of a value relative to its size.
+    fn difference(&self, row: usize, said: &Said) -> f64 {
+        let expected = self.numbers(row);
+        if expected.len() != said.numbers.len() {
+            return f64::INFINITY;
+        }
+        let unit = match &self.predictions {
+            Predictions::Classes { .. } => 1.0,
+            Predictions::Values { .. } => self.spread.max(expected[0].abs()),
+        };
+        let apart = expected
+            .iter()
+            .zip(&said.numbers)
+            .map(|(a, b)| (a - b).abs() / unit);
+        // `f64::max` would pass over what is not a number.
+        apart.fold(0.0, |most, apart| match apart > most || apart.is_nan() {
+            true => apart,
+            false => most,
+        })
+    }
+
+    /// Whether another label is as probable as lehr's own, within the tolerance.
+    fn is_tie(&self, row: usize, label: Option<&str>) -> bool {
+        let Predictions::Classes {
+            classes,
+            probabilities,
+        } = &self.predictions
+        else {
+            return false;
+        };
+        let other = classes
+            .iter()
+            .position(|class| Some(class.as_str()) == label);
+        let own = &probabilities[row];
+        other.is_some_and(|other| own[most_probable(own)] - own[other] <= 2.0 * TOLERANCE)
+    }
+
+    fn differs(&self, row: usize, said: &Said, rows_of: RowsOf) -> CertifyError {
+        let expected = self.numbers(row);
+        let found = |place: usize| said.numbers.get(place).copied().unwrap_or(f64::NAN);
+        let apart = |place: usize| match (found(place) - expected[place]).abs() {
+            apart if apart.is_nan() => f64::INFINITY,
+            apart => apart,
+        };
+        let worst = (0..expected.len()).max_by(|a, b| apart(*a).total_cmp(&apart(*b)));
+        let worst = worst.expect("lehr says at least one number");
+        let output = match &self.predictions {
+            Predictions::Classes { classes, .. } => format!("probability of {}", classes[worst]),
+            Predictions::Values { target, .. } => target.clone(),
+        };
+        CertifyError::Differs {
+            found: found(worst).to_string(),
+            expected: expected[worst].to_string(),
+            output,
+            rows_of,
+            row: row + 1,
+        }
+    }
+}
