@@ -50,7 +50,7 @@ const FLOPS_MAX: u64 = 4_000_000_000;
 /// that were never seen are rare among real ones.
 const DRAWN_SHARE: usize = 10;
 
-/// Largest difference of a probability, or of a value relative to its size or the target's spread.
+/// Largest difference of a probability, or of a value in standard deviations of the target.
 pub const TOLERANCE: f64 = 1e-4;
 
 /// Where tried rows come from.
@@ -82,8 +82,8 @@ pub struct Tried {
     pub rows_of: RowsOf,
     /// How many.
     pub rows: usize,
-    /// Largest difference of a probability, or of a value relative to the larger of its size and the
-    /// target's standard deviation.
+    /// Largest difference of a probability, or of a value in standard deviations of the target (relative to
+    /// its own distance from the mean if that is larger), beyond what rounding to `f32` takes.
     pub largest_difference: f64,
     /// Labels that differ; more than none only where two classes are equally probable within the tolerance.
     pub labels_that_differ: usize,
@@ -344,3 +344,6 @@ fn read_replay(path: &Path, bytes: &[u8]) -> Result<Replay, CertifyError> {
         source,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,6 +60,9 @@ pub enum ConcludeError {
     /// The model.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The exported file.
+    #[error(transparent)]
+    Certify(#[from] CertifyError),
     /// The model cannot be written as PyTorch.
     #[error(transparent)]
     Script(#[from] train::ExportError),
@@ -215,6 +218,7 @@ pub fn conclude(
     if !front.is_empty() {
         for model in write_front(folder, &files, &trials, &front, judge.metric)? {
             let place = folder.front().join(files_of(model.card.trial));
+            write_script(&model, &place)?;
             exported(&model, &raw, FRONT_ROWS, &place, &mut refused);
         }
     }
@@ -265,10 +269,10 @@ pub fn export(
     folder: &StudyFolder,
     model: &Model,
     path: &Path,
-) -> Result<Result<Certificate, CertifyError>, ConcludeError> {
+) -> Result<Certificate, ConcludeError> {
     let raw = raw_vault(&PreparedFiles::at(&folder.prepared()))?;
     let real = raw.as_ref().map(|(rows_of, sample)| (*rows_of, sample));
-    Ok(write_certified(model, real, certificate::ROWS_MAX, path))
+    Ok(write_certified(model, real, certificate::ROWS_MAX, path)?)
 }
 
 /// Writes `model.onnx` into a folder, unless the one that lies there is intact and of this model.

@@ -59,7 +59,7 @@ fn listed(folder: &Path, files: &[&str]) -> String {
 /// A study's model is certified on rows that nothing learned from; a model alone on drawn ones.
 fn certified(place: &Path, model: &Model, path: &Path) -> Result<Certificate> {
     Ok(match StudyFolder::open(place) {
-        Ok(study) => conclude::export(&study, model, path)??,
+        Ok(study) => conclude::export(&study, model, path)?,
         Err(_) => write_certified(model, None, ROWS_MAX, path)?,
     })
 }

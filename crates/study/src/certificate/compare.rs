@@ -2,17 +2,17 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, thread};
 
-use data::{Cells, Dataset, Sample};
+use data::{Cells, Dataset, FittedTask, Sample};
 use replay::{Element, Replay, ReplayError, Tensor, Values};
 
 use super::{CertifyError, RowsOf, TOLERANCE, Tried};
-use crate::{
-    model::{Model, Predictions, most_probable},
-    prepared::target_scale,
-};
+use crate::model::{Model, Predictions, most_probable};
 
 /// Rows that are run at once by one thread.
 const BATCH: usize = 32;
+
+/// Largest relative change of a number that is rounded to `f32`.
+const HALF_STEP: f64 = 1.0 / 16_777_216.0;
 
 /// What lehr says of rows beside what the file says.
 ///
@@ -30,7 +30,10 @@ pub(super) fn compare(
     let preprocessor = &model.card.preprocessor;
     let lehr = Lehr {
         predictions: model.predict(&preprocessor.apply(dataset, &rows)?)?,
-        spread: target_scale(preprocessor),
+        centre: match preprocessor.task() {
+            FittedTask::Regression { mean, scale, .. } => Some((*mean, *scale)),
+            FittedTask::Classification { .. } => None,
+        },
     };
     let said = said_by_file(model, replay, dataset).map_err(|source| CertifyError::Replay {
         path: path.to_path_buf(),
@@ -190,8 +193,8 @@ fn said_of(replay: &Replay, outputs: &[Tensor], count: usize) -> Vec<Said> {
 /// What lehr says of all rows.
 struct Lehr {
     predictions: Predictions,
-    /// Standard deviation of the target; 1 for classes.
-    spread: f64,
+    /// Mean and standard deviation of what is predicted, if it is a number.
+    centre: Option<(f64, f64)>,
 }
 
 impl Lehr {
@@ -212,22 +215,24 @@ impl Lehr {
         }
     }
 
-    /// Largest difference of a row: of probabilities as it is, of a value relative to its size.
+    /// Largest difference of a row: of probabilities as it is; of a value in standard deviations, relative
+    /// to its own distance from the mean if that is larger, beyond what rounding to `f32` takes.
     fn difference(&self, row: usize, said: &Said) -> f64 {
         let expected = self.numbers(row);
         if expected.len() != said.numbers.len() {
             return f64::INFINITY;
         }
-        let unit = match &self.predictions {
-            Predictions::Classes { .. } => 1.0,
-            Predictions::Values { .. } => self.spread.max(expected[0].abs()),
+        let apart = |(expected, said): (&f64, &f64)| match self.centre {
+            None => (expected - said).abs(),
+            Some((mean, scale)) => {
+                let apart = (expected - said).abs() - expected.abs() * HALF_STEP;
+                // What is not a number stays so: `f64::max` would make it 0.
+                let beyond = if apart < 0.0 { 0.0 } else { apart };
+                beyond / scale.max((expected - mean).abs())
+            }
         };
-        let apart = expected
-            .iter()
-            .zip(&said.numbers)
-            .map(|(a, b)| (a - b).abs() / unit);
-        // `f64::max` would pass over what is not a number.
-        apart.fold(0.0, |most, apart| match apart > most || apart.is_nan() {
+        let all = expected.iter().zip(&said.numbers).map(apart);
+        all.fold(0.0, |most, apart| match apart > most || apart.is_nan() {
             true => apart,
             false => most,
         })
