@@ -190,6 +190,37 @@ fn classes_of_images_are_the_same_everywhere() {
     check(&study, &example.join("digits8x8.npz"));
 }
 
+#[test]
+fn pictures_of_any_size_and_colour_are_the_same_in_pytorch() {
+    let packages = "torch, safetensors, numpy, PIL";
+    let Some(python) = python_with(packages, "LEHR_REQUIRE_TORCH") else {
+        return;
+    };
+    let place = tempfile::tempdir().unwrap();
+    let made = Command::new(&python)
+        .arg(repository().join("tools/pytorch/make_images.py"))
+        .arg(repository().join("examples/digits/digits8x8.npz"))
+        .arg(place.path())
+        .output()
+        .unwrap();
+    succeeded(made);
+    let new = place.path().join("new");
+    for known in ["known", "gray"] {
+        let out = place.path().join(format!("{known}-study"));
+        succeeded(explore(&place.path().join(known), &out, &["--trials", "3"]));
+        let predict = lehr().arg("predict").arg(&out).arg(&new).output().unwrap();
+        let predicted = succeeded(predict).stdout;
+        assert_eq!(cells(&predicted).1.len(), 60, "all but the broken one");
+        let script = out.join("best/model.py");
+        let script = Command::new(&python)
+            .arg(script)
+            .arg(&new)
+            .output()
+            .unwrap();
+        check_same(&succeeded(script).stdout, &predicted);
+    }
+}
+
 /// A study of the moons, and what the program says when it exports its model.
 fn moons(place: &Path) -> PathBuf {
     study(

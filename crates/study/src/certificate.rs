@@ -44,7 +44,7 @@ pub const ROWS_MAX: usize = 1000;
 const ROWS_MIN: usize = 10;
 
 /// Operations that may be spent, in plain loops: some seconds.
-const FLOPS_MAX: u64 = 4_000_000_000;
+const FLOPS_MAX: u64 = 20_000_000_000;
 
 /// One row in so many is drawn, besides those of the vault: cells without a value, wild ones and words
 /// that were never seen are rare among real ones.

@@ -15,7 +15,10 @@ def read_images(path):
 
 
 def read_files(path):
-    """One image, or those of a folder at any depth, in the order of their paths."""
+    """One image, or those of a folder at any depth, in the order of their paths.
+
+    Decoders of JPEG differ in the last bit, so that probabilities may differ by some thousandths.
+    """
     from PIL import Image
 
     pixels, numbers = [], []
@@ -36,18 +39,27 @@ def read_files(path):
 
 def pixels_of(image):
     """Height x width x channels: upright, without transparency, of the size that was trained on."""
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     image = ImageOps.exif_transpose(image)
-    if CHANNELS == 1 and image.mode not in ("L", "1", "LA", "I;16", "I"):
-        # As television weighs colours, in whole numbers.
-        red, green, blue = numpy.moveaxis(numpy.asarray(image.convert("RGB"), numpy.uint32), -1, 0)
-        image = Image.fromarray(((2126 * red + 7152 * green + 722 * blue) // 10000).astype(numpy.uint8))
-    image = image.convert("L" if CHANNELS == 1 else "RGB")
-    if image.size != (WIDTH, HEIGHT):
-        # The same filter as lehr's; it may round a value the other way.
-        image = image.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
-    return numpy.asarray(image).reshape(HEIGHT, WIDTH, CHANNELS)
+    is_gray = image.mode in ("1", "L", "LA", "I", "I;16")
+    pixels = numpy.asarray(image.convert("L" if is_gray and CHANNELS == 1 else "RGB"), numpy.uint32)
+    if CHANNELS == 1 and not is_gray:
+        # As screens weigh colours.
+        pixels = numpy.floor(pixels @ numpy.array([0.212639, 0.715169, 0.072192]) + 0.5)
+    pixels = pixels.reshape(*pixels.shape[:2], CHANNELS)
+    if pixels.shape[:2] != (HEIGHT, WIDTH):
+        down, across = shares(len(pixels), HEIGHT), shares(pixels.shape[1], WIDTH)
+        pixels = numpy.floor(numpy.einsum("yh,hwc,xw->yxc", down, pixels, across) + 0.5)
+    return pixels
+
+
+def shares(old, new):
+    """How much of each old row or column is in each new one: a triangle around its centre."""
+    reach = max(old / new, 1.0)
+    centres = (numpy.arange(new) + 0.5) * old / new - 0.5
+    near = numpy.maximum(1.0 - numpy.abs(numpy.arange(old) - centres[:, None]) / reach, 0.0)
+    return near / near.sum(axis=1, keepdims=True)
 
 
 def prepared(source):

@@ -50,8 +50,8 @@ pub fn script(
         head,
         IMPORTS.to_string(),
         inputs::answers(preprocessor.task()),
-        inputs::inputs(preprocessor),
         network::module(architecture),
+        inputs::inputs(preprocessor),
         inputs::predictions(preprocessor.task()),
     ];
     Ok(parts.map(|part| part.trim_end().to_string()).join("\n\n\n") + "\n")

@@ -52,11 +52,12 @@ pub(super) fn module(architecture: &Architecture) -> String {
     let output = architecture.inputs(architecture.output())[0];
     format!(
         "{attention}class Network(nn.Module):\n    \
-         \"\"\"The network alone: takes {input} per row, gives {outputs}.\"\"\"\n\n    \
+         \"\"\"The network alone: from rows x {input} to rows x {outputs}.\"\"\"\n\n    \
          def __init__(self):\n        super().__init__()\n{made}\n    \
          def forward(self, x0):\n{run}        return x{output}\n\n    \
          @torch.no_grad()\n    def load(self, path):\n        \
-         \"\"\"Takes the weights from the file, where channels and outputs come last.\"\"\"\n        \
+         \"\"\"Takes the weights from the file, where outputs come last: a dense layer is inputs x outputs,\n        \
+         a convolution rows x columns x inputs x outputs.\"\"\"\n        \
          stored = load_file(path)\n{loaded}        return self.eval()\n\n\n\
          def load_network():\n    \"\"\"The network with its weights.\"\"\"\n    \
          return Network().load(Path(__file__).resolve().with_name(\"{WEIGHTS_FILE}\"))\n",
