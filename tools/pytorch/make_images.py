@@ -3,9 +3,9 @@
 
     python make_images.py DIGITS.npz FOLDER
 
-FOLDER/known/CLASS holds colour pictures of 8x8 pixels; FOLDER/gray the same in gray; FOLDER/new others of
-many sizes and kinds, and one that is broken. No JPEG: its decoders differ in the last bit. Needs numpy
-and pillow.
+FOLDER/colour/CLASS holds colour pictures of 8x8 pixels, FOLDER/gray/CLASS the same in gray; FOLDER/new-colour
+and FOLDER/new-gray hold others of many sizes and kinds, and one each that is broken. No JPEG: its decoders
+differ in the last bit. Needs numpy and pillow.
 """
 
 import sys
@@ -16,6 +16,8 @@ from PIL import Image
 
 # Classes and pictures are few: a test learns from them.
 CLASSES, KNOWN, NEW = 3, 400, 60
+
+MODES = {"colour": "RGB", "gray": "L"}
 
 
 def picture(digit):
@@ -43,17 +45,18 @@ def main(digits, folder):
     stored, folder = numpy.load(digits), Path(folder)
     for number, (digit, kind) in enumerate(zip(stored["X"][:KNOWN], stored["y"])):
         if kind < CLASSES:
-            for name, mode in (("known", "RGB"), ("gray", "L")):
+            for name, mode in MODES.items():
                 place = folder / name / str(kind)
                 place.mkdir(parents=True, exist_ok=True)
                 picture(digit).convert(mode).save(place / f"{number}.png")
-    new = folder / "new"
-    (new / "below").mkdir(parents=True)
-    for number, digit in enumerate(stored["X"][KNOWN : KNOWN + NEW]):
-        image, ending = odd(picture(digit), number)
-        image.save((new / "below" if number % 4 == 0 else new) / f"{number}{ending}")
-    (new / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
-    (new / "note.txt").write_text("no picture")
+    for name, mode in MODES.items():
+        new = folder / f"new-{name}"
+        (new / "below").mkdir(parents=True)
+        for number, digit in enumerate(stored["X"][KNOWN : KNOWN + NEW]):
+            image, ending = odd(picture(digit).convert(mode), number)
+            image.save((new / "below" if number % 4 == 0 else new) / f"{number}{ending}")
+        (new / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+        (new / "note.txt").write_text("no picture")
 
 
 if __name__ == "__main__":

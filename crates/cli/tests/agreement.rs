@@ -182,6 +182,54 @@ fn numbers_for_odd_rows_are_the_same_everywhere() {
     check_table("price");
 }
 
+/// Semicolons, decimal commas, and what people write for numbers; every eleventh row has cells too few.
+fn continental(rows: usize, odd: bool) -> String {
+    const SPELLED: [&str; 8] = ["1_000", "inf", "1e5", "+3,5", ",5", "12,", "abc", "-"];
+    let mut rng = ChaCha8Rng::seed_from_u64(rows as u64);
+    let mut text = "größe;preis;klasse\n".to_string();
+    for row in 0..rows {
+        let size = rng.random_range(1_000..9_000);
+        let mut cell = format!("{}.{:03},25", size / 1000, size % 1000);
+        if odd && row % 5 == 0 {
+            cell = SPELLED[rng.random_range(0..SPELLED.len())].to_string();
+        }
+        let price = format!("{:.2}", rng.random_range(-5.0..5.0_f64)).replace('.', ",");
+        let class = if size > 5_000 { "groß" } else { "klein" };
+        writeln!(text, "{cell};{price};{class}").unwrap();
+        if odd && row % 11 == 0 {
+            text += "zu wenig;1\n\n";
+        }
+    }
+    text
+}
+
+#[test]
+fn a_table_with_semicolons_and_decimal_commas_is_the_same_in_pytorch() {
+    let packages = "torch, safetensors, numpy";
+    let Some(python) = python_with(packages, "LEHR_REQUIRE_TORCH") else {
+        return;
+    };
+    let place = tempfile::tempdir().unwrap();
+    let (known, new) = (place.path().join("known.csv"), place.path().join("new.csv"));
+    fs::write(&known, continental(300, false)).unwrap();
+    fs::write(&new, continental(200, true)).unwrap();
+    let study = study(&known, place.path(), &["--target", "klasse"]);
+    let predict = lehr()
+        .arg("predict")
+        .arg(&study)
+        .arg(&new)
+        .output()
+        .unwrap();
+    let predicted = succeeded(predict).stdout;
+    assert_eq!(cells(&predicted).1.len(), 200);
+    let script = Command::new(python)
+        .arg(study.join("best/model.py"))
+        .arg(&new)
+        .output()
+        .unwrap();
+    check_same(&succeeded(script).stdout, &predicted);
+}
+
 #[test]
 fn classes_of_images_are_the_same_everywhere() {
     let place = tempfile::tempdir().unwrap();
@@ -204,8 +252,8 @@ fn pictures_of_any_size_and_colour_are_the_same_in_pytorch() {
         .output()
         .unwrap();
     succeeded(made);
-    let new = place.path().join("new");
-    for known in ["known", "gray"] {
+    for known in ["colour", "gray"] {
+        let new = place.path().join(format!("new-{known}"));
         let out = place.path().join(format!("{known}-study"));
         succeeded(explore(&place.path().join(known), &out, &["--trials", "3"]));
         let predict = lehr().arg("predict").arg(&out).arg(&new).output().unwrap();

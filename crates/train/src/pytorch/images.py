@@ -17,7 +17,8 @@ def read_images(path):
 def read_files(path):
     """One image, or those of a folder at any depth, in the order of their paths.
 
-    Decoders of JPEG differ in the last bit, so that probabilities may differ by some thousandths.
+    Decoders of JPEG differ in the last bit, and so may colours that are read as gray; probabilities may then
+    differ by some thousandths from lehr's own.
     """
     from PIL import Image
 
@@ -49,17 +50,24 @@ def pixels_of(image):
         pixels = numpy.floor(pixels @ numpy.array([0.212639, 0.715169, 0.072192]) + 0.5)
     pixels = pixels.reshape(*pixels.shape[:2], CHANNELS)
     if pixels.shape[:2] != (HEIGHT, WIDTH):
-        down, across = shares(len(pixels), HEIGHT), shares(pixels.shape[1], WIDTH)
-        pixels = numpy.floor(numpy.einsum("yh,hwc,xw->yxc", down, pixels, across) + 0.5)
+        turned = resized(resized(pixels, HEIGHT).swapaxes(0, 1), WIDTH)
+        pixels = numpy.floor(turned.swapaxes(0, 1).astype(numpy.float64) + 0.5)
     return pixels
 
 
-def shares(old, new):
-    """How much of each old row or column is in each new one: a triangle around its centre."""
-    reach = max(old / new, 1.0)
-    centres = (numpy.arange(new) + 0.5) * old / new - 0.5
-    near = numpy.maximum(1.0 - numpy.abs(numpy.arange(old) - centres[:, None]) / reach, 0.0)
-    return near / near.sum(axis=1, keepdims=True)
+def resized(rows, count):
+    """Rows of pixels made fewer or more: each new one is a triangle of old ones around its centre."""
+    one, half = numpy.float32(1.0), numpy.float32(0.5)
+    ratio = numpy.float32(len(rows)) / numpy.float32(count)
+    centres = (numpy.arange(count, dtype=numpy.float32) + half) * ratio - half
+    distances = numpy.arange(len(rows), dtype=numpy.float32) - centres[:, None]
+    shares = numpy.maximum(one - numpy.abs(distances / max(ratio, one)), 0)
+    shares /= shares.cumsum(axis=1)[:, -1:]
+    # Added one by one and in float32, as lehr does it: what is just a half must be rounded alike.
+    mixed = numpy.zeros((count, *rows.shape[1:]), numpy.float32)
+    for place, row in enumerate(rows.astype(numpy.float32)):
+        mixed += shares[:, place, None, None] * row
+    return mixed
 
 
 def prepared(source):
