@@ -4,12 +4,14 @@
 //! make a new program pass.
 
 #![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
+#![allow(clippy::print_stderr)] // A test that is skipped says so.
 
 mod studies;
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use studies::{lehr, said};
@@ -107,6 +109,37 @@ fn an_onnx_file_of_every_version_is_still_the_one_that_was_certified() {
             said(&check)
         );
         assert!(said(&check).contains("intact"), "{}", said(&check));
+    }
+}
+
+/// Needs a Python with `onnxruntime` (`LEHR_PYTHON`, otherwise `python3`); skipped without one, unless
+/// `LEHR_REQUIRE_ONNXRUNTIME` is set.
+#[test]
+fn an_onnx_file_of_every_version_says_the_same_in_onnx_runtime() {
+    let python = env::var("LEHR_PYTHON").unwrap_or_else(|_| "python3".to_string());
+    let import = ["-c", "import onnxruntime, numpy"];
+    let tried = Command::new(&python).args(import).output();
+    if !tried.is_ok_and(|output| output.status.success()) {
+        let required = env::var_os("LEHR_REQUIRE_ONNXRUNTIME").is_some();
+        assert!(!required, "{python} has no onnxruntime and numpy");
+        eprintln!("skipped: {python} has no onnxruntime and numpy; set LEHR_PYTHON");
+        return;
+    }
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for model in models() {
+        let compared = Command::new(&python)
+            .arg(repository.join("tools/onnx/compare_predictions.py"))
+            .arg(model.join("model.onnx"))
+            .arg(rows(&model))
+            .arg(model.join("predictions.csv"))
+            .output()
+            .unwrap();
+        assert!(
+            compared.status.success(),
+            "{}: {}",
+            model.display(),
+            said(&compared)
+        );
     }
 }
 

@@ -222,7 +222,7 @@ pub fn write_certified(
     rows: usize,
     path: &Path,
 ) -> Result<Certificate, CertifyError> {
-    let unproven = path.with_extension("onnx.unproven");
+    let unproven = path.with_extension(format!("onnx.{}.unproven", std::process::id()));
     let written = certified(model, real, rows.min(rows_max(model)), &unproven).and_then(
         |(bytes, certificate)| {
             replace_durably(path, &bytes).map_err(|source| file_error(path, "written", source))?;

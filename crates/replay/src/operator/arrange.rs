@@ -1,5 +1,6 @@
 //! Operators that put values elsewhere and change none.
 
+use super::arguments::Arguments;
 use crate::{
     error::Problem,
     tensor::{Tensor, Values, places, steps},
@@ -73,7 +74,12 @@ pub(super) fn transpose(input: &Tensor, order: &[i64]) -> Result<Tensor, Problem
 }
 
 /// The same values with other extents; one of them may be left open with −1, and 0 keeps one.
-pub(super) fn reshape(input: &Tensor, shape: &Tensor) -> Result<Tensor, Problem> {
+pub(super) fn reshape(
+    input: &Tensor,
+    shape: &Tensor,
+    arguments: &Arguments<'_>,
+) -> Result<Tensor, Problem> {
+    arguments.only(&[])?;
     let asked = shape.ints()?;
     let kept = |axis: usize| input.shape().get(axis).copied().unwrap_or(0);
     let known: usize = asked
@@ -167,13 +173,13 @@ mod tests {
     #[test]
     fn an_open_extent_is_what_is_left() {
         let input = ints(&[2, 3], &[1, 2, 3, 4, 5, 6]);
-        let shape = |values: &[i64]| ints(&[values.len()], values);
-        assert_eq!(reshape(&input, &shape(&[-1, 2])).unwrap().shape(), [3, 2]);
-        assert_eq!(
-            reshape(&input, &shape(&[0, 1, 3])).unwrap().shape(),
-            [2, 1, 3]
-        );
-        assert!(reshape(&input, &shape(&[4, -1])).is_err());
-        assert!(reshape(&input, &shape(&[-2, -3])).is_err());
+        let reshaped = |extents: &[i64]| {
+            let shape = ints(&[extents.len()], extents);
+            reshape(&input, &shape, &Arguments::of(&[]))
+        };
+        assert_eq!(reshaped(&[-1, 2]).unwrap().shape(), [3, 2]);
+        assert_eq!(reshaped(&[0, 1, 3]).unwrap().shape(), [2, 1, 3]);
+        assert!(reshaped(&[4, -1]).is_err());
+        assert!(reshaped(&[-2, -3]).is_err());
     }
 }

@@ -49,6 +49,11 @@ pub(super) fn function(input: &Tensor, function: fn(f64) -> f64) -> Result<Tenso
     input.alike(input.shape().to_vec(), results)
 }
 
+/// The value, or 0 if it is below; what is not a number stays so.
+pub(super) fn rectified(x: f64) -> f64 {
+    if x < 0.0 { 0.0 } else { x }
+}
+
 /// A function of two values each.
 pub(super) fn arithmetic(
     left: &Tensor,
@@ -72,10 +77,12 @@ pub(super) fn clip(input: &Tensor, least: &Tensor, most: &Tensor) -> Result<Tens
     let ([least], [most]) = (&least.reals()?[..], &most.reals()?[..]) else {
         return Err(Problem::new("one least and one most value are needed"));
     };
-    let clipped = input
-        .reals()?
-        .into_iter()
-        .map(|value| value.max(*least).min(*most));
+    // Not `f64::max` and `f64::min`: what is not a number must stay so.
+    let clipped = input.reals()?.into_iter().map(|value| match value {
+        value if value < *least => *least,
+        value if value > *most => *most,
+        value => value,
+    });
     input.alike(input.shape().to_vec(), clipped.collect())
 }
 
@@ -149,6 +156,22 @@ pub(super) fn erf(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_a_number_is_never_hidden() {
+        let float = |values: &[f32]| {
+            Tensor::new(vec![values.len()], Values::Floats(values.to_vec())).unwrap()
+        };
+        let odd = float(&[f32::NAN, -3.0, 9.0]);
+        let clipped = clip(&odd, &float(&[-1.0]), &float(&[2.0])).unwrap();
+        let clipped = clipped.floats().unwrap();
+        assert!(
+            clipped[0].is_nan() && clipped[1..] == [-1.0, 2.0],
+            "{clipped:?}"
+        );
+        assert!(rectified(f64::NAN).is_nan());
+        assert_eq!((rectified(-2.0), rectified(2.0)), (0.0, 2.0));
+    }
 
     #[test]
     fn the_error_function_has_its_known_values() {

@@ -6,9 +6,10 @@ use crate::{
     tensor::{Tensor, count},
 };
 
-/// The largest of some values.
+/// The largest of some values; what is not a number is larger than all.
 pub(super) fn largest(values: &[f64]) -> f64 {
-    values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+    let larger = |a: f64, b: f64| if b > a || b.is_nan() { b } else { a };
+    values.iter().copied().fold(f64::NEG_INFINITY, larger)
 }
 
 /// Their mean.

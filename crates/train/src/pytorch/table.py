@@ -59,7 +59,10 @@ def as_word(cell):
 
 def read_table(path):
     """The columns of a delimited file by name, and the number of each row; uneven rows are passed over."""
-    text = decoded(Path(path).read_bytes())
+    raw = Path(path).read_bytes()
+    if raw[:4] == b"PAR1":
+        raise ValueError("read a Parquet file with pandas, and give its columns to `predict`")
+    text = decoded(raw)
     delimiter = delimiter_of(text)
     csv.field_size_limit(1 << 30)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
