@@ -8,94 +8,23 @@
 #![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
 #![allow(clippy::print_stderr)] // A test that is skipped says so.
 
+#[path = "studies/python.rs"]
+mod python;
 mod studies;
 
 use std::{
-    env,
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
 };
 
+use python::{check_same, python_with, repository, study, succeeded};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use studies::{explore, lehr, said};
 
-/// Largest difference of a probability, or of a value relative to its size.
-const TOLERANCE: f64 = 1e-4;
-
 const ROWS: usize = 1000;
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// The Python that has some packages, unless these checks are to be skipped.
-fn python_with(packages: &str, required: &str) -> Option<String> {
-    let python = env::var("LEHR_PYTHON").unwrap_or_else(|_| "python3".to_string());
-    let import = format!("import {packages}");
-    let tried = Command::new(&python).args(["-c", &import]).output();
-    if tried.is_ok_and(|output| output.status.success()) {
-        return Some(python);
-    }
-    assert!(
-        env::var_os(required).is_none(),
-        "{python} lacks {packages}, which {required} requires"
-    );
-    eprintln!("skipped: {python} lacks one of {packages}; set LEHR_PYTHON to one that has them");
-    None
-}
-
-fn succeeded(output: Output) -> Output {
-    assert!(output.status.success(), "{}", said(&output));
-    output
-}
-
-/// A study of few small models, explored to its end.
-fn study(data: &Path, place: &Path, more: &[&str]) -> PathBuf {
-    let out = place.join("study");
-    let arguments = [&["--trials", "6", "--slots", "2"], more].concat();
-    succeeded(explore(data, &out, &arguments));
-    out
-}
-
-/// Cells of a table of predictions below its header.
-fn cells(table: &[u8]) -> (Vec<String>, Vec<Vec<String>>) {
-    let mut reader = csv::Reader::from_reader(table);
-    let header = reader
-        .headers()
-        .unwrap()
-        .iter()
-        .map(str::to_string)
-        .collect();
-    let row = |record: csv::Result<csv::StringRecord>| {
-        record.unwrap().iter().map(str::to_string).collect()
-    };
-    (header, reader.records().map(row).collect())
-}
-
-/// Both tables have the same header, rows and labels, and no number differs by more than the tolerance.
-fn check_same(found: &[u8], expected: &[u8]) -> f64 {
-    let ((header, found), (expected_header, expected)) = (cells(found), cells(expected));
-    assert_eq!(header, expected_header);
-    assert_eq!(found.len(), expected.len());
-    let mut worst = 0.0_f64;
-    for (found, expected) in found.iter().zip(&expected) {
-        assert_eq!(found[0], expected[0], "rows are numbered alike");
-        for (found, expected) in found.iter().zip(expected).skip(1) {
-            match (found.parse::<f64>(), expected.parse::<f64>()) {
-                (Ok(a), Ok(b)) => {
-                    let apart = (a - b).abs() / b.abs().max(1.0);
-                    assert!(apart <= TOLERANCE, "{found} is not {expected}");
-                    worst = worst.max(apart);
-                }
-                _ => assert_eq!(found, expected),
-            }
-        }
-    }
-    worst
-}
 
 /// Predicts rows with lehr, with the script, and with ONNX Runtime.
 fn check(study: &Path, rows: &Path) {
@@ -113,7 +42,7 @@ fn check(study: &Path, rows: &Path) {
         eprintln!("{}: PyTorch differs by {worst:e}", rows.display());
     }
     if let Some(python) = python_with("onnxruntime, numpy", "LEHR_REQUIRE_ONNXRUNTIME") {
-        let predictions = rows.with_extension("predictions.csv");
+        let predictions = study.join("predictions.csv");
         fs::write(&predictions, &predicted).unwrap();
         let compare = Command::new(python)
             .arg(repository().join("tools/onnx/compare_predictions.py"))
@@ -182,91 +111,12 @@ fn numbers_for_odd_rows_are_the_same_everywhere() {
     check_table("price");
 }
 
-/// Semicolons, decimal commas, and what people write for numbers; every eleventh row has cells too few.
-fn continental(rows: usize, odd: bool) -> String {
-    const SPELLED: [&str; 8] = ["1_000", "inf", "1e5", "+3,5", ",5", "12,", "abc", "-"];
-    let mut rng = ChaCha8Rng::seed_from_u64(rows as u64);
-    let mut text = "größe;preis;klasse\n".to_string();
-    for row in 0..rows {
-        let size = rng.random_range(1_000..9_000);
-        let mut cell = format!("{}.{:03},25", size / 1000, size % 1000);
-        if odd && row % 5 == 0 {
-            cell = SPELLED[rng.random_range(0..SPELLED.len())].to_string();
-        }
-        let price = format!("{:.2}", rng.random_range(-5.0..5.0_f64)).replace('.', ",");
-        let class = if size > 5_000 { "groß" } else { "klein" };
-        writeln!(text, "{cell};{price};{class}").unwrap();
-        if odd && row % 11 == 0 {
-            text += "zu wenig;1\n\n";
-        }
-    }
-    text
-}
-
-#[test]
-fn a_table_with_semicolons_and_decimal_commas_is_the_same_in_pytorch() {
-    let packages = "torch, safetensors, numpy";
-    let Some(python) = python_with(packages, "LEHR_REQUIRE_TORCH") else {
-        return;
-    };
-    let place = tempfile::tempdir().unwrap();
-    let (known, new) = (place.path().join("known.csv"), place.path().join("new.csv"));
-    fs::write(&known, continental(300, false)).unwrap();
-    fs::write(&new, continental(200, true)).unwrap();
-    let study = study(&known, place.path(), &["--target", "klasse"]);
-    let predict = lehr()
-        .arg("predict")
-        .arg(&study)
-        .arg(&new)
-        .output()
-        .unwrap();
-    let predicted = succeeded(predict).stdout;
-    assert_eq!(cells(&predicted).1.len(), 200);
-    let script = Command::new(python)
-        .arg(study.join("best/model.py"))
-        .arg(&new)
-        .output()
-        .unwrap();
-    check_same(&succeeded(script).stdout, &predicted);
-}
-
 #[test]
 fn classes_of_images_are_the_same_everywhere() {
     let place = tempfile::tempdir().unwrap();
     let example = repository().join("examples/digits");
     let study = study(&example, place.path(), &[]);
     check(&study, &example.join("digits8x8.npz"));
-}
-
-#[test]
-fn pictures_of_any_size_and_colour_are_the_same_in_pytorch() {
-    let packages = "torch, safetensors, numpy, PIL";
-    let Some(python) = python_with(packages, "LEHR_REQUIRE_TORCH") else {
-        return;
-    };
-    let place = tempfile::tempdir().unwrap();
-    let made = Command::new(&python)
-        .arg(repository().join("tools/pytorch/make_images.py"))
-        .arg(repository().join("examples/digits/digits8x8.npz"))
-        .arg(place.path())
-        .output()
-        .unwrap();
-    succeeded(made);
-    for known in ["colour", "gray"] {
-        let new = place.path().join(format!("new-{known}"));
-        let out = place.path().join(format!("{known}-study"));
-        succeeded(explore(&place.path().join(known), &out, &["--trials", "3"]));
-        let predict = lehr().arg("predict").arg(&out).arg(&new).output().unwrap();
-        let predicted = succeeded(predict).stdout;
-        assert_eq!(cells(&predicted).1.len(), 60, "all but the broken one");
-        let script = out.join("best/model.py");
-        let script = Command::new(&python)
-            .arg(script)
-            .arg(&new)
-            .output()
-            .unwrap();
-        check_same(&succeeded(script).stdout, &predicted);
-    }
 }
 
 /// A study of the moons, and what the program says when it exports its model.

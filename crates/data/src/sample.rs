@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::DataError,
-    fitted::{CLIP, FittedColumn, FittedImage, FittedKind},
+    fitted::{CLIP, FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedText},
     preprocess::Preprocessor,
-    source::{Cells, Column, Dataset, Images, RawTargets, Table},
+    source::{Cells, Column, Dataset, Images, RawTargets, Series, Table, Texts},
+    table::columns::is_missing,
 };
 
 /// Version of the file.
@@ -25,6 +26,9 @@ const VALUES_MAX: usize = 4 << 20;
 
 /// A word that no file holds.
 const UNSEEN: &str = "a word that was never seen";
+
+/// Words of a drawn text beside other columns, at most.
+const BAG_WORDS: usize = 20;
 
 /// Of so many drawn rows, one has no value, one a wild value and one an unseen word in some column.
 const ODD_EVERY: usize = 5;
@@ -51,6 +55,17 @@ enum Rows {
         channels: u32,
         bytes: Vec<u8>,
     },
+    Series {
+        columns: Vec<String>,
+        channels: u32,
+        lengths: Vec<u32>,
+        /// What is missing is null.
+        values: Vec<Option<f32>>,
+    },
+    Texts {
+        name: String,
+        texts: Vec<String>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -75,28 +90,9 @@ impl Sample {
         let chosen: Vec<usize> = (0..count)
             .map(|place| rows[place * rows.len() / count] as usize)
             .collect();
-        let dataset = match dataset {
-            Dataset::Table(table) => Dataset::Table(Table {
-                columns: table
-                    .columns
-                    .iter()
-                    .map(|column| chosen_cells(column, &chosen))
-                    .collect(),
-                targets: RawTargets::Unknown(count),
-            }),
-            Dataset::Images(images) => {
-                let item = (images.height * images.width * images.channels) as usize;
-                let bytes = chosen
-                    .iter()
-                    .flat_map(|row| &images.bytes[row * item..][..item]);
-                Dataset::Images(Images {
-                    bytes: bytes.copied().collect(),
-                    targets: RawTargets::Unknown(count),
-                    ..*images
-                })
-            }
-        };
-        Sample { dataset }
+        Sample {
+            dataset: chosen_rows(dataset, &chosen),
+        }
     }
 
     /// Rows that nobody has, of the kind that preprocessing takes.
@@ -104,32 +100,14 @@ impl Sample {
     /// Numbers are exact in `f32`, so that an exported model can be given the very same ones.
     pub fn drawn(preprocessor: &Preprocessor, rows: usize, rng: &mut ChaCha8Rng) -> Sample {
         let targets = RawTargets::Unknown(rows);
-        let dataset = match (preprocessor.columns(), preprocessor.image()) {
-            (Some(columns), _) => Dataset::Table(Table {
+        let dataset = match preprocessor.inputs() {
+            FittedInputs::Columns(columns) => Dataset::Table(Table {
                 columns: drawn_columns(columns, rows, rng),
                 targets,
             }),
-            (
-                None,
-                Some(FittedImage {
-                    height,
-                    width,
-                    channels,
-                    ..
-                }),
-            ) => {
-                let (height, width, channels) = (*height, *width, *channels);
-                let count = rows * (height * width * channels) as usize;
-                let bytes = (0..count).map(|_| rng.random()).collect();
-                Dataset::Images(Images {
-                    height,
-                    width,
-                    channels,
-                    bytes,
-                    targets,
-                })
-            }
-            (None, None) => unreachable!("preprocessing is of columns or of images"),
+            FittedInputs::Image(image) => Dataset::Images(drawn_images(image, rows, rng)),
+            FittedInputs::Series(series) => Dataset::Series(drawn_series(series, rows, rng)),
+            FittedInputs::Text(text) => Dataset::Texts(drawn_texts(text, rows, rng)),
         };
         Sample { dataset }
     }
@@ -158,6 +136,20 @@ impl Sample {
                 width: images.width,
                 channels: images.channels,
                 bytes: images.bytes.clone(),
+            },
+            Dataset::Series(series) => Rows::Series {
+                columns: series.columns.clone(),
+                channels: series.channels,
+                lengths: series.lengths.clone(),
+                values: series
+                    .values
+                    .iter()
+                    .map(|v| (!v.is_nan()).then_some(*v))
+                    .collect(),
+            },
+            Dataset::Texts(texts) => Rows::Texts {
+                name: texts.name.clone(),
+                texts: texts.texts.clone(),
             },
         };
         let written = Written {
@@ -195,10 +187,53 @@ impl Sample {
     }
 }
 
+/// Values of the largest row; letters count, too.
 fn values_per_row(dataset: &Dataset) -> usize {
     match dataset {
         Dataset::Table(table) => table.columns.len(),
         Dataset::Images(images) => (images.height * images.width * images.channels) as usize,
+        Dataset::Series(series) => (series.longest() * series.channels) as usize,
+        Dataset::Texts(texts) => texts.texts.iter().map(String::len).max().unwrap_or(0),
+    }
+}
+
+fn chosen_rows(dataset: &Dataset, rows: &[usize]) -> Dataset {
+    let targets = RawTargets::Unknown(rows.len());
+    match dataset {
+        Dataset::Table(table) => Dataset::Table(Table {
+            columns: table
+                .columns
+                .iter()
+                .map(|column| chosen_cells(column, rows))
+                .collect(),
+            targets,
+        }),
+        Dataset::Images(images) => {
+            let item = (images.height * images.width * images.channels) as usize;
+            let bytes = rows
+                .iter()
+                .flat_map(|row| &images.bytes[row * item..][..item]);
+            Dataset::Images(Images {
+                bytes: bytes.copied().collect(),
+                targets,
+                ..*images
+            })
+        }
+        Dataset::Series(series) => {
+            let each: Vec<&[f32]> = series.each().collect();
+            Dataset::Series(Series {
+                columns: series.columns.clone(),
+                channels: series.channels,
+                lengths: rows.iter().map(|row| series.lengths[*row]).collect(),
+                values: rows.iter().flat_map(|row| each[*row]).copied().collect(),
+                targets,
+            })
+        }
+        Dataset::Texts(texts) => Dataset::Texts(Texts {
+            name: texts.name.clone(),
+            texts: rows.iter().map(|row| texts.texts[*row].clone()).collect(),
+            targets,
+        }),
     }
 }
 
@@ -251,6 +286,99 @@ fn read(rows: Rows) -> Option<Dataset> {
                 targets,
             }))
         }
+        Rows::Series {
+            columns,
+            channels,
+            lengths,
+            values,
+        } => {
+            let steps = lengths
+                .iter()
+                .try_fold(0_usize, |sum, l| sum.checked_add(*l as usize))?;
+            let whole = steps.checked_mul(channels as usize)? == values.len();
+            let targets = RawTargets::Unknown(lengths.len());
+            whole.then_some(Dataset::Series(Series {
+                columns,
+                channels,
+                lengths,
+                values: values
+                    .into_iter()
+                    .map(|value| value.unwrap_or(f32::NAN))
+                    .collect(),
+                targets,
+            }))
+        }
+        Rows::Texts { name, texts } => {
+            let targets = RawTargets::Unknown(texts.len());
+            Some(Dataset::Texts(Texts {
+                name,
+                texts,
+                targets,
+            }))
+        }
+    }
+}
+
+fn drawn_images(image: &FittedImage, rows: usize, rng: &mut ChaCha8Rng) -> Images {
+    let (height, width, channels) = (image.height, image.width, image.channels);
+    let count = rows * (height * width * channels) as usize;
+    Images {
+        height,
+        width,
+        channels,
+        bytes: (0..count).map(|_| rng.random()).collect(),
+        targets: RawTargets::Unknown(rows),
+    }
+}
+
+/// Series of any length, with a value missing or wild here and there.
+fn drawn_series(fitted: &FittedSeries, rows: usize, rng: &mut ChaCha8Rng) -> Series {
+    let lengths: Vec<u32> = (0..rows)
+        .map(|_| rng.random_range(1..=fitted.length))
+        .collect();
+    let steps: usize = lengths.iter().map(|length| *length as usize).sum();
+    let mut values = Vec::with_capacity(steps * fitted.channels as usize);
+    for _ in 0..steps {
+        for (shift, scale) in fitted.shift.iter().zip(&fitted.scale) {
+            values.push(match rng.random_range(0..20) {
+                0 => f32::NAN,
+                1 => shift + 100.0 * scale,
+                _ => shift + scale * rng.random_range(-2.0..2.0),
+            });
+        }
+    }
+    Series {
+        columns: fitted.columns.clone(),
+        channels: fitted.channels,
+        lengths,
+        values,
+        targets: RawTargets::Unknown(rows),
+    }
+}
+
+fn drawn_texts(fitted: &FittedText, rows: usize, rng: &mut ChaCha8Rng) -> Texts {
+    let forms: Vec<&String> = fitted.forms.keys().collect();
+    let most = fitted.length as usize + 3;
+    Texts {
+        name: fitted.name.clone(),
+        texts: (0..rows).map(|_| drawn_text(&forms, most, rng)).collect(),
+        targets: RawTargets::Unknown(rows),
+    }
+}
+
+/// Up to so many known words and unknown ones between them.
+fn drawn_text(forms: &[&String], most: usize, rng: &mut ChaCha8Rng) -> String {
+    let words = (0..rng.random_range(0..=most)).map(|_| match rng.random_range(0..5) {
+        0 => UNSEEN,
+        _ if forms.is_empty() => UNSEEN,
+        _ => forms[rng.random_range(0..forms.len())].as_str(),
+    });
+    let text = words.collect::<Vec<&str>>().join(" ");
+    // No file holds these as a text: a reader takes them for missing.
+    if is_missing(&text) {
+        String::new()
+    } else {
+        text
     }
 }
 
@@ -281,6 +409,14 @@ fn drawn_columns(columns: &[FittedColumn], rows: usize, rng: &mut ChaCha8Rng) ->
                     _ => rounded(shift + scale * rng.random_range(-2.0..2.0)),
                 };
                 Cells::Numbers((0..rows).map(number).collect())
+            }
+            FittedKind::Text { forms, .. } => {
+                let forms: Vec<&String> = forms.keys().collect();
+                let text = |row: usize| match (is_odd(row, place), row / ODD_EVERY % 2) {
+                    (true, 0) => None,
+                    _ => Some(drawn_text(&forms, BAG_WORDS, rng)),
+                };
+                Cells::Words((0..rows).map(text).collect())
             }
             FittedKind::Category { levels, .. } => {
                 let word = |row: usize| match (is_odd(row, place), row / ODD_EVERY % 2) {
@@ -353,7 +489,26 @@ mod tests {
             bytes: (0..30).collect(),
             targets: RawTargets::Classes(vec![0; 5]),
         });
-        for (dataset, rows) in [(table(), vec![1, 2, 3, 4, 9, 16]), (images, vec![0, 3, 4])] {
+        let series = Dataset::Series(Series {
+            columns: vec!["a".into()],
+            channels: 2,
+            lengths: vec![1, 3, 2],
+            values: (0..12)
+                .map(|v| if v == 5 { f32::NAN } else { v as f32 / 3.0 })
+                .collect(),
+            targets: RawTargets::Unknown(3),
+        });
+        let texts = Dataset::Texts(Texts {
+            name: "t".into(),
+            texts: vec!["a b".into(), String::new(), "ü\n".into()],
+            targets: RawTargets::Unknown(3),
+        });
+        for (dataset, rows) in [
+            (table(), vec![1, 2, 3, 4, 9, 16]),
+            (images, vec![0, 3, 4]),
+            (series, vec![1, 2]),
+            (texts, vec![0, 2]),
+        ] {
             let sample = Sample::of(&dataset, &rows, 1000);
             assert_eq!(sample.dataset().rows(), rows.len());
             sample.save(&path).unwrap();

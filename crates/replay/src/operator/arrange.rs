@@ -43,7 +43,7 @@ pub(super) fn concatenate(inputs: &[&Tensor], axis: i64) -> Result<Tensor, Probl
 }
 
 /// Two runs of values of one type as one.
-fn appended(first: Values, second: Values) -> Values {
+pub(super) fn appended(first: Values, second: Values) -> Values {
     match (first, second) {
         (Values::Floats(a), Values::Floats(b)) => Values::Floats([a, b].concat()),
         (Values::Doubles(a), Values::Doubles(b)) => Values::Doubles([a, b].concat()),
@@ -109,6 +109,43 @@ pub(super) fn flatten(input: &Tensor, axis: i64) -> Result<Tensor, Problem> {
     Tensor::made(vec![before, extent * behind], input.values().clone())
 }
 
+/// Puts zeros before and behind along each axis; nothing is cut off.
+pub(super) fn pad(
+    input: &Tensor,
+    pads: &Tensor,
+    arguments: &Arguments<'_>,
+) -> Result<Tensor, Problem> {
+    arguments.only(&[])?;
+    let pads: Option<Vec<usize>> = pads
+        .ints()?
+        .iter()
+        .map(|pad| usize::try_from(*pad).ok())
+        .collect();
+    let axes = input.shape().len();
+    let pads = pads.filter(|pads| pads.len() == 2 * axes);
+    let pads = pads.ok_or_else(|| Problem::new("two pads from 0 for each axis are needed"))?;
+    let mut padded = input.clone();
+    for axis in 0..axes {
+        let zeros = |count: usize| -> Result<Tensor, Problem> {
+            let mut shape = padded.shape().to_vec();
+            shape[axis] = count;
+            let count: usize = shape.iter().product();
+            let values = match padded.values() {
+                Values::Floats(_) => Values::Floats(vec![0.0; count]),
+                Values::Ints(_) => Values::Ints(vec![0; count]),
+                other => {
+                    let problem = format!("{} is not padded here", other.element());
+                    return Err(Problem(problem));
+                }
+            };
+            Tensor::made(shape, values)
+        };
+        let (before, behind) = (zeros(pads[axis])?, zeros(pads[axes + axis])?);
+        padded = concatenate(&[&before, &padded, &behind], axis as i64)?;
+    }
+    Ok(padded)
+}
+
 /// Takes axes of extent 1 away.
 pub(super) fn squeeze(input: &Tensor, axes: &Tensor) -> Result<Tensor, Problem> {
     let gone: Vec<usize> = axes
@@ -168,6 +205,15 @@ mod tests {
             ints(&[2, 3], &[1, 3, 4, 2, 5, 6])
         );
         assert!(concatenate(&[&a, &b], 0).is_err());
+    }
+
+    #[test]
+    fn zeros_are_put_around() {
+        let pads = ints(&[4], &[0, 1, 1, 2]);
+        let none = Arguments::of(&[]);
+        let padded = pad(&ints(&[1, 2], &[7, 8]), &pads, &none).unwrap();
+        assert_eq!(padded, ints(&[2, 5], &[0, 7, 8, 0, 0, 0, 0, 0, 0, 0]));
+        assert!(pad(&padded, &ints(&[4], &[0, -1, 0, 0]), &none).is_err());
     }
 
     #[test]

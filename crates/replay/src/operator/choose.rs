@@ -1,6 +1,6 @@
 //! Operators that choose values: by a condition, by places, by a range, the largest.
 
-use super::arguments::Arguments;
+use super::{arguments::Arguments, arrange::appended};
 use crate::{
     error::Problem,
     tensor::{Tensor, Values, overlaid, repeated},
@@ -15,12 +15,13 @@ pub(super) fn either(condition: &Tensor, yes: &Tensor, no: &Tensor) -> Result<Te
     if yes.values().element() != no.values().element() {
         return Err(Problem::new("both choices must be of one type"));
     }
-    let (a, b) = (yes.reals()?, no.reals()?);
+    let joined = appended(yes.values().clone(), no.values().clone());
     let chosen = |place: usize| match holds[condition_at[place]] {
-        true => a[yes_at[place]],
-        false => b[no_at[place]],
+        true => yes_at[place],
+        false => yes.values().len() + no_at[place],
     };
-    yes.alike(shape, (0..condition_at.len()).map(chosen).collect())
+    let places: Vec<usize> = (0..condition_at.len()).map(chosen).collect();
+    Tensor::made(shape, joined.at(&places))
 }
 
 /// Whole slices along an axis, by their places; a negative place counts from the end.

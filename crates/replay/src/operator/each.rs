@@ -29,6 +29,9 @@ pub(super) fn cast(input: &Tensor, to: i64) -> Result<Tensor, Problem> {
         (Values::Ints(values), Element::Float) => {
             Values::Floats(values.iter().map(|value| *value as f32).collect())
         }
+        (Values::Ints(values), Element::Truth) => {
+            Values::Truths(values.iter().map(|value| *value != 0).collect())
+        }
         (Values::Truths(values), Element::Float) => Values::Floats(
             values
                 .iter()
@@ -115,6 +118,16 @@ pub(super) fn compare(
 pub(super) fn and(left: &Tensor, right: &Tensor) -> Result<Tensor, Problem> {
     let (a, b) = (left.truths()?, right.truths()?);
     laid(left, right, |at, other| a[at] && b[other])
+}
+
+pub(super) fn not(input: &Tensor) -> Result<Tensor, Problem> {
+    let turned = input.truths()?.iter().map(|truth| !truth).collect();
+    Tensor::made(input.shape().to_vec(), Values::Truths(turned))
+}
+
+/// The smaller of two; what is not a number is smaller than all.
+pub(super) fn smaller(a: f64, b: f64) -> f64 {
+    if a < b || a.is_nan() { a } else { b }
 }
 
 /// Something about each pair of places of two tensors laid over each other.

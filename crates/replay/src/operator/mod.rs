@@ -16,10 +16,11 @@ use arguments::Arguments;
 /// The domain of operators that are part of ONNX, but not of its core.
 const ML_DOMAIN: &str = "ai.onnx.ml";
 
-/// The only result of a node.
+/// The first result of a node; no operator that is known has a second one that anybody reads.
 pub(crate) fn compute(node: &Node, inputs: &[&Tensor]) -> Result<Tensor, Problem> {
-    if node.output.len() != 1 {
-        return Err(Problem::new("one result is computed, no more and no fewer"));
+    let results = if node.op_type == "StringSplit" { 2 } else { 1 };
+    if node.output.len() > results {
+        return Err(Problem::new("it has more results than are known here"));
     }
     let arguments = Arguments::of(&node.attribute);
     match (node.domain.as_str(), node.op_type.as_str(), inputs) {
@@ -46,6 +47,8 @@ fn core(operator: &str, inputs: &[&Tensor], arguments: &Arguments<'_>) -> Result
         ("Less", [left, right]) => each::compare(left, right, |a, b| a < b),
         ("GreaterOrEqual", [left, right]) => each::compare(left, right, |a, b| a >= b),
         ("And", [left, right]) => each::and(left, right),
+        ("Not", [input]) => each::not(input),
+        ("Min", [left, right]) => each::arithmetic(left, right, each::smaller),
         ("Where", [condition, yes, no]) => choose::either(condition, yes, no),
         ("Gather", [table, places]) => choose::gather(table, places, arguments.int_or("axis", 0)?),
         ("Slice", [input, start, end, axis]) => choose::slice(input, start, end, axis),
@@ -56,6 +59,9 @@ fn core(operator: &str, inputs: &[&Tensor], arguments: &Arguments<'_>) -> Result
         ("Flatten", [input]) => arrange::flatten(input, arguments.int_or("axis", 1)?),
         ("Squeeze", [input, axes]) => arrange::squeeze(input, axes),
         ("Unsqueeze", [input, axes]) => arrange::unsqueeze(input, axes),
+        ("Pad", [input, pads]) => arrange::pad(input, pads, arguments),
+        ("ReduceSum", [input, axes]) => norm::sum(input, axes, arguments),
+        ("StringSplit", [input]) => words::split(input, arguments),
         ("Gemm", [left, right, added]) => product::gemm(left, right, added, arguments),
         ("MatMul", [left, right]) => product::mat_mul(left, right),
         ("Conv", [input, weight, bias]) => convolve::conv(input, weight, bias, arguments),

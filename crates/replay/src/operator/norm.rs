@@ -1,4 +1,4 @@
-//! Norms and softmax.
+//! Norms, softmax, and sums along an axis.
 
 use super::arguments::Arguments;
 use crate::{error::Problem, tensor::Tensor};
@@ -77,4 +77,56 @@ pub(super) fn softmax(input: &Tensor, axis: i64) -> Result<Tensor, Problem> {
         }
     }
     input.alike(input.shape().to_vec(), results)
+}
+
+/// The sum along one axis, which stays with an extent of 1 or goes away.
+pub(super) fn sum(
+    input: &Tensor,
+    axes: &Tensor,
+    arguments: &Arguments<'_>,
+) -> Result<Tensor, Problem> {
+    arguments.only(&["keepdims"])?;
+    let &[axis] = axes.ints()? else {
+        return Err(Problem::new("one axis is summed over here"));
+    };
+    let axis = input.axis(axis)?;
+    let (before, extent, behind) = input.around(axis);
+    let values = input.reals()?;
+    let place =
+        |start: usize, step: usize, offset: usize| (start * extent + step) * behind + offset;
+    let of_one = |at: usize| {
+        let (start, offset) = (at / behind, at % behind);
+        (0..extent)
+            .map(|step| values[place(start, step, offset)])
+            .sum()
+    };
+    let mut shape = input.shape().to_vec();
+    match arguments.int_or("keepdims", 1)? {
+        0 => drop(shape.remove(axis)),
+        _ => shape[axis] = 1,
+    }
+    input.alike(shape, (0..before * behind).map(of_one).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::Values;
+
+    #[test]
+    fn an_axis_of_nothing_adds_up_to_zero() {
+        let axes = Tensor::new(vec![1], Values::Ints(vec![1])).unwrap();
+        let none = Arguments::of(&[]);
+        let empty = Tensor::new(vec![2, 0, 3], Values::Floats(Vec::new())).unwrap();
+        let summed = sum(&empty, &axes, &none).unwrap();
+        assert_eq!(
+            (summed.shape(), summed.floats()),
+            (&[2, 1, 3][..], Ok(&[0.0; 6][..]))
+        );
+        let some = Tensor::new(vec![1, 2, 2], Values::Floats(vec![1.0, 2.0, 3.0, 4.0])).unwrap();
+        assert_eq!(
+            sum(&some, &axes, &none).unwrap().floats(),
+            Ok(&[4.0, 6.0][..])
+        );
+    }
 }

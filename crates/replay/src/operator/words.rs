@@ -1,4 +1,4 @@
-//! Words to numbers and numbers to words.
+//! Texts to words, words to numbers, and numbers to words.
 
 use std::collections::BTreeMap;
 
@@ -44,6 +44,31 @@ pub(super) fn encode_labels(input: &Tensor, arguments: &Arguments<'_>) -> Result
     }
 }
 
+/// Splits texts at white space; those with fewer pieces than others end in empty ones.
+///
+/// # Source
+/// ONNX `StringSplit`, version 20, with an empty delimiter; white space is that of ASCII.
+pub(super) fn split(input: &Tensor, arguments: &Arguments<'_>) -> Result<Tensor, Problem> {
+    arguments.only(&["delimiter"])?;
+    let Values::Texts(texts) = input.values() else {
+        return Err(Problem::new("only texts can be split"));
+    };
+    if !arguments.text_or("delimiter", "")?.is_empty() {
+        return Err(Problem::new("texts are split at white space only, here"));
+    }
+    let pieces: Vec<Vec<&str>> = texts
+        .iter()
+        .map(|t| t.split_ascii_whitespace().collect())
+        .collect();
+    let most = pieces.iter().map(Vec::len).max().unwrap_or(0);
+    let mut split = Vec::with_capacity(texts.len() * most);
+    for pieces in pieces {
+        let place = |place: usize| pieces.get(place).copied().unwrap_or_default().to_string();
+        split.extend((0..most).map(place));
+    }
+    Tensor::made([input.shape(), &[most]].concat(), Values::Texts(split))
+}
+
 fn table<K: Ord, V>(keys: Vec<K>, values: Vec<V>) -> Result<BTreeMap<K, V>, Problem> {
     let (lengths, pairs) = ((keys.len(), values.len()), keys.into_iter().zip(values));
     let table: BTreeMap<K, V> = pairs.collect();
@@ -56,5 +81,22 @@ fn table<K: Ord, V>(keys: Vec<K>, values: Vec<V>) -> Result<BTreeMap<K, V>, Prob
                 format!("{keys} keys, {different} of them different, have {values} values");
             Err(Problem(problem))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_split_into_pieces_and_empty_ones_behind() {
+        let texts = ["a  b", "", " c "].map(str::to_string).to_vec();
+        let input = Tensor::new(vec![3, 1], Values::Texts(texts)).unwrap();
+        let found = split(&input, &Arguments::of(&[])).unwrap();
+        let pieces = ["a", "b", "", "", "c", ""].map(str::to_string).to_vec();
+        assert_eq!(
+            found,
+            Tensor::new(vec![3, 1, 2], Values::Texts(pieces)).unwrap()
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, thread};
 
-use data::{Cells, Dataset, FittedTask, Sample};
+use data::{Cells, Dataset, FittedKind, FittedTask, Sample, Series};
 use replay::{Element, Replay, ReplayError, Tensor, Values};
 
 use super::{CertifyError, RowsOf, TOLERANCE, Tried};
@@ -128,7 +128,7 @@ fn raw_inputs(
                     .iter()
                     .find(|column| column.name == fitted.name);
                 let column = column.expect("preprocessing has found every column");
-                let values = raw_cells(&column.cells, declared.element, first, count);
+                let values = raw_cells(&column.cells, &fitted.kind, declared.element, first, count);
                 give(&declared.name, vec![count, 1], values);
             }
         }
@@ -141,24 +141,64 @@ fn raw_inputs(
                 give(&declared.name, shape, Values::Bytes(bytes.clone()));
             }
         }
+        Dataset::Series(series) => {
+            for declared in replay.inputs() {
+                // Extents that the file leaves open would be refused there.
+                let steps = declared.extents.get(1).copied().flatten().unwrap_or(0);
+                let channels = series.channels as usize;
+                let values = raw_series(series, steps * channels, first, count);
+                give(&declared.name, vec![count, steps, channels], values);
+            }
+        }
+        Dataset::Texts(texts) => {
+            let texts = texts.texts[first..first + count]
+                .iter()
+                .map(|text| with_blanks(text));
+            let texts = Values::Texts(texts.collect());
+            for declared in replay.inputs() {
+                give(&declared.name, vec![count, 1], texts.clone());
+            }
+        }
     }
     inputs
 }
 
-fn raw_cells(cells: &Cells, element: Element, first: usize, count: usize) -> Values {
-    match (cells, element) {
-        (Cells::Numbers(cells), Element::Double) => {
-            Values::Doubles(cells[first..first + count].to_vec())
+/// Series of one length: behind the end of each nothing was measured.
+fn raw_series(series: &Series, length: usize, first: usize, count: usize) -> Values {
+    let mut values = Vec::with_capacity(count * length);
+    for own in series.each().skip(first).take(count) {
+        let own = &own[..own.len().min(length)];
+        values.extend(own);
+        values.extend(std::iter::repeat_n(f32::NAN, length - own.len()));
+    }
+    Values::Floats(values)
+}
+
+/// As the description of an input of texts asks for it.
+fn with_blanks(text: &str) -> String {
+    text.replace(|letter: char| letter.is_ascii_whitespace(), " ")
+}
+
+fn raw_cells(
+    cells: &Cells,
+    kind: &FittedKind,
+    element: Element,
+    first: usize,
+    count: usize,
+) -> Values {
+    let rows = first..first + count;
+    match cells {
+        Cells::Numbers(cells) if element == Element::Double => {
+            Values::Doubles(cells[rows].to_vec())
         }
-        (Cells::Numbers(cells), _) => Values::Floats(
-            cells[first..first + count]
-                .iter()
-                .map(|cell| *cell as f32)
-                .collect(),
-        ),
-        (Cells::Words(cells), _) => {
-            let word = |cell: &Option<String>| cell.clone().unwrap_or_default();
-            Values::Texts(cells[first..first + count].iter().map(word).collect())
+        Cells::Numbers(cells) => Values::Floats(cells[rows].iter().map(|c| *c as f32).collect()),
+        Cells::Words(cells) => {
+            let word = |cell: &Option<String>| match (cell, kind) {
+                (Some(text), FittedKind::Text { .. }) => with_blanks(text),
+                (Some(word), _) => word.clone(),
+                (None, _) => String::new(),
+            };
+            Values::Texts(cells[rows].iter().map(word).collect())
         }
     }
 }

@@ -20,6 +20,8 @@ const IMPORTS: &str = "\
 import csv
 import gzip
 import io
+import json
+import re
 import sys
 from pathlib import Path
 
@@ -45,7 +47,9 @@ pub fn script(
     facts: &[String],
 ) -> Result<String, ExportError> {
     check_shapes(architecture, preprocessor)?;
-    let head = head(architecture, inputs::takes(preprocessor), facts);
+    let mut facts = facts.to_vec();
+    facts.extend(inputs::needs(preprocessor).map(str::to_string));
+    let head = head(architecture, inputs::takes(preprocessor), &facts);
     let parts = [
         head,
         IMPORTS.to_string(),

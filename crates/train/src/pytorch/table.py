@@ -1,10 +1,3 @@
-# Largest value, in scales, that reaches the network: one wild cell must not drown a row.
-CLIP = 10.0
-
-# What stands in a file where there is no value.
-MISSING = {"", "?", "NA", "N/A", "n/a", "na", "nan", "NaN", "NAN", "null", "NULL", "None"}
-
-
 class Number:
     """A column of numbers: filled where one is missing, moved, scaled, clipped."""
 
@@ -38,16 +31,7 @@ class Category:
         return features
 
 
-def as_number(cell):
-    """A cell as a number; NaN for what is none."""
-    # Python takes digits and underscores that no file means.
-    if isinstance(cell, str) and (not cell.isascii() or "_" in cell):
-        return numpy.nan
-    try:
-        number = float(cell)
-    except (TypeError, ValueError):
-        return numpy.nan
-    return number if numpy.isfinite(number) else numpy.nan
+@WORDS@
 
 
 def as_word(cell):
@@ -55,66 +39,6 @@ def as_word(cell):
     word = str(cell).strip()
     is_missing = word in MISSING or (not isinstance(cell, str) and word in {"<NA>", "NaT"})
     return None if is_missing else word
-
-
-def read_table(path):
-    """The columns of a delimited file by name, and the number of each row; uneven rows are passed over."""
-    raw = Path(path).read_bytes()
-    if raw[:4] == b"PAR1":
-        raise ValueError("read a Parquet file with pandas, and give its columns to `predict`")
-    text = decoded(raw)
-    delimiter = delimiter_of(text)
-    csv.field_size_limit(1 << 30)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    header, *records = [[cell.strip() for cell in cells] for cells in lines if cells]
-    numbers, rows = [], []
-    for number, cells in enumerate(records, 1):
-        if len(cells) == len(header):
-            numbers.append(number)
-            rows.append(cells)
-        else:
-            reason = f"it has {len(cells)} cells, the header {len(header)}"
-            print(f"row {number} is passed over: {reason}", file=sys.stderr)
-    table = {name: [cells[place] for cells in rows] for place, name in enumerate(header)}
-    if delimiter == ";" and has_decimal_commas(records):
-        for column in COLUMNS:
-            if isinstance(column, Number):
-                cells = table.get(column.name, [])
-                table[column.name] = [cell.replace(".", "").replace(",", ".") for cell in cells]
-    return table, numbers
-
-
-def decoded(raw):
-    """Text from bytes: unpacked, UTF-8 or UTF-16 by their marks, otherwise UTF-8, otherwise Latin-1."""
-    if raw[:2] == b"\x1f\x8b":
-        raw = gzip.decompress(raw)
-    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return raw.decode("utf-16")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
-
-
-def delimiter_of(text):
-    """The mark that splits the first lines into the most equal and the most numerous cells."""
-    lines = [line for line in text.split("\n")[:50] if line.strip("\r")]
-
-    def quality(mark):
-        counts = [sum(part.count(mark) for part in line.split('"')[::2]) for line in lines]
-        first = counts[0] if counts else 0
-        return sum(count == first for count in counts) if first else 0, first
-
-    return max(",;\t|", key=quality)
-
-
-def has_decimal_commas(records):
-    cells = [cell for cells in records[:1000] for cell in cells]
-
-    def fractions(mark):
-        return sum(cell.count(mark) == 1 and not numpy.isnan(as_number(cell.replace(mark, "."))) for cell in cells)
-
-    return fractions(",") > fractions(".")
 
 
 def read_arrays(path):
@@ -128,13 +52,13 @@ def read_arrays(path):
 
 def prepared(source):
     """What the network takes, and the number of each row: of a file, or of columns by name."""
-    if isinstance(source, (str, Path)):
-        is_array = str(source).endswith((".npz", ".npy"))
-        table, numbers = read_arrays(source) if is_array else read_table(source)
+    names = [column.name for column in COLUMNS]
+    if not isinstance(source, (str, Path)):
+        table, places = source, list(range(1, len(source[names[0]]) + 1))
+    elif str(source).endswith((".npz", ".npy")):
+        table, places = read_arrays(source)
     else:
-        table, numbers = source, list(range(1, len(source[COLUMNS[0].name]) + 1))
-    lacking = [column.name for column in COLUMNS if column.name not in table]
-    if lacking:
-        raise ValueError(f"the table lacks the column(s) {', '.join(lacking)}")
+        numbers = [column.name for column in COLUMNS if isinstance(column, Number)]
+        table, places = read_table(source, names, numbers)
     features = [column.features(list(table[column.name])) for column in COLUMNS]
-    return torch.from_numpy(numpy.concatenate(features, axis=1).astype(numpy.float32)), numbers
+    return torch.from_numpy(numpy.concatenate(features, axis=1).astype(numpy.float32)), places
