@@ -39,7 +39,7 @@ fn models() -> Vec<PathBuf> {
 
 /// The raw rows beside a model.
 fn rows(model: &Path) -> PathBuf {
-    let names = ["rows.csv", "rows.npz"];
+    let names = ["rows.csv", "rows.npz", "rows.ts"];
     let found = names
         .iter()
         .map(|name| model.join(name))
@@ -67,7 +67,7 @@ fn check_same(found: &str, expected: &str, model: &Path) {
 #[test]
 fn a_model_of_every_version_predicts_what_it_predicted_when_it_was_written() {
     let models = models();
-    assert!(models.len() >= 3, "{models:?}");
+    assert!(models.len() >= 6, "{models:?}");
     for model in &models {
         let predicted = lehr()
             .arg("predict")
