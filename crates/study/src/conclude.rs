@@ -1,9 +1,11 @@
 //! The end of an exploration: the best trial becomes a model, and is scored on rows that no search
 //! and no trainer has seen. This is the only place that opens the vault.
 
+mod export;
+
 use std::{collections::BTreeMap, fs, path::Path};
 
-use data::{Examples, Sample, Targets};
+use data::{Examples, Targets};
 use morph::{Architecture, ArchitectureError, Cost};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -16,9 +18,11 @@ use train::{
     evaluate,
 };
 
+use self::export::{Exporter, FRONT_ROWS};
+pub use self::export::{Refused, export, write_script};
 use crate::{
     artifact::{ArtifactError, ArtifactStore, replace_durably},
-    certificate::{self, Certificate, CertifyError, RowsOf, write_certified},
+    certificate::{Certificate, CertifyError, ROWS_MAX},
     config::StudyConfig,
     folder::StudyFolder,
     front::{FrontModel, files_of, front_csv, front_files, front_of},
@@ -138,18 +142,6 @@ pub struct Conclusion {
     pub refused: Vec<Refused>,
 }
 
-/// A model whose ONNX file was not certified, so that there is none.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Refused {
-    /// Which trial.
-    pub trial: TrialId,
-    /// Why.
-    pub reason: String,
-}
-
-/// Rows that the ONNX file of a model of the front is tried on; there may be two dozen such models.
-const FRONT_ROWS: usize = 100;
-
 /// A training of the winner: the first, or one more at the end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Retrained {
@@ -200,16 +192,8 @@ pub fn conclude(
     };
     let model = model_of(folder, &files, &best)?;
     model.save(&folder.best())?;
-    write_script(&model, &folder.best())?;
-    let raw = raw_vault(&files)?;
-    let mut refused = Vec::new();
-    let certificate = exported(
-        &model,
-        &raw,
-        certificate::ROWS_MAX,
-        &folder.best(),
-        &mut refused,
-    );
+    let mut exporter = Exporter::open(&files)?;
+    let certificate = exporter.write(&model, &folder.best(), ROWS_MAX)?;
     let objectives = &config.search.objectives;
     let front = match objectives.is_empty() {
         true => Vec::new(),
@@ -218,8 +202,7 @@ pub fn conclude(
     if !front.is_empty() {
         for model in write_front(folder, &files, &trials, &front, judge.metric)? {
             let place = folder.front().join(files_of(model.card.trial));
-            write_script(&model, &place)?;
-            exported(&model, &raw, FRONT_ROWS, &place, &mut refused);
+            exporter.write(&model, &place, FRONT_ROWS)?;
         }
     }
     let winner = judge.score("the winner", &model, best.result())?;
@@ -242,89 +225,9 @@ pub fn conclude(
         retrained: retrained(&best, &trials, judge.metric),
         front,
         certificate,
-        refused,
+        refused: exporter.refused,
     };
     Ok(Some((conclusion, model)))
-}
-
-/// Some of the vault's rows as they were read; of the validation rows if there is no vault. None of a
-/// study that was begun before such rows were kept.
-fn raw_vault(files: &PreparedFiles) -> Result<Option<(RowsOf, Sample)>, ConcludeError> {
-    if !files.raw_vault.exists() {
-        return Ok(None);
-    }
-    let rows_of = match PreparedFiles::load(&files.vault)?.is_empty() {
-        true => RowsOf::Validation,
-        false => RowsOf::Vault,
-    };
-    let sample = Sample::load(&files.raw_vault).map_err(PrepareError::from)?;
-    Ok(Some((rows_of, sample)))
-}
-
-/// Exports a study's model into a file and certifies it on rows that nothing has learned from.
-///
-/// # Errors
-/// If the file would say something else than lehr, or cannot be written.
-pub fn export(
-    folder: &StudyFolder,
-    model: &Model,
-    path: &Path,
-) -> Result<Certificate, ConcludeError> {
-    let raw = raw_vault(&PreparedFiles::at(&folder.prepared()))?;
-    let real = raw.as_ref().map(|(rows_of, sample)| (*rows_of, sample));
-    Ok(write_certified(model, real, certificate::ROWS_MAX, path)?)
-}
-
-/// Writes `model.onnx` into a folder, unless the one that lies there is intact and of this model.
-fn exported(
-    model: &Model,
-    raw: &Option<(RowsOf, Sample)>,
-    rows: usize,
-    place: &Path,
-    refused: &mut Vec<Refused>,
-) -> Option<Certificate> {
-    let path = place.join("model.onnx");
-    let is_of_model = |found: &Certificate| found.weights_blake3 == model.card.weights;
-    if let Some(found) = certificate::verify(&path).ok().filter(is_of_model) {
-        return Some(found);
-    }
-    let real = raw.as_ref().map(|(rows_of, sample)| (*rows_of, sample));
-    match write_certified(model, real, rows, &path) {
-        Ok(certificate) => Some(certificate),
-        Err(error) => {
-            let trial = model.card.trial;
-            let reason = reason(&error);
-            refused.push(Refused { trial, reason });
-            None
-        }
-    }
-}
-
-/// An error with everything that has caused it, as one line.
-fn reason(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
-/// Writes `model.py` into a folder, beside the weights that it loads.
-///
-/// # Errors
-/// If the disk is full or may not be written.
-pub fn write_script(model: &Model, place: &Path) -> Result<(), ConcludeError> {
-    let path = place.join("model.py");
-    let card = &model.card;
-    let facts = [
-        format!(
-            "Trial {} of its study, trained with {}.",
-            card.trial, card.setting
-        ),
-        format!("Weights: blake3 {}", card.weights),
-    ];
-    let script = train::pytorch::script(&card.architecture, &card.preprocessor, &facts)?;
-    replace_durably(&path, script.as_bytes()).map_err(|source| ConcludeError::Write {
-        path: path.display().to_string(),
-        source,
-    })
 }
 
 /// All trainings of the winner, if there was more than one.

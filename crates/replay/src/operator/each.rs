@@ -32,6 +32,9 @@ pub(super) fn cast(input: &Tensor, to: i64) -> Result<Tensor, Problem> {
         (Values::Ints(values), Element::Truth) => {
             Values::Truths(values.iter().map(|value| *value != 0).collect())
         }
+        (Values::Truths(values), Element::Int) => {
+            Values::Ints(values.iter().map(|value| i64::from(*value)).collect())
+        }
         (Values::Truths(values), Element::Float) => Values::Floats(
             values
                 .iter()

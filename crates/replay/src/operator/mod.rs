@@ -45,6 +45,7 @@ fn core(operator: &str, inputs: &[&Tensor], arguments: &Arguments<'_>) -> Result
         ("IsNaN", [input]) => each::is_nan(input),
         ("Equal", [left, right]) => each::equal(left, right),
         ("Less", [left, right]) => each::compare(left, right, |a, b| a < b),
+        ("Greater", [left, right]) => each::compare(left, right, |a, b| a > b),
         ("GreaterOrEqual", [left, right]) => each::compare(left, right, |a, b| a >= b),
         ("And", [left, right]) => each::and(left, right),
         ("Not", [input]) => each::not(input),

@@ -243,6 +243,7 @@ impl Lehr {
             Predictions::Classes {
                 classes,
                 probabilities,
+                ..
             } => Some(&classes[most_probable(&probabilities[row])]),
             Predictions::Values { .. } => None,
         }
@@ -283,6 +284,7 @@ impl Lehr {
         let Predictions::Classes {
             classes,
             probabilities,
+            ..
         } = &self.predictions
         else {
             return false;
