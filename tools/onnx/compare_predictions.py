@@ -32,6 +32,14 @@ def read_series(path, length, channels):
     return series
 
 
+def number(cell):
+    """A cell as a number; NaN for what is none, as lehr reads it."""
+    try:
+        return float("nan") if cell in MISSING else float(cell)
+    except ValueError:
+        return float("nan")
+
+
 def raw_inputs(session, data):
     if data.endswith(".ts"):
         _, length, channels = session.get_inputs()[0].shape
@@ -50,7 +58,7 @@ def raw_inputs(session, data):
             column = numpy.array([re.sub(r"\s", " ", cell) for cell in cells], object)
         else:
             kind = numpy.float64 if "double" in wanted.type else numpy.float32
-            column = numpy.array([float("nan") if c in MISSING else float(c) for c in cells], kind)
+            column = numpy.array([number(cell) for cell in cells], kind)
         inputs[wanted.name] = column.reshape(-1, 1)
     return inputs
 

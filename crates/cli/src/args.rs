@@ -303,13 +303,20 @@ pub(crate) struct PredictArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
     /// A study's folder, or a folder with model.json and model.safetensors.
-    pub(crate) model: PathBuf,
-    /// Write an ONNX file, from raw input to label.
+    #[arg(required_unless_present = "check")]
+    pub(crate) model: Option<PathBuf>,
+    /// Write an ONNX file, from raw input to label, and certify what it does.
     #[arg(long, value_name = "FILE")]
     pub(crate) onnx: Option<PathBuf>,
     /// Write the weights as safetensors, with a model.json beside it.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) safetensors: Option<PathBuf>,
+    /// Write a PyTorch script, from raw input to label, with the weights beside it.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) pytorch: Option<PathBuf>,
+    /// Check that an ONNX file is, bit for bit, the one that was certified; of MODEL, if it is given.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) check: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

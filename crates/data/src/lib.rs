@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`source`] (data as they were read), [`read`](mod@read) (finding out what a
 //! file is), `table`, `npy`, `idx`, `images`, `series` (the formats), [`split`](mod@split) and [`folds`](mod@folds) (which row is for what),
-//! [`fitted`] and [`preprocess`] (from raw rows to numbers), [`rows`] (new rows for a fitted model), [`raw`] (files whose meaning
+//! [`fitted`] and [`preprocess`] (from raw rows to numbers), [`rows`] (new rows for a fitted model), [`sample`] (a few
+//! rows as they were read, kept for later), [`raw`] (files whose meaning
 //! the caller knows),
 //! [`examples`] (what trainers load). Nothing here knows of networks.
 
@@ -19,6 +20,7 @@ pub mod preprocess;
 pub mod raw;
 pub mod read;
 pub mod rows;
+pub mod sample;
 mod series;
 pub mod source;
 pub mod split;
@@ -36,6 +38,7 @@ pub use notice::{Notice, Severity};
 pub use preprocess::Preprocessor;
 pub use read::read;
 pub use rows::{BadRow, RawRows};
+pub use sample::Sample;
 pub use source::{
     Cells, Column, DataKind, Dataset, Fingerprint, Images, RawTargets, Request, Series, Source,
     Table, Task, TaskKind, Texts,

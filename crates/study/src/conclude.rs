@@ -1,6 +1,8 @@
 //! The end of an exploration: the best trial becomes a model, and is scored on rows that no search
 //! and no trainer has seen. This is the only place that opens the vault.
 
+mod export;
+
 use std::{collections::BTreeMap, fs, path::Path};
 
 use data::{Examples, Targets};
@@ -16,8 +18,11 @@ use train::{
     evaluate,
 };
 
+use self::export::{Exporter, FRONT_ROWS};
+pub use self::export::{Refused, export, write_script};
 use crate::{
     artifact::{ArtifactError, ArtifactStore, replace_durably},
+    certificate::{Certificate, CertifyError, ROWS_MAX},
     config::StudyConfig,
     folder::StudyFolder,
     front::{FrontModel, files_of, front_csv, front_files, front_of},
@@ -59,6 +64,12 @@ pub enum ConcludeError {
     /// The model.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The exported file.
+    #[error(transparent)]
+    Certify(#[from] CertifyError),
+    /// The model cannot be written as PyTorch.
+    #[error(transparent)]
+    Script(#[from] train::ExportError),
     /// A file of the study could not be written.
     #[error("{path} could not be written")]
     Write {
@@ -125,6 +136,10 @@ pub struct Conclusion {
     pub retrained: Vec<Retrained>,
     /// With several objectives, the models that none beats in all of them, best score first.
     pub front: Vec<FrontModel>,
+    /// What the winner's ONNX file was found to do; absent if there is none.
+    pub certificate: Option<Certificate>,
+    /// Models without an ONNX file, because it would have said something else than lehr.
+    pub refused: Vec<Refused>,
 }
 
 /// A training of the winner: the first, or one more at the end.
@@ -177,13 +192,18 @@ pub fn conclude(
     };
     let model = model_of(folder, &files, &best)?;
     model.save(&folder.best())?;
+    let mut exporter = Exporter::open(&files)?;
+    let certificate = exporter.write(&model, &folder.best(), ROWS_MAX)?;
     let objectives = &config.search.objectives;
     let front = match objectives.is_empty() {
         true => Vec::new(),
         false => front_of(&trials, objectives, judge.metric),
     };
     if !front.is_empty() {
-        write_front(folder, &files, &trials, &front, judge.metric)?;
+        for model in write_front(folder, &files, &trials, &front, judge.metric)? {
+            let place = folder.front().join(files_of(model.card.trial));
+            exporter.write(&model, &place, FRONT_ROWS)?;
+        }
     }
     let winner = judge.score("the winner", &model, best.result())?;
     let mut baselines = vec![judge.constant()];
@@ -204,6 +224,8 @@ pub fn conclude(
         latency_seconds: measured_latency(&model.card.architecture).map_err(ModelError::from)?,
         retrained: retrained(&best, &trials, judge.metric),
         front,
+        certificate,
+        refused: exporter.refused,
     };
     Ok(Some((conclusion, model)))
 }
@@ -236,7 +258,8 @@ fn write_front(
     trials: &[Trial],
     front: &[FrontModel],
     metric: Metric,
-) -> Result<(), ConcludeError> {
+) -> Result<Vec<Model>, ConcludeError> {
+    let mut models = Vec::new();
     let writing = |path: &Path, source| ConcludeError::Write {
         path: path.display().to_string(),
         source,
@@ -248,11 +271,14 @@ fn write_front(
         let trial = trial.expect("a front is made of these trials");
         let place = root.join(files_of(chosen.trial));
         fs::create_dir_all(&place).map_err(|source| writing(&place, source))?;
-        model_of(folder, files, trial)?.save(&place)?;
+        let model = model_of(folder, files, trial)?;
+        model.save(&place)?;
+        models.push(model);
     }
     let table = root.join("front.csv");
     replace_durably(&table, front_csv(front, metric).as_bytes())
-        .map_err(|source| writing(&table, source))
+        .map_err(|source| writing(&table, source))?;
+    Ok(models)
 }
 
 fn is_linear_baseline(trial: &Trial) -> bool {

@@ -7,8 +7,8 @@ use std::{
 };
 
 use data::{
-    DataError, Dataset, Examples, FittedTask, ItemShape, Notice, Preprocessor, Request, Source,
-    Split,
+    DataError, Dataset, Examples, FittedTask, ItemShape, Notice, Preprocessor, Request, Sample,
+    Source, Split,
 };
 use morph::Shape;
 use rand::SeedableRng;
@@ -17,7 +17,7 @@ use search::Task;
 use thiserror::Error;
 use train::Metric;
 
-use crate::{artifact::write_durably, config::StudyConfig};
+use crate::{artifact::write_durably, certificate::ROWS_MAX, config::StudyConfig};
 
 /// Why data could not be prepared.
 #[derive(Debug, Error)]
@@ -185,6 +185,8 @@ pub struct PreparedFiles {
     pub validation: PathBuf,
     /// Rows that only the final score sees.
     pub vault: PathBuf,
+    /// Some of the vault's rows as they were read, or of the validation rows if there is no vault.
+    pub raw_vault: PathBuf,
     /// How raw rows become numbers.
     pub preprocessor: PathBuf,
     /// With cross-validation, the fold of each training row.
@@ -200,6 +202,7 @@ impl PreparedFiles {
             train: directory.join("train.safetensors"),
             validation: directory.join("validation.safetensors"),
             vault: directory.join("vault.safetensors"),
+            raw_vault: directory.join("raw-vault.json"),
             preprocessor: directory.join("preprocessor.json"),
             folds: directory.join("folds.json"),
             notices: directory.join("notices.json"),
@@ -222,6 +225,12 @@ impl PreparedFiles {
                 .apply(&prepared.source.dataset, rows)?
                 .save(path)?;
         }
+        let split = &prepared.split;
+        let raw = match split.vault.is_empty() {
+            true => &split.validation,
+            false => &split.vault,
+        };
+        Sample::of(&prepared.source.dataset, raw, ROWS_MAX).save(&self.raw_vault)?;
         let described = Described {
             data: prepared.source.description.clone(),
             notices: prepared.source.notices.clone(),

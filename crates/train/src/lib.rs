@@ -5,7 +5,7 @@
 //! [`fit`](mod@fit) (training), [`metric`] and [`evaluate`](mod@evaluate) (how good it is),
 //! `augment` (changing examples on their way in), `inherit` (a child's weights from its parent's),
 //! `checkpoint` (weights in a file), `pause` (a training in a file), [`onnx`] (a model
-//! for other runtimes), [`reference`](mod@reference) (what all this is proved against). Below them:
+//! for other runtimes), [`pytorch`] (a model as a script that people read), [`reference`](mod@reference) (what all this is proved against). Below them:
 //! `buffers` (one block of memory), `threads` (own threads), `kernel` and `vector` (the arithmetic).
 //!
 //! This is the only room that uses `unsafe`.
@@ -26,6 +26,7 @@ mod optimizer;
 mod pass;
 mod pause;
 pub mod plan;
+pub mod pytorch;
 pub mod recipe;
 pub mod reference;
 mod step;

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use study::{
+    certificate::Certificate,
     conclude::{Conclusion, Retrained, Scored, WithInterval, conclude},
     folder::StudyFolder,
     front::FrontModel,
@@ -62,11 +63,27 @@ pub(crate) fn text(folder: &StudyFolder, conclusion: &Conclusion, model: &Model)
         folder.best().display(),
         Bytes(model.weights.to_safetensors().len() as u64)
     );
+    text += &export(conclusion);
     if !conclusion.front.is_empty() {
         text += &front(folder, conclusion);
     }
     text += &format!("report      {}\n", folder.report().display());
     text
+}
+
+/// What is known of the ONNX file, or why there is none.
+fn export(conclusion: &Conclusion) -> String {
+    let certified = conclusion
+        .certificate
+        .iter()
+        .map(|certificate| format!("onnx        {certificate}\n"));
+    let refused = conclusion.refused.iter().map(|refused| {
+        format!(
+            "no onnx     of trial {}: {}\n",
+            refused.trial, refused.reason
+        )
+    });
+    certified.chain(refused).collect()
 }
 
 /// The winner's trainings beside each other, if there was more than one.
@@ -172,6 +189,32 @@ pub(crate) fn card(conclusion: &Conclusion, model: &Model) -> String {
          opened once, after the choice.\n",
         validation_rows(conclusion),
         conclusion.vault_rows
+    );
+    if let Some(certificate) = &conclusion.certificate {
+        text += &certified(certificate);
+    }
+    text
+}
+
+/// What `model.onnx` was found to do, as the file itself says it.
+fn certified(certificate: &Certificate) -> String {
+    let mut text = format!(
+        "\n## Certificate of model.onnx\n\n\
+         The file, as written to disk, was run again by an independent runtime ({}), from raw input to answer; \
+         lehr's own predictor said the same of every row within {:e}.\n\n\
+         | rows | of | largest difference ({}) | labels that differ |\n|---|---|---|---|\n",
+        certificate.runtime, certificate.tolerance, certificate.compared
+    );
+    for tried in &certificate.tried {
+        text += &format!(
+            "| {} | {} | {:.1e} | {} |\n",
+            tried.rows, tried.rows_of, tried.largest_difference, tried.labels_that_differ
+        );
+    }
+    text += &format!(
+        "\n- operators: opset {}\n- weights: blake3 {}\n- the file before its certificate: blake3 {}\n\n\
+         `lehr export --check model.onnx` compares the file with these.\n",
+        certificate.opset, certificate.weights_blake3, certificate.graph_blake3
     );
     text
 }

@@ -11,7 +11,6 @@ use study::{
     config::StudyConfig,
     explore::{Snapshot, explore},
     folder::StudyFolder,
-    front::{files_of, front_files},
     ledger::Ledger,
     master::EndReason,
     model::Model,
@@ -48,7 +47,7 @@ pub(crate) fn run(args: &ExploreArgs) -> Result<Outcome> {
     let Some((conclusion, model)) = concluded else {
         return nothing_found(&folder, &end, &failures);
     };
-    write_best(&folder, &conclusion, &model)?;
+    write_card(&folder, &conclusion, &model)?;
     report::write(&folder, &config, &ledger, &conclusion)?;
     let text = match args.json {
         true => show::pretty_json(&conclusion),
@@ -60,6 +59,15 @@ pub(crate) fn run(args: &ExploreArgs) -> Result<Outcome> {
         Ended::Done
     };
     tell(&said_at_the_end(&end));
+    if let Some(refused) = conclusion.refused.first() {
+        tell(&text);
+        bail!(
+            "{} model(s) have no ONNX file; trial {}: {}; model.safetensors and model.py are there",
+            conclusion.refused.len(),
+            refused.trial,
+            refused.reason
+        );
+    }
     Ok(Outcome { text, ended })
 }
 
@@ -80,16 +88,10 @@ fn greet(folder: &StudyFolder, config: &StudyConfig, opened: Opened) -> Result<(
     Ok(())
 }
 
-/// The files that a user takes away; the model itself is there already.
-fn write_best(folder: &StudyFolder, conclusion: &Conclusion, model: &Model) -> Result<()> {
+/// The card beside the model, which is there already.
+fn write_card(folder: &StudyFolder, conclusion: &Conclusion, model: &Model) -> Result<()> {
     let card = best::card(conclusion, model);
-    fs::write(folder.best().join("card.md"), card).context("could not write the model card")?;
-    super::export::write_onnx(model, &folder.best().join("model.onnx"))?;
-    for chosen in front_files(&conclusion.front) {
-        let place = folder.front().join(files_of(chosen.trial));
-        super::export::write_onnx(&Model::load(&place)?, &place.join("model.onnx"))?;
-    }
-    Ok(())
+    fs::write(folder.best().join("card.md"), card).context("could not write the model card")
 }
 
 fn nothing_found(folder: &StudyFolder, end: &EndReason, failures: &[String]) -> Result<Outcome> {

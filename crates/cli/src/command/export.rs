@@ -1,49 +1,83 @@
-//! `lehr export`: a model for use elsewhere, as ONNX from raw input to label, or as safetensors.
+//! `lehr export`: a model for use elsewhere, as ONNX from raw input to label, as safetensors, or as a
+//! PyTorch script; and whether an ONNX file is still the one that was certified.
 
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail};
-use study::model::Model;
-use train::onnx::export_onnx;
+use study::{
+    certificate::{Certificate, ROWS_MAX, verify, write_certified},
+    conclude,
+    folder::StudyFolder,
+    model::Model,
+};
 
 use crate::{args::ExportArgs, command::load_model};
 
 pub(crate) fn run(args: &ExportArgs) -> Result<String> {
-    if args.onnx.is_none() && args.safetensors.is_none() {
-        bail!("nothing to write: give --onnx FILE, --safetensors FOLDER, or both");
+    let targets = [&args.onnx, &args.safetensors, &args.pytorch, &args.check];
+    if targets.iter().all(|target| target.is_none()) {
+        bail!(
+            "nothing to write: give --onnx FILE, --safetensors FOLDER or --pytorch FOLDER, or \
+             --check FILE to look at an ONNX file"
+        );
     }
-    let model = load_model(&args.model)?;
-    let mut written = String::new();
+    let mut said = String::new();
+    if let Some(path) = &args.check {
+        said += &format!("{}: intact; {}\n", path.display(), checked(args, path)?);
+    }
+    let Some(place) = &args.model else {
+        return Ok(said);
+    };
+    let model = load_model(place)?;
     if let Some(path) = &args.onnx {
-        write_onnx(&model, path)?;
-        written += &format!("{}\n", path.display());
+        let certificate = certified(place, &model, path)?;
+        said += &format!("{}: {certificate}\n", path.display());
     }
     if let Some(folder) = &args.safetensors {
-        fs::create_dir_all(folder)
-            .with_context(|| format!("could not make {}", folder.display()))?;
+        make(folder)?;
         model.save(folder)?;
-        written += &format!("{}\n", folder.join("model.safetensors").display());
-        written += &format!("{}\n", folder.join("model.json").display());
+        said += &listed(folder, &["model.safetensors", "model.json"]);
     }
-    Ok(written)
+    if let Some(folder) = &args.pytorch {
+        make(folder)?;
+        model.save(folder)?;
+        conclude::write_script(&model, folder)?;
+        said += &listed(folder, &["model.py", "model.safetensors", "model.json"]);
+    }
+    Ok(said)
 }
 
-pub(crate) fn write_onnx(model: &Model, path: &Path) -> Result<()> {
-    let card = &model.card;
-    let facts = [
-        ("lehr.trial".to_string(), card.trial.to_string()),
-        (
-            "lehr.architecture".to_string(),
-            card.architecture.to_string(),
-        ),
-        ("lehr.weights_blake3".to_string(), card.weights.to_string()),
-    ];
-    let bytes = export_onnx(
-        &card.architecture,
-        &model.weights,
-        &card.preprocessor,
-        &facts,
-    )
-    .context("the model could not be exported as ONNX")?;
-    fs::write(path, bytes).with_context(|| format!("could not write {}", path.display()))
+fn make(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("could not make {}", folder.display()))
+}
+
+fn listed(folder: &Path, files: &[&str]) -> String {
+    let line = |file: &&str| format!("{}\n", folder.join(file).display());
+    files.iter().map(line).collect()
+}
+
+/// A study's model is certified on rows that nothing learned from; a model alone on drawn ones.
+fn certified(place: &Path, model: &Model, path: &Path) -> Result<Certificate> {
+    Ok(match StudyFolder::open(place) {
+        Ok(study) => conclude::export(&study, model, path)?,
+        Err(_) => write_certified(model, None, ROWS_MAX, path)?,
+    })
+}
+
+/// The certificate of a file that is what it was; with a model, of that model's weights.
+fn checked(args: &ExportArgs, path: &Path) -> Result<Certificate> {
+    let certificate = verify(path)?;
+    if let Some(place) = &args.model {
+        let model = load_model(place)?;
+        if model.card.weights != certificate.weights_blake3 {
+            bail!(
+                "{} holds the weights {}, but the model in {} has {}",
+                path.display(),
+                certificate.weights_blake3,
+                place.display(),
+                model.card.weights
+            );
+        }
+    }
+    Ok(certificate)
 }

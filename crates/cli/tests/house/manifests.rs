@@ -10,13 +10,14 @@ use crate::{
 };
 
 /// The arrows of the house, with all that follows from them. Never back.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("morph", &[]),
     ("data", &[]),
+    ("replay", &[]),
     ("search", &["morph"]),
     ("bench", &["data", "morph", "search"]),
-    ("train", &["data", "morph"]),
-    ("study", &["data", "morph", "search", "train"]),
+    ("train", &["data", "morph", "replay"]),
+    ("study", &["data", "morph", "replay", "search", "train"]),
     (
         "cli",
         &["bench", "data", "morph", "search", "study", "train"],

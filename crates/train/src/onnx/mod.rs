@@ -141,6 +141,21 @@ pub fn export_network(
     encoded(builder, architecture, &[])
 }
 
+/// A fact as the bytes that add it to a finished file: protobuf messages are joined by joining bytes.
+///
+/// What stands before them in the file stays as it is, bit for bit.
+pub fn property_bytes(key: &str, value: &str) -> Vec<u8> {
+    let property = Property {
+        key: key.to_string(),
+        value: value.to_string(),
+    };
+    let addition = Model {
+        metadata_props: vec![property],
+        ..Model::default()
+    };
+    addition.encode_to_vec()
+}
+
 /// The finished file.
 fn encoded(
     builder: GraphBuilder,
@@ -174,7 +189,8 @@ fn encoded(
     }
 }
 
-fn check_shapes(
+/// Whether the network takes what preprocessing makes, and gives what the task needs.
+pub(crate) fn check_shapes(
     architecture: &Architecture,
     preprocessor: &Preprocessor,
 ) -> Result<(), ExportError> {

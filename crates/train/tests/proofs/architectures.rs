@@ -61,7 +61,11 @@ fn shrunk_until_small(mut architecture: Architecture, rng: &mut ChaCha8Rng) -> A
     architecture
 }
 
-fn several_of_any_kind(mut architecture: Architecture, rng: &mut ChaCha8Rng) -> Architecture {
+/// After one to four random morphs.
+pub(crate) fn several_of_any_kind(
+    mut architecture: Architecture,
+    rng: &mut ChaCha8Rng,
+) -> Architecture {
     for _ in 0..rng.random_range(1..5) {
         let Some(morph) = Morph::draw(&architecture, Direction::Any, rng) else {
             break;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
 #![allow(clippy::print_stderr, clippy::print_stdout)] // Skipped tests and largest errors are said.
 
+mod again;
 mod architectures;
 mod golden;
 mod gradients;
@@ -11,3 +12,4 @@ mod levels;
 mod measure;
 mod onnx;
 mod preservation;
+mod pytorch;

@@ -1,0 +1,173 @@
+//! Models as earlier programs wrote them: they load, predict the same, and are still proven, for ever.
+//!
+//! `crates/cli/tests/frozen/README.md` says how a version is added. Nothing here may ever be changed to
+//! make a new program pass.
+
+#![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
+#![allow(clippy::print_stderr)] // A test that is skipped says so.
+
+mod studies;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use studies::{lehr, said};
+
+/// Sums are made in another order by other processors.
+const TOLERANCE: f64 = 1e-5;
+
+fn folders_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut folders: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
+    folders.sort();
+    folders
+}
+
+/// Every model of every version.
+fn models() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/frozen");
+    folders_in(&root)
+        .iter()
+        .flat_map(|version| folders_in(version))
+        .collect()
+}
+
+/// The raw rows beside a model.
+fn rows(model: &Path) -> PathBuf {
+    let names = ["rows.csv", "rows.npz", "rows.ts"];
+    let found = names
+        .iter()
+        .map(|name| model.join(name))
+        .find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("{} has no rows", model.display()))
+}
+
+fn check_same(found: &str, expected: &str, model: &Path) {
+    assert_eq!(
+        found.lines().count(),
+        expected.lines().count(),
+        "{}",
+        model.display()
+    );
+    let lines = found.lines().zip(expected.lines());
+    for (found, expected) in lines.flat_map(|(a, b)| a.split(',').zip(b.split(','))) {
+        let is_near = match (found.parse::<f64>(), expected.parse::<f64>()) {
+            (Ok(a), Ok(b)) => (a - b).abs() <= TOLERANCE * b.abs().max(1.0),
+            _ => found == expected,
+        };
+        assert!(is_near, "{}: {found} is not {expected}", model.display());
+    }
+}
+
+#[test]
+fn a_model_of_every_version_predicts_what_it_predicted_when_it_was_written() {
+    let models = models();
+    assert!(models.len() >= 6, "{models:?}");
+    for model in &models {
+        let predicted = lehr()
+            .arg("predict")
+            .arg(model)
+            .arg(rows(model))
+            .output()
+            .unwrap();
+        assert!(
+            predicted.status.success(),
+            "{}: {}",
+            model.display(),
+            said(&predicted)
+        );
+        let expected = fs::read_to_string(model.join("predictions.csv")).unwrap();
+        assert!(expected.lines().count() > 20, "{}", model.display());
+        check_same(
+            &String::from_utf8(predicted.stdout).unwrap(),
+            &expected,
+            model,
+        );
+    }
+}
+
+#[test]
+fn an_onnx_file_of_every_version_is_still_the_one_that_was_certified() {
+    for model in models() {
+        let file = model.join("model.onnx");
+        let check = lehr()
+            .arg("export")
+            .arg(&model)
+            .arg("--check")
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert!(
+            check.status.success(),
+            "{}: {}",
+            model.display(),
+            said(&check)
+        );
+        assert!(said(&check).contains("intact"), "{}", said(&check));
+    }
+}
+
+/// Needs a Python with `onnxruntime` (`LEHR_PYTHON`, otherwise `python3`); skipped without one, unless
+/// `LEHR_REQUIRE_ONNXRUNTIME` is set.
+#[test]
+fn an_onnx_file_of_every_version_says_the_same_in_onnx_runtime() {
+    let python = env::var("LEHR_PYTHON").unwrap_or_else(|_| "python3".to_string());
+    let import = ["-c", "import onnxruntime, numpy"];
+    let tried = Command::new(&python).args(import).output();
+    if !tried.is_ok_and(|output| output.status.success()) {
+        let required = env::var_os("LEHR_REQUIRE_ONNXRUNTIME").is_some();
+        assert!(!required, "{python} has no onnxruntime and numpy");
+        eprintln!("skipped: {python} has no onnxruntime and numpy; set LEHR_PYTHON");
+        return;
+    }
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for model in models() {
+        let compared = Command::new(&python)
+            .arg(repository.join("tools/onnx/compare_predictions.py"))
+            .arg(model.join("model.onnx"))
+            .arg(rows(&model))
+            .arg(model.join("predictions.csv"))
+            .output()
+            .unwrap();
+        assert!(
+            compared.status.success(),
+            "{}: {}",
+            model.display(),
+            said(&compared)
+        );
+    }
+}
+
+#[test]
+fn a_model_of_every_version_is_exported_again() {
+    for model in models() {
+        let place = tempfile::tempdir().unwrap();
+        let export = lehr()
+            .arg("export")
+            .arg(&model)
+            .arg("--onnx")
+            .arg(place.path().join("model.onnx"))
+            .arg("--pytorch")
+            .arg(place.path())
+            .output()
+            .unwrap();
+        assert!(
+            export.status.success(),
+            "{}: {}",
+            model.display(),
+            said(&export)
+        );
+        let same = fs::read(place.path().join("model.safetensors")).unwrap();
+        assert_eq!(
+            same,
+            fs::read(model.join("model.safetensors")).unwrap(),
+            "{}",
+            model.display()
+        );
+    }
+}

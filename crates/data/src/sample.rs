@@ -1,0 +1,562 @@
+//! A few rows as they were read, in a file: what an exported model is tried on, from raw input to answer.
+//!
+//! Nothing learns from them. They are kept because the user's own file may be gone or changed when a
+//! model is exported. Rows that nobody has are drawn: ordinary cells, and what files also hold, which is
+//! cells without a value, wild ones, and words that were never seen.
+
+use std::{fs, path::Path};
+
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::DataError,
+    fitted::{CLIP, FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedText},
+    preprocess::Preprocessor,
+    source::{Cells, Column, Dataset, Images, RawTargets, Series, Table, Texts},
+    table::columns::is_missing,
+};
+
+/// Version of the file.
+const FORMAT: u32 = 1;
+
+/// A sample never holds more cells or bytes than this: some 20 MB of text.
+const VALUES_MAX: usize = 4 << 20;
+
+/// A word that no file holds.
+const UNSEEN: &str = "a word that was never seen";
+
+/// Words of a drawn text beside other columns, at most.
+const BAG_WORDS: usize = 20;
+
+/// Of so many drawn rows, one has no value, one a wild value and one an unseen word in some column.
+const ODD_EVERY: usize = 5;
+
+/// Rows as they were read, without what is to be predicted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    dataset: Dataset,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Written {
+    format: u32,
+    rows: Rows,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Rows {
+    Columns(Vec<WrittenColumn>),
+    Images {
+        height: u32,
+        width: u32,
+        channels: u32,
+        bytes: Vec<u8>,
+    },
+    Series {
+        columns: Vec<String>,
+        channels: u32,
+        lengths: Vec<u32>,
+        /// What is missing is null.
+        values: Vec<Option<f32>>,
+    },
+    Texts {
+        name: String,
+        texts: Vec<String>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenColumn {
+    name: String,
+    cells: WrittenCells,
+}
+
+/// A missing cell is null; JSON has no other word for what is not a number.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WrittenCells {
+    Numbers(Vec<Option<f64>>),
+    Words(Vec<Option<String>>),
+}
+
+impl Sample {
+    /// Up to `rows_max` of these rows, evenly spread; fewer if they are large.
+    pub fn of(dataset: &Dataset, rows: &[u32], rows_max: usize) -> Sample {
+        let affordable = VALUES_MAX / values_per_row(dataset).max(1);
+        let count = rows_max.min(affordable.max(1)).min(rows.len());
+        let chosen: Vec<usize> = (0..count)
+            .map(|place| rows[place * rows.len() / count] as usize)
+            .collect();
+        Sample {
+            dataset: chosen_rows(dataset, &chosen),
+        }
+    }
+
+    /// Rows that nobody has, of the kind that preprocessing takes.
+    ///
+    /// Numbers are exact in `f32`, so that an exported model can be given the very same ones.
+    pub fn drawn(preprocessor: &Preprocessor, rows: usize, rng: &mut ChaCha8Rng) -> Sample {
+        let targets = RawTargets::Unknown(rows);
+        let dataset = match preprocessor.inputs() {
+            FittedInputs::Columns(columns) => Dataset::Table(Table {
+                columns: drawn_columns(columns, rows, rng),
+                targets,
+            }),
+            FittedInputs::Image(image) => Dataset::Images(drawn_images(image, rows, rng)),
+            FittedInputs::Series(series) => Dataset::Series(drawn_series(series, rows, rng)),
+            FittedInputs::Text(text) => Dataset::Texts(drawn_texts(text, rows, rng)),
+        };
+        Sample { dataset }
+    }
+
+    /// The rows.
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// The same, at most so many.
+    #[must_use]
+    pub fn at_most(&self, rows_max: usize) -> Sample {
+        let rows: Vec<u32> = (0..self.dataset.rows() as u32).collect();
+        Sample::of(&self.dataset, &rows, rows_max)
+    }
+
+    /// Writes the rows into a file.
+    ///
+    /// # Errors
+    /// If the disk is full or may not be written.
+    pub fn save(&self, path: &Path) -> Result<(), DataError> {
+        let rows = match &self.dataset {
+            Dataset::Table(table) => Rows::Columns(table.columns.iter().map(written).collect()),
+            Dataset::Images(images) => Rows::Images {
+                height: images.height,
+                width: images.width,
+                channels: images.channels,
+                bytes: images.bytes.clone(),
+            },
+            Dataset::Series(series) => Rows::Series {
+                columns: series.columns.clone(),
+                channels: series.channels,
+                lengths: series.lengths.clone(),
+                values: series
+                    .values
+                    .iter()
+                    .map(|v| (!v.is_nan()).then_some(*v))
+                    .collect(),
+            },
+            Dataset::Texts(texts) => Rows::Texts {
+                name: texts.name.clone(),
+                texts: texts.texts.clone(),
+            },
+        };
+        let written = Written {
+            format: FORMAT,
+            rows,
+        };
+        let text = serde_json::to_vec(&written).expect("its keys are strings");
+        fs::write(path, text).map_err(|source| DataError::Unreadable {
+            path: path.to_path_buf(),
+            source,
+        })
+    }
+
+    /// Reads what [`Sample::save`] wrote.
+    ///
+    /// # Errors
+    /// If the file is missing, damaged, or of another version.
+    pub fn load(path: &Path) -> Result<Sample, DataError> {
+        let text = fs::read(path).map_err(|source| DataError::Unreadable {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        let malformed = |problem: String| DataError::Malformed {
+            path: path.to_path_buf(),
+            problem,
+        };
+        let written: Written =
+            serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
+        if written.format != FORMAT {
+            let problem = format!("its rows have format {}, {FORMAT} is read", written.format);
+            return Err(malformed(problem));
+        }
+        let dataset = read(written.rows).ok_or_else(|| malformed("its columns differ".into()))?;
+        Ok(Sample { dataset })
+    }
+}
+
+/// Values of the largest row; letters count, too.
+fn values_per_row(dataset: &Dataset) -> usize {
+    match dataset {
+        Dataset::Table(table) => table.columns.len(),
+        Dataset::Images(images) => (images.height * images.width * images.channels) as usize,
+        Dataset::Series(series) => (series.longest() * series.channels) as usize,
+        Dataset::Texts(texts) => texts.texts.iter().map(String::len).max().unwrap_or(0),
+    }
+}
+
+fn chosen_rows(dataset: &Dataset, rows: &[usize]) -> Dataset {
+    let targets = RawTargets::Unknown(rows.len());
+    match dataset {
+        Dataset::Table(table) => Dataset::Table(Table {
+            columns: table
+                .columns
+                .iter()
+                .map(|column| chosen_cells(column, rows))
+                .collect(),
+            targets,
+        }),
+        Dataset::Images(images) => {
+            let item = (images.height * images.width * images.channels) as usize;
+            let bytes = rows
+                .iter()
+                .flat_map(|row| &images.bytes[row * item..][..item]);
+            Dataset::Images(Images {
+                bytes: bytes.copied().collect(),
+                targets,
+                ..*images
+            })
+        }
+        Dataset::Series(series) => {
+            let each: Vec<&[f32]> = series.each().collect();
+            Dataset::Series(Series {
+                columns: series.columns.clone(),
+                channels: series.channels,
+                lengths: rows.iter().map(|row| series.lengths[*row]).collect(),
+                values: rows.iter().flat_map(|row| each[*row]).copied().collect(),
+                targets,
+            })
+        }
+        Dataset::Texts(texts) => Dataset::Texts(Texts {
+            name: texts.name.clone(),
+            texts: rows.iter().map(|row| texts.texts[*row].clone()).collect(),
+            targets,
+        }),
+    }
+}
+
+fn chosen_cells(column: &Column, rows: &[usize]) -> Column {
+    let cells = match &column.cells {
+        Cells::Numbers(cells) => Cells::Numbers(rows.iter().map(|row| cells[*row]).collect()),
+        Cells::Words(cells) => Cells::Words(rows.iter().map(|row| cells[*row].clone()).collect()),
+    };
+    Column {
+        name: column.name.clone(),
+        cells,
+    }
+}
+
+fn written(column: &Column) -> WrittenColumn {
+    let present = |cell: &f64| (!cell.is_nan()).then_some(*cell);
+    WrittenColumn {
+        name: column.name.clone(),
+        cells: match &column.cells {
+            Cells::Numbers(cells) => WrittenCells::Numbers(cells.iter().map(present).collect()),
+            Cells::Words(cells) => WrittenCells::Words(cells.clone()),
+        },
+    }
+}
+
+/// The rows, unless their lengths do not fit each other.
+fn read(rows: Rows) -> Option<Dataset> {
+    match rows {
+        Rows::Columns(written) => {
+            let columns: Vec<Column> = written.into_iter().map(read_column).collect();
+            let count = columns.first().map_or(0, |column| column.cells.len());
+            let even = columns.iter().all(|column| column.cells.len() == count);
+            let targets = RawTargets::Unknown(count);
+            even.then_some(Dataset::Table(Table { columns, targets }))
+        }
+        Rows::Images {
+            height,
+            width,
+            channels,
+            bytes,
+        } => {
+            let item = height.checked_mul(width)?.checked_mul(channels)?.max(1) as usize;
+            let targets = RawTargets::Unknown(bytes.len() / item);
+            let whole = bytes.len().is_multiple_of(item);
+            whole.then_some(Dataset::Images(Images {
+                height,
+                width,
+                channels,
+                bytes,
+                targets,
+            }))
+        }
+        Rows::Series {
+            columns,
+            channels,
+            lengths,
+            values,
+        } => {
+            let steps = lengths
+                .iter()
+                .try_fold(0_usize, |sum, l| sum.checked_add(*l as usize))?;
+            let whole = steps.checked_mul(channels as usize)? == values.len();
+            let targets = RawTargets::Unknown(lengths.len());
+            whole.then_some(Dataset::Series(Series {
+                columns,
+                channels,
+                lengths,
+                values: values
+                    .into_iter()
+                    .map(|value| value.unwrap_or(f32::NAN))
+                    .collect(),
+                targets,
+            }))
+        }
+        Rows::Texts { name, texts } => {
+            let targets = RawTargets::Unknown(texts.len());
+            Some(Dataset::Texts(Texts {
+                name,
+                texts,
+                targets,
+            }))
+        }
+    }
+}
+
+fn drawn_images(image: &FittedImage, rows: usize, rng: &mut ChaCha8Rng) -> Images {
+    let (height, width, channels) = (image.height, image.width, image.channels);
+    let count = rows * (height * width * channels) as usize;
+    Images {
+        height,
+        width,
+        channels,
+        bytes: (0..count).map(|_| rng.random()).collect(),
+        targets: RawTargets::Unknown(rows),
+    }
+}
+
+/// Series of any length, with a value missing or wild here and there.
+fn drawn_series(fitted: &FittedSeries, rows: usize, rng: &mut ChaCha8Rng) -> Series {
+    let lengths: Vec<u32> = (0..rows)
+        .map(|_| rng.random_range(1..=fitted.length))
+        .collect();
+    let steps: usize = lengths.iter().map(|length| *length as usize).sum();
+    let mut values = Vec::with_capacity(steps * fitted.channels as usize);
+    for _ in 0..steps {
+        for (shift, scale) in fitted.shift.iter().zip(&fitted.scale) {
+            values.push(match rng.random_range(0..20) {
+                0 => f32::NAN,
+                1 => shift + 100.0 * scale,
+                _ => shift + scale * rng.random_range(-2.0..2.0),
+            });
+        }
+    }
+    Series {
+        columns: fitted.columns.clone(),
+        channels: fitted.channels,
+        lengths,
+        values,
+        targets: RawTargets::Unknown(rows),
+    }
+}
+
+fn drawn_texts(fitted: &FittedText, rows: usize, rng: &mut ChaCha8Rng) -> Texts {
+    let forms: Vec<&String> = fitted.forms.keys().collect();
+    let most = fitted.length as usize + 3;
+    Texts {
+        name: fitted.name.clone(),
+        texts: (0..rows).map(|_| drawn_text(&forms, most, rng)).collect(),
+        targets: RawTargets::Unknown(rows),
+    }
+}
+
+/// Up to so many known words and unknown ones between them.
+fn drawn_text(forms: &[&String], most: usize, rng: &mut ChaCha8Rng) -> String {
+    let words = (0..rng.random_range(0..=most)).map(|_| match rng.random_range(0..5) {
+        0 => UNSEEN,
+        _ if forms.is_empty() => UNSEEN,
+        _ => forms[rng.random_range(0..forms.len())].as_str(),
+    });
+    let text = words.collect::<Vec<&str>>().join(" ");
+    // No file holds these as a text: a reader takes them for missing.
+    if is_missing(&text) {
+        String::new()
+    } else {
+        text
+    }
+}
+
+fn read_column(column: WrittenColumn) -> Column {
+    let number = |cell: Option<f64>| cell.unwrap_or(f64::NAN);
+    let cells = match column.cells {
+        WrittenCells::Numbers(cells) => Cells::Numbers(cells.into_iter().map(number).collect()),
+        WrittenCells::Words(cells) => Cells::Words(cells),
+    };
+    Column {
+        name: column.name,
+        cells,
+    }
+}
+
+/// Columns with an odd cell here and there, at most one in a row: many at once are no row that anybody has.
+fn drawn_columns(columns: &[FittedColumn], rows: usize, rng: &mut ChaCha8Rng) -> Vec<Column> {
+    let odd: Vec<usize> = (0..rows)
+        .map(|_| rng.random_range(0..columns.len().max(1)))
+        .collect();
+    let is_odd = |row: usize, place: usize| row.is_multiple_of(ODD_EVERY) && odd[row] == place;
+    let column = |(place, column): (usize, &FittedColumn)| {
+        let cells = match &column.kind {
+            FittedKind::Numeric { shift, scale, .. } => {
+                let number = |row: usize| match (is_odd(row, place), row / ODD_EVERY % 2) {
+                    (true, 0) => f64::NAN,
+                    (true, _) => rounded(shift + 100.0 * CLIP * scale),
+                    _ => rounded(shift + scale * rng.random_range(-2.0..2.0)),
+                };
+                Cells::Numbers((0..rows).map(number).collect())
+            }
+            FittedKind::Text { forms, .. } => {
+                let forms: Vec<&String> = forms.keys().collect();
+                let text = |row: usize| match (is_odd(row, place), row / ODD_EVERY % 2) {
+                    (true, 0) => None,
+                    _ => Some(drawn_text(&forms, BAG_WORDS, rng)),
+                };
+                Cells::Words((0..rows).map(text).collect())
+            }
+            FittedKind::Category { levels, .. } => {
+                let word = |row: usize| match (is_odd(row, place), row / ODD_EVERY % 2) {
+                    (true, 0) => None,
+                    (true, _) => Some(UNSEEN.to_string()),
+                    _ if levels.is_empty() => None,
+                    _ => Some(levels[rng.random_range(0..levels.len())].clone()),
+                };
+                Cells::Words((0..rows).map(word).collect())
+            }
+        };
+        Column {
+            name: column.name.clone(),
+            cells,
+        }
+    };
+    columns.iter().enumerate().map(column).collect()
+}
+
+/// The nearest number of `f32`; what `f32` cannot hold stays.
+fn rounded(number: f64) -> f64 {
+    match f64::from(number as f32) {
+        rounded if rounded.is_finite() => rounded,
+        _ => number,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    fn table() -> Dataset {
+        let number = |row: u32| {
+            if row.is_multiple_of(3) {
+                f64::NAN
+            } else {
+                f64::from(row) / 7.0
+            }
+        };
+        let word = |row: u32| (!row.is_multiple_of(4)).then(|| format!("größer {row}"));
+        let columns = vec![
+            Column {
+                name: "a".into(),
+                cells: Cells::Numbers((0..20).map(number).collect()),
+            },
+            Column {
+                name: "b".into(),
+                cells: Cells::Words((0..20).map(word).collect()),
+            },
+        ];
+        let targets = RawTargets::Values(vec![0.0; 20]);
+        Dataset::Table(Table { columns, targets })
+    }
+
+    /// Two samples are compared as text: what is not a number is not equal to itself.
+    fn shown(sample: &Sample) -> String {
+        format!("{sample:?}")
+    }
+
+    #[test]
+    fn rows_come_back_from_a_file_as_they_were_read() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("rows.json");
+        let images = Dataset::Images(Images {
+            height: 2,
+            width: 1,
+            channels: 3,
+            bytes: (0..30).collect(),
+            targets: RawTargets::Classes(vec![0; 5]),
+        });
+        let series = Dataset::Series(Series {
+            columns: vec!["a".into()],
+            channels: 2,
+            lengths: vec![1, 3, 2],
+            values: (0..12)
+                .map(|v| if v == 5 { f32::NAN } else { v as f32 / 3.0 })
+                .collect(),
+            targets: RawTargets::Unknown(3),
+        });
+        let texts = Dataset::Texts(Texts {
+            name: "t".into(),
+            texts: vec!["a b".into(), String::new(), "ü\n".into()],
+            targets: RawTargets::Unknown(3),
+        });
+        for (dataset, rows) in [
+            (table(), vec![1, 2, 3, 4, 9, 16]),
+            (images, vec![0, 3, 4]),
+            (series, vec![1, 2]),
+            (texts, vec![0, 2]),
+        ] {
+            let sample = Sample::of(&dataset, &rows, 1000);
+            assert_eq!(sample.dataset().rows(), rows.len());
+            sample.save(&path).unwrap();
+            assert_eq!(shown(&Sample::load(&path).unwrap()), shown(&sample));
+        }
+        fs::write(&path, r#"{"format": 2, "rows": {"columns": []}}"#).unwrap();
+        let error = Sample::load(&path).unwrap_err().to_string();
+        assert!(error.contains("format 2"), "{error}");
+    }
+
+    #[test]
+    fn a_sample_is_spread_over_all_rows() {
+        let rows: Vec<u32> = (0..20).collect();
+        let Dataset::Table(few) = Sample::of(&table(), &rows, 3).dataset else {
+            unreachable!()
+        };
+        let Cells::Words(words) = &few.columns[1].cells else {
+            unreachable!()
+        };
+        assert_eq!(
+            words,
+            &[None, Some("größer 6".into()), Some("größer 13".into())]
+        );
+    }
+
+    #[test]
+    fn drawn_rows_have_gaps_wild_values_and_words_never_seen() {
+        let text = r#"{"format": 1, "inputs": {"columns": [
+            {"name": "n", "kind": "numeric", "fill": 0, "missing_indicator": "absent",
+             "shift": 1e12, "scale": 2.5},
+            {"name": "w", "kind": "category", "levels": ["x", "y"], "missing_indicator": "present"}]},
+            "task": {"kind": "regression", "target": "t", "mean": 0, "scale": 1}}"#;
+        let preprocessor: Preprocessor = serde_json::from_str(text).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let Dataset::Table(drawn) = Sample::drawn(&preprocessor, 100, &mut rng).dataset else {
+            unreachable!()
+        };
+        let (Cells::Numbers(numbers), Cells::Words(words)) =
+            (&drawn.columns[0].cells, &drawn.columns[1].cells)
+        else {
+            unreachable!()
+        };
+        assert!(numbers.iter().any(|number| number.is_nan()));
+        assert!(
+            numbers
+                .iter()
+                .all(|number| number.is_nan() || f64::from(*number as f32) == *number)
+        );
+        assert!(words.contains(&None) && words.contains(&Some(UNSEEN.to_string())));
+    }
+}

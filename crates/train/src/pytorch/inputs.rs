@@ -1,0 +1,192 @@
+//! Preprocessing and answers as Python: what was fitted as constants, what is done with it as functions.
+
+use data::{
+    FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedTask, FittedText,
+    Indicator, Preprocessor,
+};
+
+use super::literal::{numbers, text, texts, truth};
+
+/// How tables are read.
+const DELIMITED: &str = include_str!("delimited.py");
+
+/// What is done with every table, and where texts stand beside other columns.
+const TABLE: &str = include_str!("table.py");
+const WORDS: &str = include_str!("words.py");
+const WORDS_PLACE: &str = "@WORDS@\n";
+
+/// Where words are looked up.
+const STORED: &str = include_str!("stored.py");
+
+/// What is done with all images, series and texts.
+const IMAGES: &str = include_str!("images.py");
+const SERIES: &str = include_str!("series.py");
+const TEXT: &str = include_str!("text.py");
+
+/// From outputs to classes, and to a number.
+const CLASSES: &str = include_str!("classes.py");
+const NUMBER: &str = include_str!("number.py");
+
+/// What the script is given on its command line.
+pub(super) fn takes(preprocessor: &Preprocessor) -> &'static str {
+    match preprocessor.inputs() {
+        FittedInputs::Columns(_) => "TABLE.csv",
+        FittedInputs::Image(_) => "IMAGES (a folder, one image, or a file of .npz, .npy or IDX)",
+        FittedInputs::Series(_) => "SERIES (a file of .ts, .npz, .npy, or a table of steps)",
+        FittedInputs::Text(_) => "TEXTS (a table, a .txt file, or a folder of such files)",
+    }
+}
+
+/// What must lie beside the script besides the weights.
+pub(super) fn needs(preprocessor: &Preprocessor) -> Option<&'static str> {
+    let has_text = match preprocessor.inputs() {
+        FittedInputs::Columns(columns) => columns.iter().any(is_text),
+        FittedInputs::Text(_) => true,
+        FittedInputs::Image(_) | FittedInputs::Series(_) => false,
+    };
+    has_text.then_some("Known words are read from model.json beside this file.")
+}
+
+fn is_text(column: &FittedColumn) -> bool {
+    matches!(column.kind, FittedKind::Text { .. })
+}
+
+/// What is predicted, as constants.
+pub(super) fn answers(task: &FittedTask) -> String {
+    match task {
+        FittedTask::Classification { classes } => {
+            format!(
+                "# What the network tells apart, in the order of its outputs.\nCLASSES = {}",
+                texts(classes, 0)
+            )
+        }
+        FittedTask::Regression {
+            target,
+            mean,
+            scale,
+        } => format!(
+            "# What is predicted: the network's output is in standard deviations from the mean.\n\
+             TARGET = {}\nTARGET_MEAN = {mean:?}\nTARGET_SCALE = {scale:?}",
+            text(target)
+        ),
+    }
+}
+
+/// Everything before the network.
+pub(super) fn inputs(preprocessor: &Preprocessor) -> String {
+    let parts = match preprocessor.inputs() {
+        FittedInputs::Columns(columns) => table(columns),
+        FittedInputs::Image(image) => vec![image_constants(image), IMAGES.to_string()],
+        FittedInputs::Series(series) => vec![
+            series_constants(series),
+            DELIMITED.to_string(),
+            SERIES.to_string(),
+        ],
+        FittedInputs::Text(text) => vec![
+            text_constants(text),
+            DELIMITED.to_string(),
+            STORED.to_string(),
+            TEXT.to_string(),
+        ],
+    };
+    let parts: Vec<&str> = parts.iter().map(|part| part.trim_end()).collect();
+    parts.join("\n\n\n")
+}
+
+fn table(columns: &[FittedColumn]) -> Vec<String> {
+    let lines: String = columns.iter().map(column).collect();
+    let columns_list = format!(
+        "# Largest value, in scales, that reaches the network: one wild cell must not drown a row.\n\
+         CLIP = 10.0\n\n\
+         # What was learned from the training rows, in the order of the network's inputs.\n\
+         COLUMNS = [\n{lines}]"
+    );
+    let mut parts = vec![DELIMITED.to_string()];
+    match columns.iter().any(is_text) {
+        true => {
+            parts.push(STORED.to_string());
+            parts.push(TABLE.replace(WORDS_PLACE, WORDS));
+        }
+        false => parts.push(TABLE.replace(&format!("{WORDS_PLACE}\n\n"), "")),
+    }
+    parts.push(columns_list);
+    parts
+}
+
+fn series_constants(series: &FittedSeries) -> String {
+    format!(
+        "# Steps and channels of the longest series, mean and standard deviation of each channel of the\n\
+         # training series, and whether a channel behind the others tells where something was measured.\n\
+         LENGTH, CHANNELS = {}, {}\nSERIES_SHIFT = numpy.array({}, numpy.float32)\n\
+         SERIES_SCALE = numpy.array({}, numpy.float32)\nTELLS_PRESENCE = {}\n\n\
+         # Columns of a table that are the steps.\nCOLUMNS = {}",
+        series.length,
+        series.channels,
+        numbers(&series.shift),
+        numbers(&series.scale),
+        truth(series.presence == Indicator::Present),
+        texts(&series.columns, 0),
+    )
+}
+
+fn text_constants(fitted: &FittedText) -> String {
+    format!(
+        "# The column of the texts, how many words are read of each, and the codes of no word and of an\n\
+         # unknown one; those of known words stand in model.json.\n\
+         COLUMN = {}\nLENGTH, NOTHING, UNKNOWN = {}, {}, {}",
+        text(&fitted.name),
+        fitted.length,
+        FittedText::NOTHING,
+        FittedText::UNKNOWN,
+    )
+}
+
+fn column(column: &FittedColumn) -> String {
+    let name = text(&column.name);
+    let told = |indicator: &Indicator| truth(*indicator == Indicator::Present);
+    match &column.kind {
+        FittedKind::Numeric {
+            fill,
+            missing_indicator,
+            shift,
+            scale,
+        } => format!(
+            "    Number({name}, fill={fill:?}, shift={shift:?}, scale={scale:?}, tells_missing={}),\n",
+            told(missing_indicator)
+        ),
+        FittedKind::Text { words, .. } => format!("    Words({name}, words={words}),\n"),
+        FittedKind::Category {
+            levels,
+            missing_indicator,
+        } => format!(
+            "    Category({name}, tells_missing={}, levels={}),\n",
+            told(missing_indicator),
+            texts(levels, 4)
+        ),
+    }
+}
+
+fn image_constants(image: &FittedImage) -> String {
+    let FittedImage {
+        height,
+        width,
+        channels,
+        shift,
+        scale,
+    } = image;
+    format!(
+        "# Size of every image, and mean and standard deviation of each channel of the training images.\n\
+         HEIGHT, WIDTH, CHANNELS = {height}, {width}, {channels}\n\
+         PIXEL_SHIFT = numpy.array({}, numpy.float32)\nPIXEL_SCALE = numpy.array({}, numpy.float32)",
+        numbers(shift),
+        numbers(scale),
+    )
+}
+
+/// Everything behind the network.
+pub(super) fn predictions(task: &FittedTask) -> String {
+    match task {
+        FittedTask::Classification { .. } => CLASSES.to_string(),
+        FittedTask::Regression { .. } => NUMBER.to_string(),
+    }
+}
