@@ -21,6 +21,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Explore models for DATA until the budget is used, and keep the best. Run it again to go on.
     Explore(Box<ExploreArgs>),
+    /// What DATA are like before anything is trained, and what will be done about it.
+    Inspect(InspectArgs),
     /// How a study stands: trials, best score, budget, how busy the trainers were.
     Status(StudyArgs),
     /// All trials of a study, best first.
@@ -52,14 +54,18 @@ pub(crate) enum Command {
     Trainer,
 }
 
+/// What is read, and how its rows are split.
 #[derive(Debug, Args)]
-pub(crate) struct ExploreArgs {
+pub(crate) struct DataArgs {
     /// A file (CSV, TSV, Parquet, JSON Lines, ARFF, ts, NPZ, IDX, zip, tar), a folder with such files or with
     /// one folder of images or texts per class, a lehr.toml, or a folder with a lehr.toml in it.
     pub(crate) data: PathBuf,
     /// Rows that only the final score may see, in a file like DATA.
     #[arg(long, value_name = "FILE")]
     pub(crate) test: Option<PathBuf>,
+    /// Rows that decide between trials, in a file like DATA.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) validation: Option<PathBuf>,
     /// Column to predict.
     #[arg(long, value_name = "COLUMN")]
     pub(crate) target: Option<String>,
@@ -75,6 +81,43 @@ pub(crate) struct ExploreArgs {
     /// Overrules what the target looks like.
     #[arg(long, value_enum)]
     pub(crate) task: Option<TaskArg>,
+    /// Rows with the same value in this column stay on one side of the split.
+    #[arg(long, value_name = "COLUMN", group = "split_by")]
+    pub(crate) split_group: Option<String>,
+    /// The oldest rows by this column (numbers or dates) are learned from, the newest are the vault.
+    #[arg(long, value_name = "COLUMN", group = "split_by")]
+    pub(crate) split_time: Option<String>,
+    /// This column says of each row what it is for: `train`, `validation` or `test`.
+    #[arg(long, value_name = "COLUMN", group = "split_by")]
+    pub(crate) split_column: Option<String>,
+    /// How much each row counts, in the loss and in every metric.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) weight: Option<String>,
+    /// Folds of a cross-validation over all rows that are not in the vault; 1 for none [default: 5 if there
+    /// are few rows].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=20))]
+    pub(crate) folds: Option<u8>,
+    /// Seed of the split and of everything random.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Show at most so many columns.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) columns: usize,
+    /// Print everything as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExploreArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     /// What decides between trials.
     #[arg(long, value_parser = metric)]
     pub(crate) metric: Option<Metric>,
@@ -87,13 +130,6 @@ pub(crate) struct ExploreArgs {
     /// Folder of the study [default: the data's name with .lehr, here].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Seed of the split and of everything random.
-    #[arg(long)]
-    pub(crate) seed: Option<u64>,
-    /// Folds of a cross-validation over all rows that are not in the vault; 1 for none [default: 5 if there
-    /// are few rows].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=20))]
-    pub(crate) folds: Option<u8>,
     /// Worker nodes on this machine.
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<u16>,

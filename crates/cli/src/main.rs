@@ -63,6 +63,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
     train::check_level()?;
     match command {
         Command::Explore(args) => command::explore::run(&args),
+        Command::Inspect(args) => command::inspect::run(&args).map(Outcome::from),
         Command::Status(args) => command::status::run(&args).map(Outcome::from),
         Command::Trials(args) => command::trials::run(&args).map(Outcome::from),
         Command::Best(args) => command::best::run(&args).map(Outcome::from),

@@ -11,14 +11,18 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use data::{DataKind, HeaderLine, SplitShares, TaskKind};
+use data::{DataKind, HeaderLine, TaskKind};
 use schemars::JsonSchema;
 use search::{Hyperparameters, Limits, Objective, Rule, Rungs, SearchSettings, Space, Strategy};
 use serde::{Deserialize, Serialize};
 use study::config::{Budget, Inherit, Resources, Retrain, StudyConfig, TrainingSettings};
 use train::{ClassWeights, Metric, Precision};
 
-use crate::args::ExploreArgs;
+use crate::args::{DataArgs, ExploreArgs};
+
+mod rows;
+
+use rows::SplitToml;
 
 /// How long a study explores if nobody says.
 const DEFAULT_SECONDS: f64 = 600.0;
@@ -35,6 +39,9 @@ pub(crate) struct StudyToml {
     /// Rows that only the final score may see, in a file like `data`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) test: Option<PathBuf>,
+    /// Rows that decide between trials, in a file like `data`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) validation: Option<PathBuf>,
     /// Column to predict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) target: Option<String>,
@@ -49,11 +56,15 @@ pub(crate) struct StudyToml {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub(crate) kind: Option<DataKind>,
+    /// Column that says how much each row counts, in the loss and in every metric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) weight: Option<String>,
     /// `classification` or `regression`; overrules what the target looks like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub(crate) task: Option<TaskKind>,
-    /// `accuracy`, `balanced_accuracy`, `auc`, `log_loss`; `rmse`, `mae`, `r2`.
+    /// `accuracy`, `balanced_accuracy` (the default where one class has more than three times the rows of
+    /// another), `auc`, `log_loss`; `rmse`, `mae`, `r2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub(crate) metric: Option<Metric>,
@@ -63,7 +74,7 @@ pub(crate) struct StudyToml {
     /// When to stop.
     #[serde(default)]
     pub(crate) budget: BudgetToml,
-    /// How many rows validate, how many stay in the vault.
+    /// Which rows validate, which stay in the vault.
     #[serde(default)]
     pub(crate) split: SplitToml,
     /// Processes and their limits.
@@ -95,22 +106,6 @@ pub(crate) struct BudgetToml {
     /// How many trials to make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) trials: Option<u64>,
-}
-
-/// `[split]`: shares of all rows, each from 0 to below 1.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SplitToml {
-    /// Rows that decide between trials.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) validation: Option<f64>,
-    /// Rows that only the final score sees.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) vault: Option<f64>,
-    /// Folds of a cross-validation over all rows that are not in the vault, instead of a share that
-    /// validates; 1 for none. Five if there are few rows and `validation` is not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) folds: Option<u8>,
 }
 
 /// `[resources]`: processes and their limits.
@@ -166,7 +161,8 @@ pub(crate) struct TrainingToml {
     /// Epochs without a better score before a trial ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) patience: Option<u32>,
-    /// `equal`, or `balanced`: rare classes weigh more in the loss.
+    /// `equal`, or `balanced`: rare classes weigh more in the loss, which is the default where
+    /// `balanced_accuracy` decides because classes are out of balance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub(crate) class_weights: Option<ClassWeights>,
@@ -231,14 +227,28 @@ pub(crate) struct Told {
 
 /// Decides a study from flags and, if there is one, a `lehr.toml`; flags win.
 pub(crate) fn decide(args: &ExploreArgs) -> Result<Told> {
-    let file = toml_of(&args.data);
-    let (mut typed, name) = match &file {
+    let (mut typed, name) = typed(&args.data)?;
+    apply_flags(&mut typed, args);
+    let config = decided(&typed)?;
+    let out = args
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(format!("{name}.lehr")));
+    Ok(Told { config, out })
+}
+
+/// Decides what is read and how it is split, as for a study.
+pub(crate) fn decide_data(args: &DataArgs) -> Result<StudyConfig> {
+    decided(&typed(args)?.0)
+}
+
+/// What was typed about the data, in a `lehr.toml` and as flags, and the name of a study of them.
+fn typed(args: &DataArgs) -> Result<(StudyToml, String)> {
+    let (mut typed, name) = match toml_of(&args.data) {
         Some(path) => {
             let folder = path.parent().unwrap_or(Path::new("."));
-            (
-                read(path)?,
-                name_of(&fs::canonicalize(folder).unwrap_or(folder.to_path_buf())),
-            )
+            let folder = fs::canonicalize(folder).unwrap_or(folder.to_path_buf());
+            (read(&path)?, name_of(&folder))
         }
         None => {
             let typed = StudyToml {
@@ -248,13 +258,8 @@ pub(crate) fn decide(args: &ExploreArgs) -> Result<Told> {
             (typed, name_of(&args.data))
         }
     };
-    apply_flags(&mut typed, args);
-    let config = decided(&typed)?;
-    let out = args
-        .out
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(format!("{name}.lehr")));
-    Ok(Told { config, out })
+    rows::apply_flags(&mut typed, args);
+    Ok((typed, name))
 }
 
 /// The `lehr.toml` that this path means, if it means one.
@@ -296,6 +301,7 @@ pub(crate) fn read(path: &Path) -> Result<StudyToml> {
     let folder = path.parent().unwrap_or(Path::new(""));
     typed.data = folder.join(&typed.data);
     typed.test = typed.test.map(|test| folder.join(test));
+    typed.validation = typed.validation.map(|more| folder.join(more));
     Ok(typed)
 }
 
@@ -348,22 +354,15 @@ fn refuse_in(
     Ok(())
 }
 
+/// What a flag says wins.
+fn set<T: Clone>(typed: &mut Option<T>, flag: &Option<T>) {
+    if flag.is_some() {
+        typed.clone_from(flag);
+    }
+}
+
 fn apply_flags(typed: &mut StudyToml, args: &ExploreArgs) {
-    fn set<T: Clone>(typed: &mut Option<T>, flag: &Option<T>) {
-        if flag.is_some() {
-            typed.clone_from(flag);
-        }
-    }
-    set(&mut typed.test, &args.test);
-    set(&mut typed.target, &args.target);
-    if !args.ignore.is_empty() {
-        typed.ignore.clone_from(&args.ignore);
-    }
-    typed.header = args.header.map_or(typed.header, HeaderLine::from);
-    set(&mut typed.kind, &args.kind.map(DataKind::from));
-    set(&mut typed.task, &args.task.map(TaskKind::from));
     set(&mut typed.metric, &args.metric);
-    typed.seed = args.seed.unwrap_or(typed.seed);
     if args.time.is_some() || args.trials.is_some() {
         let time = args
             .time
@@ -373,7 +372,6 @@ fn apply_flags(typed: &mut StudyToml, args: &ExploreArgs) {
             trials: args.trials,
         };
     }
-    set(&mut typed.split.folds, &args.folds);
     set(&mut typed.resources.workers, &args.workers);
     set(&mut typed.resources.slots, &args.slots);
     set(&mut typed.resources.memory_mib, &args.memory_mib);
@@ -403,7 +401,6 @@ fn apply_flags(typed: &mut StudyToml, args: &ExploreArgs) {
 
 /// The decision: every default filled in.
 pub(crate) fn decided(typed: &StudyToml) -> Result<StudyConfig> {
-    let shares = SplitShares::default();
     let resources = resources(&typed.resources);
     let mut search = SearchSettings::default();
     search.strategy = typed.search.strategy.unwrap_or(search.strategy);
@@ -417,6 +414,8 @@ pub(crate) fn decided(typed: &StudyToml) -> Result<StudyConfig> {
     Ok(StudyConfig {
         data: typed.data.clone(),
         test: typed.test.clone(),
+        validation: typed.validation.clone(),
+        roles: rows::roles(typed)?,
         target: typed.target.clone(),
         ignore: typed.ignore.clone(),
         header: typed.header,
@@ -425,20 +424,14 @@ pub(crate) fn decided(typed: &StudyToml) -> Result<StudyConfig> {
         metric: typed.metric,
         seed: typed.seed,
         budget: budget(&typed.budget)?,
-        folds: match (typed.split.folds, typed.split.validation) {
-            (None, Some(_)) => Some(1),
-            (folds, _) => folds,
-        },
-        split: SplitShares {
-            validation: typed.split.validation.unwrap_or(shares.validation),
-            vault: typed.split.vault.unwrap_or(shares.vault),
-        },
+        folds: rows::folds(typed),
+        split: rows::shares(&typed.split),
         resources,
         training: TrainingSettings {
             epochs: typed.training.epochs,
             epochs_inherited: typed.training.epochs_inherited,
             patience: typed.training.patience,
-            class_weights: typed.training.class_weights.unwrap_or_default(),
+            class_weights: typed.training.class_weights,
             precision: typed.training.precision.unwrap_or_default(),
             inherit: typed.training.inherit.unwrap_or_default(),
             rungs: rungs(&typed.training),
@@ -540,6 +533,8 @@ pub(crate) fn render(config: &StudyConfig) -> Result<String> {
     let typed = StudyToml {
         data: absolute(&config.data),
         test: config.test.as_ref().map(absolute),
+        validation: config.validation.as_ref().map(absolute),
+        weight: config.roles.weight.clone(),
         target: config.target.clone(),
         ignore: config.ignore.clone(),
         header: config.header,
@@ -553,11 +548,7 @@ pub(crate) fn render(config: &StudyConfig) -> Result<String> {
             }),
             trials: config.budget.trials,
         },
-        split: SplitToml {
-            validation: Some(config.split.validation),
-            vault: Some(config.split.vault),
-            folds: config.folds,
-        },
+        split: rows::rendered(config),
         resources: ResourcesToml {
             workers: Some(config.resources.workers),
             slots: Some(config.resources.slots),
@@ -577,7 +568,7 @@ pub(crate) fn render(config: &StudyConfig) -> Result<String> {
             epochs: config.training.epochs,
             epochs_inherited: config.training.epochs_inherited,
             patience: config.training.patience,
-            class_weights: Some(config.training.class_weights),
+            class_weights: config.training.class_weights,
             precision: Some(config.training.precision),
             inherit: Some(config.training.inherit),
             rungs: Some(config.training.rungs.rule),
@@ -621,7 +612,7 @@ mod tests {
     fn a_rendered_configuration_decides_the_same_study() {
         let (_folder, path) = written(
             "data = \"x.csv\"\nseed = 7\n[budget]\ntime = \"90s\"\ntrials = 5\n\
-             [resources]\nmemory_mib = 500\n[limits]\nparams = 5000\nfile_kib = 40\nlatency = \"1500us\"\n\
+             [split]\ngroup = \"patient\"\nvalidation = 0.3\n[resources]\nmemory_mib = 500\n[limits]\nparams = 5000\nfile_kib = 40\nlatency = \"1500us\"\n\
              [search]\nobjectives = [\"latency\", \"params\"]\n",
         );
         let decided_once = decided(&read(&path).unwrap()).unwrap();
@@ -630,6 +621,7 @@ mod tests {
         assert_eq!(decided_once.budget, decided_twice.budget);
         assert_eq!(decided_once.seed, decided_twice.seed);
         assert_eq!(decided_once.split, decided_twice.split);
+        assert_eq!(decided_once.roles, decided_twice.roles);
         assert_eq!(decided_once.search, decided_twice.search);
     }
 

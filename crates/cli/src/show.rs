@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use data::profile::NumberProfile;
 use serde::Serialize;
 use study::trial::Trial;
 
@@ -35,6 +36,16 @@ pub(crate) fn significant(value: f64) -> String {
     };
     let decimals = (3.0 - magnitude).clamp(0.0, 9.0) as usize;
     format!("{value:.decimals$}")
+}
+
+/// Smallest, median and largest of a column's numbers.
+pub(crate) fn span(values: &NumberProfile) -> String {
+    let show = |value: f64| match values.whole && value.abs() < 1e15 {
+        true => format!("{value:.0}"),
+        false => significant(value),
+    };
+    let (min, median, max) = (show(values.min), show(values.median), show(values.max));
+    format!("{min} … {median} … {max}")
 }
 
 /// A time span in the unit that fits.

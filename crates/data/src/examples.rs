@@ -90,6 +90,8 @@ pub struct Examples {
     inputs: Inputs,
     targets: Targets,
     rows: usize,
+    /// How much each row counts, 1 on average; all the same if absent.
+    weights: Option<Vec<f32>>,
 }
 
 impl Examples {
@@ -101,6 +103,7 @@ impl Examples {
             inputs: Inputs::Floats(inputs),
             targets,
             rows,
+            weights: None,
         }
     }
 
@@ -122,6 +125,7 @@ impl Examples {
             },
             targets,
             rows,
+            weights: None,
         }
     }
 
@@ -133,6 +137,7 @@ impl Examples {
             inputs: Inputs::Codes(codes),
             targets,
             rows,
+            weights: None,
         }
     }
 
@@ -171,7 +176,27 @@ impl Examples {
             inputs,
             targets,
             rows: rows.len(),
+            weights: self.weights.as_ref().map(|weights| some(weights, 1, rows)),
         }
+    }
+
+    /// The same rows with weights, which are scaled to 1 on average.
+    ///
+    /// # Shapes
+    /// `weights: [rows]`, finite and not negative; if all are 0, every row counts the same.
+    pub fn with_weights(self, weights: &[f64]) -> Examples {
+        assert_eq!(weights.len(), self.rows, "every row has one weight");
+        let sum: f64 = weights.iter().sum();
+        let scaled = |weight: &f64| (weight * weights.len() as f64 / sum) as f32;
+        Examples {
+            weights: (sum > 0.0).then(|| weights.iter().map(scaled).collect()),
+            ..self
+        }
+    }
+
+    /// How much each row counts, 1 on average; nothing if all count the same.
+    pub fn weights(&self) -> Option<&[f32]> {
+        self.weights.as_deref()
     }
 
     /// How many rows.
@@ -244,6 +269,7 @@ const SHIFT: &str = "shift";
 const SCALE: &str = "scale";
 const CLASSES: &str = "classes";
 const VALUES: &str = "values";
+const WEIGHTS: &str = "weights";
 
 /// The key under which the rest is written.
 const ABOUT: &str = "lehr.examples";
@@ -311,6 +337,9 @@ impl Examples {
             Targets::Values(values) => tensors.push((VALUES, Dtype::F32, float_bytes(values))),
             Targets::None => {}
         }
+        if let Some(weights) = &self.weights {
+            tensors.push((WEIGHTS, Dtype::F32, float_bytes(weights)));
+        }
         tensors
     }
 
@@ -367,7 +396,7 @@ fn read_examples(bytes: &[u8]) -> Option<Examples> {
         (None, Some(values)) => Targets::Values(values),
         (None, None) => Targets::None,
     };
-    Some(match inputs.dtype() {
+    let examples = match inputs.dtype() {
         Dtype::U8 => Examples::from_bytes(
             about.item,
             inputs.data().to_vec(),
@@ -377,6 +406,12 @@ fn read_examples(bytes: &[u8]) -> Option<Examples> {
         ),
         Dtype::U16 => Examples::from_codes(about.item, read_codes(inputs.data()), targets),
         _ => Examples::from_floats(about.item, read_floats(inputs.data()), targets),
+    };
+    let weights = floats(WEIGHTS);
+    let fits = |weights: &Vec<f32>| weights.len() == examples.rows;
+    weights.as_ref().is_none_or(fits).then_some(Examples {
+        weights,
+        ..examples
     })
 }
 

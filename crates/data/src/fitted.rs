@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::examples::ItemShape;
+use crate::{
+    examples::ItemShape,
+    times::{DAY, TimeFormat},
+};
 
 /// Largest value, in scales, that reaches a network: one wild cell must not drown a row.
 pub const CLIP: f64 = 10.0;
@@ -52,6 +55,74 @@ pub enum FittedKind {
         /// How many places there are.
         words: u32,
     },
+    /// Seconds since 1970, where they stand in cycles, and whether they were missing.
+    Time(FittedTime),
+}
+
+/// How dates become numbers, of their seconds since 1970: `clip((t − shift) / scale, −10, 10)`, then sine
+/// and cosine of each cycle's phase; with `fill` for what is missing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FittedTime {
+    /// How the cells are written.
+    pub format: TimeFormat,
+    /// Median of the training rows.
+    pub fill: f64,
+    /// Whether missing is told, behind the cycles.
+    pub missing_indicator: Indicator,
+    /// What is subtracted.
+    pub shift: f64,
+    /// What is divided by; above 0.
+    pub scale: f64,
+    /// Cycles that the training rows go through.
+    pub cycles: Vec<Cycle>,
+}
+
+impl FittedTime {
+    /// How many values it becomes, beside the one that tells of missing.
+    pub fn values(&self) -> usize {
+        1 + 2 * self.cycles.len()
+    }
+}
+
+/// Something that comes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cycle {
+    /// The time of day.
+    Day,
+    /// The day of the week.
+    Week,
+    /// The time of year.
+    Year,
+}
+
+impl Cycle {
+    /// All of them.
+    pub const ALL: [Cycle; 3] = [Cycle::Day, Cycle::Week, Cycle::Year];
+
+    /// Seconds from one time to the next. Years have their mean length, so that a phase is arithmetic
+    /// which any runtime can do; it is off by two days at most.
+    pub fn seconds(self) -> f64 {
+        match self {
+            Cycle::Day => DAY,
+            Cycle::Week => 7.0 * DAY,
+            Cycle::Year => 365.2425 * DAY,
+        }
+    }
+
+    /// When it began for the first time after 1970: midnight, a Monday, the first of January.
+    pub fn begin(self) -> f64 {
+        match self {
+            Cycle::Week => 4.0 * DAY,
+            Cycle::Day | Cycle::Year => 0.0,
+        }
+    }
+
+    /// How far in the cycle a time is, from 0 to 1.
+    pub fn phase(self, seconds: f64) -> f64 {
+        let cycles = (seconds - self.begin()) / self.seconds();
+        cycles - cycles.floor()
+    }
 }
 
 /// A column as preprocessing knows it.
@@ -76,6 +147,7 @@ impl FittedColumn {
                 levels,
                 missing_indicator,
             } => (levels.len(), missing_indicator),
+            FittedKind::Time(time) => (time.values(), &time.missing_indicator),
         };
         values + usize::from(*indicator == Indicator::Present)
     }

@@ -1,9 +1,11 @@
 //! What a model learns from: readers, splits, preprocessing, batches.
 //!
 //! Read in this order: [`source`] (data as they were read), [`read`](mod@read) (finding out what a
-//! file is), `table`, `npy`, `idx`, `images`, `series` (the formats), [`split`](mod@split) and [`folds`](mod@folds) (which row is for what),
-//! [`fitted`] and [`preprocess`] (from raw rows to numbers), [`rows`] (new rows for a fitted model), [`sample`] (a few
-//! rows as they were read, kept for later), [`raw`] (files whose meaning
+//! file is), `table`, `npy`, `idx`, `images`, `series` (the formats), [`roles`] (columns that are no
+//! inputs), [`split`](mod@split) and [`folds`](mod@folds) (which row is for what), [`profile`](mod@profile)
+//! (what is odd about all that), [`fitted`] and [`preprocess`] (from raw rows to numbers), [`rows`] (new
+//! rows for a fitted model), [`sample`] (a few rows as they were read, kept for later), [`raw`] (files
+//! whose meaning
 //! the caller knows),
 //! [`examples`] (what trainers load). Nothing here knows of networks.
 
@@ -16,27 +18,33 @@ mod images;
 pub mod limits;
 pub mod notice;
 mod npy;
+pub mod oddities;
 pub mod preprocess;
+pub mod profile;
 pub mod raw;
 pub mod read;
+pub mod roles;
 pub mod rows;
 pub mod sample;
 mod series;
 pub mod source;
 pub mod split;
 mod table;
+pub mod times;
 
 pub use error::DataError;
 pub use examples::{Examples, ItemShape, Targets};
 pub use fitted::{
-    FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedTask, FittedText,
-    Indicator,
+    Cycle, FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedTask,
+    FittedText, FittedTime, Indicator,
 };
 pub use folds::folds;
 pub use limits::ReadLimits;
 pub use notice::{Notice, Severity};
 pub use preprocess::Preprocessor;
+pub use profile::{Finding, Importance, Profile, TargetProfile, profile};
 pub use read::read;
+pub use roles::{Part, Roles, RowFacts, Sides, SplitBy};
 pub use rows::{BadRow, RawRows};
 pub use sample::Sample;
 pub use source::{

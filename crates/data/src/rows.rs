@@ -24,6 +24,7 @@ use crate::{
         records,
         text::{Decimal, Names, Ragged, Records, Row, decode, read_bytes},
     },
+    times::TimeFormat,
 };
 
 /// New rows, ready for a network.
@@ -95,20 +96,22 @@ fn unfit(path: &Path, problem: String) -> DataError {
 
 /// What the cells of a column are to be read as.
 #[derive(Clone, Copy)]
-enum CellKind {
+enum CellKind<'a> {
     Numbers,
     Words,
+    Times(&'a TimeFormat),
 }
 
-fn kind_of(column: &FittedColumn) -> CellKind {
-    match column.kind {
+fn kind_of(column: &FittedColumn) -> CellKind<'_> {
+    match &column.kind {
         FittedKind::Numeric { .. } => CellKind::Numbers,
         FittedKind::Category { .. } | FittedKind::Text { .. } => CellKind::Words,
+        FittedKind::Time(time) => CellKind::Times(&time.format),
     }
 }
 
 /// Columns of these names.
-type Wanted<'a> = [(&'a str, CellKind)];
+type Wanted<'a> = [(&'a str, CellKind<'a>)];
 
 fn table_rows(columns: &Wanted<'_>, path: &Path, limits: &ReadLimits) -> Result<Read, DataError> {
     let records = kept_records(path, limits)?;
@@ -170,7 +173,7 @@ fn places_of(names: &[&str], records: &Records, path: &Path) -> Result<Vec<usize
 }
 
 fn cells_of_kind<'a>(
-    kind: CellKind,
+    kind: CellKind<'_>,
     cells: impl Iterator<Item = &'a str>,
     decimal: Decimal,
 ) -> Cells {
@@ -185,6 +188,12 @@ fn cells_of_kind<'a>(
                 .map(|cell| (!is_missing(cell)).then(|| cell.to_string()))
                 .collect(),
         ),
+        CellKind::Times(format) => Cells::Times {
+            seconds: cells
+                .map(|cell| format.seconds(cell).unwrap_or(f64::NAN))
+                .collect(),
+            format: format.clone(),
+        },
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     preprocess::Preprocessor,
     source::{Cells, Column, Dataset, Images, RawTargets, Series, Table, Texts},
     table::columns::is_missing,
+    times::TimeFormat,
 };
 
 /// Version of the file.
@@ -80,6 +81,10 @@ struct WrittenColumn {
 enum WrittenCells {
     Numbers(Vec<Option<f64>>),
     Words(Vec<Option<String>>),
+    Times {
+        seconds: Vec<Option<f64>>,
+        format: TimeFormat,
+    },
 }
 
 impl Sample {
@@ -241,6 +246,10 @@ fn chosen_cells(column: &Column, rows: &[usize]) -> Column {
     let cells = match &column.cells {
         Cells::Numbers(cells) => Cells::Numbers(rows.iter().map(|row| cells[*row]).collect()),
         Cells::Words(cells) => Cells::Words(rows.iter().map(|row| cells[*row].clone()).collect()),
+        Cells::Times { seconds, format } => Cells::Times {
+            seconds: rows.iter().map(|row| seconds[*row]).collect(),
+            format: format.clone(),
+        },
     };
     Column {
         name: column.name.clone(),
@@ -255,6 +264,10 @@ fn written(column: &Column) -> WrittenColumn {
         cells: match &column.cells {
             Cells::Numbers(cells) => WrittenCells::Numbers(cells.iter().map(present).collect()),
             Cells::Words(cells) => WrittenCells::Words(cells.clone()),
+            Cells::Times { seconds, format } => WrittenCells::Times {
+                seconds: seconds.iter().map(present).collect(),
+                format: format.clone(),
+            },
         },
     }
 }
@@ -387,6 +400,10 @@ fn read_column(column: WrittenColumn) -> Column {
     let cells = match column.cells {
         WrittenCells::Numbers(cells) => Cells::Numbers(cells.into_iter().map(number).collect()),
         WrittenCells::Words(cells) => Cells::Words(cells),
+        WrittenCells::Times { seconds, format } => Cells::Times {
+            seconds: seconds.into_iter().map(number).collect(),
+            format,
+        },
     };
     Column {
         name: column.name,
@@ -409,6 +426,17 @@ fn drawn_columns(columns: &[FittedColumn], rows: usize, rng: &mut ChaCha8Rng) ->
                     _ => rounded(shift + scale * rng.random_range(-2.0..2.0)),
                 };
                 Cells::Numbers((0..rows).map(number).collect())
+            }
+            FittedKind::Time(time) => {
+                let second = |row: usize| match (is_odd(row, place), row / ODD_EVERY % 2) {
+                    (true, 0) => f64::NAN,
+                    (true, _) => (time.shift + 100.0 * CLIP * time.scale).round(),
+                    _ => (time.shift + time.scale * rng.random_range(-2.0..2.0)).round(),
+                };
+                Cells::Times {
+                    seconds: (0..rows).map(second).collect(),
+                    format: time.format.clone(),
+                }
             }
             FittedKind::Text { forms, .. } => {
                 let forms: Vec<&String> = forms.keys().collect();

@@ -5,7 +5,14 @@ use std::{fmt, ops::Range, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{limits::ReadLimits, notice::Notice, table::header::HeaderLine};
+use crate::{
+    limits::ReadLimits,
+    notice::Notice,
+    oddities::Oddities,
+    roles::{Roles, RowFacts},
+    table::header::HeaderLine,
+    times::TimeFormat,
+};
 
 /// What is to be read, and how far the user has decided about it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,6 +21,10 @@ pub struct Request {
     pub path: PathBuf,
     /// More rows of the same kind, for the vault.
     pub test: Option<PathBuf>,
+    /// More rows of the same kind, to decide between trials.
+    pub validation: Option<PathBuf>,
+    /// Columns that are no inputs.
+    pub roles: Roles,
     /// Column to predict.
     pub target: Option<String>,
     /// Columns that are left out.
@@ -104,14 +115,20 @@ impl fmt::Display for Fingerprint {
 /// Data as they were read.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// All rows; given test rows stand at the end.
+    /// All rows; given validation rows stand behind the others, given test rows at the end.
     pub dataset: Dataset,
+    /// Rows that were given to decide between trials.
+    pub given_validation_rows: Range<usize>,
     /// Rows that were given as test rows: these are the vault.
     pub given_test_rows: Range<usize>,
     /// What is predicted.
     pub task: Task,
     /// What was noticed.
     pub notices: Vec<Notice>,
+    /// What was odd, for the profile to say.
+    pub oddities: Oddities,
+    /// What columns with a role say of each row.
+    pub facts: RowFacts,
     /// What makes these data these.
     pub fingerprint: Fingerprint,
     /// One line: kind, rows, size, classes.
@@ -183,6 +200,13 @@ pub enum Cells {
     Numbers(Vec<f64>),
     /// Words.
     Words(Vec<Option<String>>),
+    /// Dates and times.
+    Times {
+        /// Seconds since 1970, UTC; what is missing is not a number.
+        seconds: Vec<f64>,
+        /// How they are written.
+        format: TimeFormat,
+    },
 }
 
 impl Cells {
@@ -191,6 +215,7 @@ impl Cells {
         match self {
             Cells::Numbers(cells) => cells.len(),
             Cells::Words(cells) => cells.len(),
+            Cells::Times { seconds, .. } => seconds.len(),
         }
     }
 

@@ -76,3 +76,42 @@ fn test_rows_come_from_the_file_named_for_them_or_from_the_data_itself() {
     let missing = folder.path().join("absent.npz");
     assert!(given(&train, Some(&missing)).is_err());
 }
+
+#[test]
+fn validation_rows_come_from_the_file_named_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = write(folder.path(), "train.npz", &[("X", "y", 40)]);
+    let more = write(folder.path(), "more.npz", &[("X", "y", 12)]);
+    let asked = Request {
+        validation: Some(more.clone()),
+        ..request(train, Some(more))
+    };
+    let source = data::read(&asked).unwrap();
+    assert_eq!(source.given_validation_rows, 40..52);
+    assert_eq!(source.given_test_rows, 52..64);
+}
+
+#[test]
+fn a_column_of_an_array_can_have_a_role() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = write(folder.path(), "train.npz", &[("X", "y", 40)]);
+    let with = |weight: &str| {
+        let mut asked = request(train.clone(), None);
+        asked.roles.weight = Some(weight.to_string());
+        data::read(&asked)
+    };
+    let source = with("x1").unwrap();
+    let weights = source.facts.weights.unwrap();
+    assert_eq!((weights.len(), weights[2]), (40, 1.75));
+    let data::Dataset::Table(table) = source.dataset else {
+        panic!("it is a table")
+    };
+    let names: Vec<&str> = table
+        .columns
+        .iter()
+        .map(|column| column.name.as_str())
+        .collect();
+    assert_eq!(names, ["x0", "x2"]);
+    let error = with("x7").unwrap_err().to_string();
+    assert!(error.contains("no column `x7`"), "{error}");
+}

@@ -212,8 +212,12 @@ fn outcome(path: &Path) -> Result<String, String> {
         inputs.iter().all(|value| value.is_finite()),
         "{path:?}: only numbers reach a network"
     );
-    let notices: Vec<String> = source.notices.iter().map(ToString::to_string).collect();
-    Ok(format!("{}\n{}", source.description, notices.join("\n")))
+    let notices = source.notices.iter().map(ToString::to_string);
+    let findings = data::profile(&source, &split).findings;
+    let said: Vec<String> = notices
+        .chain(findings.iter().map(ToString::to_string))
+        .collect();
+    Ok(format!("{}\n{}", source.description, said.join("\n")))
 }
 
 #[test]

@@ -185,7 +185,7 @@ fn an_archive_is_known_by_its_content_not_by_its_name() {
 }
 
 #[test]
-fn images_under_test_are_the_given_test_rows_and_those_under_val_are_not() {
+fn images_under_test_and_val_are_the_given_test_and_validation_rows() {
     let place = place("parts");
     let mut files = two_classes("set/train/");
     files.push(("set/VAL/dog/c.png".into(), gray(4, 3, 5)));
@@ -194,12 +194,9 @@ fn images_under_test_are_the_given_test_rows_and_those_under_val_are_not() {
     zip_of(&place.join("a.zip"), &files);
     let source = read(&place.join("a.zip"));
     assert_eq!(classes(&source), ["cat", "dog"]);
+    assert_eq!(source.given_validation_rows, 4..5);
     assert_eq!(source.given_test_rows, 5..6);
-    assert_eq!(values(&source), [5, 1, 2, 3, 4, 6]);
-    says(
-        &all_notices(&source),
-        &["1 images in the validation folder"],
-    );
+    assert_eq!(values(&source), [1, 2, 3, 4, 5, 6]);
     says(
         &warnings(&source),
         &["skipped 1 images that are in no class folder", "loose.png"],

@@ -15,7 +15,7 @@ use thiserror::Error;
 use train::{
     Evaluation, Metric,
     ensemble::{mean_of_members, members_from_safetensors},
-    evaluate,
+    evaluate_weighted,
 };
 
 use self::export::{Exporter, FRONT_ROWS};
@@ -379,7 +379,8 @@ impl Judge {
     }
 
     fn scored(&self, name: &str, validation: Option<f64>, outputs: &[f32]) -> Scored {
-        let Evaluation { metrics, .. } = evaluate(outputs, self.vault.targets(), self.scale);
+        let (targets, weights) = (self.vault.targets(), self.vault.weights());
+        let Evaluation { metrics, .. } = evaluate_weighted(outputs, targets, weights, self.scale);
         let value = metrics.get(&self.metric).copied().unwrap_or(f64::NAN);
         let vault = Some(self.interval(value, outputs));
         Scored {
@@ -392,7 +393,7 @@ impl Judge {
 
     fn interval(&self, value: f64, outputs: &[f32]) -> WithInterval {
         let rows = self.vault.len();
-        if self.metric == Metric::Accuracy {
+        if self.metric == Metric::Accuracy && self.vault.weights().is_none() {
             return wilson(value, rows);
         }
         let width = outputs.len() / rows;
@@ -405,7 +406,10 @@ impl Judge {
                     .flat_map(|row| outputs[row * width..(row + 1) * width].iter().copied())
                     .collect();
                 let targets = chosen(self.vault.targets(), &drawn);
-                evaluate(&outputs, &targets, self.scale)
+                let weights = self.vault.weights();
+                let weights: Option<Vec<f32>> =
+                    weights.map(|weights| drawn.iter().map(|row| weights[*row]).collect());
+                evaluate_weighted(&outputs, &targets, weights.as_deref(), self.scale)
                     .metrics
                     .get(&self.metric)
                     .copied()

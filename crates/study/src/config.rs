@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use data::{DataKind, HeaderLine, SplitShares, TaskKind};
+use data::{DataKind, HeaderLine, Roles, SplitShares, TaskKind};
 use search::{Rungs, SearchSettings};
 use serde::{Deserialize, Serialize};
 use train::Metric;
@@ -16,6 +16,12 @@ pub struct StudyConfig {
     pub data: PathBuf,
     /// Rows that only the final score may see, if given apart.
     pub test: Option<PathBuf>,
+    /// Rows that decide between trials, if given apart.
+    #[serde(default)]
+    pub validation: Option<PathBuf>,
+    /// Columns that split or weigh rows and are no inputs.
+    #[serde(default)]
+    pub roles: Roles,
     /// Target column of a table.
     pub target: Option<String>,
     /// Columns that are left out.
@@ -29,7 +35,7 @@ pub struct StudyConfig {
     pub kind: Option<DataKind>,
     /// Overrules what the target looks like.
     pub task: Option<TaskKind>,
-    /// What decides between trials; the usual one of the task if absent.
+    /// What decides between trials; the usual one of the task and its classes if absent.
     pub metric: Option<Metric>,
     /// Seed of the split and of everything random.
     pub seed: u64,
@@ -98,8 +104,8 @@ pub struct TrainingSettings {
     pub epochs_inherited: Option<u32>,
     /// Epochs without a better score before a trial ends.
     pub patience: Option<u32>,
-    /// Whether rare classes weigh more in the loss.
-    pub class_weights: train::ClassWeights,
+    /// Whether rare classes weigh more in the loss; decided by how rare they are if absent.
+    pub class_weights: Option<train::ClassWeights>,
     /// How matrix products round their factors while a trial is trained.
     #[serde(default)]
     pub precision: train::Precision,

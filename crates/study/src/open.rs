@@ -5,6 +5,7 @@
 
 use std::{fmt, path::Path};
 
+use data::Roles;
 use morph::{Architecture, Layer, LayerId, Node, Shape};
 use search::{Limits, Objective, Origin, Space, Task, TaskHint};
 use thiserror::Error;
@@ -161,6 +162,8 @@ fn make(mut config: StudyConfig, root: &Path) -> Result<Study, OpenError> {
     let prepared = prepare(&config)?;
     config.metric = Some(prepared.metric);
     config.folds = Some(fold_count(&prepared.folds));
+    config.training.class_weights = Some(prepared.class_weights);
+    config.split = prepared.shares;
     if config.search.space.is_empty() {
         let outputs = network_task(&prepared.preprocessor).outputs;
         config.search.space = Space::default_for(hint(&prepared))
@@ -308,12 +311,22 @@ fn refuse_other_settings(
         &known.split.validation,
         &asked.split.validation,
     )?;
+    let vault = asked.split.vault.or(known.split.vault);
     differs(
         folder,
         "split.vault",
-        &known.split.vault,
-        &asked.split.vault,
+        &Shown(&known.split.vault),
+        &Shown(&vault),
     )?;
+    let column = |roles: &Roles| roles.split_by.to_string();
+    differs(
+        folder,
+        "split",
+        &column(&known.roles),
+        &column(&asked.roles),
+    )?;
+    let (before, now) = (Shown(&known.roles.weight), Shown(&asked.roles.weight));
+    differs(folder, "weight", &before, &now)?;
     let (before, now) = (Shown(&known.training.epochs), Shown(&asked.training.epochs));
     differs(folder, "training.epochs", &before, &now)?;
     // How much memory is free changes from run to run.

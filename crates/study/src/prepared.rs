@@ -7,17 +7,22 @@ use std::{
 };
 
 use data::{
-    DataError, Dataset, Examples, FittedTask, ItemShape, Notice, Preprocessor, Request, Sample,
-    Source, Split,
+    DataError, Dataset, Examples, FittedTask, ItemShape, Notice, Preprocessor, Profile, Request,
+    Sample, Sides, Source, Split, SplitShares,
 };
 use morph::Shape;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use search::Task;
 use thiserror::Error;
-use train::Metric;
+use train::{ClassWeights, Metric};
 
-use crate::{artifact::write_durably, certificate::ROWS_MAX, config::StudyConfig};
+use crate::{
+    artifact::write_durably,
+    balance::{Balance, balance},
+    certificate::ROWS_MAX,
+    config::StudyConfig,
+};
 
 /// Why data could not be prepared.
 #[derive(Debug, Error)]
@@ -70,6 +75,34 @@ pub struct PreparedData {
     pub preprocessor: Preprocessor,
     /// What decides between trials.
     pub metric: Metric,
+    /// How much classes weigh in the loss.
+    pub class_weights: ClassWeights,
+    /// The shares that were taken.
+    pub shares: SplitShares,
+    /// What the data are like.
+    pub profile: Profile,
+}
+
+impl PreparedData {
+    /// What is said before a study: what was noticed while reading, then what the profile found.
+    pub fn notices(&self) -> Vec<Notice> {
+        let found = self
+            .profile
+            .findings
+            .iter()
+            .filter_map(data::Finding::notice);
+        self.source.notices.iter().cloned().chain(found).collect()
+    }
+
+    /// Rows as trainers load them, with their weights.
+    fn examples(&self, rows: &[u32]) -> Result<Examples, DataError> {
+        let examples = self.preprocessor.apply(&self.source.dataset, rows)?;
+        let Some(weights) = &self.source.facts.weights else {
+            return Ok(examples);
+        };
+        let weights: Vec<f64> = rows.iter().map(|row| weights[*row as usize]).collect();
+        Ok(examples.with_weights(&weights))
+    }
 }
 
 /// Reads and splits the data of a study and fits its preprocessing.
@@ -80,15 +113,35 @@ pub fn prepare(config: &StudyConfig) -> Result<PreparedData, PrepareError> {
     let source = data::read(&request(config))?;
     let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
     let mut split = data::split(&source, config.split, &mut rng)?;
-    let folds = cross_validation(config, &source, &mut split, &mut rng);
+    let mut profile = data::profile(&source, &split);
+    let folds = cross_validation(config, &source, &mut split, &mut rng)?;
     let preprocessor = Preprocessor::fit(&source, &split.train)?;
-    let metric = decide_metric(config.metric, preprocessor.task())?;
+    let usual = usual_metric(config.metric, preprocessor.task())?;
+    let Balance {
+        metric,
+        class_weights,
+        finding,
+    } = balance(
+        &profile.target,
+        usual,
+        config.metric,
+        config.training.class_weights,
+    );
+    profile.add(finding);
+    let own_rows = source.given_validation_rows.start;
+    let shares = SplitShares {
+        vault: Some(config.split.vault_of(own_rows)),
+        ..config.split
+    };
     Ok(PreparedData {
         source,
         split,
         folds,
         preprocessor,
         metric,
+        class_weights,
+        shares,
+        profile,
     })
 }
 
@@ -102,25 +155,37 @@ const FOLDED_VALUES_MAX: usize = 2_000_000;
 const FOLDS: u8 = 5;
 
 /// Deals the rows that are learned from and those that validate into folds, if there are few; all of them
-/// are both then.
+/// are both then. Where something says which rows validate, it is followed instead.
 fn cross_validation(
     config: &StudyConfig,
     source: &Source,
     split: &mut Split,
     rng: &mut ChaCha8Rng,
-) -> Vec<u8> {
+) -> Result<Vec<u8>, DataError> {
+    let is_told = source.facts.sides != Sides::Free || !source.given_validation_rows.is_empty();
+    if is_told {
+        return match config.folds {
+            Some(folds) if folds > 1 => Err(DataError::Split {
+                problem: format!(
+                    "split.folds = {folds} deals rows freely, but a column or a file says which rows \
+                     validate: give one of the two"
+                ),
+            }),
+            _ => Ok(Vec::new()),
+        };
+    }
     let mut rows = [&split.train[..], &split.validation[..]].concat();
     let is_small = rows.len() < FOLDED_ROWS_MAX
         && rows.len() * values_per_row(&source.dataset) <= FOLDED_VALUES_MAX;
     let count = config.folds.unwrap_or(if is_small { FOLDS } else { 1 });
     if count < 2 {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     rows.sort_unstable();
     let folds = data::folds(source.dataset.targets(), &rows, count, rng);
     split.validation.clone_from(&rows);
     split.train = rows;
-    folds
+    Ok(folds)
 }
 
 /// How many folds there are; 1 without cross-validation.
@@ -142,6 +207,8 @@ pub fn request(config: &StudyConfig) -> Request {
     Request {
         path: config.data.clone(),
         test: config.test.clone(),
+        validation: config.validation.clone(),
+        roles: config.roles.clone(),
         target: config.target.clone(),
         ignore: config.ignore.clone(),
         header: config.header,
@@ -151,7 +218,8 @@ pub fn request(config: &StudyConfig) -> Request {
     }
 }
 
-fn decide_metric(asked: Option<Metric>, task: &FittedTask) -> Result<Metric, PrepareError> {
+/// The usual metric of a task; refuses one that was asked for and does not fit it.
+fn usual_metric(asked: Option<Metric>, task: &FittedTask) -> Result<Metric, PrepareError> {
     let (kind, usable): (_, &[Metric]) = match task {
         FittedTask::Classification { .. } => (
             "a classification",
@@ -164,8 +232,7 @@ fn decide_metric(asked: Option<Metric>, task: &FittedTask) -> Result<Metric, Pre
         ),
         FittedTask::Regression { .. } => ("a regression", &[Metric::Rmse, Metric::Mae, Metric::R2]),
     };
-    let metric = asked.unwrap_or(usable[0]);
-    if !usable.contains(&metric) {
+    if let Some(metric) = asked.filter(|metric| !usable.contains(metric)) {
         let usable = usable.iter().map(Metric::to_string).collect();
         return Err(PrepareError::Metric {
             metric,
@@ -173,7 +240,7 @@ fn decide_metric(asked: Option<Metric>, task: &FittedTask) -> Result<Metric, Pre
             usable,
         });
     }
-    Ok(metric)
+    Ok(usable[0])
 }
 
 /// Where prepared rows lie.
@@ -191,8 +258,10 @@ pub struct PreparedFiles {
     pub preprocessor: PathBuf,
     /// With cross-validation, the fold of each training row.
     pub folds: PathBuf,
-    /// What was noticed while reading.
+    /// What was said about the data.
     pub notices: PathBuf,
+    /// What the data are like.
+    pub profile: PathBuf,
 }
 
 impl PreparedFiles {
@@ -206,6 +275,7 @@ impl PreparedFiles {
             preprocessor: directory.join("preprocessor.json"),
             folds: directory.join("folds.json"),
             notices: directory.join("notices.json"),
+            profile: directory.join("profile.json"),
         }
     }
 
@@ -220,10 +290,7 @@ impl PreparedFiles {
             (&self.vault, &prepared.split.vault),
         ];
         for (path, rows) in rows {
-            prepared
-                .preprocessor
-                .apply(&prepared.source.dataset, rows)?
-                .save(path)?;
+            prepared.examples(rows)?.save(path)?;
         }
         let split = &prepared.split;
         let raw = match split.vault.is_empty() {
@@ -233,9 +300,10 @@ impl PreparedFiles {
         Sample::of(&prepared.source.dataset, raw, ROWS_MAX).save(&self.raw_vault)?;
         let described = Described {
             data: prepared.source.description.clone(),
-            notices: prepared.source.notices.clone(),
+            notices: prepared.notices(),
         };
         write_json(&self.folds, &prepared.folds)?;
+        write_json(&self.profile, &prepared.profile)?;
         write_json(&self.preprocessor, &prepared.preprocessor)?;
         write_json(&self.notices, &described)
     }
@@ -265,6 +333,14 @@ impl PreparedFiles {
     /// If it is missing.
     pub fn read_described(&self) -> Result<Described, PrepareError> {
         read_json(&self.notices)
+    }
+
+    /// Reads the profile back.
+    ///
+    /// # Errors
+    /// If it is missing, as in a study that an earlier version made.
+    pub fn read_profile(&self) -> Result<Profile, PrepareError> {
+        read_json(&self.profile)
     }
 
     /// Loads prepared rows.

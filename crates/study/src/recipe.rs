@@ -144,7 +144,7 @@ fn standard(training: &TrainingSettings, targets: &Targets, start: Start) -> Rec
             // Targets are standardised: beyond one deviation an error counts linearly.
             _ => Loss::Huber { delta: 1.0 },
         },
-        class_weights: training.class_weights,
+        class_weights: training.class_weights.unwrap_or_default(),
         precision: training.precision,
         warmup_epochs: WARMUP_SHARE * f64::from(epochs.get()),
         ..Recipe::default()

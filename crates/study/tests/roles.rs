@@ -60,6 +60,8 @@ fn config(trials: u64) -> StudyConfig {
     StudyConfig {
         data: "rows.csv".into(),
         test: None,
+        validation: None,
+        roles: data::Roles::default(),
         target: None,
         ignore: Vec::new(),
         header: data::HeaderLine::Guess,
@@ -83,7 +85,7 @@ fn config(trials: u64) -> StudyConfig {
             epochs: Some(EPOCHS),
             epochs_inherited: None,
             patience: None,
-            class_weights: train::ClassWeights::Equal,
+            class_weights: Some(train::ClassWeights::Equal),
             precision: train::Precision::F32,
             rungs: RUNGS,
             inherit: Inherit::Weights,

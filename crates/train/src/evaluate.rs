@@ -40,16 +40,36 @@ impl Metric {
 /// # Cost
 /// `O(rows · classes + rows log rows · classes)`.
 pub fn evaluate(outputs: &[f32], targets: &Targets, target_scale: f64) -> Evaluation {
-    let (metrics, loss, rows) = match targets {
-        Targets::Classes { ids, count } => {
-            let (metrics, loss) = classes(outputs, ids, *count as usize);
-            (metrics, loss, ids.len())
-        }
-        Targets::Values(values) => {
-            let (metrics, loss) = regression(outputs, values, target_scale);
-            (metrics, loss, values.len())
-        }
-        Targets::None => (Vec::new(), 0.0, 0),
+    evaluate_weighted(outputs, targets, None, target_scale)
+}
+
+/// Evaluates outputs where rows count differently: every sum over rows is one over their weights.
+///
+/// # Shapes
+/// As [`evaluate`]; `weights: [rows]`, not negative.
+/// # Units
+/// As [`evaluate`].
+/// # Cost
+/// As [`evaluate`].
+pub fn evaluate_weighted(
+    outputs: &[f32],
+    targets: &Targets,
+    weights: Option<&[f32]>,
+    target_scale: f64,
+) -> Evaluation {
+    let rows = match targets {
+        Targets::Classes { ids, .. } => ids.len(),
+        Targets::Values(values) => values.len(),
+        Targets::None => 0,
+    };
+    let weights: Vec<f64> = match weights {
+        Some(weights) => weights.iter().map(|weight| f64::from(*weight)).collect(),
+        None => vec![1.0; rows],
+    };
+    let (metrics, loss) = match targets {
+        Targets::Classes { ids, count } => classes(outputs, ids, &weights, *count as usize),
+        Targets::Values(values) => regression(outputs, values, &weights, target_scale),
+        Targets::None => (Vec::new(), 0.0),
     };
     let defined = metrics.into_iter().filter(|(_, value)| value.is_finite());
     Evaluation {
@@ -59,32 +79,40 @@ pub fn evaluate(outputs: &[f32], targets: &Targets, target_scale: f64) -> Evalua
     }
 }
 
-fn classes(outputs: &[f32], ids: &[u32], count: usize) -> (Vec<(Metric, f64)>, f64) {
+fn classes(
+    outputs: &[f32],
+    ids: &[u32],
+    weights: &[f64],
+    count: usize,
+) -> (Vec<(Metric, f64)>, f64) {
     let probabilities: Vec<f64> = outputs.chunks_exact(count).flat_map(softmax).collect();
-    let mut right = vec![0_usize; count];
-    let mut of_class = vec![0_usize; count];
+    let mut right = vec![0.0; count];
+    let mut of_class = vec![0.0; count];
     let mut loss = 0.0;
-    for (row, id) in probabilities.chunks_exact(count).zip(ids) {
+    for ((row, id), weight) in probabilities.chunks_exact(count).zip(ids).zip(weights) {
         let id = *id as usize;
-        of_class[id] += 1;
-        right[id] += usize::from(first_largest(row) == id);
-        loss -= row[id].max(PROBABILITY_MIN).ln();
+        of_class[id] += weight;
+        right[id] += if first_largest(row) == id {
+            *weight
+        } else {
+            0.0
+        };
+        loss -= weight * row[id].max(PROBABILITY_MIN).ln();
     }
-    let loss = loss / ids.len() as f64;
-    let found = right.iter().zip(&of_class).filter(|(_, rows)| **rows > 0);
-    let recalls: Vec<f64> = found
-        .map(|(right, rows)| *right as f64 / *rows as f64)
-        .collect();
+    let total: f64 = weights.iter().sum();
+    let loss = loss / total;
+    let found = right.iter().zip(&of_class).filter(|(_, rows)| **rows > 0.0);
+    let recalls: Vec<f64> = found.map(|(right, rows)| right / rows).collect();
     let metrics = vec![
-        (
-            Metric::Accuracy,
-            right.iter().sum::<usize>() as f64 / ids.len() as f64,
-        ),
+        (Metric::Accuracy, right.iter().sum::<f64>() / total),
         (
             Metric::BalancedAccuracy,
             recalls.iter().sum::<f64>() / recalls.len() as f64,
         ),
-        (Metric::Auc, area_under_curve(&probabilities, ids, count)),
+        (
+            Metric::Auc,
+            area_under_curve(&probabilities, ids, weights, count),
+        ),
         (Metric::LogLoss, loss),
     ];
     (metrics, loss)
@@ -111,18 +139,14 @@ fn first_largest(row: &[f64]) -> usize {
 }
 
 /// Mean over the classes that are there, each against the rest; of two classes, that of the second.
-fn area_under_curve(probabilities: &[f64], ids: &[u32], count: usize) -> f64 {
+fn area_under_curve(probabilities: &[f64], ids: &[u32], weights: &[f64], count: usize) -> f64 {
     let of_class = |class: usize| {
         let scores: Vec<f64> = probabilities
             .chunks_exact(count)
             .map(|row| row[class])
             .collect();
-        rank_area(
-            &scores,
-            &ids.iter()
-                .map(|id| *id as usize == class)
-                .collect::<Vec<bool>>(),
-        )
+        let positive: Vec<bool> = ids.iter().map(|id| *id as usize == class).collect();
+        rank_area(&scores, &positive, weights)
     };
     if count == 2 {
         return of_class(1);
@@ -134,48 +158,46 @@ fn area_under_curve(probabilities: &[f64], ids: &[u32], count: usize) -> f64 {
     areas.iter().sum::<f64>() / areas.len() as f64
 }
 
-/// Probability that a positive row scores above a negative one; ties count half.
+/// Probability that a positive row scores above a negative one, both drawn by weight; ties count half.
 ///
 /// # Source
-/// Mann & Whitney 1947, by mean ranks.
-fn rank_area(scores: &[f64], positive: &[bool]) -> f64 {
+/// Mann & Whitney 1947; the sum over pairs in one pass over the sorted scores.
+fn rank_area(scores: &[f64], positive: &[bool], weights: &[f64]) -> f64 {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]));
-    let mut rank_sum = 0.0;
-    let mut first = 0;
-    while first < order.len() {
-        let value = scores[order[first]];
-        let equal = order[first..]
-            .iter()
-            .take_while(|index| scores[**index] == value)
-            .count();
-        let mean_rank = first as f64 + (equal as f64 + 1.0) / 2.0;
-        let positives = order[first..first + equal]
-            .iter()
-            .filter(|index| positive[**index]);
-        rank_sum += mean_rank * positives.count() as f64;
-        first += equal;
+    let (mut negatives_below, mut positives, mut pairs) = (0.0, 0.0, 0.0);
+    for tied in order.chunk_by(|a, b| scores[*a] == scores[*b]) {
+        let weight_of = |wanted: bool| -> f64 {
+            let of_kind = tied.iter().filter(|row| positive[**row] == wanted);
+            of_kind.map(|row| weights[*row]).sum()
+        };
+        let (above, beside) = (weight_of(true), weight_of(false));
+        pairs += above * (negatives_below + 0.5 * beside);
+        negatives_below += beside;
+        positives += above;
     }
-    let positives = positive.iter().filter(|positive| **positive).count() as f64;
-    let negatives = scores.len() as f64 - positives;
-    (rank_sum - positives * (positives + 1.0) / 2.0) / (positives * negatives)
+    pairs / (positives * negatives_below)
 }
 
-fn regression(outputs: &[f32], values: &[f32], scale: f64) -> (Vec<(Metric, f64)>, f64) {
-    let rows = values.len() as f64;
-    let errors: Vec<f64> = outputs
-        .iter()
-        .zip(values)
-        .map(|(output, value)| f64::from(*output) - f64::from(*value))
-        .collect();
-    let squared = errors.iter().map(|error| error * error).sum::<f64>() / rows;
-    let absolute = errors.iter().map(|error| error.abs()).sum::<f64>() / rows;
-    let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / rows;
-    let variance = values
-        .iter()
-        .map(|v| (f64::from(*v) - mean).powi(2))
-        .sum::<f64>()
-        / rows;
+fn regression(
+    outputs: &[f32],
+    values: &[f32],
+    weights: &[f64],
+    scale: f64,
+) -> (Vec<(Metric, f64)>, f64) {
+    let total: f64 = weights.iter().sum();
+    let mean_of = |of_row: &dyn Fn(usize) -> f64| -> f64 {
+        let weighted = weights.iter().enumerate();
+        weighted
+            .map(|(row, weight)| weight * of_row(row))
+            .sum::<f64>()
+            / total
+    };
+    let error = |row: usize| f64::from(outputs[row]) - f64::from(values[row]);
+    let squared = mean_of(&|row| error(row).powi(2));
+    let absolute = mean_of(&|row| error(row).abs());
+    let mean = mean_of(&|row| f64::from(values[row]));
+    let variance = mean_of(&|row| (f64::from(values[row]) - mean).powi(2));
     let metrics = vec![
         (Metric::Rmse, squared.sqrt() * scale),
         (Metric::Mae, absolute * scale),
@@ -212,7 +234,54 @@ mod tests {
                 };
             }
         }
-        assert!((rank_area(&scores, &positive) - pairs / 6.0).abs() < 1e-12);
+        let area = rank_area(&scores, &positive, &[1.0; 5]);
+        assert!((area - pairs / 6.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn weights_count_rows_as_often_as_they_say() {
+        let class_outputs = [0.2, -0.1, 1.5, 0.3, -0.4, 0.9, 0.6, 0.5];
+        let ids = [0_u32, 1, 1, 0];
+        let (value_outputs, values) = ([0.1, -0.5, 2.0, 0.7], [0.0, -1.0, 1.5, 1.0]);
+        let times = [1, 3, 0, 2_usize];
+        let repeated = |list: &[f32], width: usize| -> Vec<f32> {
+            let rows = list.chunks_exact(width).zip(times);
+            rows.flat_map(|(row, times)| row.repeat(times)).collect()
+        };
+        let weights = times.map(|times| times as f32 / 1.5);
+        let classes = |ids: Vec<u32>| Targets::Classes { ids, count: 2 };
+        let repeated_ids = ids
+            .iter()
+            .zip(times)
+            .flat_map(|(id, times)| vec![*id; times])
+            .collect();
+        let pairs = [
+            (
+                evaluate_weighted(&class_outputs, &classes(ids.to_vec()), Some(&weights), 1.0),
+                evaluate(&repeated(&class_outputs, 2), &classes(repeated_ids), 1.0),
+            ),
+            (
+                evaluate_weighted(
+                    &value_outputs,
+                    &Targets::Values(values.to_vec()),
+                    Some(&weights),
+                    3.0,
+                ),
+                evaluate(
+                    &repeated(&value_outputs, 1),
+                    &Targets::Values(repeated(&values, 1)),
+                    3.0,
+                ),
+            ),
+        ];
+        for (weighted, repeated) in pairs {
+            assert_eq!(weighted.metrics.len(), repeated.metrics.len());
+            for (metric, value) in &weighted.metrics {
+                // Weights are rounded to `f32`.
+                assert!((value - repeated.metrics[metric]).abs() < 1e-6, "{metric}");
+            }
+            assert!((weighted.loss - repeated.loss).abs() < 1e-6);
+        }
     }
 
     #[test]

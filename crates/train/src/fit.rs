@@ -16,8 +16,8 @@ use thiserror::Error;
 use crate::{
     augment::Augmenter,
     checkpoint::WeightsError,
-    evaluate::{Evaluation, evaluate},
-    loss::{BatchTargets, balanced_weights},
+    evaluate::{Evaluation, evaluate_weighted},
+    loss::{BatchTargets, Weighting, balanced_weights},
     metric::Metric,
     network::{Network, StepTask},
     optimizer::StepRule,
@@ -219,6 +219,7 @@ pub struct Training<'a> {
     class_weights: Vec<f32>,
     batch_ids: Vec<u32>,
     batch_values: Vec<f32>,
+    batch_weights: Vec<f32>,
     epochs: u32,
     steps: u64,
     curve: Vec<EpochReport>,
@@ -307,6 +308,7 @@ impl<'a> Training<'a> {
             class_weights,
             batch_ids: Vec::with_capacity(batch),
             batch_values: Vec::with_capacity(batch),
+            batch_weights: Vec::with_capacity(batch),
             epochs: task.recipe.epochs.get(),
             steps: 0,
             curve: Vec::new(),
@@ -426,6 +428,11 @@ impl<'a> Training<'a> {
             }
             Targets::None => unreachable!("checked before training began"),
         };
+        if let Some(weights) = self.task.train.weights() {
+            self.batch_weights.clear();
+            self.batch_weights
+                .extend(rows.iter().map(|row| weights[*row as usize]));
+        }
         let rule = StepRule {
             optimizer: recipe.optimizer,
             learning_rate: rate,
@@ -433,7 +440,10 @@ impl<'a> Training<'a> {
         };
         let task = StepTask {
             loss: recipe.loss,
-            class_weights: &self.class_weights,
+            weighting: Weighting {
+                classes: &self.class_weights,
+                rows: &self.batch_weights,
+            },
             rule,
             weight_decay: recipe.weight_decay,
             gradient_norm_max: recipe.gradient_norm_max,
@@ -454,8 +464,11 @@ impl<'a> Training<'a> {
         if outputs.iter().any(|output| !output.is_finite()) {
             return None;
         }
-        let targets = self.task.validation.targets();
-        let validation = evaluate(&outputs, targets, self.task.target_scale);
+        let (targets, weights) = (
+            self.task.validation.targets(),
+            self.task.validation.weights(),
+        );
+        let validation = evaluate_weighted(&outputs, targets, weights, self.task.target_scale);
         let score = self.task.metric.score_of(&validation);
         let seconds = self.seconds();
         Some(EpochReport {

@@ -36,7 +36,7 @@ pub mod weights;
 
 pub use augment::{Augmentation, Flip};
 pub use checkpoint::WeightsError;
-pub use evaluate::{Evaluation, evaluate};
+pub use evaluate::{Evaluation, evaluate, evaluate_weighted};
 pub use fit::{Ended, EpochReport, FitError, FitTask, Fitted, Training, Verdict, fit};
 pub use loss::BatchTargets;
 pub use metric::Metric;

@@ -1,6 +1,7 @@
 //! Losses of a batch, and their gradients by the network's outputs.
 //!
-//! Means are PyTorch's: over rows, or weighted by the rows' class weights and divided by their sum.
+//! Means are PyTorch's: over rows, or weighted by the rows' class weights and divided by their sum; a
+//! row's own weight multiplies that of its class.
 
 use crate::{augment::Mix, recipe::Loss};
 
@@ -13,10 +14,32 @@ pub enum BatchTargets<'a> {
     Values(&'a [f32]),
 }
 
-/// Loss of a batch; its gradient is written.
+/// How much classes and rows count; empty if all count the same.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Weighting<'a> {
+    /// One weight per class.
+    pub(crate) classes: &'a [f32],
+    /// One weight per row of the batch.
+    pub(crate) rows: &'a [f32],
+}
+
+impl Weighting<'_> {
+    fn of_row(&self, row: usize) -> f32 {
+        match self.rows.len() {
+            0 => 1.0,
+            rows => self.rows[row % rows],
+        }
+    }
+
+    fn of_class(&self, class: usize) -> f32 {
+        self.classes.get(class).copied().unwrap_or(1.0)
+    }
+}
+
+/// Loss of a batch; its gradient is written. A batch in which nothing counts has neither.
 ///
 /// # Shapes
-/// `outputs`, `gradient`: `[rows][outputs]`; `class_weights`: `[outputs]`, or empty if all are 1.
+/// `outputs`, `gradient`: `[rows][outputs]`; weights of classes: `[outputs]`, of rows: `[rows]`.
 /// # Units
 /// Natural logarithms, or squared (Huber: half squared) standard deviations; mean over rows.
 /// # Cost
@@ -25,7 +48,7 @@ pub(crate) fn loss_and_gradient(
     loss: Loss,
     outputs: &[f32],
     targets: BatchTargets<'_>,
-    class_weights: &[f32],
+    weighting: Weighting<'_>,
     mix: Option<Mix>,
     gradient: &mut [f32],
 ) -> f64 {
@@ -33,14 +56,14 @@ pub(crate) fn loss_and_gradient(
         (Loss::CrossEntropy { label_smoothing }, BatchTargets::Classes(ids)) => {
             let wanted = Wanted {
                 ids,
-                class_weights,
+                weighting,
                 smoothing: label_smoothing,
                 mix,
             };
             wanted.cross_entropy(outputs, gradient)
         }
         (Loss::Huber { delta }, BatchTargets::Values(values)) => {
-            each(outputs, values, mix, gradient, |error| {
+            each(outputs, values, weighting, mix, gradient, |error| {
                 if error.abs() <= delta {
                     (0.5 * f64::from(error) * f64::from(error), error)
                 } else {
@@ -50,9 +73,11 @@ pub(crate) fn loss_and_gradient(
                 }
             })
         }
-        (_, BatchTargets::Values(values)) => each(outputs, values, mix, gradient, |error| {
-            (f64::from(error) * f64::from(error), 2.0 * error)
-        }),
+        (_, BatchTargets::Values(values)) => {
+            each(outputs, values, weighting, mix, gradient, |error| {
+                (f64::from(error) * f64::from(error), 2.0 * error)
+            })
+        }
         (_, BatchTargets::Classes(_)) => panic!("a loss of values was asked of classes"),
     }
 }
@@ -60,55 +85,73 @@ pub(crate) fn loss_and_gradient(
 fn each(
     outputs: &[f32],
     values: &[f32],
+    weighting: Weighting<'_>,
     mix: Option<Mix>,
     gradient: &mut [f32],
     of_error: impl Fn(f32) -> (f64, f32),
 ) -> f64 {
-    let rows = values.len() as f32;
-    let next = values.iter().cycle().skip(1);
+    let weight = |row: usize| weighting.of_row(row % values.len());
+    let total: f32 = (0..values.len()).map(weight).sum();
+    if total <= 0.0 {
+        gradient.fill(0.0);
+        return 0.0;
+    }
     let mut sum = 0.0;
-    for (((output, value), next), gradient) in outputs.iter().zip(values).zip(next).zip(gradient) {
-        let value = match mix {
-            Some(Mix { share }) => share * value + (1.0 - share) * next,
-            None => *value,
+    for (row, (output, gradient)) in outputs.iter().zip(gradient).enumerate() {
+        let next = (row + 1) % values.len();
+        let (value, weight) = match mix {
+            Some(Mix { share }) => (
+                share * values[row] + (1.0 - share) * values[next],
+                share * weight(row) + (1.0 - share) * weight(next),
+            ),
+            None => (values[row], weight(row)),
         };
         let (loss, slope) = of_error(output - value);
-        sum += loss;
-        *gradient = slope / rows;
+        sum += f64::from(weight) * loss;
+        *gradient = weight * slope / total;
     }
-    sum / f64::from(rows)
+    sum / f64::from(total)
 }
 
 /// What a classifier shall say. With smoothing `s` and `K` classes the wanted distribution of a row is
 /// `(1 − s)·right + s/K`; of mixed rows it is as mixed.
 struct Wanted<'a> {
     ids: &'a [u32],
-    class_weights: &'a [f32],
+    weighting: Weighting<'a>,
     smoothing: f32,
     mix: Option<Mix>,
 }
 
 impl Wanted<'_> {
-    fn weight(&self, class: usize) -> f32 {
-        self.class_weights.get(class).copied().unwrap_or(1.0)
+    /// The rows that one is mixed of, and the share of each.
+    fn parts(&self, row: usize) -> [(usize, f32); 2] {
+        let next = (row + 1) % self.ids.len();
+        match self.mix {
+            Some(Mix { share }) => [(row, share), (next, 1.0 - share)],
+            None => [(row, 1.0), (next, 0.0)],
+        }
     }
 
-    /// The right classes of a row and the share of each.
+    /// The right classes of a row, and how much each counts.
     fn right(&self, row: usize) -> [(usize, f32); 2] {
-        let id = |row: usize| self.ids[row % self.ids.len()] as usize;
-        match self.mix {
-            Some(Mix { share }) => [(id(row), share), (id(row + 1), 1.0 - share)],
-            None => [(id(row), 1.0), (id(row), 0.0)],
-        }
+        self.parts(row).map(|(row, share)| {
+            let class = self.ids[row] as usize;
+            let weight = self.weighting.of_class(class) * self.weighting.of_row(row);
+            (class, share * weight)
+        })
     }
 
     fn cross_entropy(&self, outputs: &[f32], gradient: &mut [f32]) -> f64 {
         let classes = outputs.len() / self.ids.len();
-        let total: f64 = self
-            .ids
-            .iter()
-            .map(|id| f64::from(self.weight(*id as usize)))
-            .sum();
+        let weight = |(row, id): (usize, &u32)| {
+            let of_class = self.weighting.of_class(*id as usize);
+            f64::from(of_class * self.weighting.of_row(row))
+        };
+        let total: f64 = self.ids.iter().enumerate().map(weight).sum();
+        if total <= 0.0 {
+            gradient.fill(0.0);
+            return 0.0;
+        }
         let rows = outputs
             .chunks_exact(classes)
             .zip(gradient.chunks_exact_mut(classes));
@@ -119,27 +162,30 @@ impl Wanted<'_> {
     }
 
     fn row(&self, row: usize, logits: &[f32], gradient: &mut [f32], total: f64) -> f64 {
-        let spread = self.smoothing / logits.len() as f32;
+        let shares = self
+            .parts(row)
+            .map(|(row, share)| share * self.weighting.of_row(row));
+        let spread = self.smoothing / logits.len() as f32 * (shares[0] + shares[1]);
         let log_sum = softmax_into(logits, gradient);
         let (mut sum, mut mass) = (0.0, 0.0);
         let right = self.right(row);
         for (class, share) in right {
-            let weight = (1.0 - self.smoothing) * share * self.weight(class);
+            let weight = (1.0 - self.smoothing) * share;
             sum += f64::from(weight) * (log_sum - f64::from(logits[class]));
             mass += weight;
         }
         if spread > 0.0 {
             for (class, logit) in logits.iter().enumerate() {
-                let share = spread * self.weight(class);
+                let share = spread * self.weighting.of_class(class);
                 mass += share;
                 sum += f64::from(share) * (log_sum - f64::from(*logit));
             }
         }
         for (class, slope) in gradient.iter_mut().enumerate() {
-            let mut wanted = spread * self.weight(class);
+            let mut wanted = spread * self.weighting.of_class(class);
             for (right, share) in right {
                 if class == right {
-                    wanted += (1.0 - self.smoothing) * share * self.weight(right);
+                    wanted += (1.0 - self.smoothing) * share;
                 }
             }
             *slope = (f64::from(*slope * mass - wanted) / total) as f32;
@@ -178,70 +224,98 @@ pub(crate) fn balanced_weights(ids: &[u32], classes: u32) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    fn check_gradient(loss: Loss, targets: BatchTargets<'_>, outputs: &[f32], weights: &[f32]) {
-        for mix in [None, Some(Mix { share: 0.7 })] {
-            check_slopes(loss, targets, outputs, weights, mix);
-        }
-    }
-
-    fn check_slopes(
+    fn check_gradient(
         loss: Loss,
         targets: BatchTargets<'_>,
         outputs: &[f32],
-        weights: &[f32],
-        mix: Option<Mix>,
+        weighting: Weighting<'_>,
     ) {
+        for mix in [None, Some(Mix { share: 0.7 })] {
+            let of = |outputs: &[f32], gradient: &mut [f32]| {
+                loss_and_gradient(loss, outputs, targets, weighting, mix, gradient)
+            };
+            check_slopes(&of, outputs);
+        }
+    }
+
+    fn check_slopes(of: &dyn Fn(&[f32], &mut [f32]) -> f64, outputs: &[f32]) {
         let mut gradient = vec![0.0; outputs.len()];
-        loss_and_gradient(loss, outputs, targets, weights, mix, &mut gradient);
+        of(outputs, &mut gradient);
         for index in 0..outputs.len() {
             let at = |shift: f32| {
                 let mut moved = outputs.to_vec();
                 moved[index] += shift;
-                let mut unused = vec![0.0; outputs.len()];
-                loss_and_gradient(loss, &moved, targets, weights, mix, &mut unused)
+                of(&moved, &mut vec![0.0; outputs.len()])
             };
             let slope = (at(1e-2) - at(-1e-2)) / 2e-2;
             let error = (slope - f64::from(gradient[index])).abs();
-            assert!(
-                error < 2e-4,
-                "{loss:?} at {index}: {slope} and {}",
-                gradient[index]
-            );
+            assert!(error < 2e-4, "{index}: {slope} and {}", gradient[index]);
         }
+    }
+
+    fn smoothed(label_smoothing: f32) -> Loss {
+        Loss::CrossEntropy { label_smoothing }
     }
 
     #[test]
     fn gradients_are_the_slopes_of_the_losses() {
         let outputs = [0.3, -1.2, 2.0, 0.7, 0.1, -0.4];
         let ids = BatchTargets::Classes(&[2, 0]);
-        check_gradient(
-            Loss::CrossEntropy {
-                label_smoothing: 0.0,
-            },
-            ids,
-            &outputs,
-            &[],
-        );
-        check_gradient(
-            Loss::CrossEntropy {
-                label_smoothing: 0.2,
-            },
-            ids,
-            &outputs,
-            &[],
-        );
-        let weights = [0.5, 2.0, 1.5];
-        check_gradient(
-            Loss::CrossEntropy {
-                label_smoothing: 0.1,
-            },
-            ids,
-            &outputs,
-            &weights,
-        );
+        let equal = Weighting::default();
+        check_gradient(smoothed(0.0), ids, &outputs, equal);
+        check_gradient(smoothed(0.2), ids, &outputs, equal);
+        let weighting = Weighting {
+            classes: &[0.5, 2.0, 1.5],
+            rows: &[0.3, 1.9],
+        };
+        check_gradient(smoothed(0.1), ids, &outputs, weighting);
         let values = BatchTargets::Values(&[0.0, 0.2, -0.5, 0.6, 3.0, 0.0]);
-        check_gradient(Loss::SquaredError, values, &outputs, &[]);
-        check_gradient(Loss::Huber { delta: 1.0 }, values, &outputs, &[]);
+        check_gradient(Loss::SquaredError, values, &outputs, equal);
+        check_gradient(Loss::Huber { delta: 1.0 }, values, &outputs, equal);
+        let weighting = Weighting {
+            classes: &[],
+            rows: &[0.5, 1.0, 2.0, 0.0, 1.5, 1.0],
+        };
+        check_gradient(Loss::Huber { delta: 1.0 }, values, &outputs, weighting);
+    }
+
+    #[test]
+    fn a_row_of_weight_two_counts_like_two_rows_and_one_of_weight_nothing_not_at_all() {
+        let (a, b, c) = ([0.3, -1.2], [2.0, 0.7], [-3.0, 1.0]);
+        let cost = |outputs: &[f32], targets: BatchTargets<'_>, rows: &[f32]| {
+            let weighting = Weighting {
+                classes: &[0.5, 2.0],
+                rows,
+            };
+            let loss = match targets {
+                BatchTargets::Classes(_) => smoothed(0.1),
+                BatchTargets::Values(_) => Loss::SquaredError,
+            };
+            loss_and_gradient(
+                loss,
+                outputs,
+                targets,
+                weighting,
+                None,
+                &mut vec![0.0; outputs.len()],
+            )
+        };
+        let twice = cost(&[a, b, b].concat(), BatchTargets::Classes(&[1, 0, 0]), &[]);
+        let weighed = BatchTargets::Classes(&[1, 0, 1]);
+        let weighed = cost(&[a, b, c].concat(), weighed, &[1.0, 2.0, 0.0]);
+        assert!((twice - weighed).abs() < 1e-6, "{twice} and {weighed}");
+        let twice = cost(
+            &[0.3, 2.0, 2.0],
+            BatchTargets::Values(&[1.0, 0.0, 0.0]),
+            &[],
+        );
+        let values = BatchTargets::Values(&[1.0, 0.0, 9.0]);
+        let weighed = cost(&[0.3, 2.0, 7.0], values, &[1.0, 2.0, 0.0]);
+        assert!((twice - weighed).abs() < 1e-6, "{twice} and {weighed}");
+        assert_eq!(
+            cost(&[0.3, 2.0], BatchTargets::Values(&[1.0, 0.0]), &[0.0; 2]),
+            0.0
+        );
     }
 
     #[test]
@@ -252,7 +326,8 @@ mod tests {
         };
         let cost = |ids: &[u32], mix| {
             let targets = BatchTargets::Classes(ids);
-            loss_and_gradient(loss, &outputs, targets, &[], mix, &mut [0.0; 6])
+            let equal = Weighting::default();
+            loss_and_gradient(loss, &outputs, targets, equal, mix, &mut [0.0; 6])
         };
         let expected = 0.7 * cost(&ids, None) + 0.3 * cost(&[0, 2], None);
         let mixed = cost(&ids, Some(Mix { share: 0.7 }));
@@ -269,7 +344,7 @@ mod tests {
             loss,
             &[1.0; 4],
             BatchTargets::Classes(&[3]),
-            &[],
+            Weighting::default(),
             None,
             &mut gradient,
         );

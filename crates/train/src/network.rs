@@ -9,7 +9,7 @@ use data::Examples;
 use crate::{
     augment::{Augmenter, Mix},
     buffers::{Arena, Region},
-    loss::{BatchTargets, loss_and_gradient},
+    loss::{BatchTargets, Weighting, loss_and_gradient},
     optimizer::{StepRule, Update},
     pass::{Mode, Purpose},
     plan::{Place, Plan, Slot, TrainingMemory},
@@ -125,7 +125,7 @@ impl Network {
             &LossTask {
                 loss,
                 targets,
-                class_weights: &[],
+                weighting: Weighting::default(),
                 mix: None,
             },
         );
@@ -166,7 +166,7 @@ impl Network {
         let loss = LossTask {
             loss: task.loss,
             targets,
-            class_weights: task.class_weights,
+            weighting: task.weighting,
             mix,
         };
         let loss = self.run_backward(rows.len(), mode, &loss);
@@ -213,7 +213,7 @@ impl Network {
             task.loss,
             outputs,
             task.targets,
-            task.class_weights,
+            task.weighting,
             task.mix,
             gradient,
         );
@@ -418,7 +418,7 @@ impl Network {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StepTask<'a> {
     pub(crate) loss: Loss,
-    pub(crate) class_weights: &'a [f32],
+    pub(crate) weighting: Weighting<'a>,
     pub(crate) rule: StepRule,
     pub(crate) weight_decay: f64,
     pub(crate) gradient_norm_max: Option<f64>,
@@ -430,7 +430,7 @@ pub(crate) struct StepTask<'a> {
 struct LossTask<'a> {
     loss: Loss,
     targets: BatchTargets<'a>,
-    class_weights: &'a [f32],
+    weighting: Weighting<'a>,
     mix: Option<Mix>,
 }
 

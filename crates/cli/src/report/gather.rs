@@ -69,6 +69,7 @@ fn gather(
             better: better(metric),
         },
         notices: described.notices.iter().map(notice).collect(),
+        profile: PreparedFiles::at(&folder.prepared()).read_profile().ok(),
         settings: settings(config, ledger.spent_seconds()?),
         validation_rows: conclusion.validation_rows,
         vault_rows: conclusion.vault_rows,

@@ -13,6 +13,7 @@ mod graph;
 mod layout;
 mod model;
 mod parts;
+mod profile;
 mod progress;
 mod regret;
 mod sections;
@@ -89,6 +90,14 @@ fn body(model: &ReportModel) -> Markup {
             ))
         }
         (section("The data", &model.data, &sections::notices(model)))
+        @if let Some(found) = &model.profile {
+            (section(
+                "What the data are like",
+                "Counted before anything was trained. How much a column explains alone was learned on training \
+                 rows and measured on validation rows.",
+                &profile::profile(found),
+            ))
+        }
         (section("Settings", "", &facts(&model.settings)))
         (section("The scores as numbers", "", &sections::scores(model)))
         footer { "Made by lehr. This page is one file and loads nothing." }

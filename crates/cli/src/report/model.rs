@@ -12,6 +12,8 @@ pub(crate) struct ReportModel {
     pub(crate) metric: MetricShown,
     /// What was found in the data and decided about it.
     pub(crate) notices: Vec<NoticeShown>,
+    /// What the data are like; absent for a study that an earlier version made.
+    pub(crate) profile: Option<data::Profile>,
     /// The settings of the study, in the order in which they are shown.
     pub(crate) settings: Vec<Fact>,
     /// Rows that chose the winner.

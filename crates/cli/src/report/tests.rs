@@ -20,6 +20,7 @@ fn sample() -> ReportModel {
             loudness: Loudness::Warning,
             text: "12 rows <script>alert(1)</script> stand twice".into(),
         }],
+        profile: Some(profile()),
         settings: vec![Fact::new("time", "90 s"), Fact::new("seed", "1")],
         validation_rows: 360,
         vault_rows: 359,
@@ -63,6 +64,35 @@ fn sample() -> ReportModel {
         ],
         front: vec![front_row(57, 0.9917, 20_874), front_row(31, 0.9702, 1_203)],
     }
+}
+
+/// A profile as it lies in a study's folder.
+fn profile() -> data::Profile {
+    let rows = serde_json::json!({ "train": 60, "validation": 20, "vault": 20 });
+    let number = serde_json::json!({
+        "type": "number", "min": 1.0, "low": 1.0, "quarter": 2.0, "median": 3.0, "three_quarters": 4.0,
+        "high": 5.0, "max": 5.0, "mean": 3.0, "deviation": 1.0, "skewness": 0.0, "zeros": 0, "outliers": 0,
+        "clipped": 0, "whole": true,
+    });
+    let column = serde_json::json!({
+        "name": "<age>", "decided": "all 98 cells with a value are numbers", "missing": 2,
+        "missing_share": 0.02, "strays": 0, "distinct": 5, "values": number,
+        "alone": { "explained": 0.42 },
+    });
+    serde_json::from_value(serde_json::json!({
+        "data": "table, 100 rows", "rows": rows,
+        "target": { "task": "classification", "imbalance": 1.5, "classes": [
+            { "class": "no", "rows": { "train": 36, "validation": 12, "vault": 12 } },
+            { "class": "yes", "rows": { "train": 24, "validation": 8, "vault": 8 } },
+        ] },
+        "columns": [column], "left_out": [], "images": null,
+        "duplicates": { "repeated": 0, "conflicting": 0, "accuracy_max": null, "shared": [] },
+        "findings": [{
+            "importance": "detail", "kind": "missing", "subjects": ["<age>"],
+            "found": "column `<age>` is missing in 2.0 % of the rows", "done": "the median stands in",
+        }],
+    }))
+    .expect("the sample's profile is right")
 }
 
 fn scores(validation: f64, value: f64, low: f64, high: f64) -> Scores {
@@ -212,6 +242,25 @@ fn the_page_says_all_three_scores_and_what_simple_models_reach() {
     ] {
         assert!(page.contains(said), "{said} is missing");
     }
+}
+
+#[test]
+fn the_page_shows_what_the_data_are_like() {
+    let page = render(&sample());
+    for said in [
+        "&lt;age&gt;",
+        "0.42",
+        "2.0 %",
+        "the median stands in",
+        "1 … 3 … 5",
+    ] {
+        assert!(page.contains(said), "{said} is missing");
+    }
+    let older = ReportModel {
+        profile: None,
+        ..sample()
+    };
+    assert!(!render(&older).contains("What the data are like"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use image::{
     metadata::Orientation,
 };
 
-use crate::{limits::ReadLimits, notice::Notice};
+use crate::{limits::ReadLimits, notice::Notice, oddities::ImageFile};
 
 /// Bytes that a decoder may hold at once, for each pixel of the largest image allowed: 16-bit
 /// colour with transparency takes 8.
@@ -136,6 +136,15 @@ pub(crate) fn common_size(headers: &[Header]) -> Size {
         .unwrap_or((1, 1));
     let gray = headers.iter().all(|header| header.tone == Tone::Gray);
     (height, width, if gray { 1 } else { 3 })
+}
+
+/// What a header says, for the profile.
+pub(crate) fn file(header: &Header) -> ImageFile {
+    ImageFile {
+        height: header.height,
+        width: header.width,
+        channels: if header.tone == Tone::Gray { 1 } else { 3 },
+    }
 }
 
 /// What is done to images so that all of them become of `size`.

@@ -14,7 +14,9 @@ use std::{
     path::Path,
 };
 
-use crate::{error::DataError, limits::ReadLimits, notice::Notice};
+use crate::{
+    error::DataError, limits::ReadLimits, notice::Notice, oddities::ImageFile, roles::Part,
+};
 use decode::Size;
 use entries::{Container, Item, Survey, some_of};
 
@@ -28,8 +30,10 @@ pub(crate) struct ReadImages {
     pub(crate) bytes: Vec<u8>,
     /// Class of each image.
     pub(crate) labels: Vec<String>,
-    /// Which images stood under `test/`.
-    pub(crate) is_test: Vec<bool>,
+    /// What the folder on top says that each image is for.
+    pub(crate) parts: Vec<Part>,
+    /// What the files were before they got one size.
+    pub(crate) files: Vec<ImageFile>,
     pub(crate) notices: Vec<Notice>,
 }
 
@@ -107,7 +111,7 @@ pub(crate) fn read(
         .keys()
         .map(String::as_str)
         .filter(|path| layout.place(path).is_none());
-    let mut notices = layout_notices(&rows, &outside.collect());
+    let mut notices = layout_notices(&outside.collect());
     notices.extend(decode::conversions(&headers, size));
     for (row, reason) in &decoded.problems {
         survey
@@ -132,7 +136,8 @@ pub(crate) fn read(
         channels,
         bytes: decoded.bytes,
         labels: good.iter().map(|row| row.class.to_string()).collect(),
-        is_test: good.iter().map(|row| row.part == Part::Test).collect(),
+        parts: good.iter().map(|row| row.part).collect(),
+        files: headers.iter().map(decode::file).collect(),
         notices,
     })
 }
@@ -241,27 +246,16 @@ fn close_gaps(bytes: &mut Vec<u8>, item: usize, count: usize, problems: &BTreeMa
     bytes.truncate(end);
 }
 
-/// What is to be said of images that are not where classes are, and of validation folders.
-fn layout_notices(rows: &[Row<'_>], outside: &BTreeSet<&str>) -> Vec<Notice> {
-    let mut notices = Vec::new();
-    if !outside.is_empty() {
-        notices.push(Notice::warning(format!(
-            "skipped {} images that are in no class folder: {}",
-            outside.len(),
-            some_of(outside.iter().copied())
-        )));
+/// What is to be said of images that are not where classes are.
+fn layout_notices(outside: &BTreeSet<&str>) -> Vec<Notice> {
+    if outside.is_empty() {
+        return Vec::new();
     }
-    let validation = rows
-        .iter()
-        .filter(|row| row.part == Part::Validation)
-        .count();
-    if validation > 0 {
-        notices.push(Notice::note(format!(
-            "the {validation} images in the validation folder are used like those for training: \
-             lehr sets rows aside for validation by itself"
-        )));
-    }
-    notices
+    vec![Notice::warning(format!(
+        "skipped {} images that are in no class folder: {}",
+        outside.len(),
+        some_of(outside.iter().copied())
+    ))]
 }
 
 /// Class folders in which nothing could be used.
@@ -309,22 +303,13 @@ enum Levels {
     PartsThenClasses,
 }
 
-/// What the data set's author meant an image for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Training,
-    Validation,
-    Test,
-}
-
-impl Part {
-    fn of_folder(name: &str) -> Option<Part> {
-        match name.to_lowercase().as_str() {
-            "train" | "training" => Some(Part::Training),
-            "val" | "valid" | "validation" => Some(Part::Validation),
-            "test" | "testing" => Some(Part::Test),
-            _ => None,
-        }
+/// What the data set's author meant the images of a folder on top for.
+fn part_of_folder(name: &str) -> Option<Part> {
+    match name.to_lowercase().as_str() {
+        "train" | "training" => Some(Part::Train),
+        "val" | "valid" | "validation" => Some(Part::Validation),
+        "test" | "testing" => Some(Part::Vault),
+        _ => None,
     }
 }
 
@@ -343,7 +328,7 @@ impl Layout {
         let inner = images.map(|path| path.strip_prefix(&wrapper).unwrap_or(path));
         let tops: BTreeSet<&str> = inner.clone().map(top).collect();
         let deep = inner.clone().any(|path| path.split('/').count() >= 3);
-        let parts = tops.iter().all(|name| Part::of_folder(name).is_some());
+        let parts = tops.iter().all(|name| part_of_folder(name).is_some());
         let trains = tops.iter().any(|name| Layout::is_training(name));
         let levels = if parts && trains && deep {
             Levels::PartsThenClasses
@@ -354,16 +339,16 @@ impl Layout {
     }
 
     fn is_training(name: &str) -> bool {
-        Part::of_folder(name) == Some(Part::Training)
+        part_of_folder(name) == Some(Part::Train)
     }
 
     /// The class of the file at `path`, and what it is for; nothing if it is in no class folder.
     fn place<'a>(&self, path: &'a str) -> Option<(&'a str, Part)> {
         let mut path = path.strip_prefix(&self.wrapper)?;
-        let mut part = Part::Training;
+        let mut part = Part::Train;
         if let Levels::PartsThenClasses = self.levels {
             let (top, rest) = path.split_once('/')?;
-            part = Part::of_folder(top)?;
+            part = part_of_folder(top)?;
             path = rest;
         }
         path.split_once('/').map(|(class, _)| (class, part))

@@ -1,37 +1,38 @@
-//! Columns of a table: numbers are filled, shifted and scaled, words become one value per level.
+//! Columns of a table: numbers are filled, shifted and scaled, dates turn with their cycles,
+//! words become one value per level.
 
 use std::collections::BTreeMap;
 
 use super::{mean_and_deviation, text, unfit};
 use crate::{
     error::DataError,
-    fitted::{CLIP, FittedColumn, FittedKind, Indicator},
+    fitted::{CLIP, Cycle, FittedColumn, FittedKind, FittedTime, Indicator},
     source::{Cells, Column, Table},
     table::columns::is_free_text,
+    times::{DAY, TimeFormat},
 };
 
 /// Levels of a category; rarer words count as never seen.
-const LEVELS_MAX: usize = 100;
+pub(crate) const LEVELS_MAX: usize = 100;
 
 pub(super) fn fit(column: &Column, rows: &[u32]) -> FittedColumn {
     let kind = match &column.cells {
         Cells::Numbers(values) => {
-            let mut present: Vec<f64> = rows
-                .iter()
-                .map(|row| values[*row as usize])
-                .filter(|value| !value.is_nan())
-                .collect();
-            let missing = present.len() < rows.len();
-            let (shift, scale) = mean_and_deviation(&present);
-            present.sort_by(f64::total_cmp);
-            let fill = present.get(present.len() / 2).copied().unwrap_or(0.0);
+            let Standardised {
+                fill,
+                missing_indicator,
+                shift,
+                scale,
+                ..
+            } = standardised(values, rows);
             FittedKind::Numeric {
                 fill,
-                missing_indicator: indicator(missing),
+                missing_indicator,
                 shift,
                 scale,
             }
         }
+        Cells::Times { seconds, format } => FittedKind::Time(fit_times(format, seconds, rows)),
         Cells::Words(words) if is_free_text(&column.cells) => {
             let (forms, words) =
                 text::fit_bag(rows.iter().flat_map(|row| words[*row as usize].as_deref()));
@@ -62,6 +63,58 @@ pub(super) fn fit(column: &Column, rows: &[u32]) -> FittedColumn {
     FittedColumn {
         name: column.name.clone(),
         kind,
+    }
+}
+
+/// How numbers become small ones.
+struct Standardised {
+    fill: f64,
+    missing_indicator: Indicator,
+    shift: f64,
+    scale: f64,
+    /// The numbers that are there, sorted.
+    present: Vec<f64>,
+}
+
+fn standardised(values: &[f64], rows: &[u32]) -> Standardised {
+    let mut present: Vec<f64> = rows
+        .iter()
+        .map(|row| values[*row as usize])
+        .filter(|value| !value.is_nan())
+        .collect();
+    let missing = present.len() < rows.len();
+    let (shift, scale) = mean_and_deviation(&present);
+    present.sort_by(f64::total_cmp);
+    Standardised {
+        fill: present.get(present.len() / 2).copied().unwrap_or(0.0),
+        missing_indicator: indicator(missing),
+        shift,
+        scale,
+        present,
+    }
+}
+
+/// A cycle is told if the training rows go through it once at least, and the time of day only if it is
+/// not always the same.
+fn fit_times(format: &TimeFormat, seconds: &[f64], rows: &[u32]) -> FittedTime {
+    let fitted = standardised(seconds, rows);
+    let (first, last) = match fitted.present[..] {
+        [first, .., last] => (first, last),
+        _ => (0.0, 0.0),
+    };
+    let has_hours = fitted
+        .present
+        .iter()
+        .any(|time| (time - first).rem_euclid(DAY) != 0.0);
+    let is_told =
+        |cycle: &Cycle| last - first >= cycle.seconds() && (*cycle != Cycle::Day || has_hours);
+    FittedTime {
+        format: format.clone(),
+        fill: fitted.fill,
+        missing_indicator: fitted.missing_indicator,
+        shift: fitted.shift,
+        scale: fitted.scale,
+        cycles: Cycle::ALL.into_iter().filter(is_told).collect(),
     }
 }
 
@@ -143,8 +196,97 @@ fn write_cell(kind: &FittedKind, cells: &Cells, row: usize, out: &mut [f32]) {
                 out[usize::from(*place)] = 1.0;
             }
         }
+        (FittedKind::Time(time), Cells::Times { seconds, .. }) => {
+            write_time(time, seconds[row], out);
+        }
         // A column that was words and now is numbers, or the other way round, is read again by
         // `rows`, which knows the fitted kind; what still differs is as if never seen.
         _ => {}
+    }
+}
+
+fn write_time(fitted: &FittedTime, seconds: f64, out: &mut [f32]) {
+    let missing = seconds.is_nan();
+    let time = if missing { fitted.fill } else { seconds };
+    out[0] = ((time - fitted.shift) / fitted.scale).clamp(-CLIP, CLIP) as f32;
+    for (cycle, out) in fitted.cycles.iter().zip(out[1..].chunks_exact_mut(2)) {
+        let angle = std::f32::consts::TAU * cycle.phase(time) as f32;
+        (out[0], out[1]) = angle.sin_cos();
+    }
+    if fitted.missing_indicator == Indicator::Present {
+        out[fitted.values()] = f32::from(u8::from(missing));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::times::TimeFormat;
+
+    fn fitted(cells: &[&str]) -> (FittedTime, Vec<f64>) {
+        let present: Vec<&str> = cells
+            .iter()
+            .copied()
+            .filter(|cell| !cell.is_empty())
+            .collect();
+        let format = TimeFormat::sniff(&present)
+            .map(|sniffed| sniffed.format)
+            .unwrap();
+        let seconds: Vec<f64> = cells
+            .iter()
+            .map(|cell| format.seconds(cell).unwrap_or(f64::NAN))
+            .collect();
+        let rows: Vec<u32> = (0..cells.len() as u32).collect();
+        (fit_times(&format, &seconds, &rows), seconds)
+    }
+
+    #[test]
+    fn dates_tell_of_the_cycles_that_they_go_through() {
+        let cycles = |cells: &[&str]| fitted(cells).0.cycles;
+        assert_eq!(cycles(&["2024-01-05", "2024-01-08"]), []);
+        assert_eq!(cycles(&["2024-01-05", "2024-02-08"]), [Cycle::Week]);
+        assert_eq!(
+            cycles(&["2022-01-05", "2024-02-08"]),
+            [Cycle::Week, Cycle::Year]
+        );
+        // Always the same hour says nothing.
+        assert_eq!(cycles(&["2024-01-05 08:00", "2024-01-08 08:00"]), []);
+        assert_eq!(
+            cycles(&["2024-01-05 08:00", "2024-01-08 09:30"]),
+            [Cycle::Day]
+        );
+    }
+
+    #[test]
+    fn midnight_monday_and_new_year_are_the_beginning_of_their_cycles() {
+        let format = TimeFormat::sniff(&["2024-01-01"])
+            .map(|sniffed| sniffed.format)
+            .unwrap();
+        let phase = |cycle: Cycle, cell| cycle.phase(format.seconds(cell).unwrap());
+        assert_eq!(phase(Cycle::Day, "2024-01-05"), 0.0);
+        // The first of January 2024 was a Monday.
+        assert_eq!(phase(Cycle::Week, "2024-01-01"), 0.0);
+        assert!((phase(Cycle::Week, "1969-12-31") - 2.0 / 7.0).abs() < 1e-12);
+        let days_off = 365.2425 * phase(Cycle::Year, "2024-01-01");
+        assert!(!(2.0..=363.0).contains(&days_off), "{days_off}");
+    }
+
+    #[test]
+    fn a_missing_date_is_the_median_and_told_of() {
+        let (time, seconds) = fitted(&["2022-01-05", "", "2022-03-05", "2024-01-05"]);
+        let width = time.values() + 1;
+        assert_eq!(width, 6);
+        let row = |row: usize| {
+            let mut out = vec![0.0; width];
+            write_time(&time, seconds[row], &mut out);
+            out
+        };
+        let (missing, median) = (row(1), row(2));
+        assert_eq!(missing[..5], median[..5]);
+        assert_eq!((missing[5], median[5]), (1.0, 0.0));
+        let turned = median[1..5]
+            .chunks_exact(2)
+            .map(|pair| pair[0].hypot(pair[1]));
+        assert!(turned.into_iter().all(|length| (length - 1.0).abs() < 1e-6));
     }
 }

@@ -3,7 +3,7 @@
 //! One object does it in training, in prediction and, as the exporter's guide, inside the ONNX graph;
 //! it is written as versioned JSON. What it never does: look at a row outside `train_rows`.
 
-mod columns;
+pub(crate) mod columns;
 mod images;
 mod series;
 mod text;

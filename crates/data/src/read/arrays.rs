@@ -2,18 +2,23 @@
 
 use std::path::Path;
 
-use super::{Found, labelled::labelled_images, nothing, refuse_other_kind};
+use super::{Beside, Found, Given, labelled::labelled_images, nothing, refuse_other_kind};
 use crate::{
     error::DataError,
     limits::ReadLimits,
     notice::Notice,
     npy::{self, Array, Values},
+    roles::read_facts,
     series::{Growing, wide},
     source::{
         Cells, Column, DataKind, Dataset, Images, RawTargets, Request, Series, Table, Task,
         TaskKind,
     },
-    table::{self, read::class_ids, text::malformed},
+    table::{
+        self,
+        read::class_ids,
+        text::{Decimal, malformed},
+    },
 };
 
 /// Names of an array of inputs, and of an array of targets.
@@ -65,11 +70,7 @@ impl NamedArrays<'_> {
             );
             return Err(malformed(self.path, problem));
         }
-        let given = NamedArrays::read(path, &request.limits)?;
-        Ok(Some((
-            given.needed(&INPUT_NAMES)?,
-            given.needed(&TARGET_NAMES)?,
-        )))
+        given_arrays(Some(path), &request.limits)
     }
 }
 
@@ -78,9 +79,19 @@ pub(super) fn find(request: &Request) -> Result<Found, DataError> {
     let path = &request.path;
     let arrays = NamedArrays::read(path, &request.limits)?;
     let (mut inputs, mut targets) = (arrays.needed(&INPUT_NAMES)?, arrays.needed(&TARGET_NAMES)?);
-    let mut test_rows = 0;
-    if let Some((more, more_targets)) = arrays.test_rows(request)? {
-        test_rows = more.shape.first().copied().unwrap_or(0);
+    let mut given = Given::default();
+    let more = [
+        given_arrays(request.validation.as_deref(), &request.limits)?,
+        arrays.test_rows(request)?,
+    ];
+    for (more, count) in more
+        .into_iter()
+        .zip([&mut given.validation, &mut given.test])
+    {
+        let Some((more, more_targets)) = more else {
+            continue;
+        };
+        *count = more.shape.first().copied().unwrap_or(0);
         inputs = joined(path, inputs, more)?;
         targets = joined(path, targets, more_targets)?;
     }
@@ -97,7 +108,8 @@ pub(super) fn find(request: &Request) -> Result<Found, DataError> {
             dataset: Dataset::Series(Series { targets, ..series }),
             task,
             notices: vec![Notice::note(said)],
-            test_rows,
+            given,
+            beside: Beside::default(),
         });
     }
     if inputs.shape.len() > 2 {
@@ -109,14 +121,27 @@ pub(super) fn find(request: &Request) -> Result<Found, DataError> {
             ));
         }
         let images = array_images(path, inputs)?;
-        return labelled_images(request, images, &words, Vec::new(), test_rows);
+        return labelled_images(request, images, &words, given);
     }
-    find_array_table(request, &inputs, &labels, test_rows)
+    find_array_table(request, &inputs, &labels, given)
+}
+
+/// Inputs and targets of a file that was named for one purpose.
+fn given_arrays(
+    path: Option<&Path>,
+    limits: &ReadLimits,
+) -> Result<Option<(Array, Array)>, DataError> {
+    let Some(path) = path else { return Ok(None) };
+    let arrays = NamedArrays::read(path, limits)?;
+    Ok(Some((
+        arrays.needed(&INPUT_NAMES)?,
+        arrays.needed(&TARGET_NAMES)?,
+    )))
 }
 
 fn joined(path: &Path, first: Array, second: Array) -> Result<Array, DataError> {
     if first.shape[1..] != second.shape[1..] {
-        let problem = "its test rows have another shape than the others";
+        let problem = "its validation or test rows have another shape than the others";
         return Err(malformed(path, problem.into()));
     }
     let mut shape = first.shape.clone();
@@ -235,10 +260,10 @@ fn find_array_table(
     request: &Request,
     inputs: &Array,
     labels: &[f64],
-    test_rows: usize,
+    given: Given,
 ) -> Result<Found, DataError> {
-    let mut notices = Vec::new();
-    let columns = array_columns(request, inputs, &mut notices)?;
+    let (mut notices, mut beside) = (Vec::new(), Beside::default());
+    let columns = array_columns(request, inputs, &mut notices, &mut beside)?;
     let (task, targets) = array_targets(request, labels, &mut notices)?;
     let is_series = match request.kind {
         None => wide::looks_like_series(&columns),
@@ -256,7 +281,7 @@ fn find_array_table(
         Dataset::Series(Series { targets, ..series })
     } else {
         refuse_other_kind(request, DataKind::Table)?;
-        let columns = table::columns::without_useless(columns, &mut notices);
+        let columns = table::columns::without_useless(columns, &mut beside.oddities);
         if columns.is_empty() {
             let problem = "no column is left to predict from".to_string();
             return Err(nothing(request, problem));
@@ -267,7 +292,8 @@ fn find_array_table(
         dataset,
         task,
         notices,
-        test_rows,
+        given,
+        beside,
     })
 }
 
@@ -296,10 +322,12 @@ fn array_targets(
     }
 }
 
+/// The columns of an array, named by their places: `x0`, `x1`, …
 fn array_columns(
     request: &Request,
     inputs: &Array,
     notices: &mut Vec<Notice>,
+    beside: &mut Beside,
 ) -> Result<Vec<Column>, DataError> {
     let [rows, width] = inputs.shape[..] else {
         let problem = format!("its inputs have the shape {:?}", inputs.shape);
@@ -313,15 +341,20 @@ fn array_columns(
         )));
     }
     let finite = |value: f64| if value.is_finite() { value } else { f64::NAN };
-    let column = |column: usize| Column {
-        name: format!("x{column}"),
-        cells: Cells::Numbers(
-            (0..rows)
-                .map(|row| finite(values[row * width + column]))
-                .collect(),
-        ),
+    let of_column = |column: usize| (0..rows).map(move |row| row * width + column);
+    let named = |column: usize| format!("x{column}");
+    let texts = |name: &str| {
+        let column = (0..width).find(|column| named(*column) == name)?;
+        Some(of_column(column).map(|at| values[at].to_string()).collect())
     };
-    Ok((0..width).map(column).collect())
+    beside.facts = read_facts(&request.roles, &texts, Decimal::Point, notices)
+        .map_err(|problem| malformed(&request.path, problem))?;
+    let column = |column: usize| Column {
+        name: named(column),
+        cells: Cells::Numbers(of_column(column).map(|at| finite(values[at])).collect()),
+    };
+    let is_input = |column: &usize| !request.roles.columns().any(|role| role == named(*column));
+    Ok((0..width).filter(is_input).map(column).collect())
 }
 
 fn array_values(request: &Request, labels: &[f64]) -> Result<(Task, RawTargets), DataError> {

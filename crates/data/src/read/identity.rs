@@ -1,11 +1,23 @@
 //! What makes data these data, and how they are called in one line.
 
-use crate::source::{Cells, Dataset, Fingerprint, Images, RawTargets, Task};
+use super::Given;
+use crate::{
+    roles::RowFacts,
+    source::{Cells, Dataset, Fingerprint, Images, RawTargets, Task},
+};
 
 /// Digest of everything that was read, targets included.
-pub(super) fn fingerprint(dataset: &Dataset, task: &Task, test_rows: usize) -> Fingerprint {
+pub(super) fn fingerprint(
+    dataset: &Dataset,
+    task: &Task,
+    given: Given,
+    facts: &RowFacts,
+) -> Fingerprint {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(format!("{task:?} {test_rows} {}", dataset.rows()).as_bytes());
+    hasher.update(format!("{task:?} {} {}", given.test, dataset.rows()).as_bytes());
+    if given.validation > 0 || *facts != RowFacts::default() {
+        hasher.update(format!("{} {facts:?}", given.validation).as_bytes());
+    }
     match dataset {
         Dataset::Images(images) => {
             let size = (images.height, images.width, images.channels);
@@ -18,6 +30,9 @@ pub(super) fn fingerprint(dataset: &Dataset, task: &Task, test_rows: usize) -> F
                 match &column.cells {
                     Cells::Numbers(values) => values.iter().for_each(|value| {
                         hasher.update(&value.to_bits().to_le_bytes());
+                    }),
+                    Cells::Times { seconds, .. } => seconds.iter().for_each(|second| {
+                        hasher.update(&second.to_bits().to_le_bytes());
                     }),
                     Cells::Words(words) => words.iter().for_each(|word| {
                         hasher.update(format!("{word:?}").as_bytes());
@@ -49,7 +64,7 @@ pub(super) fn fingerprint(dataset: &Dataset, task: &Task, test_rows: usize) -> F
 }
 
 /// One line: kind, rows, size, what is predicted.
-pub(super) fn describe(dataset: &Dataset, task: &Task, test_rows: usize) -> String {
+pub(super) fn describe(dataset: &Dataset, task: &Task, given: Given) -> String {
     let what = match dataset {
         Dataset::Images(Images {
             height,
@@ -84,13 +99,15 @@ pub(super) fn describe(dataset: &Dataset, task: &Task, test_rows: usize) -> Stri
         Task::Classification { classes } => format!("{} classes", classes.len()),
         Task::Regression { target } => format!("`{target}` is a number"),
     };
-    let tests = match test_rows {
+    let told = |rows: usize, what: &str| match rows {
         0 => String::new(),
-        rows => format!(", {rows} of them given as test rows"),
+        rows => format!(", {rows} of them given as {what} rows"),
     };
     format!(
-        "{}, {} rows{tests}, {what}, {predicted}",
+        "{}, {} rows{}{}, {what}, {predicted}",
         dataset.kind(),
-        dataset.rows()
+        dataset.rows(),
+        told(given.validation, "validation"),
+        told(given.test, "test"),
     )
 }

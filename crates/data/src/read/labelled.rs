@@ -1,35 +1,45 @@
 //! Data whose labels lie beside them: images in class folders, IDX pairs, series with their classes.
 
-use std::collections::BTreeSet;
+use std::path::PathBuf;
 
-use super::{Found, format_of, nothing, refuse_other_kind};
+use super::{Beside, Found, Given, format_of, nothing, refuse_other_kind};
 use crate::{
     error::DataError,
     idx, images,
-    notice::Notice,
+    roles::Part,
     series::{joined, ts},
     source::{DataKind, Dataset, Images, RawTargets, Request, Series, Task, TaskKind},
     table::{read::class_ids, text::malformed},
 };
 
-/// Images and labels in two IDX files, and the test rows in two more.
+/// Images and labels in two IDX files, and the validation and test rows in two more each.
 pub(super) fn find_idx(
     request: &Request,
     train: &idx::Pair,
-    test: Option<&idx::Pair>,
+    own_test: Option<idx::Pair>,
 ) -> Result<Found, DataError> {
+    let pair = |path: &Option<PathBuf>| path.as_deref().map(idx::pair_of).transpose();
+    let (validation, test) = (
+        pair(&request.validation)?,
+        pair(&request.test)?.or(own_test),
+    );
     let mut read = idx::read(train, &request.limits)?;
-    let mut test_rows = 0;
-    if let Some(test) = test {
-        let more = idx::read(test, &request.limits)?;
+    let mut append = |pair: Option<idx::Pair>| -> Result<usize, DataError> {
+        let Some(pair) = pair else { return Ok(0) };
+        let more = idx::read(&pair, &request.limits)?;
         if (more.height, more.width) != (read.height, read.width) {
             let problem = "its images have another size than those to learn from";
-            return Err(malformed(&test.images, problem.into()));
+            return Err(malformed(&pair.images, problem.into()));
         }
-        test_rows = more.labels.len();
+        let rows = more.labels.len();
         read.bytes.extend(more.bytes);
         read.labels.extend(more.labels);
-    }
+        Ok(rows)
+    };
+    let given = Given {
+        validation: append(validation)?,
+        test: append(test)?,
+    };
     let labels: Vec<String> = read.labels.iter().map(u8::to_string).collect();
     let images = Images {
         height: read.height,
@@ -38,46 +48,45 @@ pub(super) fn find_idx(
         bytes: read.bytes,
         targets: RawTargets::Unknown(labels.len()),
     };
-    labelled_images(request, images, &labels, Vec::new(), test_rows)
+    labelled_images(request, images, &labels, given)
 }
 
-/// Images with the names of their classes; the last rows are test rows.
+/// Images with the names of their classes.
 pub(super) fn labelled_images(
     request: &Request,
     mut images: Images,
     labels: &[String],
-    notices: Vec<Notice>,
-    test_rows: usize,
+    given: Given,
 ) -> Result<Found, DataError> {
     refuse_other_kind(request, DataKind::Images)?;
     if request.task == Some(TaskKind::Regression) {
         let problem = "images with a number to predict cannot be learned yet";
         return Err(nothing(request, problem.into()));
     }
-    let (task, targets) = classes(request, labels, test_rows)?;
+    let (task, targets) = classes(request, labels, given)?;
     images.targets = targets;
-    let mut notices = notices;
-    notices.extend(shared_images(&images, test_rows));
     Ok(Found {
         dataset: Dataset::Images(images),
         task,
-        notices,
-        test_rows,
+        notices: Vec::new(),
+        given,
+        beside: Beside::default(),
     })
 }
 
-/// Classes from their names; the last rows are test rows, and have no class that the others lack.
+/// Classes from their names; rows that were given for one purpose have none that the others lack.
 pub(super) fn classes(
     request: &Request,
     labels: &[String],
-    test_rows: usize,
+    given: Given,
 ) -> Result<(Task, RawTargets), DataError> {
-    let own = labels.len() - test_rows;
+    let own = labels.len() - given.sum();
     let (classes, ids) = class_ids(labels);
     let unknown = ids[own..].iter().find(|id| !ids[..own].contains(id));
     if let Some(id) = unknown {
         let class = &classes[*id as usize];
-        let problem = format!("the test rows have the class `{class}`, the others do not");
+        let problem =
+            format!("the validation or test rows have the class `{class}`, the others do not");
         return Err(nothing(request, problem));
     }
     if classes.len() < 2 {
@@ -92,60 +101,49 @@ pub(super) fn classes(
     Ok((Task::Classification { classes }, RawTargets::Classes(ids)))
 }
 
-/// Identical images among the test rows and the others.
-fn shared_images(images: &Images, test_rows: usize) -> Option<Notice> {
-    let item = (images.height * images.width * images.channels) as usize;
-    let own = images.targets.len() - test_rows;
-    let digest = |bytes: &[u8]| *blake3::hash(bytes).as_bytes();
-    let known: BTreeSet<[u8; 32]> = match test_rows {
-        0 => return None,
-        _ => images.bytes[..own * item]
-            .chunks_exact(item)
-            .map(digest)
-            .collect(),
-    };
-    let tests = images.bytes[own * item..].chunks_exact(item);
-    let shared = tests.filter(|bytes| known.contains(&digest(bytes))).count();
-    (shared > 0).then(|| {
-        Notice::warning(format!(
-            "{shared} of {test_rows} test images are identical to images to learn from: \
-             the score on them flatters"
-        ))
-    })
-}
-
 /// Images in class folders.
 pub(super) fn find_images(request: &Request) -> Result<Found, DataError> {
     let mut read = images::read(&request.path, None, &request.limits)?;
     let size = (read.height, read.width, read.channels);
-    if let Some(test) = &request.test {
-        let more = images::read(test, Some(size), &request.limits)?;
-        read.is_test
-            .extend(std::iter::repeat_n(true, more.labels.len()));
+    for (path, part) in [
+        (&request.validation, Part::Validation),
+        (&request.test, Part::Vault),
+    ] {
+        let Some(path) = path else { continue };
+        let more = images::read(path, Some(size), &request.limits)?;
+        read.parts
+            .extend(std::iter::repeat_n(part, more.labels.len()));
         read.labels.extend(more.labels);
         read.bytes.extend(more.bytes);
+        read.files.extend(more.files);
         read.notices.extend(more.notices);
     }
-    // Test rows stand at the end.
+    // Validation rows stand behind those to learn from, test rows at the end.
     let item = (size.0 * size.1 * size.2) as usize;
     let mut order: Vec<usize> = (0..read.labels.len()).collect();
-    order.sort_by_key(|row| read.is_test[*row]);
+    order.sort_by_key(|row| read.parts[*row]);
     let labels: Vec<String> = order.iter().map(|row| read.labels[*row].clone()).collect();
     let bytes: Vec<u8> = order
         .iter()
         .flat_map(|row| &read.bytes[row * item..(row + 1) * item])
         .copied()
         .collect();
-    let test_rows = read.is_test.iter().filter(|test| **test).count();
-    let targets = RawTargets::Unknown(labels.len());
+    let of = |part: Part| read.parts.iter().filter(|other| **other == part).count();
+    let given = Given {
+        validation: of(Part::Validation),
+        test: of(Part::Vault),
+    };
     let images = Images {
         height: size.0,
         width: size.1,
         channels: size.2,
         bytes,
-        targets,
+        targets: RawTargets::Unknown(labels.len()),
     };
-    labelled_images(request, images, &labels, read.notices, test_rows)
+    let mut found = labelled_images(request, images, &labels, given)?;
+    found.notices = read.notices;
+    found.beside.oddities.files = read.files;
+    Ok(found)
 }
 
 /// Series with their classes, or numbers, behind them.
@@ -162,8 +160,12 @@ pub(super) fn find_ts(request: &Request) -> Result<Found, DataError> {
             "it declares no labels (@classLabel or @targetLabel), so nothing can be learned";
         return Err(nothing(request, problem.into()));
     }
-    let mut test_rows = 0;
-    if let Some(path) = &request.test {
+    let mut given = Given::default();
+    for (path, count) in [
+        (&request.validation, &mut given.validation),
+        (&request.test, &mut given.test),
+    ] {
+        let Some(path) = path else { continue };
         let more = ts::read(path, &request.limits)?;
         if more.series.channels != series.channels || more.labels.is_empty() {
             let problem = format!(
@@ -174,7 +176,7 @@ pub(super) fn find_ts(request: &Request) -> Result<Found, DataError> {
             );
             return Err(malformed(path, problem));
         }
-        test_rows = more.labels.len();
+        *count = more.labels.len();
         series = joined(series, more.series);
         labels.extend(more.labels);
         notices.extend(more.notices);
@@ -184,14 +186,15 @@ pub(super) fn find_ts(request: &Request) -> Result<Found, DataError> {
         false => TaskKind::Classification,
     });
     let (task, targets) = match wanted {
-        TaskKind::Classification => classes(request, &labels, test_rows)?,
+        TaskKind::Classification => classes(request, &labels, given)?,
         TaskKind::Regression => values(request, &labels)?,
     };
     Ok(Found {
         dataset: Dataset::Series(Series { targets, ..series }),
         task,
         notices,
-        test_rows,
+        given,
+        beside: Beside::default(),
     })
 }
 

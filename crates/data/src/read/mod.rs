@@ -6,14 +6,16 @@ mod identity;
 mod labelled;
 mod texts;
 
-use std::{collections::BTreeMap, fs, io::Read, path::Path};
+use std::{fs, io::Read, path::Path};
 
 use crate::{
     error::DataError,
     idx, images,
     notice::Notice,
     npy,
-    source::{DataKind, Dataset, RawTargets, Request, Source, Task},
+    oddities::Oddities,
+    roles::RowFacts,
+    source::{DataKind, Dataset, Request, Source, Task},
     table::{self, text::malformed},
 };
 
@@ -35,15 +37,33 @@ const OTHER_FORMATS: [(&str, &[u8], &str); 5] = [
     ("pkl", b"", "NPZ or Parquet"),
 ];
 
-/// Classes that are so much rarer than others deserve a word.
-const IMBALANCE: usize = 3;
-
 /// What a reader has found, before the whole is checked.
 struct Found {
     dataset: Dataset,
     task: Task,
     notices: Vec<Notice>,
-    test_rows: usize,
+    given: Given,
+    beside: Beside,
+}
+
+/// Rows that were given for one purpose; they stand behind the others in this order.
+#[derive(Clone, Copy, Default)]
+struct Given {
+    validation: usize,
+    test: usize,
+}
+
+impl Given {
+    fn sum(self) -> usize {
+        self.validation + self.test
+    }
+}
+
+/// What some readers find beside the rows.
+#[derive(Default)]
+struct Beside {
+    oddities: Oddities,
+    facts: RowFacts,
 }
 
 /// Reads the data of a request.
@@ -61,18 +81,27 @@ pub fn read(request: &Request) -> Result<Source, DataError> {
     let Found {
         dataset,
         task,
-        mut notices,
-        test_rows,
+        notices,
+        given,
+        beside,
     } = find(request)?;
+    let Beside { oddities, facts } = beside;
+    if let (Some(column), true) = (request.roles.columns().next(), facts == RowFacts::default()) {
+        let problem = format!("it has no columns, so there is no `{column}` to split or weigh by");
+        return Err(malformed(&request.path, problem));
+    }
     let rows = dataset.rows();
-    notices.extend(class_notices(&dataset, &task));
+    let given_test_rows = rows - given.test..rows;
     Ok(Source {
-        given_test_rows: rows - test_rows..rows,
-        fingerprint: identity::fingerprint(&dataset, &task, test_rows),
-        description: identity::describe(&dataset, &task, test_rows),
+        given_validation_rows: rows - given.sum()..given_test_rows.start,
+        given_test_rows,
+        fingerprint: identity::fingerprint(&dataset, &task, given, &facts),
+        description: identity::describe(&dataset, &task, given),
         dataset,
         task,
         notices,
+        oddities,
+        facts,
     })
 }
 
@@ -100,9 +129,7 @@ fn find(request: &Request) -> Result<Found, DataError> {
     if idx::is_images_file(path) {
         // What is wrong with the file itself is said before what is missing beside it.
         idx::read_images(path, &request.limits)?;
-        let pair = idx::pair_of(path)?;
-        let test = request.test.as_deref().map(idx::pair_of).transpose()?;
-        return labelled::find_idx(request, &pair, test.as_ref());
+        return labelled::find_idx(request, &idx::pair_of(path)?, None);
     }
     let format = format_of(path);
     match format {
@@ -132,8 +159,7 @@ fn find(request: &Request) -> Result<Found, DataError> {
 fn find_in_folder(request: &Request) -> Result<Found, DataError> {
     let path = &request.path;
     if let Some((train, own)) = idx::pairs_in(path) {
-        let given = request.test.as_deref().map(idx::pair_of).transpose()?;
-        return labelled::find_idx(request, &train, given.or(own).as_ref());
+        return labelled::find_idx(request, &train, own);
     }
     if texts::is_class_folder(path) {
         return texts::find(request);
@@ -158,7 +184,14 @@ fn find_table(request: &Request) -> Result<Found, DataError> {
         dataset: read.dataset,
         task: read.task,
         notices: read.notices,
-        test_rows: read.test_rows,
+        given: Given {
+            validation: read.validation_rows,
+            test: read.test_rows,
+        },
+        beside: Beside {
+            oddities: read.oddities,
+            facts: read.facts,
+        },
     })
 }
 
@@ -200,27 +233,5 @@ fn refuse_other_kind(request: &Request, is: DataKind) -> Result<(), DataError> {
             format!("it holds {is}, which cannot be read as {asked}"),
         )),
         _ => Ok(()),
-    }
-}
-
-fn class_notices(dataset: &Dataset, task: &Task) -> Vec<Notice> {
-    let (RawTargets::Classes(ids), Task::Classification { classes }) = (dataset.targets(), task)
-    else {
-        return Vec::new();
-    };
-    let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
-    ids.iter()
-        .for_each(|id| *counts.entry(*id).or_default() += 1);
-    let most = counts.iter().max_by_key(|(_, count)| **count);
-    let least = counts.iter().min_by_key(|(_, count)| **count);
-    match (most, least) {
-        (Some((common, many)), Some((rare, few))) if *many > IMBALANCE * few => {
-            vec![Notice::note(format!(
-                "`{}` has {many} rows and `{}` {few}: accuracy favours the former \
-                 (--metric balanced_accuracy does not)",
-                classes[*common as usize], classes[*rare as usize]
-            ))]
-        }
-        _ => Vec::new(),
     }
 }

@@ -1,11 +1,11 @@
-//! Texts in class folders: `class/any-name.txt`, with `train/` and `test/` on top or without.
+//! Texts in class folders: `class/any-name.txt`, with `train/`, `validation/` and `test/` on top or without.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use super::{Found, labelled::classes, nothing, refuse_other_kind};
+use super::{Beside, Found, Given, labelled::classes, nothing, refuse_other_kind};
 use crate::{
     error::DataError,
     images::listed::begins_like_an_image,
@@ -17,8 +17,9 @@ use crate::{
     },
 };
 
-/// Folders of rows to learn from and of rows to test with.
+/// Folders of rows to learn from, to validate and to test with.
 const TRAIN: &str = "train";
+const VALIDATION: &str = "validation";
 const TEST: &str = "test";
 
 /// Texts with their classes.
@@ -47,26 +48,34 @@ pub(super) fn find(request: &Request) -> Result<Found, DataError> {
     let path = &request.path;
     let inner = entries(path);
     let named = |wanted| inner.iter().find(|path| is_named(path, wanted)).cloned();
-    let (train, own) = match named(TRAIN) {
-        Some(train) => (train, named(TEST)),
-        None => (path.clone(), None),
+    let (train, own_validation, own_test) = match named(TRAIN) {
+        Some(train) => (train, named(VALIDATION), named(TEST)),
+        None => (path.clone(), None, None),
     };
     let mut notices = Vec::new();
     let mut read = read_classes(request, &train, &mut notices)?;
-    let mut test_rows = 0;
-    if let Some(test) = request.test.clone().or(own) {
-        let more = read_classes(request, &test, &mut notices)?;
-        test_rows = more.texts.len();
+    let mut given = Given::default();
+    for (folder, count) in [
+        (
+            request.validation.clone().or(own_validation),
+            &mut given.validation,
+        ),
+        (request.test.clone().or(own_test), &mut given.test),
+    ] {
+        let Some(folder) = folder else { continue };
+        let more = read_classes(request, &folder, &mut notices)?;
+        *count = more.texts.len();
         read.texts.extend(more.texts);
         read.labels.extend(more.labels);
     }
-    let (task, targets) = classes(request, &read.labels, test_rows)?;
+    let (task, targets) = classes(request, &read.labels, given)?;
     let texts = checked_texts("text", read.texts, targets, &mut notices);
     Ok(Found {
         dataset: Dataset::Texts(texts),
         task,
         notices,
-        test_rows,
+        given,
+        beside: Beside::default(),
     })
 }
 

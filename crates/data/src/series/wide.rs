@@ -31,7 +31,7 @@ pub(crate) fn looks_like_series(columns: &[Column]) -> bool {
         .take(COLUMNS_COMPARED)
         .map(|column| match &column.cells {
             Cells::Numbers(values) => Some(values),
-            Cells::Words(_) => None,
+            Cells::Words(_) | Cells::Times { .. } => None,
         })
         .collect();
     let Some(numbers) = numbers else {
@@ -83,13 +83,13 @@ fn correlations(columns: &[Vec<f64>]) -> (f64, f64) {
 
 /// The rows of these columns as series of one channel; a row ends where nothing but missing follows.
 ///
-/// Columns of words count as missing.
+/// Columns of words and dates count as missing.
 pub(crate) fn series_of(columns: &[Column], rows: usize) -> Series {
     let mut series = Growing::new(1);
     for row in 0..rows {
         let value = |column: &Column| match &column.cells {
             Cells::Numbers(values) => values[row] as f32,
-            Cells::Words(_) => f32::NAN,
+            Cells::Words(_) | Cells::Times { .. } => f32::NAN,
         };
         let mut steps: Vec<f32> = columns.iter().map(value).collect();
         let end = steps

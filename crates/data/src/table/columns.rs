@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use super::text::Decimal;
 use crate::{
     notice::Notice,
+    oddities::{LeftOut, Oddities, Strays, Useless},
+    roles::ambiguous,
     source::{Cells, Column},
+    times::TimeFormat,
 };
 
 /// What people write where they have no value.
@@ -41,41 +44,56 @@ pub(crate) fn number(cell: &str, decimal: Decimal) -> Option<f64> {
     value.filter(|value| value.is_finite())
 }
 
-/// The cells of a column, typed; what was odd about them is said.
+/// The cells of a column, typed; what was odd about them is noted.
 pub(crate) fn typed(
     name: &str,
     cells: &[&str],
     decimal: Decimal,
     notices: &mut Vec<Notice>,
+    oddities: &mut Oddities,
 ) -> Cells {
     let present: Vec<&str> = cells
         .iter()
         .copied()
         .filter(|cell| !is_missing(cell))
         .collect();
-    let strays: Vec<&str> = present
-        .iter()
-        .copied()
-        .filter(|cell| number(cell, decimal).is_none())
-        .collect();
-    let infinite = |cell: &str| cell.parse::<f64>().is_ok_and(f64::is_infinite);
-    let words = strays.iter().filter(|cell| !infinite(cell)).count();
-    let numeric = words as f64 <= STRAY_WORDS_SHARE * present.len() as f64 && !present.is_empty();
-    if !numeric {
-        return Cells::words(cells);
-    }
-    if let Some(example) = strays.first() {
-        notices.push(Notice::warning(format!(
-            "column `{name}`: {} cell(s) are no usable numbers (as `{example}`) and count as missing",
-            strays.len()
-        )));
-    }
-    Cells::Numbers(
-        cells
+    let strays = |is_usable: &dyn Fn(&str) -> bool| -> Vec<&str> {
+        present
             .iter()
-            .map(|cell| number(cell, decimal).unwrap_or(f64::NAN))
-            .collect(),
-    )
+            .copied()
+            .filter(|cell| !is_usable(cell))
+            .collect()
+    };
+    let mut note = |strays: &[&str], wanted: String| {
+        oddities.strays.extend(strays.first().map(|example| Strays {
+            column: name.to_string(),
+            count: strays.len(),
+            example: (*example).to_string(),
+            wanted,
+        }));
+    };
+    let others = strays(&|cell| number(cell, decimal).is_some());
+    let infinite = |cell: &str| cell.parse::<f64>().is_ok_and(f64::is_infinite);
+    let words = others.iter().filter(|cell| !infinite(cell)).count();
+    if words as f64 <= STRAY_WORDS_SHARE * present.len() as f64 && !present.is_empty() {
+        note(&others, "usable numbers".to_string());
+        let value = |cell: &&str| number(cell, decimal).unwrap_or(f64::NAN);
+        return Cells::Numbers(cells.iter().map(value).collect());
+    }
+    if let Some(sniffed) = TimeFormat::sniff(&present) {
+        let format = sniffed.format;
+        note(
+            &strays(&|cell| format.seconds(cell).is_some()),
+            format!("dates like {format}"),
+        );
+        notices.extend(sniffed.rival.map(|rival| ambiguous(name, &format, &rival)));
+        let second = |cell: &&str| format.seconds(cell).unwrap_or(f64::NAN);
+        return Cells::Times {
+            seconds: cells.iter().map(second).collect(),
+            format,
+        };
+    }
+    Cells::words(cells)
 }
 
 impl Cells {
@@ -111,46 +129,50 @@ pub(crate) fn words_per_cell(cells: &Cells) -> f64 {
 }
 
 /// Leaves out columns that say nothing: constant, empty, or different in every row.
-pub(crate) fn without_useless(columns: Vec<Column>, notices: &mut Vec<Notice>) -> Vec<Column> {
+pub(crate) fn without_useless(columns: Vec<Column>, oddities: &mut Oddities) -> Vec<Column> {
     columns
         .into_iter()
-        .filter(|column| match useless(&column.cells) {
+        .filter_map(|column| match useless(&column.cells) {
             Some(why) => {
-                let name = &column.name;
-                notices.push(Notice::note(format!("column `{name}` is left out: {why}")));
-                false
+                let name = column.name;
+                oddities.left_out.push(LeftOut { name, why });
+                None
             }
-            None => true,
+            None => Some(column),
         })
         .collect()
 }
 
-fn useless(cells: &Cells) -> Option<&'static str> {
+fn useless(cells: &Cells) -> Option<Useless> {
     match cells {
         Cells::Numbers(values) => {
-            let mut present = values.iter().copied().filter(|value| !value.is_nan());
-            let Some(first) = present.next() else {
-                return Some("every cell is missing");
-            };
-            if present.all(|value| value == first) && !values.iter().any(|value| value.is_nan()) {
-                return Some("every cell has the same value");
-            }
             let counts_up = values.len() >= IDENTIFIER_ROWS_MIN
                 && values.windows(2).all(|pair| pair[1] - pair[0] == 1.0);
-            counts_up.then_some("it counts the rows")
+            useless_numbers(values).or(counts_up.then_some(Useless::CountsRows))
         }
+        Cells::Times { seconds, .. } => useless_numbers(seconds),
         Cells::Words(words) => {
             let present: Vec<&String> = words.iter().flatten().collect();
             let different: BTreeSet<&String> = present.iter().copied().collect();
             if present.is_empty() {
-                return Some("every cell is missing");
+                return Some(Useless::Missing);
             }
             if different.len() == 1 && present.len() == words.len() {
-                return Some("every cell has the same value");
+                return Some(Useless::Constant);
             }
             let unique = different.len() as f64 > IDENTIFIER_SHARE * present.len() as f64;
             (unique && words.len() >= IDENTIFIER_ROWS_MIN && !is_free_text(cells))
-                .then_some("nearly every row has another word, as an identifier")
+                .then_some(Useless::Identifier)
         }
     }
+}
+
+fn useless_numbers(values: &[f64]) -> Option<Useless> {
+    let mut present = values.iter().copied().filter(|value| !value.is_nan());
+    let Some(first) = present.next() else {
+        return Some(Useless::Missing);
+    };
+    let is_constant =
+        present.all(|value| value == first) && !values.iter().any(|value| value.is_nan());
+    is_constant.then_some(Useless::Constant)
 }

@@ -4,6 +4,7 @@ mod arff;
 pub(crate) mod columns;
 pub(crate) mod header;
 mod json;
+mod listed;
 mod parquet;
 pub(crate) mod read;
 pub(crate) mod text;

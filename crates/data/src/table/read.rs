@@ -8,16 +8,17 @@ use std::{
 use super::{
     Reading,
     columns::{is_free_text, is_missing, number, typed, without_useless, words_per_cell},
-    text::{Declared, Names, Ragged, Records, malformed},
+    listed,
+    text::{Declared, Names, Ragged, Records, Row, malformed},
 };
 use crate::{
     error::DataError,
-    images::listed::{are_image_names, folder_of, read_listed},
     notice::Notice,
+    oddities::Oddities,
+    roles::{RowFacts, read_facts},
     series::wide,
     source::{
-        Cells, Column, DataKind, Dataset, Images, RawTargets, Request, Series, Table, Task,
-        TaskKind, Texts,
+        Cells, Column, DataKind, Dataset, RawTargets, Request, Series, Table, Task, TaskKind, Texts,
     },
 };
 
@@ -38,22 +39,29 @@ pub(crate) struct ReadTable {
     pub(crate) dataset: Dataset,
     pub(crate) task: Task,
     pub(crate) notices: Vec<Notice>,
+    /// Rows that came from the file of validation rows; they stand behind the others.
+    pub(crate) validation_rows: usize,
     /// Rows that came from the file of test rows; they stand at the end.
     pub(crate) test_rows: usize,
+    pub(crate) facts: RowFacts,
+    pub(crate) oddities: Oddities,
 }
 
-/// Reads a table, and the test rows after it if they are given.
+/// Reads a table, and the validation and test rows after it if they are given.
 pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
     let path = &request.path;
     let mut records = super::records(path, reading(request))?;
     ignore_columns(&mut records, request)?;
-    let own_rows = records.rows.len();
-    if let Some(test) = &request.test {
-        append(&mut records, test, request)?;
+    let mut ends = vec![records.rows.len()];
+    for more in [&request.validation, &request.test] {
+        if let Some(more) = more {
+            append(&mut records, more, request)?;
+        }
+        ends.push(records.rows.len());
     }
     let mut notices = std::mem::take(&mut records.notices);
     let target = find_target(path, &records, request, &mut notices)?;
-    let kept = drop_rows_without_target(&mut records, own_rows, target, &mut notices);
+    let ends = drop_rows_without_target(&mut records, &ends, target, &mut notices);
     if records.rows.len() < 2 {
         let problem = format!(
             "it has {} row(s) with a target: nothing can be learned from so few",
@@ -62,91 +70,57 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
         return Err(malformed(path, problem));
     }
     let (task, targets) = decide_task(request, &records, target, &mut notices)?;
-    let columns = feature_columns(&records, target, &mut notices);
-    if let Some(names) = image_names(request, &columns) {
-        return read_images(request, names, kept, (task, targets), notices);
+    let facts = row_facts(request, &records, target, &mut notices)?;
+    let mut oddities = Oddities::default();
+    let columns = feature_columns(request, &records, target, &mut notices, &mut oddities);
+    if let Some(names) = listed::image_names(request, &columns) {
+        let rows = listed::Rows {
+            ends,
+            task,
+            targets,
+            facts,
+        };
+        return listed::read_images(request, names, rows, notices);
     }
-    let dataset = dataset_of(request, columns, targets, &mut notices)?;
-    let test_rows = records.rows.len() - kept;
+    let dataset = dataset_of(request, columns, targets, &mut notices, &mut oddities)?;
     Ok(ReadTable {
         dataset,
         task,
         notices,
-        test_rows,
+        validation_rows: ends[1] - ends[0],
+        test_rows: ends[2] - ends[1],
+        facts,
+        oddities,
     })
 }
 
-/// The column that names images, if there is one and the user does not say that it is something else.
-fn image_names<'a>(request: &Request, columns: &'a [Column]) -> Option<&'a Column> {
-    if !matches!(request.kind, None | Some(DataKind::Images)) {
-        return None;
-    }
-    let folder = folder_of(&request.path);
-    columns.iter().find(|column| match &column.cells {
-        Cells::Words(words) => are_image_names(folder, words.iter().map(Option::as_deref)),
-        Cells::Numbers(_) => false,
-    })
+fn is_role(request: &Request, name: &str) -> bool {
+    request.roles.columns().any(|role| role == name)
 }
 
-/// Images instead of their names; other columns are left out.
-fn read_images(
+/// What columns with a role say of the rows.
+fn row_facts(
     request: &Request,
-    column: &Column,
-    own_rows: usize,
-    (task, targets): (Task, RawTargets),
-    mut notices: Vec<Notice>,
-) -> Result<ReadTable, DataError> {
-    let Cells::Words(names) = &column.cells else {
-        unreachable!("names are words")
-    };
-    let names: Vec<Option<&str>> = names.iter().map(Option::as_deref).collect();
-    let (own, tests) = names.split_at(own_rows);
-    let mut listed = read_listed(folder_of(&request.path), own, None, &request.limits)?;
-    let own_good = listed.good.len();
-    if let Some(test) = request.test.as_deref().filter(|_| !tests.is_empty()) {
-        let more = read_listed(folder_of(test), tests, Some(listed.size), &request.limits)?;
-        listed.bytes.extend(more.bytes);
-        listed
-            .good
-            .extend(more.good.iter().map(|row| row + own_rows));
-        listed
-            .bad
-            .extend(more.bad.into_iter().map(|(row, why)| (row + own_rows, why)));
+    records: &Records,
+    target: usize,
+    notices: &mut Vec<Notice>,
+) -> Result<RowFacts, DataError> {
+    let target = &records.header[target];
+    if is_role(request, target) {
+        let problem = format!("`{target}` is predicted, so it cannot split or weigh the rows");
+        return Err(malformed(&request.path, problem));
     }
-    notices.push(Notice::note(format!(
-        "the images that `{}` names are learned from; other columns are left out (--kind table says otherwise)",
-        column.name
-    )));
-    if let Some((row, reason)) = listed.bad.first() {
-        let count = listed.bad.len();
-        notices.push(Notice::warning(format!(
-            "{count} row(s) without an image that can be used are left out, the first row {}: {reason}",
-            row + 1
-        )));
-    }
-    let (height, width, channels) = listed.size;
-    let targets = match targets {
-        RawTargets::Classes(ids) => {
-            RawTargets::Classes(listed.good.iter().map(|row| ids[*row]).collect())
-        }
-        RawTargets::Values(values) => {
-            RawTargets::Values(listed.good.iter().map(|row| values[*row]).collect())
-        }
-        RawTargets::Unknown(_) => RawTargets::Unknown(listed.good.len()),
+    let cells_of = |name: &str| {
+        let place = records.header.iter().position(|other| other == name)?;
+        let cells = column(records, place).into_iter();
+        Some(cells.map(str::to_string).collect())
     };
-    let test_rows = listed.good.len() - own_good;
-    let images = Images {
-        height,
-        width,
-        channels,
-        bytes: listed.bytes,
-        targets,
-    };
-    Ok(ReadTable {
-        dataset: Dataset::Images(images),
-        task,
-        notices,
-        test_rows,
+    read_facts(&request.roles, &cells_of, records.decimal, notices).map_err(|problem| {
+        let header = records.header.join(", ");
+        malformed(
+            &request.path,
+            format!("{problem}; its columns are {header}"),
+        )
     })
 }
 
@@ -193,6 +167,7 @@ fn dataset_of(
     columns: Vec<Column>,
     targets: RawTargets,
     notices: &mut Vec<Notice>,
+    oddities: &mut Oddities,
 ) -> Result<Dataset, DataError> {
     match request.kind {
         Some(DataKind::Images) => {
@@ -222,7 +197,7 @@ fn dataset_of(
         }
         None | Some(DataKind::Table) => {}
     }
-    let columns = without_useless(columns, notices);
+    let columns = without_useless(columns, oddities);
     if columns.is_empty() {
         let problem = "no column is left to predict from".to_string();
         return Err(nothing(request, problem));
@@ -231,10 +206,7 @@ fn dataset_of(
         [only] if request.kind.is_none() && is_free_text(&only.cells) => {
             Ok(texts_of(only, targets, notices))
         }
-        _ => {
-            warn_of_leaks(&columns, &targets, notices);
-            Ok(Dataset::Table(Table { columns, targets }))
-        }
+        _ => Ok(Dataset::Table(Table { columns, targets })),
     }
 }
 
@@ -243,9 +215,12 @@ fn series_of(
     columns: &[Column],
     targets: RawTargets,
 ) -> Result<Dataset, DataError> {
-    if let Some(odd) = columns.iter().find(|c| matches!(c.cells, Cells::Words(_))) {
+    if let Some(odd) = columns
+        .iter()
+        .find(|c| !matches!(c.cells, Cells::Numbers(_)))
+    {
         let problem = format!(
-            "column `{}` holds words, so it is no step of a series (--ignore leaves it out)",
+            "column `{}` holds no numbers, so it is no step of a series (--ignore leaves it out)",
             odd.name
         );
         return Err(nothing(request, problem));
@@ -394,20 +369,23 @@ fn different(cells: &[&str]) -> Different {
     }
 }
 
-/// Returns how many rows of the first file are left.
+/// Returns where the rows of each file end now.
 fn drop_rows_without_target(
     records: &mut Records,
-    own_rows: usize,
+    ends: &[usize],
     target: usize,
     notices: &mut Vec<Notice>,
-) -> usize {
+) -> Vec<usize> {
     let before = records.rows.len();
-    let missing = |cells: &[String]| is_missing(&cells[target]);
-    let own_missing = records.rows[..own_rows]
-        .iter()
-        .filter(|row| missing(&row.cells))
-        .count();
-    records.rows.retain(|row| !missing(&row.cells));
+    let has_target = |row: &Row| !is_missing(&row.cells[target]);
+    let kept = |end: &usize| {
+        records.rows[..*end]
+            .iter()
+            .filter(|row| has_target(row))
+            .count()
+    };
+    let ends = ends.iter().map(kept).collect();
+    records.rows.retain(has_target);
     let dropped = before - records.rows.len();
     if dropped > 0 {
         let name = &records.header[target];
@@ -415,7 +393,7 @@ fn drop_rows_without_target(
             "{dropped} row(s) without a value in `{name}` are left out"
         )));
     }
-    own_rows - own_missing
+    ends
 }
 
 fn column(records: &Records, index: usize) -> Vec<&str> {
@@ -426,15 +404,22 @@ fn column(records: &Records, index: usize) -> Vec<&str> {
         .collect()
 }
 
-fn feature_columns(records: &Records, target: usize, notices: &mut Vec<Notice>) -> Vec<Column> {
+fn feature_columns(
+    request: &Request,
+    records: &Records,
+    target: usize,
+    notices: &mut Vec<Notice>,
+    oddities: &mut Oddities,
+) -> Vec<Column> {
+    let is_input = |place: &usize| *place != target && !is_role(request, &records.header[*place]);
     (0..records.header.len())
-        .filter(|index| *index != target)
+        .filter(is_input)
         .map(|index| {
             let name = records.header[index].clone();
             let cells = column(records, index);
             let cells = match records.declared.get(index) {
                 Some(Declared::Words) => Cells::words(&cells),
-                _ => typed(&name, &cells, records.decimal, notices),
+                _ => typed(&name, &cells, records.decimal, notices, oddities),
             };
             Column { name, cells }
         })
@@ -577,33 +562,6 @@ fn warn_of_similar(classes: &[String], name: &str, notices: &mut Vec<Notice>) {
         if let Some(other) = classes[index + 1..].iter().find(same) {
             notices.push(Notice::warning(format!(
                 "`{name}` has the classes `{class}` and `{other}`, which differ in capitals only"
-            )));
-        }
-    }
-}
-
-/// A single column from which the target can be read off is more often a copy than a finding.
-fn warn_of_leaks(columns: &[Column], targets: &RawTargets, notices: &mut Vec<Notice>) {
-    let RawTargets::Classes(ids) = targets else {
-        return;
-    };
-    for column in columns {
-        let keys: Vec<String> = match &column.cells {
-            Cells::Words(words) => words
-                .iter()
-                .map(|word| word.clone().unwrap_or_default())
-                .collect(),
-            Cells::Numbers(values) => values.iter().map(f64::to_string).collect(),
-        };
-        let mut class_of: BTreeMap<&str, u32> = BTreeMap::new();
-        let consistent = keys
-            .iter()
-            .zip(ids)
-            .all(|(key, id)| *class_of.entry(key.as_str()).or_insert(*id) == *id);
-        if consistent && class_of.len() * 10 <= keys.len() {
-            notices.push(Notice::warning(format!(
-                "column `{}` alone says what the target is: is it known when predictions are made?",
-                column.name
             )));
         }
     }

@@ -192,6 +192,7 @@ fn raw_cells(
             Values::Doubles(cells[rows].to_vec())
         }
         Cells::Numbers(cells) => Values::Floats(cells[rows].iter().map(|c| *c as f32).collect()),
+        Cells::Times { seconds, .. } => Values::Doubles(seconds[rows].to_vec()),
         Cells::Words(cells) => {
             let word = |cell: &Option<String>| match (cell, kind) {
                 (Some(text), FittedKind::Text { .. }) => with_blanks(text),

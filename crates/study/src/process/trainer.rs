@@ -20,7 +20,7 @@ use train::{
     Ended, EpochReport, Evaluation, FitError, FitTask, Fitted, Network, Plan, Purpose, Recipe,
     Threads, Verdict, Weights,
     ensemble::{check_members, members_from_safetensors, members_to_safetensors},
-    evaluate,
+    evaluate_weighted,
 };
 
 use crate::{
@@ -44,6 +44,8 @@ struct Trainer {
     parts: Vec<Part>,
     /// Targets of all validation rows.
     targets: Targets,
+    /// How much each of them counts; all the same if absent.
+    weights: Option<Vec<f32>>,
     artifacts: ArtifactStore,
     stop: Arc<Mutex<Option<StopCause>>>,
 }
@@ -112,6 +114,7 @@ pub fn run() -> io::Result<()> {
     let trainer = Trainer {
         threads: Threads::new(threads),
         targets: validation.targets().clone(),
+        weights: validation.weights().map(<[f32]>::to_vec),
         parts: Part::all(train, validation, &setup.folds),
         setup: *setup,
         artifacts,
@@ -295,7 +298,8 @@ impl Trainer {
                 outputs[start..start + width].copy_from_slice(values);
             }
         }
-        Ok(evaluate(&outputs, &self.targets, self.setup.target_scale))
+        let (weights, scale) = (self.weights.as_deref(), self.setup.target_scale);
+        Ok(evaluate_weighted(&outputs, &self.targets, weights, scale))
     }
 
     /// Refuses a model whose plan does not fit, before any of its memory is taken.

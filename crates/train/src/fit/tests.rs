@@ -10,7 +10,7 @@ use data::ItemShape;
 use rand::Rng;
 
 use super::*;
-use crate::{Augmentation, recipe::Optimizer};
+use crate::{Augmentation, evaluate, recipe::Optimizer};
 
 /// Two interleaved half circles with a little noise.
 fn moons(rows: usize, seed: u64) -> Examples {
@@ -148,6 +148,34 @@ fn a_small_network_tells_two_moons_apart() {
         assert_eq!(fitted.ended, Ended::AllEpochs);
         assert_eq!(fitted.curve.len(), 30);
     }
+}
+
+#[test]
+fn rows_that_count_nothing_are_not_learned_from_and_count_in_no_score() {
+    let wrong = |examples: &Examples| {
+        let Targets::Classes { ids, count } = examples.targets().clone() else {
+            panic!("moons have classes")
+        };
+        let mut inputs = vec![0.0; 2 * examples.len()];
+        let rows: Vec<u32> = (0..examples.len() as u32).collect();
+        examples.copy_inputs(&rows, &mut inputs);
+        // Two rows in three have the wrong class.
+        let flip = |(row, id): (usize, u32)| if row % 3 > 0 { 1 - id } else { id };
+        let ids = ids.into_iter().enumerate().map(flip).collect();
+        Examples::from_floats(examples.item(), inputs, Targets::Classes { ids, count })
+    };
+    let weighted = |examples: Examples| {
+        let weights: Vec<f64> = (0..examples.len())
+            .map(|row| f64::from(row % 3 == 0))
+            .collect();
+        examples.with_weights(&weights)
+    };
+    let mut case = Case::moons(60);
+    case.train = weighted(wrong(&case.train));
+    // The true classes of all rows say whether the right ones were learned.
+    assert!(case.fit().unwrap().best.score > 0.9);
+    case.validation = weighted(wrong(&case.validation));
+    assert!(case.fit().unwrap().best.score > 0.9);
 }
 
 #[test]

@@ -4,8 +4,9 @@
 //! worked on together and in `f64`, as lehr itself does; a column whose numbers are large beside their
 //! spread (a time stamp) is a `double` input, because a `float` would have rounded it before anything
 //! could be subtracted. A missing number is NaN; a missing word is empty, or what `data` takes for one.
+//! ONNX cannot read dates from text, so a column of dates is a `double` input too: seconds since 1970.
 
-use data::{FittedColumn, FittedImage, FittedKind, Indicator, fitted::CLIP};
+use data::{Cycle, FittedColumn, FittedImage, FittedKind, FittedTime, Indicator, fitted::CLIP};
 
 use super::{
     graph::{Argument, GraphBuilder, Size, ValueName},
@@ -55,7 +56,7 @@ pub(super) fn add_image(builder: &mut GraphBuilder, image: &FittedImage) -> Valu
 pub(super) fn add_columns(builder: &mut GraphBuilder, columns: &[FittedColumn]) -> ValueName {
     // Groups of features are computed at once; `offset` is where the next column's features belong.
     let mut offset = 0;
-    let (mut numbers, mut words) = (Vec::new(), Vec::new());
+    let (mut numbers, mut others) = (Vec::new(), Vec::new());
     for column in columns {
         match &column.kind {
             FittedKind::Numeric {
@@ -80,7 +81,7 @@ pub(super) fn add_columns(builder: &mut GraphBuilder, columns: &[FittedColumn]) 
                 levels,
                 missing_indicator,
             } => {
-                words.push(add_category(
+                others.extend(add_category(
                     builder,
                     column,
                     levels,
@@ -94,13 +95,18 @@ pub(super) fn add_columns(builder: &mut GraphBuilder, columns: &[FittedColumn]) 
             } => {
                 let values = sequences::add_bag(builder, &column.name, forms, *count);
                 let features = (offset..offset + column.width()).collect();
-                words.push(values.map(|values| Group { values, features }));
+                others.extend(values.map(|values| Group { values, features }));
+            }
+            FittedKind::Time(time) => {
+                let (number, cycles) = add_time(builder, &column.name, time, offset);
+                numbers.push(number);
+                others.extend(cycles);
             }
         }
         offset += column.width();
     }
     let mut groups = add_numbers(builder, &numbers);
-    groups.extend(words.into_iter().flatten());
+    groups.extend(others);
     joined(builder, groups)
 }
 
@@ -232,6 +238,77 @@ fn all_doubles(builder: &mut GraphBuilder, ordered: &[&Number]) -> ValueName {
         parts.push(concatenate(builder, doubles, "double columns"));
     }
     concatenate(builder, parts, "number columns")
+}
+
+/// A column of dates: the number of its seconds, and its cycles.
+fn add_time(
+    builder: &mut GraphBuilder,
+    name: &str,
+    time: &FittedTime,
+    offset: usize,
+) -> (Number, Vec<Group>) {
+    let sizes = [Size::Rows, Size::Fixed(1)];
+    let meaning = "seconds since 1970-01-01 00:00 UTC; NaN if it is missing";
+    let raw = builder.input(name, ElementType::Double, &sizes, meaning);
+    let groups = add_cycles(builder, name, &raw, time, offset + 1);
+    let is_told = time.missing_indicator == Indicator::Present;
+    let number = Number {
+        raw: RawNumber::Double(raw),
+        fill: time.fill,
+        shift: time.shift,
+        scale: time.scale,
+        feature: offset,
+        indicator: is_told.then_some(offset + time.values()),
+    };
+    (number, groups)
+}
+
+/// Sine and cosine of each cycle of a time, side by side from the feature `first` on.
+///
+/// Phases are computed in `f64` and turned in `f32`, as lehr itself does.
+fn add_cycles(
+    builder: &mut GraphBuilder,
+    column: &str,
+    raw: &ValueName,
+    time: &FittedTime,
+    first: usize,
+) -> Vec<Group> {
+    let cycles = &time.cycles;
+    if cycles.is_empty() {
+        return Vec::new();
+    }
+    let row = [1, cycles.len()];
+    let of_each = |value: fn(Cycle) -> f64| -> Vec<f64> {
+        cycles.iter().map(|cycle| value(*cycle)).collect()
+    };
+    let named = |what: &str| format!("{column} {what}");
+    let fill = builder.doubles(&named("fill"), &[1, 1], &[time.fill]);
+    let begin = builder.doubles(&named("begin"), &row, &of_each(Cycle::begin));
+    let seconds = builder.doubles(&named("seconds"), &row, &of_each(Cycle::seconds));
+    let turn = builder.floats(&named("turn"), &[], &[std::f32::consts::TAU]);
+    let missing = builder.node("IsNaN", &[raw], &[], &named("missing"));
+    let time = builder.node("Where", &[&missing, &fill, raw], &[], &named("filled"));
+    let since = builder.node("Sub", &[&time, &begin], &[], &named("since"));
+    let done = builder.node("Div", &[&since, &seconds], &[], &named("cycles"));
+    let whole = builder.node("Floor", &[&done], &[], &named("whole cycles"));
+    let phase = builder.node("Sub", &[&done, &whole], &[], &named("phase"));
+    let phase = cast(
+        builder,
+        &phase,
+        ElementType::Float,
+        &named("phase as float"),
+    );
+    let angle = builder.node("Mul", &[&phase, &turn], &[], &named("angle"));
+    let group = |values, behind: usize| Group {
+        values,
+        features: (0..cycles.len())
+            .map(|cycle| first + behind + 2 * cycle)
+            .collect(),
+    };
+    vec![
+        group(builder.node("Sin", &[&angle], &[], &named("sine")), 0),
+        group(builder.node("Cos", &[&angle], &[], &named("cosine")), 1),
+    ]
 }
 
 /// A column of words; `None` if nothing of it reaches the network.

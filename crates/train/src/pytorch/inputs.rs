@@ -10,10 +10,11 @@ use super::literal::{numbers, text, texts, truth};
 /// How tables are read.
 const DELIMITED: &str = include_str!("delimited.py");
 
-/// What is done with every table, and where texts stand beside other columns.
+/// What is done with every table, and with the kinds of columns that not every table has.
 const TABLE: &str = include_str!("table.py");
 const WORDS: &str = include_str!("words.py");
-const WORDS_PLACE: &str = "@WORDS@\n";
+const TIME: &str = include_str!("time.py");
+const MORE_PLACE: &str = "@MORE@\n\n\n";
 
 /// Where words are looked up.
 const STORED: &str = include_str!("stored.py");
@@ -102,13 +103,18 @@ fn table(columns: &[FittedColumn]) -> Vec<String> {
          COLUMNS = [\n{lines}]"
     );
     let mut parts = vec![DELIMITED.to_string()];
-    match columns.iter().any(is_text) {
-        true => {
-            parts.push(STORED.to_string());
-            parts.push(TABLE.replace(WORDS_PLACE, WORDS));
-        }
-        false => parts.push(TABLE.replace(&format!("{WORDS_PLACE}\n\n"), "")),
+    let mut more = String::new();
+    if columns.iter().any(is_text) {
+        parts.push(STORED.to_string());
+        more += &format!("{}\n\n\n", WORDS.trim_end());
     }
+    if columns
+        .iter()
+        .any(|column| matches!(column.kind, FittedKind::Time(_)))
+    {
+        more += &format!("{}\n\n\n", TIME.trim_end());
+    }
+    parts.push(TABLE.replace(MORE_PLACE, &more));
     parts.push(columns_list);
     parts
 }
@@ -154,6 +160,20 @@ fn column(column: &FittedColumn) -> String {
             "    Number({name}, fill={fill:?}, shift={shift:?}, scale={scale:?}, tells_missing={}),\n",
             told(missing_indicator)
         ),
+        FittedKind::Time(time) => {
+            let cycles = time.cycles.iter();
+            let cycles =
+                cycles.map(|cycle| format!("({:?}, {:?})", cycle.begin(), cycle.seconds()));
+            format!(
+                "    Time({name}, {}, fill={:?}, shift={:?}, scale={:?}, tells_missing={}, cycles=[{}]),\n",
+                text(&time.format.to_string()),
+                time.fill,
+                time.shift,
+                time.scale,
+                told(&time.missing_indicator),
+                cycles.collect::<Vec<String>>().join(", ")
+            )
+        }
         FittedKind::Text { words, .. } => format!("    Words({name}, words={words}),\n"),
         FittedKind::Category {
             levels,

@@ -18,6 +18,7 @@ use crate::onnx::{ExportError, check_shapes};
 /// What every script begins with, behind its description.
 const IMPORTS: &str = "\
 import csv
+import datetime
 import gzip
 import io
 import json

@@ -31,7 +31,7 @@ class Category:
         return features
 
 
-@WORDS@
+@MORE@
 
 
 def as_word(cell):

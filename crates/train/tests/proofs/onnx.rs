@@ -453,10 +453,20 @@ const NO_VALUE: [&str; 13] = [
     "", "?", "NA", "N/A", "n/a", "na", "nan", "NaN", "NAN", "null", "NULL", "None", "purple",
 ];
 
-/// A table as people have it: numbers with gaps, a year, a time stamp, words with gaps, columns named
-/// like the model's outputs.
+/// Dates over more than a year, and their seconds since 1970.
+const DAYS: [(&str, f64); 6] = [
+    ("1969-12-31 23:59:30", -30.0),
+    ("1970-01-01 12:00:00", 43_200.0),
+    ("1970-01-05 06:30:00", 369_000.0),
+    ("1970-03-01 00:00:00", 5_097_600.0),
+    ("1971-02-28 18:45:15", 36_614_715.0),
+    ("1972-02-29 03:00:00", 68_180_400.0),
+];
+
+/// A table as people have it: numbers with gaps, a year, a time stamp, dates with gaps, words with gaps,
+/// columns named like the model's outputs.
 fn table(rows: usize, target: &str, words: &[&str], rng: &mut ChaCha8Rng) -> String {
-    let mut text = format!("age,year,time,colour,label,prediction,single,{target}\n");
+    let mut text = format!("age,year,time,colour,label,prediction,single,seen,{target}\n");
     for row in 0..rows {
         let age = rng.random_range(18.0..90.0_f32);
         let is_missing = rng.random_range(0..5) == 0;
@@ -471,12 +481,17 @@ fn table(rows: usize, target: &str, words: &[&str], rng: &mut ChaCha8Rng) -> Str
         let label = ["yes", "no", "perhaps"][rng.random_range(0..3)];
         let prediction = rng.random_range(-1.0..1.0_f32);
         let single = ["on", "off"][rng.random_range(0..2)];
+        let seen = match rng.random_range(0..8) {
+            0 => String::new(),
+            _ => DAYS[rng.random_range(0..DAYS.len())].0.to_string(),
+        };
         let answer = match target {
             "class" => ["left", "right", "straight on"][rng.random_range(0..3)].to_string(),
             _ => format!("{:.2}", 1e6 + f64::from(age) * 10.0),
         };
-        text +=
-            &format!("{age_cell},{year},{time},{colour},{label},{prediction},{single},{answer}\n");
+        text += &format!(
+            "{age_cell},{year},{time},{colour},{label},{prediction},{single},{seen},{answer}\n"
+        );
     }
     text
 }
@@ -503,7 +518,7 @@ fn table_case(target: &str, kind: TaskKind) -> Case {
     let features = preprocessor.item().values();
     assert_eq!(
         features,
-        2 + 1 + 1 + 4 + 3 + 1 + 2,
+        2 + 1 + 1 + 4 + 3 + 1 + 2 + 8,
         "every column reaches the network"
     );
 
@@ -546,11 +561,13 @@ fn raw_columns(text: &str, preprocessor: &Preprocessor) -> BTreeMap<String, Raw>
         let is_word = matches!(column.kind, data::FittedKind::Category { .. });
         let kind = match column.name.as_str() {
             _ if is_word => "string",
-            "time" => "float64",
+            "time" | "seen" => "float64",
             _ => "float32",
         };
+        let day = |cell: &str| DAYS.iter().find(|(day, _)| *day == cell);
         let value = |cell: &str| match cell.parse::<f64>() {
             _ if is_word => json!(cell),
+            _ if day(cell).is_some() => json!(day(cell).map(|(_, seconds)| seconds)),
             Ok(number) => json!(number),
             Err(_) => Value::Null,
         };

@@ -1,0 +1,115 @@
+//! Which rows are for what: `[split]` and the flags that say the same.
+
+use anyhow::{Result, bail};
+use data::{DataKind, HeaderLine, Roles, SplitBy, SplitShares, TaskKind};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use study::config::StudyConfig;
+
+use super::{StudyToml, set};
+use crate::args::DataArgs;
+
+/// `[split]`: shares of all rows, each from 0 to below 1, and at most one column that the split follows.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SplitToml {
+    /// Rows that decide between trials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) validation: Option<f64>,
+    /// Rows that only the final score sees; decided by the number of rows if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) vault: Option<f64>,
+    /// Folds of a cross-validation over all rows that are not in the vault, instead of a share that
+    /// validates; 1 for none. Five if there are few rows, and neither `validation` nor a column says which
+    /// rows validate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) folds: Option<u8>,
+    /// Rows with the same value in this column stay on one side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) group: Option<String>,
+    /// The oldest rows by this column (numbers or dates) are learned from, the newest are the vault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) time: Option<String>,
+    /// This column says of each row what it is for: `train`, `validation` or `test`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) column: Option<String>,
+}
+
+pub(super) fn apply_flags(typed: &mut StudyToml, args: &DataArgs) {
+    set(&mut typed.test, &args.test);
+    set(&mut typed.validation, &args.validation);
+    set(&mut typed.target, &args.target);
+    if !args.ignore.is_empty() {
+        typed.ignore.clone_from(&args.ignore);
+    }
+    typed.header = args.header.map_or(typed.header, HeaderLine::from);
+    set(&mut typed.kind, &args.kind.map(DataKind::from));
+    set(&mut typed.split.folds, &args.folds);
+    set(&mut typed.task, &args.task.map(TaskKind::from));
+    set(&mut typed.weight, &args.weight);
+    typed.seed = args.seed.unwrap_or(typed.seed);
+    let flags = [&args.split_group, &args.split_time, &args.split_column];
+    // One flag overrules whatever column the file names.
+    if flags.iter().any(|flag| flag.is_some()) {
+        let [group, time, column] = flags.map(Clone::clone);
+        typed.split = SplitToml {
+            group,
+            time,
+            column,
+            ..typed.split
+        };
+    }
+}
+
+pub(super) fn shares(typed: &SplitToml) -> SplitShares {
+    SplitShares {
+        validation: typed
+            .validation
+            .unwrap_or(SplitShares::default().validation),
+        vault: typed.vault,
+    }
+}
+
+/// Who asks for a share that validates asks for no cross-validation.
+pub(super) fn folds(typed: &StudyToml) -> Option<u8> {
+    match (typed.split.folds, typed.split.validation) {
+        (None, Some(_)) => Some(1),
+        (folds, _) => folds,
+    }
+}
+
+pub(super) fn roles(typed: &StudyToml) -> Result<Roles> {
+    let SplitToml {
+        group,
+        time,
+        column,
+        ..
+    } = &typed.split;
+    let split_by = match (group, time, column) {
+        (None, None, None) => SplitBy::Rows,
+        (Some(name), None, None) => SplitBy::Group(name.clone()),
+        (None, Some(name), None) => SplitBy::Time(name.clone()),
+        (None, None, Some(name)) => SplitBy::Column(name.clone()),
+        _ => bail!(
+            "`split` names more than one of `group`, `time` and `column`: a split follows one of them"
+        ),
+    };
+    Ok(Roles {
+        split_by,
+        weight: typed.weight.clone(),
+    })
+}
+
+/// `[split]` of a decided study.
+pub(super) fn rendered(config: &StudyConfig) -> SplitToml {
+    let by = &config.roles.split_by;
+    let column = || by.column().map(str::to_string);
+    SplitToml {
+        validation: Some(config.split.validation),
+        vault: config.split.vault,
+        folds: config.folds,
+        group: column().filter(|_| matches!(by, SplitBy::Group(_))),
+        time: column().filter(|_| matches!(by, SplitBy::Time(_))),
+        column: column().filter(|_| matches!(by, SplitBy::Column(_))),
+    }
+}
