@@ -5,7 +5,8 @@
 
 DATA is the CSV, NPZ or .ts file that was predicted; PREDICTIONS.csv is what `lehr predict` printed. The raw
 cells or pixels go into the model as they are: all preprocessing must be inside. Ends with 0 if no
-probability or value differs by more than 1e-4 and all labels are equal. Needs onnxruntime and numpy.
+probability or value differs by more than 1e-4 (of a value's size, or the spread of all) and all labels
+are equal. Needs onnxruntime and numpy.
 """
 
 import csv
@@ -79,9 +80,7 @@ def main(model, data, predictions):
         unequal = 0
     if here.shape != there.shape:
         sys.exit(f"the model gives {here.shape}, lehr predict {there.shape}")
-    # A value near 0 among large ones is as exact as they are, not as itself.
-    spread = 1.0 if "label" in found else max(1.0, float(there.std()))
-    worst = float((numpy.abs(here - there) / numpy.maximum(spread, numpy.abs(there))).max())
+    worst = float((numpy.abs(here - there) / numpy.maximum(max(1.0, there.std()), numpy.abs(there))).max())
     print(f"{len(rows)} rows, largest difference {worst:.3g}, {unequal} labels differ")
     sys.exit(0 if worst < TOLERANCE and unequal == 0 else 1)
 

@@ -19,7 +19,7 @@ use std::{
     process::Command,
 };
 
-use python::{check_same, python_with, repository, study, succeeded};
+use python::{TOLERANCE, check_same, python_with, repository, study, succeeded};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use studies::{explore, lehr, said};
@@ -38,7 +38,7 @@ fn check(study: &Path, rows: &Path) {
             .output()
             .unwrap();
         let script = succeeded(script);
-        let worst = check_same(&script.stdout, &predicted);
+        let worst = check_same(&script.stdout, &predicted, TOLERANCE);
         eprintln!("{}: PyTorch differs by {worst:e}", rows.display());
     }
     if let Some(python) = python_with("onnxruntime, numpy", "LEHR_REQUIRE_ONNXRUNTIME") {

@@ -13,7 +13,7 @@ mod studies;
 
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
-use python::{cells, check_same, python_with, repository, study, succeeded};
+use python::{TOLERANCE, cells, check_same, python_with, repository, study, succeeded};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use studies::lehr;
@@ -32,7 +32,7 @@ fn check(known: &Path, new: &Path, more: &[&str], rows: usize) {
     assert_eq!(cells(&predicted).1.len(), rows);
     let script = study.join("best/model.py");
     let script = Command::new(python).arg(script).arg(new).output().unwrap();
-    check_same(&succeeded(script).stdout, &predicted);
+    check_same(&succeeded(script).stdout, &predicted, TOLERANCE);
 }
 
 /// Explores one text as a file, and has another predicted.

@@ -10,7 +10,7 @@ use std::{
 
 use crate::studies::{explore, said};
 
-/// Largest difference of a probability, or of a value relative to its size.
+/// Largest difference of a probability, or of a value relative to its size or spread.
 pub(crate) const TOLERANCE: f64 = 1e-4;
 
 /// The repository that these tests are in.
@@ -63,19 +63,23 @@ pub(crate) fn cells(table: &[u8]) -> (Vec<String>, Vec<Vec<String>>) {
     (header, reader.records().map(row).collect())
 }
 
-/// Both tables have the same header, rows and labels, and no number differs by more than the tolerance.
-pub(crate) fn check_same(found: &[u8], expected: &[u8]) -> f64 {
+/// Both tables have the same header, rows and labels, and no number differs by more than the tolerance
+/// times its size or, if that is larger, the spread of its column; returns the largest difference.
+pub(crate) fn check_same(found: &[u8], expected: &[u8], tolerance: f64) -> f64 {
     let ((header, found), (expected_header, expected)) = (cells(found), cells(expected));
     assert_eq!(header, expected_header);
     assert_eq!(found.len(), expected.len());
+    let spreads: Vec<f64> = (0..header.len())
+        .map(|place| spread(&expected, place))
+        .collect();
     let mut worst = 0.0_f64;
     for (found, expected) in found.iter().zip(&expected) {
         assert_eq!(found[0], expected[0], "rows are numbered alike");
-        for (found, expected) in found.iter().zip(expected).skip(1) {
+        for (place, (found, expected)) in found.iter().zip(expected).enumerate().skip(1) {
             match (found.parse::<f64>(), expected.parse::<f64>()) {
                 (Ok(a), Ok(b)) => {
-                    let apart = (a - b).abs() / b.abs().max(1.0);
-                    assert!(apart <= TOLERANCE, "{found} is not {expected}");
+                    let apart = (a - b).abs() / b.abs().max(spreads[place]);
+                    assert!(apart <= tolerance, "{found} is not {expected}");
                     worst = worst.max(apart);
                 }
                 _ => assert_eq!(found, expected),
@@ -83,4 +87,20 @@ pub(crate) fn check_same(found: &[u8], expected: &[u8]) -> f64 {
         }
     }
     worst
+}
+
+/// Standard deviation of a column of numbers; at least 1, which is that of no probability.
+fn spread(rows: &[Vec<String>], place: usize) -> f64 {
+    let values: Vec<f64> = rows
+        .iter()
+        .filter_map(|row| row[place].parse().ok())
+        .collect();
+    let count = values.len().max(1) as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let variance = values
+        .iter()
+        .map(|value| (value - mean).powi(2))
+        .sum::<f64>()
+        / count;
+    variance.sqrt().max(1.0)
 }
