@@ -2,8 +2,9 @@
 //!
 //! Read in this order: [`source`] (data as they were read), [`read`](mod@read) (finding out what a
 //! file is), `table`, `npy`, `idx`, `images`, `series` (the formats), [`split`](mod@split) and [`folds`](mod@folds) (which row is for what),
-//! [`fitted`] and [`preprocess`] (from raw rows to numbers), [`rows`] (new rows for a fitted model), [`raw`] (files whose meaning
-//! the caller knows),
+//! [`fitted`] and [`preprocess`] (from raw rows to numbers), [`rows`], [`stream`] and [`sent`] (new rows
+//! for a fitted model: files, tables without end, requests), [`raw`] (files whose meaning the caller
+//! knows),
 //! [`examples`] (what trainers load). Nothing here knows of networks.
 
 pub mod error;
@@ -19,9 +20,11 @@ pub mod preprocess;
 pub mod raw;
 pub mod read;
 pub mod rows;
+pub mod sent;
 mod series;
 pub mod source;
 pub mod split;
+pub mod stream;
 mod table;
 
 pub use error::DataError;
@@ -41,4 +44,5 @@ pub use source::{
     Table, Task, TaskKind, Texts,
 };
 pub use split::{Split, SplitShares, split};
+pub use stream::RowStream;
 pub use table::header::HeaderLine;

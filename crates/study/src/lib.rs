@@ -3,7 +3,8 @@
 //! Read in this order: [`trial`] (what a trial is), [`config`] (what will be done), [`ledger`] (what
 //! has happened), [`message`] (what the roles say to each other), [`master`] and [`worker`] (what
 //! they decide), [`explore`] and [`process`] (what carries the decisions out), [`open`] (making and
-//! taking up a study), [`conclude`] (the winner and its scores), [`model`] (what a user takes away).
+//! taking up a study), [`conclude`] (the winner and its scores), [`model`] (what a user takes away),
+//! [`predictor`] (asking it).
 
 pub mod artifact;
 pub mod conclude;
@@ -18,6 +19,7 @@ pub mod master;
 pub mod message;
 pub mod model;
 pub mod open;
+pub mod predictor;
 pub mod prepared;
 pub mod process;
 pub mod recipe;

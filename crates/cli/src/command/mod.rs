@@ -8,6 +8,7 @@ pub(crate) mod explain;
 pub(crate) mod explore;
 pub(crate) mod export;
 pub(crate) mod predict;
+pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod trials;
 

@@ -11,8 +11,9 @@ use crate::{
 const MACHINE_FOLDERS: [&str; 3] = ["work", "home", "root"];
 
 /// Documents whose paths must exist.
-const TRUE_DOCUMENTS: [&str; 5] = [
+const TRUE_DOCUMENTS: [&str; 6] = [
     "README.md",
+    "docs/serve.md",
     "ARCHITECTURE.md",
     "STYLE.md",
     "docs/dependencies.md",
