@@ -164,7 +164,7 @@ def main():
     parser.add_argument("--load-cores", type=cores, default=[1])
     parser.add_argument("--out", type=pathlib.Path)
     asked = parser.parse_args()
-    asked.study = asked.study.resolve()
+    asked.study, asked.lehr = asked.study.resolve(), str(pathlib.Path(asked.lehr).resolve())
     known, rows = versions(asked), []
     with tempfile.TemporaryDirectory() as place:
         load, bodies, images, labels = prepare(asked, pathlib.Path(place))

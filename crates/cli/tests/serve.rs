@@ -148,14 +148,21 @@ fn bad_rows_are_named_and_the_others_answered() {
     );
 }
 
+/// A question, its heads and body, and the status and message that it gets.
+type Case = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static [u8],
+    u16,
+    &'static str,
+);
+
 #[test]
 fn what_cannot_be_answered_is_told_why() {
     let place = tempfile::tempdir().unwrap();
     let (model, _) = models::rents(place.path());
     let server = Server::start(&model, &[]);
-    let plain = ("Content-Type", "text/plain");
-    let packed = [JSON, ("Content-Encoding", "gzip")];
-    let cases: [(&str, &[(&str, &str)], &[u8], u16, &str); 10] = [
+    let cases: [Case; 10] = [
         (
             "POST /predict",
             &[JSON],
@@ -180,7 +187,7 @@ fn what_cannot_be_answered_is_told_why() {
         ("POST /predict", &[CSV], b"", 400, "is empty"),
         (
             "POST /predict",
-            &[plain],
+            &[("Content-Type", "text/plain")],
             b"1",
             415,
             "application/json, text/csv",
@@ -192,7 +199,13 @@ fn what_cannot_be_answered_is_told_why() {
             415,
             "image/png",
         ),
-        ("POST /predict", &packed, b"1", 415, "uncompressed"),
+        (
+            "POST /predict",
+            &[JSON, ("Content-Encoding", "gzip")],
+            b"1",
+            415,
+            "uncompressed",
+        ),
         ("GET /predict", &[], b"", 405, "POST, not GET"),
         ("POST /metrics", &[], b"", 405, "GET, HEAD, not POST"),
         ("GET /nowhere", &[], b"", 404, "/openapi.json"),
@@ -325,6 +338,40 @@ fn a_hundred_requests_at_once_are_all_answered_and_counted() {
             "{expected} is not in\n{metrics}"
         );
     }
+}
+
+#[test]
+fn more_than_can_wait_is_told_to_come_again() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, _) = models::digits(place.path());
+    let server = Server::start(&model, &["--threads", "1"]);
+    let image = format!("[{}0]", "0,".repeat(63));
+    let large = format!(
+        "{{\"rows\": [{}{image}]}}",
+        format!("{image},").repeat(9_999)
+    );
+    let small = format!("{{\"rows\": [{image}]}}");
+    let statuses: Vec<u16> = thread::scope(|scope| {
+        let server = &server;
+        let ask = |rows| scope.spawn(move || server.predict(rows));
+        // These keep the thread busy while the others arrive.
+        let busy: Vec<_> = (0..16).map(|_| ask(large.as_str())).collect();
+        thread::sleep(Duration::from_millis(200));
+        let waiting: Vec<_> = (0..400).map(|_| ask(small.as_str())).collect();
+        let answers = busy.into_iter().chain(waiting);
+        answers
+            .map(|asked| {
+                let answer = asked.join().unwrap();
+                let retry = answer.value_of("retry-after");
+                assert_eq!(retry.is_some(), answer.status == 503, "{answer:?}");
+                answer.status
+            })
+            .collect()
+    });
+    let count = |status| statuses.iter().filter(|other| **other == status).count();
+    assert_eq!(count(200) + count(503), statuses.len());
+    assert!(count(503) > 0 && count(200) >= 250, "{statuses:?}");
+    assert_eq!(server.predict(&small).status, 200);
 }
 
 #[test]

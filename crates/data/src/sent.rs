@@ -216,8 +216,10 @@ fn pixels_of(image: &FittedImage, given: &Given<'_>) -> Result<Vec<u8>, String> 
     let mut values = Vec::with_capacity(height * width * channels);
     given.numbers_into(&mut values);
     let byte = |value: &f64| {
-        let is_byte = value.fract() == 0.0 && (0.0..=255.0).contains(value);
-        is_byte.then_some(*value as u8).ok_or_else(|| {
+        // What is not a number, or beyond, is not what it was afterwards.
+        let byte = *value as u8;
+        let is_byte = f64::from(byte) == *value;
+        is_byte.then_some(byte).ok_or_else(|| {
             let shown = match value.is_nan() {
                 true => "null".to_string(),
                 false => value.to_string(),

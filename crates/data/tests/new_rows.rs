@@ -366,6 +366,10 @@ fn a_request_that_is_not_understood_is_answered_with_the_place() {
     assert!(said(&many).contains("send them in several requests"));
     let deep = format!("{{\"rows\":{}{}}}", "[".repeat(3000), "]".repeat(3000));
     assert!(said(&deep).contains("recursion limit"));
+    // Deep, but not too deep to be read: it is judged at once.
+    let nested = format!("{{\"rows\":[{}1{}]}}", "[".repeat(100), "]".repeat(100));
+    let rows = model.rows_of_json(nested.as_bytes()).unwrap();
+    assert!(rows.bad[0].reason.starts_with("its shape is [1, 1, 1"));
 }
 
 #[test]

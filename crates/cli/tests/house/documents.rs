@@ -272,6 +272,23 @@ fn the_commands_and_flags_of_the_readme_exist() {
 }
 
 #[test]
+fn the_flags_of_the_page_about_serving_exist() {
+    let serve = help_of(&["serve"]).1;
+    let page = read("docs/serve.md");
+    let flags = flags_in(&page);
+    assert!(flags.len() >= 4, "{flags:?}");
+    let unknown: Vec<&str> = flags
+        .into_iter()
+        .filter(|flag| !serve.contains(*flag))
+        .collect();
+    assert_eq!(
+        unknown,
+        Vec::<&str>::new(),
+        "flags that `lehr serve` does not have"
+    );
+}
+
+#[test]
 fn the_first_command_of_the_readme_has_its_data() {
     let readme = read("README.md");
     let command = marked_command(&readme, "first-command").expect("the README marks its command");

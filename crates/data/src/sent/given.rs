@@ -47,10 +47,10 @@ impl Given<'_> {
         match self {
             Given::Numbers(numbers) => Some(vec![numbers.len()]),
             Given::List(items) => {
-                let inner = items.first()?.shape()?;
-                let equal = items
-                    .iter()
-                    .all(|item| item.shape().as_deref() == Some(&inner));
+                // Each item is looked at once: lists may be nested deeply.
+                let mut shapes = items.iter().map(Given::shape);
+                let inner = shapes.next()??;
+                let equal = shapes.all(|shape| shape.as_ref() == Some(&inner));
                 equal.then(|| [vec![items.len()], inner].concat())
             }
             _ => None,
