@@ -181,6 +181,7 @@ def main():
                                          "batch": batch, "connections": connections,
                                          "rows_per_second": found["requests_per_second"] * batch, **found})
     if asked.out:
+        asked.out.parent.mkdir(parents=True, exist_ok=True)
         with asked.out.open("w", newline="") as file:
             writer = csv.DictWriter(file, FIELDS, extrasaction="ignore")
             writer.writeheader()
