@@ -1,6 +1,6 @@
 //! What can be typed: commands, arguments and flags. Nothing is decided here.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use bench::SearcherKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// What a model says of the rows or images in FILE.
     Predict(PredictArgs),
+    /// Answer questions to a model over HTTP until told to stop.
+    Serve(ServeArgs),
     /// Write a model for use elsewhere.
     Export(ExportArgs),
     /// The schema of lehr.toml, or a study's configuration with every default visible.
@@ -329,11 +331,39 @@ pub(crate) struct ExplainArgs {
 pub(crate) struct PredictArgs {
     /// A study's folder, or a folder with model.json and model.safetensors.
     pub(crate) model: PathBuf,
-    /// Rows or images, of the kind the model was trained on.
-    pub(crate) file: PathBuf,
+    /// Rows or images, of the kind the model was trained on: files, folders, or `-` for standard input,
+    /// which is answered as it arrives (CSV, or one image).
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
     /// Write to this file instead of standard output.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Print JSON Lines: an object for each row, with its number.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write the rows that could not be used to this file, as CSV with their numbers and the reasons.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bad: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// A study's folder, or a folder with model.json and model.safetensors.
+    pub(crate) model: PathBuf,
+    /// Where to listen; port 0 takes a free one. An address that others can reach needs a token.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+    /// Read the token that clients must show from this file [default on an address that others can
+    /// reach: a new one, printed once].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Threads that compute [default: one per core].
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// No request may be larger, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 8,
+          value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) body_mib_max: u32,
 }
 
 #[derive(Debug, Args)]

@@ -3,10 +3,12 @@
 //! Standard output is for results, standard error for talk. Exit codes: 0 done, 1 it could not be
 //! done, 2 the command line was wrong, 75 stopped but resumable.
 
+mod answer;
 mod args;
 mod command;
 mod progress;
 mod report;
+mod serve;
 mod settings;
 mod show;
 
@@ -69,6 +71,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Best(args) => command::best::run(&args).map(Outcome::from),
         Command::Explain(args) => command::explain::run(&args).map(Outcome::from),
         Command::Predict(args) => command::predict::run(&args).map(Outcome::from),
+        Command::Serve(args) => command::serve::run(&args).map(Outcome::from),
         Command::Export(args) => command::export::run(&args).map(Outcome::from),
         Command::Config(ConfigCommand::Schema) => {
             Ok(Outcome::from(show::pretty_json(&settings::schema())))

@@ -224,6 +224,22 @@ impl Examples {
         &self.targets
     }
 
+    /// Puts more rows behind these, without targets.
+    ///
+    /// # Panics
+    /// If the rows are not of the same preprocessing.
+    pub fn append(&mut self, more: Examples) {
+        assert_eq!(self.item, more.item, "rows of one preprocessing are alike");
+        match (&mut self.inputs, more.inputs) {
+            (Inputs::Floats(values), Inputs::Floats(more)) => values.extend(more),
+            (Inputs::Bytes { bytes, .. }, Inputs::Bytes { bytes: more, .. }) => bytes.extend(more),
+            (Inputs::Codes(codes), Inputs::Codes(more)) => codes.extend(more),
+            _ => panic!("rows of one preprocessing are alike"),
+        }
+        self.targets = Targets::None;
+        self.rows += more.rows;
+    }
+
     /// Fills a batch.
     ///
     /// # Shapes

@@ -3,10 +3,9 @@
 //! Read in this order: [`source`] (data as they were read), [`read`](mod@read) (finding out what a
 //! file is), `table`, `npy`, `idx`, `images`, `series` (the formats), [`roles`] (columns that are no
 //! inputs), [`split`](mod@split) and [`folds`](mod@folds) (which row is for what), [`profile`](mod@profile)
-//! (what is odd about all that), [`fitted`] and [`preprocess`] (from raw rows to numbers), [`rows`] (new
-//! rows for a fitted model), [`sample`] (a few rows as they were read, kept for later), [`raw`] (files
-//! whose meaning
-//! the caller knows),
+//! (what is odd about all that), [`fitted`] and [`preprocess`] (from raw rows to numbers), [`rows`],
+//! [`stream`] and [`sent`] (new rows for a fitted model: files, tables without end, requests), [`sample`]
+//! (a few rows as they were read, kept for later), [`raw`] (files whose meaning the caller knows),
 //! [`examples`] (what trainers load). Nothing here knows of networks.
 
 pub mod error;
@@ -26,9 +25,11 @@ pub mod read;
 pub mod roles;
 pub mod rows;
 pub mod sample;
+pub mod sent;
 mod series;
 pub mod source;
 pub mod split;
+pub mod stream;
 mod table;
 pub mod times;
 
@@ -52,4 +53,5 @@ pub use source::{
     Table, Task, TaskKind, Texts,
 };
 pub use split::{Split, SplitShares, split};
+pub use stream::RowStream;
 pub use table::header::HeaderLine;

@@ -9,6 +9,8 @@ pub struct ReadLimits {
     pub image_pixels_max: u64,
     /// Files in a folder or archive.
     pub entries_max: usize,
+    /// Rows of a table.
+    pub rows_max: usize,
     /// Columns of a table.
     pub columns_max: usize,
     /// Classes of a target.
@@ -22,6 +24,8 @@ impl Default for ReadLimits {
             bytes_max: 2 << 30,
             image_pixels_max: 50_000_000,
             entries_max: 2_000_000,
+            // Rows are numbered with 32 bits.
+            rows_max: u32::MAX as usize,
             columns_max: 20_000,
             classes_max: 1_000,
         }

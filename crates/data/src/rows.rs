@@ -1,4 +1,7 @@
 //! New rows for a fitted model: read by its columns and sizes, not guessed again.
+//!
+//! Files here; `stream` has tables without end, `sent` what comes in requests. All of them end in
+//! [`Preprocessor::apply`], as training does.
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +15,7 @@ use crate::{
         listed::{are_image_names, folder_of, read_listed},
     },
     limits::ReadLimits,
+    notice::Notice,
     npy::{self, Array},
     preprocess::Preprocessor,
     read::{array_images, array_series, format_of},
@@ -34,8 +38,12 @@ pub struct RawRows {
     pub examples: Examples,
     /// Their numbers in the file, from 1.
     pub row_numbers: Vec<u64>,
+    /// Their paths, if each is a file of its own in a folder or an archive; otherwise none.
+    pub names: Vec<String>,
     /// The others.
     pub bad: Vec<BadRow>,
+    /// What was odd about rows that can be used all the same.
+    pub notices: Vec<Notice>,
 }
 
 /// A row that cannot be used.
@@ -54,32 +62,105 @@ impl Preprocessor {
     /// # Errors
     /// If the file cannot be read, or lacks a column, or holds images where rows are needed.
     pub fn read_rows(&self, path: &Path, limits: &ReadLimits) -> Result<RawRows, DataError> {
-        let (dataset, row_numbers, bad) = match self.inputs() {
-            FittedInputs::Columns(columns) if npy_kind(path).is_some() => {
-                array_rows(columns, path, limits)?
-            }
-            FittedInputs::Columns(columns) => {
-                let wanted: Vec<_> = columns
-                    .iter()
-                    .map(|c| (c.name.as_str(), kind_of(c)))
-                    .collect();
-                table_rows(&wanted, path, limits)?
-            }
+        let is_array = npy_kind(path).is_some();
+        let read = match self.inputs() {
+            FittedInputs::Columns(columns) if is_array => array_rows(columns, path, limits)?,
             FittedInputs::Image(image) => image_rows(image, path, limits)?,
-            FittedInputs::Series(series) => series_rows(series, path, limits)?,
-            FittedInputs::Text(text) => text_rows(text, path, limits)?,
+            FittedInputs::Series(series) if is_array => {
+                let (all, _) = array_series(path, &read_array(path, limits)?)?;
+                short_enough(series, &all)
+            }
+            FittedInputs::Series(series) if format_of(path) == "ts" => {
+                short_enough(series, &ts::read(path, limits)?.series)
+            }
+            FittedInputs::Text(text) if path.is_dir() || is_text_file(path) => {
+                text_files(text, path, limits)?
+            }
+            _ => self.table_rows(path, limits)?,
         };
-        let rows: Vec<u32> = (0..dataset.rows() as u32).collect();
-        let examples = self.apply(&dataset, &rows)?;
+        self.prepared(read)
+    }
+
+    fn table_rows(&self, path: &Path, limits: &ReadLimits) -> Result<ReadRows, DataError> {
+        let wanted = self.wanted().ok_or_else(|| {
+            let problem = "the model takes series as .ts, NPY or NPZ files";
+            unfit(path, problem.to_string())
+        })?;
+        let records = kept_records(path, limits)?;
+        let places = Places::find(&wanted, path, &records.header, records.names)?;
+        Ok(self.of_table(places.typed(&wanted, &records.rows, records.decimal, 0)))
+    }
+
+    /// The columns that the model reads of a table; nothing if it takes none.
+    pub(crate) fn wanted(&self) -> Option<Wanted<'_>> {
+        match self.inputs() {
+            FittedInputs::Columns(columns) => {
+                let wanted = columns.iter().map(|c| (c.name.as_str(), kind_of(c)));
+                Some(wanted.collect())
+            }
+            FittedInputs::Image(_) => None,
+            FittedInputs::Series(FittedSeries { columns, .. }) if columns.is_empty() => None,
+            FittedInputs::Series(FittedSeries { columns, .. }) => {
+                let steps = columns.iter();
+                Some(steps.map(|c| (c.as_str(), CellKind::Numbers)).collect())
+            }
+            FittedInputs::Text(text) => Some(vec![(text.name.as_str(), CellKind::Words)]),
+        }
+    }
+
+    /// Rows of a table with the wanted columns, as the kind of row that the model takes.
+    pub(crate) fn of_table(&self, mut read: ReadRows) -> ReadRows {
+        let rows = read.row_numbers.len();
+        read.dataset = match (self.inputs(), read.dataset) {
+            (FittedInputs::Series(_), Dataset::Table(table)) => {
+                Dataset::Series(wide::series_of(&table.columns, rows))
+            }
+            (FittedInputs::Text(fitted), Dataset::Table(Table { mut columns, .. })) => {
+                let Some(Cells::Words(cells)) = columns.pop().map(|column| column.cells) else {
+                    unreachable!("a column of text holds words")
+                };
+                let texts = cells.into_iter().map(Option::unwrap_or_default);
+                texts_of(fitted, texts.collect())
+            }
+            (_, dataset) => dataset,
+        };
+        read
+    }
+
+    /// Rows as they were read, as a network takes them.
+    pub(crate) fn prepared(&self, read: ReadRows) -> Result<RawRows, DataError> {
+        let rows: Vec<u32> = (0..read.dataset.rows() as u32).collect();
         Ok(RawRows {
-            examples,
-            row_numbers,
-            bad,
+            examples: self.apply(&read.dataset, &rows)?,
+            row_numbers: read.row_numbers,
+            names: read.names,
+            bad: read.bad,
+            notices: read.notices,
         })
     }
 }
 
-type Read = (Dataset, Vec<u64>, Vec<BadRow>);
+/// New rows before preprocessing.
+pub(crate) struct ReadRows {
+    pub(crate) dataset: Dataset,
+    pub(crate) row_numbers: Vec<u64>,
+    pub(crate) names: Vec<String>,
+    pub(crate) bad: Vec<BadRow>,
+    pub(crate) notices: Vec<Notice>,
+}
+
+impl ReadRows {
+    /// Rows that are all good.
+    fn all(dataset: Dataset) -> ReadRows {
+        ReadRows {
+            row_numbers: (1..=dataset.rows() as u64).collect(),
+            dataset,
+            names: Vec::new(),
+            bad: Vec::new(),
+            notices: Vec::new(),
+        }
+    }
+}
 
 fn npy_kind(path: &Path) -> Option<&str> {
     path.extension()?
@@ -87,7 +168,7 @@ fn npy_kind(path: &Path) -> Option<&str> {
         .filter(|extension| ["npy", "npz"].contains(extension))
 }
 
-fn unfit(path: &Path, problem: String) -> DataError {
+pub(crate) fn unfit(path: &Path, problem: String) -> DataError {
     DataError::Unfit {
         path: path.to_path_buf(),
         problem,
@@ -95,14 +176,14 @@ fn unfit(path: &Path, problem: String) -> DataError {
 }
 
 /// What the cells of a column are to be read as.
-#[derive(Clone, Copy)]
-enum CellKind<'a> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CellKind<'a> {
     Numbers,
     Words,
     Times(&'a TimeFormat),
 }
 
-fn kind_of(column: &FittedColumn) -> CellKind<'_> {
+pub(crate) fn kind_of(column: &FittedColumn) -> CellKind<'_> {
     match &column.kind {
         FittedKind::Numeric { .. } => CellKind::Numbers,
         FittedKind::Category { .. } | FittedKind::Text { .. } => CellKind::Words,
@@ -110,42 +191,8 @@ fn kind_of(column: &FittedColumn) -> CellKind<'_> {
     }
 }
 
-/// Columns of these names.
-type Wanted<'a> = [(&'a str, CellKind<'a>)];
-
-fn table_rows(columns: &Wanted<'_>, path: &Path, limits: &ReadLimits) -> Result<Read, DataError> {
-    let records = kept_records(path, limits)?;
-    let width = records.header.len();
-    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-    let places = places_of(&names, &records, path)?;
-    let (mut good, mut numbers, mut bad): (Vec<&Row>, _, _) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, row) in records.rows.iter().enumerate() {
-        let number = index as u64 + 1;
-        if row.cells.len() == width {
-            good.push(row);
-            numbers.push(number);
-        } else {
-            let cells = row.cells.len();
-            let reason = format!("line {} has {cells} cells, the header {width}", row.line);
-            bad.push(BadRow {
-                row: number,
-                reason,
-            });
-        }
-    }
-    let typed = columns.iter().zip(&places).map(|((name, kind), place)| {
-        let cells = good.iter().map(|row| row.cells[*place].as_str());
-        Column {
-            name: (*name).to_string(),
-            cells: cells_of_kind(*kind, cells, records.decimal),
-        }
-    });
-    let table = Table {
-        columns: typed.collect(),
-        targets: RawTargets::Unknown(good.len()),
-    };
-    Ok((Dataset::Table(table), numbers, bad))
-}
+/// Names of columns, and what their cells are read as.
+pub(crate) type Wanted<'a> = Vec<(&'a str, CellKind<'a>)>;
 
 fn kept_records(path: &Path, limits: &ReadLimits) -> Result<Records, DataError> {
     let reading = Reading {
@@ -156,20 +203,108 @@ fn kept_records(path: &Path, limits: &ReadLimits) -> Result<Records, DataError> 
     records(path, reading)
 }
 
-/// Where the columns of these names stand; in a file without names that has as many, they are in order.
-fn places_of(names: &[&str], records: &Records, path: &Path) -> Result<Vec<usize>, DataError> {
-    if records.names == Names::Numbered && records.header.len() == names.len() {
-        return Ok((0..names.len()).collect());
+/// Where the cells of the wanted columns stand in the rows of a table.
+pub(crate) struct Places {
+    /// Cells of a row.
+    width: usize,
+    /// For each column.
+    places: Vec<usize>,
+}
+
+impl Places {
+    /// Finds every column by its name; in a table without names that has as many, they are in order.
+    ///
+    /// # Errors
+    /// If one is not there.
+    pub(crate) fn find(
+        wanted: &Wanted<'_>,
+        path: &Path,
+        header: &[String],
+        names: Names,
+    ) -> Result<Places, DataError> {
+        let width = header.len();
+        if names == Names::Numbered && width == wanted.len() {
+            let places = (0..width).collect();
+            return Ok(Places { width, places });
+        }
+        let place = |(name, _): &(&str, CellKind)| {
+            let place = header.iter().position(|other| other == name);
+            place.ok_or_else(|| {
+                let header = header.join(", ");
+                let problem = format!("it lacks the column `{name}`: it has {header}");
+                unfit(path, problem)
+            })
+        };
+        let places = wanted.iter().map(place).collect::<Result<_, _>>()?;
+        Ok(Places { width, places })
     }
-    let place = |name: &&str| {
-        let place = records.header.iter().position(|other| other == name);
-        place.ok_or_else(|| {
-            let header = records.header.join(", ");
-            let problem = format!("it lacks the column `{name}`: it has {header}");
-            unfit(path, problem)
-        })
-    };
-    names.iter().map(place).collect()
+
+    /// The cells of these rows, which stand behind `rows_before` others.
+    pub(crate) fn typed(
+        &self,
+        wanted: &Wanted<'_>,
+        rows: &[Row],
+        decimal: Decimal,
+        rows_before: u64,
+    ) -> ReadRows {
+        let (mut good, mut row_numbers, mut bad): (Vec<&Row>, _, _) =
+            (Vec::new(), Vec::new(), Vec::new());
+        for (row, number) in rows.iter().zip(rows_before + 1..) {
+            let (cells, width) = (row.cells.len(), self.width);
+            if cells == width {
+                good.push(row);
+                row_numbers.push(number);
+            } else {
+                let reason = format!("line {} has {cells} cells, the header {width}", row.line);
+                bad.push(BadRow {
+                    row: number,
+                    reason,
+                });
+            }
+        }
+        let mut notices = Vec::new();
+        let typed = wanted
+            .iter()
+            .zip(&self.places)
+            .map(|((name, kind), place)| {
+                let cells = good.iter().map(|row| row.cells[*place].as_str());
+                if *kind == CellKind::Numbers {
+                    notices.extend(strays(name, cells.clone(), decimal));
+                }
+                Column {
+                    name: (*name).to_string(),
+                    cells: cells_of_kind(*kind, cells, decimal),
+                }
+            });
+        let table = Table {
+            columns: typed.collect(),
+            targets: RawTargets::Unknown(good.len()),
+        };
+        ReadRows {
+            dataset: Dataset::Table(table),
+            row_numbers,
+            names: Vec::new(),
+            bad,
+            notices,
+        }
+    }
+}
+
+/// What is to be said of cells that should be numbers and are not: as in training, they are missing.
+fn strays<'a>(
+    column: &str,
+    cells: impl Iterator<Item = &'a str>,
+    decimal: Decimal,
+) -> Option<Notice> {
+    let mut stray = cells.filter(|cell| !is_missing(cell) && number(cell, decimal).is_none());
+    let example = stray.next()?;
+    Some(stray_notice(column, 1 + stray.count(), example))
+}
+
+pub(crate) fn stray_notice(column: &str, count: usize, example: &str) -> Notice {
+    Notice::warning(format!(
+        "column `{column}`: {count} cell(s) cannot be read (as `{example}`) and count as missing"
+    ))
 }
 
 fn cells_of_kind<'a>(
@@ -220,7 +355,7 @@ fn array_rows(
     columns: &[FittedColumn],
     path: &Path,
     limits: &ReadLimits,
-) -> Result<Read, DataError> {
+) -> Result<ReadRows, DataError> {
     let array = read_array(path, limits)?;
     let [rows, width] = array.shape[..] else {
         return Err(unfit(
@@ -262,53 +397,53 @@ fn array_rows(
         columns,
         targets: RawTargets::Unknown(rows),
     };
-    Ok((
-        Dataset::Table(table),
-        (1..=rows as u64).collect(),
-        Vec::new(),
-    ))
+    Ok(ReadRows::all(Dataset::Table(table)))
 }
 
-fn image_rows(image: &FittedImage, path: &Path, limits: &ReadLimits) -> Result<Read, DataError> {
+fn image_rows(
+    image: &FittedImage,
+    path: &Path,
+    limits: &ReadLimits,
+) -> Result<ReadRows, DataError> {
     let size = (image.height, image.width, image.channels);
-    let (bytes, numbers, bad) = if npy_kind(path).is_some() {
+    if npy_kind(path).is_some() {
         let images = array_images(path, read_array(path, limits)?)?;
         let found = (images.height, images.width, images.channels);
         if found != size {
             let problem = format!("its images are {found:?}, those of the model {size:?}");
             return Err(unfit(path, problem));
         }
-        all(images.bytes, size)
-    } else if idx::is_images_file(path) {
+        return Ok(ReadRows::all(images_of(size, images.bytes)));
+    }
+    if idx::is_images_file(path) {
         let (height, width, bytes) = idx::read_images(path, limits)?;
         if (height, width, 1) != size {
             let problem = format!("its images are {height}x{width}, those of the model {size:?}");
             return Err(unfit(path, problem));
         }
-        all(bytes, size)
-    } else if is_table(path) {
-        listed_images(path, size, limits)?
-    } else {
-        let (bytes, numbers, bad) = images::read_unlabelled(path, size, limits)?;
-        let bad = bad
-            .into_iter()
-            .map(|(row, reason)| BadRow { row, reason })
-            .collect();
-        (bytes, numbers, bad)
-    };
-    let targets = RawTargets::Unknown(numbers.len());
-    let images = Images {
-        height: size.0,
-        width: size.1,
-        channels: size.2,
-        bytes,
-        targets,
-    };
-    Ok((Dataset::Images(images), numbers, bad))
+        return Ok(ReadRows::all(images_of(size, bytes)));
+    }
+    if is_table(path) {
+        return listed_images(path, size, limits);
+    }
+    let read = images::read_unlabelled(path, size, limits)?;
+    let bad = read
+        .bad
+        .into_iter()
+        .map(|(row, reason)| BadRow { row, reason });
+    let (row_numbers, mut names): (Vec<u64>, Vec<String>) = read.good.into_iter().unzip();
+    if !path.is_dir() && names.iter().all(|name| path.ends_with(name)) {
+        // One file that is an image, not an archive with paths of its own.
+        names.clear();
+    }
+    Ok(ReadRows {
+        dataset: images_of(size, read.bytes),
+        row_numbers,
+        names,
+        bad: bad.collect(),
+        notices: Vec::new(),
+    })
 }
-
-/// Pixels of the good images, their numbers, and the bad ones.
-type Pixels = (Vec<u8>, Vec<u64>, Vec<BadRow>);
 
 /// Whether a file's name is that of a table.
 fn is_table(path: &Path) -> bool {
@@ -321,7 +456,7 @@ fn listed_images(
     path: &Path,
     size: (u32, u32, u32),
     limits: &ReadLimits,
-) -> Result<Pixels, DataError> {
+) -> Result<ReadRows, DataError> {
     let records = kept_records(path, limits)?;
     let folder = folder_of(path);
     let cells = |place: usize| {
@@ -343,41 +478,30 @@ fn listed_images(
         row: number(row),
         reason,
     });
-    let bad = bad.collect();
-    Ok((
-        listed.bytes,
-        listed.good.into_iter().map(number).collect(),
-        bad,
-    ))
+    Ok(ReadRows {
+        dataset: images_of(size, listed.bytes),
+        row_numbers: listed.good.into_iter().map(number).collect(),
+        names: Vec::new(),
+        bad: bad.collect(),
+        notices: Vec::new(),
+    })
 }
 
-fn all(bytes: Vec<u8>, size: (u32, u32, u32)) -> Pixels {
-    let count = bytes.len() / (size.0 * size.1 * size.2) as usize;
-    (bytes, (1..=count as u64).collect(), Vec::new())
+/// Images without targets.
+pub(crate) fn images_of((height, width, channels): (u32, u32, u32), bytes: Vec<u8>) -> Dataset {
+    let count = bytes.len() / (height * width * channels) as usize;
+    Dataset::Images(Images {
+        height,
+        width,
+        channels,
+        bytes,
+        targets: RawTargets::Unknown(count),
+    })
 }
 
-/// Series of a `.ts` file, of arrays, or of a table with the steps' columns; those that are too long are bad.
-fn series_rows(fitted: &FittedSeries, path: &Path, limits: &ReadLimits) -> Result<Read, DataError> {
-    let series = if npy_kind(path).is_some() {
-        array_series(path, &read_array(path, limits)?)?.0
-    } else if format_of(path) == "ts" {
-        ts::read(path, limits)?.series
-    } else if fitted.columns.is_empty() {
-        let problem = "the model takes series as .ts, NPY or NPZ files";
-        return Err(unfit(path, problem.into()));
-    } else {
-        let steps = fitted.columns.iter();
-        let wanted: Vec<_> = steps
-            .map(|name| (name.as_str(), CellKind::Numbers))
-            .collect();
-        let (table, numbers, bad) = table_rows(&wanted, path, limits)?;
-        let Dataset::Table(table) = table else {
-            unreachable!("rows of columns are a table")
-        };
-        let series = wide::series_of(&table.columns, numbers.len());
-        return Ok((Dataset::Series(series), numbers, bad));
-    };
-    let mut bad = Vec::new();
+/// The series that a network can take; those that are too long are bad.
+pub(crate) fn short_enough(fitted: &FittedSeries, series: &Series) -> ReadRows {
+    let (mut row_numbers, mut bad) = (Vec::new(), Vec::new());
     let mut kept = Series {
         columns: Vec::new(),
         channels: series.channels,
@@ -385,69 +509,63 @@ fn series_rows(fitted: &FittedSeries, path: &Path, limits: &ReadLimits) -> Resul
         values: Vec::new(),
         targets: RawTargets::Unknown(0),
     };
-    let mut numbers = Vec::new();
-    for ((values, length), number) in series.each().zip(&series.lengths).zip(1..) {
+    for ((values, length), row) in series.each().zip(&series.lengths).zip(1..) {
         if *length > fitted.length {
             let longest = fitted.length;
             let reason = format!("it has {length} steps, the model takes up to {longest}");
-            bad.push(BadRow {
-                row: number,
-                reason,
-            });
+            bad.push(BadRow { row, reason });
             continue;
         }
         kept.values.extend(values);
         kept.lengths.push(*length);
-        numbers.push(number);
+        row_numbers.push(row);
     }
-    kept.targets = RawTargets::Unknown(numbers.len());
-    Ok((Dataset::Series(kept), numbers, bad))
+    kept.targets = RawTargets::Unknown(row_numbers.len());
+    ReadRows {
+        dataset: Dataset::Series(kept),
+        row_numbers,
+        names: Vec::new(),
+        bad,
+        notices: Vec::new(),
+    }
 }
 
-/// Texts of a table's column, of a `.txt` file, or of all such files in a folder, by their names.
-fn text_rows(fitted: &FittedText, path: &Path, limits: &ReadLimits) -> Result<Read, DataError> {
-    let is_text = |path: &Path| path.extension().is_some_and(|end| end == "txt");
-    if path.is_dir() || is_text(path) {
-        let files = match path.is_dir() {
-            true => text_files(path, is_text)?,
-            false => vec![path.to_path_buf()],
-        };
-        let read = |file: &PathBuf| decode(file, &read_bytes(file, limits)?, &mut Vec::new());
-        let texts = files.iter().map(read).collect::<Result<_, _>>()?;
-        return Ok(texts_read(
-            fitted,
-            texts,
-            (1..).take(files.len()).collect(),
-            Vec::new(),
-        ));
-    }
-    let wanted = [(fitted.name.as_str(), CellKind::Words)];
-    let (table, numbers, bad) = table_rows(&wanted, path, limits)?;
-    let Dataset::Table(Table { mut columns, .. }) = table else {
-        unreachable!("rows of columns are a table")
-    };
-    let Some(Cells::Words(cells)) = columns.pop().map(|column| column.cells) else {
-        unreachable!("a column of text holds words")
-    };
-    let texts = cells.into_iter().map(Option::unwrap_or_default).collect();
-    Ok(texts_read(fitted, texts, numbers, bad))
+fn is_text_file(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "txt")
 }
 
-fn texts_read(
+/// The text of a `.txt` file, or of all such files in a folder, by their names.
+fn text_files(
     fitted: &FittedText,
-    texts: Vec<String>,
-    numbers: Vec<u64>,
-    bad: Vec<BadRow>,
-) -> Read {
-    let texts = Texts {
+    path: &Path,
+    limits: &ReadLimits,
+) -> Result<ReadRows, DataError> {
+    let read = |file: &PathBuf| decode(file, &read_bytes(file, limits)?, &mut Vec::new());
+    let files = match path.is_dir() {
+        true => text_files_in(path)?,
+        false => vec![path.to_path_buf()],
+    };
+    let texts = files.iter().map(read).collect::<Result<_, _>>()?;
+    let mut rows = ReadRows::all(texts_of(fitted, texts));
+    if path.is_dir() {
+        let names = files.iter().filter_map(|file| file.file_name());
+        rows.names = names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
+    }
+    Ok(rows)
+}
+
+/// Texts without targets.
+pub(crate) fn texts_of(fitted: &FittedText, texts: Vec<String>) -> Dataset {
+    Dataset::Texts(Texts {
         name: fitted.name.clone(),
         targets: RawTargets::Unknown(texts.len()),
         texts,
-    };
-    (Dataset::Texts(texts), numbers, bad)
+    })
 }
 
-fn text_files(folder: &Path, is_text: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, DataError> {
+fn text_files_in(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let unreadable = |source| DataError::Unreadable {
         path: folder.to_path_buf(),
         source,
@@ -455,7 +573,7 @@ fn text_files(folder: &Path, is_text: impl Fn(&Path) -> bool) -> Result<Vec<Path
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        if path.is_file() && is_text(&path) {
+        if path.is_file() && is_text_file(&path) {
             files.push(path);
         }
     }

@@ -78,6 +78,15 @@ impl TimeFormat {
         seconds(&self.0, cell)
     }
 
+    /// A time as it would stand in the column; nothing if it lies beyond all calendars.
+    ///
+    /// # Units
+    /// Seconds since 1970, UTC.
+    pub fn written(&self, seconds: f64) -> Option<String> {
+        let time = DateTime::from_timestamp(seconds.floor() as i64, 0)?;
+        Some(time.format(&self.0).to_string())
+    }
+
     /// The way in which nearly all of the cells are written, if they are dates at all.
     pub(crate) fn sniff(cells: &[&str]) -> Option<Sniffed> {
         let step = cells.len().div_ceil(SNIFFED_CELLS).max(1);

@@ -4,8 +4,8 @@
 //! has happened), [`message`] (what the roles say to each other), [`master`] and [`worker`] (what
 //! they decide), [`explore`] and [`process`] (what carries the decisions out), [`open`] (making and
 //! taking up a study), [`prepared`] and [`balance`] (what is decided about its data), [`conclude`]
-//! (the winner and its scores), [`model`] (what a user takes away), [`certificate`] (what an exported
-//! model is proven to do).
+//! (the winner and its scores), [`model`] (what a user takes away), [`predictor`] (asking it),
+//! [`certificate`] (what an exported model is proven to do).
 
 pub mod artifact;
 pub mod balance;
@@ -22,6 +22,7 @@ pub mod master;
 pub mod message;
 pub mod model;
 pub mod open;
+pub mod predictor;
 pub mod prepared;
 pub mod process;
 pub mod recipe;

@@ -5,27 +5,24 @@
 
 use std::{
     fs, io,
-    num::{NonZeroU8, NonZeroUsize},
     path::{Path, PathBuf},
 };
 
-use data::{Examples, FittedTask, Preprocessor};
+use data::{Examples, Preprocessor};
 use morph::Architecture;
 use search::{Setting, TrialId};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use train::{Network, Plan, PlanError, Purpose, Threads, Weights};
+use train::{PlanError, Weights};
 
 use crate::{
     artifact::replace_durably,
+    predictor::Predictor,
     trial::{Digest, notation},
 };
 
 /// Version of `model.json`; another one is refused, never guessed at.
 pub const FORMAT: u32 = 1;
-
-/// Rows that are predicted at once.
-const BATCH: usize = 256;
 
 /// What `model.json` says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -145,36 +142,15 @@ impl Model {
     /// # Errors
     /// If the network cannot be built.
     pub fn outputs(&self, examples: &Examples) -> Result<Vec<f32>, ModelError> {
-        let batch = NonZeroUsize::new(BATCH).expect("256 is not 0");
-        let threads = Threads::new(NonZeroU8::MIN);
-        let plan = Plan::compile(&self.card.architecture, batch, threads, Purpose::Infer)?;
-        let rows: Vec<u32> = (0..examples.len() as u32).collect();
-        Ok(Network::new(plan, self.weights.clone()).outputs(examples, &rows))
+        Ok(Predictor::new(self)?.outputs(examples))
     }
 
-    /// Predictions in the user's words.
+    /// Predictions in the user's words; whoever asks more than once makes a [`Predictor`].
     ///
     /// # Errors
     /// If the network cannot be built.
     pub fn predict(&self, examples: &Examples) -> Result<Predictions, ModelError> {
-        let outputs = self.outputs(examples)?;
-        Ok(match self.card.preprocessor.task() {
-            FittedTask::Classification { classes } => Predictions::Classes {
-                classes: classes.clone(),
-                probabilities: outputs.chunks(classes.len()).map(softmax).collect(),
-            },
-            FittedTask::Regression {
-                target,
-                mean,
-                scale,
-            } => Predictions::Values {
-                target: target.clone(),
-                values: outputs
-                    .iter()
-                    .map(|value| f64::from(*value) * scale + mean)
-                    .collect(),
-            },
-        })
+        Ok(Predictor::new(self)?.predict(examples))
     }
 }
 
@@ -202,8 +178,23 @@ pub enum Predictions {
     },
 }
 
+impl Predictions {
+    /// Of how many rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Predictions::Classes { probabilities, .. } => probabilities.len(),
+            Predictions::Values { values, .. } => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// Probabilities from logits, safe against overflow.
-fn softmax(logits: &[f32]) -> Vec<f64> {
+pub(crate) fn softmax(logits: &[f32]) -> Vec<f64> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers: Vec<f64> = logits
         .iter()

@@ -9,6 +9,7 @@ pub(crate) mod explore;
 pub(crate) mod export;
 pub(crate) mod inspect;
 pub(crate) mod predict;
+pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod trials;
 

@@ -1,65 +1,343 @@
-//! `lehr predict`: what a model says of each row or image, as CSV; bad rows are told and passed over.
+//! `lehr predict`: what a model says of each row or image of files, folders or standard input.
+//!
+//! Rows that cannot be used are told by number and passed over, and so is a file that cannot be read
+//! beside others; the latter is a failure at the end. Standard input is answered as it arrives.
 
-use std::fs;
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, ErrorKind, Read, Write},
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Context, Result};
-use data::ReadLimits;
-use study::model::{Predictions, most_probable};
+use anyhow::{Context, Result, bail};
+use data::{DataKind, Preprocessor, RawRows, ReadLimits, RowStream};
+use study::predictor::Predictor;
 
-use crate::{args::PredictArgs, command::load_model, tell};
+use crate::{
+    answer::{Line, Naming, csv_header, lines},
+    args::PredictArgs,
+    command::load_model,
+    show, tell,
+};
 
-/// How many bad rows are named before the rest is only counted.
+/// How many bad rows are named before the rest is only counted; `--bad` has all.
 const BAD_ROWS_NAMED: usize = 10;
+
+/// How many odd things about good rows are told.
+const NOTICES_TOLD: usize = 10;
+
+/// Names of files that may be tables.
+const TABLE_NAMES: [&str; 13] = [
+    ".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".parquet", ".json", ".jsonl", ".ndjson",
+    ".arff", ".ts", ".npy", ".npz",
+];
 
 pub(crate) fn run(args: &PredictArgs) -> Result<String> {
     let model = load_model(&args.model)?;
-    let rows = model
-        .card
-        .preprocessor
-        .read_rows(&args.file, &ReadLimits::default())?;
-    for bad in rows.bad.iter().take(BAD_ROWS_NAMED) {
-        tell(&format!("row {} is passed over: {}", bad.row, bad.reason));
+    let preprocessor = &model.card.preprocessor;
+    let inputs = inputs(preprocessor, &args.files)?;
+    let mut asked = Asked {
+        predictor: Predictor::new(&model)?,
+        preprocessor,
+        several: match inputs.len() {
+            0 | 1 => Several::No,
+            _ => Several::Yes,
+        },
+        out: Out::open(args)?,
+        bad: BadRows::open(args)?,
+        answered: 0,
+        notices: 0,
+    };
+    let mut unread = Vec::new();
+    for input in &inputs {
+        match asked.ask(input) {
+            Ok(()) => {}
+            // A reader that has seen enough, as `head`, is no failure.
+            Err(error) if is_broken_pipe(&error) => return Ok(String::new()),
+            Err(error) if inputs.len() == 1 => return Err(error),
+            Err(error) => {
+                tell(&format!("{input} is passed over: {}", show::chain(&error)));
+                unread.push(input);
+            }
+        }
     }
-    if rows.bad.len() > BAD_ROWS_NAMED {
-        tell(&format!(
-            "{} more rows are passed over",
-            rows.bad.len() - BAD_ROWS_NAMED
-        ));
+    asked.finish()?;
+    match unread.len() {
+        0 => Ok(String::new()),
+        count => bail!("{count} of {} files could not be read", inputs.len()),
     }
-    let table = table(&model.predict(&rows.examples)?, &rows.row_numbers)?;
-    match &args.out {
-        None => Ok(table),
-        Some(path) => {
-            fs::write(path, table)
-                .with_context(|| format!("could not write {}", path.display()))?;
-            Ok(String::new())
+}
+
+/// Something with rows in it.
+enum Input {
+    StandardInput,
+    Path(PathBuf),
+}
+
+impl std::fmt::Display for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Input::StandardInput => f.write_str("standard input"),
+            Input::Path(path) => write!(f, "{}", path.display()),
         }
     }
 }
 
-fn table(predictions: &Predictions, rows: &[u64]) -> Result<String> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    match predictions {
-        Predictions::Classes {
-            classes,
-            probabilities,
-        } => {
-            let named = classes
-                .iter()
-                .map(|class| format!("probability of {class}"));
-            writer.write_record(["row".into(), "label".into()].into_iter().chain(named))?;
-            for (row, probabilities) in rows.iter().zip(probabilities) {
-                let label = classes[most_probable(probabilities)].clone();
-                let shares = probabilities.iter().map(|share| format!("{share:.6}"));
-                writer.write_record([row.to_string(), label].into_iter().chain(shares))?;
-            }
+/// What was named, with the tables of a folder in its place if they are what the model takes.
+fn inputs(preprocessor: &Preprocessor, named: &[PathBuf]) -> Result<Vec<Input>> {
+    let mut inputs = Vec::new();
+    for path in named {
+        if path == Path::new("-") {
+            inputs.push(Input::StandardInput);
+        } else if path.is_dir() && !is_read_whole(preprocessor, path) {
+            inputs.extend(tables_in(path)?.into_iter().map(Input::Path));
+        } else {
+            inputs.push(Input::Path(path.clone()));
         }
-        Predictions::Values { target, values } => {
-            writer.write_record(["row", target])?;
-            for (row, value) in rows.iter().zip(values) {
-                writer.write_record([row.to_string(), value.to_string()])?;
+    }
+    Ok(inputs)
+}
+
+/// Whether a folder's files are rows themselves: images, or texts.
+fn is_read_whole(preprocessor: &Preprocessor, folder: &Path) -> bool {
+    let has_texts = || {
+        let mut names = fs::read_dir(folder).into_iter().flatten().flatten();
+        names.any(|entry| entry.path().extension().is_some_and(|end| end == "txt"))
+    };
+    match preprocessor.kind() {
+        DataKind::Images => true,
+        DataKind::Text => has_texts(),
+        DataKind::Table | DataKind::Series => false,
+    }
+}
+
+fn tables_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let unreadable = || format!("could not read {}", folder.display());
+    let mut tables = Vec::new();
+    for entry in fs::read_dir(folder).with_context(unreadable)? {
+        let path = entry.with_context(unreadable)?.path();
+        let name = path.to_string_lossy().to_lowercase();
+        if path.is_file() && TABLE_NAMES.iter().any(|ending| name.ends_with(ending)) {
+            tables.push(path);
+        }
+    }
+    tables.sort();
+    if tables.is_empty() {
+        bail!(
+            "no table is in {}: files whose names end in {} are read",
+            folder.display(),
+            TABLE_NAMES.join(", ")
+        );
+    }
+    Ok(tables)
+}
+
+/// Whether rows of more than one file stand in the answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Several {
+    Yes,
+    No,
+}
+
+/// A model that is being asked.
+struct Asked<'a> {
+    predictor: Predictor,
+    preprocessor: &'a Preprocessor,
+    several: Several,
+    out: Out,
+    bad: BadRows,
+    answered: u64,
+    notices: usize,
+}
+
+impl Asked<'_> {
+    fn ask(&mut self, input: &Input) -> Result<()> {
+        let limits = ReadLimits::default();
+        match input {
+            Input::Path(path) => {
+                let rows = self.preprocessor.read_rows(path, &limits)?;
+                self.answer(&rows, &path.display().to_string())
+            }
+            Input::StandardInput if self.preprocessor.kind() == DataKind::Images => {
+                let mut bytes = Vec::new();
+                let stdin = io::stdin().lock();
+                stdin.take(limits.bytes_max).read_to_end(&mut bytes)?;
+                let rows = self.preprocessor.row_of_image(&bytes, &limits)?;
+                self.answer(&rows, "-")
+            }
+            Input::StandardInput => {
+                let name = Path::new("standard input");
+                let stdin = io::stdin().lock();
+                let mut stream = RowStream::new(self.preprocessor, name, stdin, limits)?;
+                while let Some(rows) = stream.next_part()? {
+                    self.answer(&rows, "-")?;
+                    self.out.flush()?;
+                }
+                Ok(())
             }
         }
     }
-    Ok(String::from_utf8(writer.into_inner()?)?)
+
+    /// Writes what the model says of these rows of a file.
+    fn answer(&mut self, rows: &RawRows, file: &str) -> Result<()> {
+        for notice in &rows.notices {
+            self.notices += 1;
+            if self.notices <= NOTICES_TOLD {
+                tell(&notice.to_string());
+            }
+        }
+        for bad in &rows.bad {
+            let place = (self.several == Several::Yes).then_some(file);
+            self.bad.add(place, bad.row, &bad.reason)?;
+        }
+        let predictions = self.predictor.predict(&rows.examples);
+        let inner = !rows.names.is_empty();
+        let paths: Vec<String> = match (self.several, inner) {
+            (Several::Yes, true) => {
+                let whole = |name: &String| format!("{file}/{name}");
+                rows.names.iter().map(whole).collect()
+            }
+            (Several::Yes, false) => vec![file.to_string(); rows.row_numbers.len()],
+            (Several::No, _) => rows.names.clone(),
+        };
+        let naming = match self.several == Several::Yes || inner {
+            true => Naming::FileAndRow,
+            false => Naming::Row,
+        };
+        self.out
+            .begin(&csv_header(self.preprocessor.task(), naming))?;
+        let name = |index: usize| paths.get(index).map(String::as_str);
+        for line in lines(&predictions, &rows.row_numbers, name) {
+            self.out.write(&line)?;
+        }
+        self.answered += predictions.len() as u64;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.out.flush()?;
+        let bad = self.bad.finish()?;
+        if self.answered == 0 && bad > 0 {
+            bail!("none of the {bad} rows could be used");
+        }
+        Ok(())
+    }
+}
+
+/// Where predictions go.
+enum Out {
+    Csv {
+        writer: Box<csv::Writer<Box<dyn Write>>>,
+        has_header: bool,
+    },
+    JsonLines(BufWriter<Box<dyn Write>>),
+}
+
+impl Out {
+    fn open(args: &PredictArgs) -> Result<Out> {
+        let place: Box<dyn Write> = match &args.out {
+            None => Box::new(io::stdout().lock()),
+            Some(path) => Box::new(created(path)?),
+        };
+        Ok(match args.json {
+            true => Out::JsonLines(BufWriter::new(place)),
+            false => Out::Csv {
+                writer: Box::new(csv::Writer::from_writer(place)),
+                has_header: false,
+            },
+        })
+    }
+
+    /// Writes the header, once, where there is one.
+    fn begin(&mut self, header: &[String]) -> Result<()> {
+        if let Out::Csv { writer, has_header } = self
+            && !*has_header
+        {
+            writer.write_record(header)?;
+            *has_header = true;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, line: &Line<'_>) -> Result<()> {
+        match self {
+            Out::Csv { writer, .. } => line.write_csv(writer),
+            Out::JsonLines(writer) => {
+                serde_json::to_writer(&mut *writer, line)?;
+                Ok(writer.write_all(b"\n")?)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        match self {
+            Out::Csv { writer, .. } => writer.flush()?,
+            Out::JsonLines(writer) => writer.flush()?,
+        }
+        Ok(())
+    }
+}
+
+fn created(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| format!("could not write {}", path.display()))
+}
+
+/// Rows that could not be used: the first are told, all are written where `--bad` says.
+struct BadRows {
+    file: Option<csv::Writer<File>>,
+    count: u64,
+}
+
+impl BadRows {
+    fn open(args: &PredictArgs) -> Result<BadRows> {
+        let mut file = match &args.bad {
+            None => None,
+            Some(path) => Some(csv::Writer::from_writer(created(path)?)),
+        };
+        if let Some(file) = &mut file {
+            file.write_record(["file", "row", "reason"])?;
+        }
+        Ok(BadRows { file, count: 0 })
+    }
+
+    fn add(&mut self, file: Option<&str>, row: u64, reason: &str) -> Result<()> {
+        self.count += 1;
+        if self.count <= BAD_ROWS_NAMED as u64 {
+            let of = file.map_or(String::new(), |file| format!(" of {file}"));
+            tell(&format!("row {row}{of} is passed over: {reason}"));
+        }
+        if let Some(writer) = &mut self.file {
+            writer.write_record([file.unwrap_or_default(), &row.to_string(), reason])?;
+        }
+        Ok(())
+    }
+
+    /// How many there were.
+    fn finish(self) -> Result<u64> {
+        if let Some(mut file) = self.file {
+            file.flush()?;
+        }
+        if self.count > BAD_ROWS_NAMED as u64 {
+            let more = self.count - BAD_ROWS_NAMED as u64;
+            tell(&format!("{more} more rows are passed over"));
+        }
+        Ok(self.count)
+    }
+}
+
+/// Whether somebody who read standard output has gone away.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        let csv = cause
+            .downcast_ref::<csv::Error>()
+            .and_then(|error| match error.kind() {
+                csv::ErrorKind::Io(error) => Some(error.kind()),
+                _ => None,
+            });
+        let json = cause
+            .downcast_ref::<serde_json::Error>()
+            .and_then(serde_json::Error::io_error_kind);
+        [io, csv, json].contains(&Some(ErrorKind::BrokenPipe))
+    })
 }

@@ -11,8 +11,9 @@ use crate::{
 const MACHINE_FOLDERS: [&str; 3] = ["work", "home", "root"];
 
 /// Documents whose paths must exist.
-const TRUE_DOCUMENTS: [&str; 5] = [
+const TRUE_DOCUMENTS: [&str; 6] = [
     "README.md",
+    "docs/serve.md",
     "ARCHITECTURE.md",
     "STYLE.md",
     "docs/dependencies.md",
@@ -267,6 +268,23 @@ fn the_commands_and_flags_of_the_readme_exist() {
     assert_eq!(
         commands_in("| `lehr config a`, `lehr b PATH` | x |"),
         [vec!["config", "a"], vec!["b"]]
+    );
+}
+
+#[test]
+fn the_flags_of_the_page_about_serving_exist() {
+    let serve = help_of(&["serve"]).1;
+    let page = read("docs/serve.md");
+    let flags = flags_in(&page);
+    assert!(flags.len() >= 4, "{flags:?}");
+    let unknown: Vec<&str> = flags
+        .into_iter()
+        .filter(|flag| !serve.contains(*flag))
+        .collect();
+    assert_eq!(
+        unknown,
+        Vec::<&str>::new(),
+        "flags that `lehr serve` does not have"
     );
 }
 

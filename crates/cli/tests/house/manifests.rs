@@ -25,7 +25,8 @@ const ARROWS: [(&str, &[&str]); 8] = [
 ];
 
 /// Libraries that only one room may name.
-const KEPT_IN_ONE_ROOM: [(&str, &str); 1] = [("rusqlite", "study")];
+const KEPT_IN_ONE_ROOM: [(&str, &str); 3] =
+    [("rusqlite", "study"), ("hyper", "cli"), ("tokio", "cli")];
 
 /// Every package more is one more to trust and to build.
 const PACKAGES_MAX: usize = 250;
@@ -209,7 +210,7 @@ fn the_arrows_between_rooms_point_one_way() {
 }
 
 #[test]
-fn only_study_names_sqlite() {
+fn only_study_names_sqlite_and_only_the_program_names_http() {
     check(kept_in_one_room);
     check_caught(
         kept_in_one_room,

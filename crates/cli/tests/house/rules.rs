@@ -20,6 +20,22 @@ const EMPTY_NAMES: [&str; 9] = [
 /// Crates whose results must not hang on the order of a hash map.
 const ORDERED_CRATES: [&str; 3] = ["crates/morph/", "crates/search/", "crates/study/"];
 
+/// Words of the network, and the one folder that may use them.
+const NETWORK_WORDS: [&str; 8] = [
+    "TcpListener",
+    "TcpStream",
+    "UdpSocket",
+    "UnixListener",
+    "UnixStream",
+    "UnixDatagram",
+    "hyper",
+    "tokio",
+];
+const LISTENING_FOLDER: &str = "crates/cli/src/serve/";
+
+/// Words of opening a connection, which may not stand even there.
+const CONNECTING_WORDS: [&str; 3] = ["connect", "connect_timeout", "TcpSocket"];
+
 /// Crates that read no clock and start no thread.
 const PURE_CRATES: [&str; 2] = ["crates/morph/", "crates/search/"];
 
@@ -199,6 +215,25 @@ fn clocks_and_threads(file: &TextFile) -> Vec<Violation> {
     forbidden_words(file, &PURE_CRATES, &forbidden)
 }
 
+/// Only `lehr serve` opens a socket, and nothing connects to one.
+fn sockets(file: &TextFile) -> Vec<Violation> {
+    if is_test(&file.path) {
+        return Vec::new();
+    }
+    let code = Source::read(&file.text).code_without_tests();
+    let forbidden: &[&str] = match file.path.starts_with(LISTENING_FOLDER) {
+        true => &CONNECTING_WORDS,
+        false => &NETWORK_WORDS,
+    };
+    words(&code)
+        .filter(|(_, word)| forbidden.contains(word))
+        .map(|(at, word)| {
+            let rule = format!("`{word}`: only {LISTENING_FOLDER} listens, and nothing connects");
+            Violation::new(place(file, &code, at), rule)
+        })
+        .collect()
+}
+
 fn bool_parameters(file: &TextFile) -> Vec<Violation> {
     if is_test(&file.path) {
         return Vec::new();
@@ -375,6 +410,17 @@ fn morph_and_search_read_no_clock_and_start_no_thread() {
         "let t = Instant::now();",
         0,
     );
+}
+
+#[test]
+fn only_serve_opens_a_socket_and_nothing_connects() {
+    check(sockets);
+    let listening = "use std::net::TcpListener;";
+    check_caught(sockets, "crates/study/src/a.rs", listening, 1);
+    check_caught(sockets, "crates/cli/src/serve/a.rs", listening, 0);
+    let connecting = "let s = TcpStream::connect(a);";
+    check_caught(sockets, "crates/cli/src/serve/a.rs", connecting, 1);
+    check_caught(sockets, "crates/cli/tests/a.rs", connecting, 0);
 }
 
 #[test]

@@ -37,8 +37,15 @@ pub(crate) struct ReadImages {
     pub(crate) notices: Vec<Notice>,
 }
 
-/// Pixels of the good images, their numbers, and the numbers of the bad ones with the reasons.
-pub(crate) type Unlabelled = (Vec<u8>, Vec<u64>, Vec<(u64, String)>);
+/// Images without classes.
+pub(crate) struct Unlabelled {
+    /// Pixels of the good ones.
+    pub(crate) bytes: Vec<u8>,
+    /// Their numbers and paths.
+    pub(crate) good: Vec<(u64, String)>,
+    /// Numbers of the bad ones, with the reasons.
+    pub(crate) bad: Vec<(u64, String)>,
+}
 
 /// An image that is to become a row.
 struct Row<'a> {
@@ -145,8 +152,7 @@ pub(crate) fn read(
 /// Reads images without classes: one file, or all that a folder or an archive holds at any depth.
 ///
 /// What is an image by content or name, is a link, or leads out is numbered from 1 in the order of
-/// the paths; other files are left out. The result is the pixels of the good ones, their numbers,
-/// and the numbers of the bad ones with the reasons.
+/// the paths; other files are left out.
 ///
 /// # Errors
 ///
@@ -174,11 +180,27 @@ pub(crate) fn read_unlabelled(
     let mut bad = Vec::new();
     for (number, (path, outcome)) in (1..).zip(outcomes) {
         match outcome {
-            None => good.push(number),
+            None => good.push((number, path.to_string())),
             Some(reason) => bad.push((number, format!("`{path}`: {reason}"))),
         }
     }
-    Ok((decoded.bytes, good, bad))
+    Ok(Unlabelled {
+        bytes: decoded.bytes,
+        good,
+        bad,
+    })
+}
+
+/// The pixels of one image file, in the size a model wants.
+///
+/// # Errors
+///
+/// Why the image cannot be used.
+pub(crate) fn pixels(content: &[u8], size: Size, limits: &ReadLimits) -> Result<Vec<u8>, String> {
+    match decode::header(content, limits)? {
+        Some(_) => decode::pixels(content, size, limits),
+        None => Err("its content is that of no image".to_string()),
+    }
 }
 
 fn row<'a>(layout: &Layout, path: &'a str) -> Option<Row<'a>> {

@@ -30,10 +30,16 @@ pub enum HeaderLine {
 }
 
 /// Names for columns that have none.
-pub(super) fn numbered(columns: usize) -> Vec<String> {
+pub(crate) fn numbered(columns: usize) -> Vec<String> {
     (1..=columns)
         .map(|number| format!("column{number}"))
         .collect()
+}
+
+/// Whether a name is one of those.
+pub(crate) fn is_numbered(name: &str) -> bool {
+    let number = name.strip_prefix("column");
+    number.is_some_and(|number| number.parse::<usize>().is_ok())
 }
 
 /// Whether the first of these rows looks like names of the columns.

@@ -16,6 +16,12 @@ const SNIFFED_LINES: usize = 50;
 /// A cell with more than this many line ends is an unbalanced quote, not text.
 const CELL_LINES_MAX: usize = 200;
 
+/// What may separate cells; of equally good ones the last.
+pub(crate) const DELIMITERS: [u8; 4] = [b'|', b'\t', b';', b','];
+
+/// How a text may begin to say that it is UTF-8.
+pub(crate) const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Records of a table.
 pub(crate) struct Records {
     pub(crate) header: Vec<String>,
@@ -67,9 +73,17 @@ pub(crate) enum Ragged {
 
 /// Reads a delimited file, plain or gzipped.
 pub(crate) fn read(path: &Path, reading: Reading<'_>) -> Result<Records, DataError> {
-    let bytes = read_bytes(path, reading.limits)?;
+    read_from(path, &read_bytes(path, reading.limits)?, reading)
+}
+
+/// Reads the content of a delimited file; `path` is what it is called in messages.
+pub(crate) fn read_from(
+    path: &Path,
+    bytes: &[u8],
+    reading: Reading<'_>,
+) -> Result<Records, DataError> {
     let mut notices = Vec::new();
-    let text = decode(path, &bytes, &mut notices)?;
+    let text = decode(path, bytes, &mut notices)?;
     if text.trim().is_empty() {
         return Err(malformed(
             path,
@@ -77,7 +91,7 @@ pub(crate) fn read(path: &Path, reading: Reading<'_>) -> Result<Records, DataErr
         ));
     }
     let delimiter = sniff_delimiter(&text);
-    let mut rows = parse(path, &text, delimiter)?;
+    let mut rows = parse(path, &text, delimiter, reading.limits)?;
     let names = match reading.header {
         HeaderLine::Present => Names::Written,
         HeaderLine::Absent => Names::Numbered,
@@ -232,7 +246,7 @@ fn utf16(
 }
 
 /// The delimiter that splits the first lines into the most equal and the most numerous cells.
-fn sniff_delimiter(text: &str) -> u8 {
+pub(crate) fn sniff_delimiter(text: &str) -> u8 {
     let lines: Vec<&str> = text
         .lines()
         .take(SNIFFED_LINES)
@@ -250,11 +264,7 @@ fn sniff_delimiter(text: &str) -> u8 {
             .count();
         (equal, first)
     };
-    // The order breaks ties: earlier wins, so it is read backwards.
-    [b'|', b'\t', b';', b',']
-        .into_iter()
-        .max_by_key(quality)
-        .unwrap_or(b',')
+    DELIMITERS.into_iter().max_by_key(quality).unwrap_or(b',')
 }
 
 fn unquoted(line: &str, delimiter: u8) -> usize {
@@ -267,18 +277,56 @@ fn unquoted(line: &str, delimiter: u8) -> usize {
     count
 }
 
-fn parse(path: &Path, text: &str, delimiter: u8) -> Result<Vec<Row>, DataError> {
-    let is_quoted = !is_without_quoting(text, delimiter);
+fn parse(
+    path: &Path,
+    text: &str,
+    delimiter: u8,
+    limits: &ReadLimits,
+) -> Result<Vec<Row>, DataError> {
+    let quoting = Quoting::of(text, delimiter);
+    let rows = rows_of(path, text, delimiter, quoting, 0, limits)?;
+    if quoting == Quoting::Used {
+        refuse_open_quote(path, text, delimiter)?;
+    }
+    Ok(rows)
+}
+
+/// Whether a quote at the beginning of a cell holds it together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quoting {
+    Used,
+    Unused,
+}
+
+impl Quoting {
+    /// What a text from the first line on does.
+    pub(crate) fn of(text: &str, delimiter: u8) -> Quoting {
+        match is_without_quoting(text, delimiter) {
+            true => Quoting::Unused,
+            false => Quoting::Used,
+        }
+    }
+}
+
+/// The records of a text that begins behind `lines_before` lines of its file.
+pub(crate) fn rows_of(
+    path: &Path,
+    text: &str,
+    delimiter: u8,
+    quoting: Quoting,
+    lines_before: u64,
+    limits: &ReadLimits,
+) -> Result<Vec<Row>, DataError> {
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
-        .quoting(is_quoted)
+        .quoting(quoting == Quoting::Used)
         .has_headers(false)
         .flexible(true)
         .from_reader(text.as_bytes());
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|error| malformed(path, error.to_string()))?;
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = lines_before + record.position().map_or(0, csv::Position::line);
         if let Some(cell) = record
             .iter()
             .find(|c| c.matches('\n').count() > CELL_LINES_MAX)
@@ -289,11 +337,16 @@ fn parse(path: &Path, text: &str, delimiter: u8) -> Result<Vec<Row>, DataError> 
             );
             return Err(malformed(path, problem));
         }
+        // One more, as the first may be a header.
+        if rows.len() > limits.rows_max {
+            return Err(DataError::TooLarge {
+                path: path.to_path_buf(),
+                what: "the number of its rows".to_string(),
+                limit: format!("{} rows", limits.rows_max),
+            });
+        }
         let cells: Vec<String> = record.iter().map(|cell| cell.trim().to_string()).collect();
         rows.push(Row { line, cells });
-    }
-    if is_quoted {
-        refuse_open_quote(path, text, delimiter)?;
     }
     Ok(rows)
 }
@@ -391,11 +444,20 @@ fn refuse_ragged(path: &Path, header: &[String], rows: &[Row]) -> Result<(), Dat
 }
 
 fn has_decimal_commas(rows: &[Row]) -> bool {
+    decimal_mark(rows) == Some(Decimal::Comma)
+}
+
+/// How fractions are written in the first of these rows; nothing if none of them holds one.
+pub(crate) fn decimal_mark(rows: &[Row]) -> Option<Decimal> {
     let cells = || rows.iter().take(1000).flat_map(|row| &row.cells);
     let is_number = |cell: &str, mark: char| {
         cell.matches(mark).count() == 1 && cell.replace(mark, ".").parse::<f64>().is_ok()
     };
     let commas = cells().filter(|cell| is_number(cell, ',')).count();
     let points = cells().filter(|cell| is_number(cell, '.')).count();
-    commas > points
+    match (commas, points) {
+        (0, 0) => None,
+        _ if commas > points => Some(Decimal::Comma),
+        _ => Some(Decimal::Point),
+    }
 }
