@@ -105,7 +105,7 @@ fn of_many_columns_the_first_are_shown_and_the_others_counted() {
     let output = inspect(&path, &["--columns", "7"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(
-        text.contains("… and 53 more (53 number; 0 with missing cells)"),
+        text.contains("… and 53 more (53 number; 0 with missing cells): --columns N"),
         "{text}"
     );
     assert!(

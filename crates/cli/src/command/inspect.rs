@@ -258,10 +258,13 @@ fn columns(columns: &[ColumnProfile], most: usize) -> String {
             .map(|kind| format!("{} {kind}", of(kind)))
             .collect();
         let missing = more.iter().filter(|column| column.missing > 0).count();
-        text += &format!(
-            "… and {} more ({}; {missing} with missing cells): --columns N shows them\n",
-            more.len(),
-            kinds.join(", ")
+        text += &paragraph(
+            "… ",
+            &format!(
+                "and {} more ({}; {missing} with missing cells): --columns N shows them",
+                more.len(),
+                kinds.join(", ")
+            ),
         );
     }
     text += "alone: how much of the target the column explains by itself, on validation rows\n";

@@ -69,12 +69,12 @@ fn odd_table() -> String {
 fn everything_odd_about_a_table_is_found_and_said_once() {
     let profile = profiled(&odd_table(), Roles::default());
     let expected = "\
-column `copy` alone says what the target is (it explains 100 % of it): is it known when predictions are made? it is kept; if not, take it out of the data
+column `copy` alone says what the target is (it explains 100 % of it): is it known when predictions are made? it is kept; if not, --ignore leaves it out
 column `size`: 1 cell(s) are no usable numbers (as `large`): they count as missing
 column `same` is left out: it is one with the same value in every row
 column `note` is left out: it is one with another word in nearly every row, as an identifier
 column `mostly_gone` is missing in 90 % of the rows: the median stands in for a number or date, and an input of its own tells of it, as of a missing word
-column `customer_id` has another whole number in every row, as an identifier: it is learned from as a number; take it out of the data if it means nothing
+column `customer_id` has another whole number in every row, as an identifier: it is learned from as a number; --ignore leaves it out if it means nothing
 column `city` has 130 different words: the 100 commonest of the training rows have an input each; of the other rows, 32 count as never seen
 2 columns have missing cells (at most 33 % of the rows): `size`, `colour`: the median stands in for a number or date, and an input of its own tells of it, as of a missing word
 column `city` has 126 word(s) in fewer than 10 training rows each: hardly anything can be learned of them

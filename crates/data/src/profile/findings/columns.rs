@@ -58,7 +58,7 @@ fn suspects(profile: &Profile) -> Option<Finding> {
         [] => return None,
         [name] => (
             format!("column `{name}` alone says what the target is (it explains {share} of it)"),
-            "is it known when predictions are made? it is kept; if not, take it out of the data",
+            "is it known when predictions are made? it is kept; if not, --ignore leaves it out",
         ),
         _ => (
             format!(
@@ -66,7 +66,7 @@ fn suspects(profile: &Profile) -> Option<Finding> {
                 names.len(),
                 named(&names)
             ),
-            "are they known when predictions are made? they are kept; if not, take them out of the data",
+            "are they known when predictions are made? they are kept; if not, --ignore leaves them out",
         ),
     };
     Some(Finding::new(
@@ -187,7 +187,7 @@ fn identifier(column: &ColumnProfile, rows: PartRows) -> Option<Finding> {
     let counts = values.max - values.min + 1.0 == rows.all() as f64;
     let is_identifier = values.whole && is_different && (counts || is_named_identifier(name));
     let found = format!("column `{name}` has another whole number in every row, as an identifier");
-    let done = "it is learned from as a number; take it out of the data if it means nothing";
+    let done = "it is learned from as a number; --ignore leaves it out if it means nothing";
     is_identifier.then(|| Finding::new(Note, Kind::Identifier, &[name], found, done))
 }
 
