@@ -50,6 +50,9 @@ pub(crate) enum Command {
     /// The second process of a worker; started by it.
     #[command(hide = true)]
     Trainer,
+    /// Grows trees to compare with; started by `explore`.
+    #[command(hide = true)]
+    Baseline,
 }
 
 #[derive(Debug, Args)]

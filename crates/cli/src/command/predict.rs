@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use data::ReadLimits;
-use study::model::{Predictions, most_probable};
+use study::model::Predictions;
 
 use crate::{args::PredictArgs, command::load_model, tell};
 
@@ -43,13 +43,14 @@ fn table(predictions: &Predictions, rows: &[u64]) -> Result<String> {
         Predictions::Classes {
             classes,
             probabilities,
+            labels,
         } => {
             let named = classes
                 .iter()
                 .map(|class| format!("probability of {class}"));
             writer.write_record(["row".into(), "label".into()].into_iter().chain(named))?;
-            for (row, probabilities) in rows.iter().zip(probabilities) {
-                let label = classes[most_probable(probabilities)].clone();
+            for ((row, probabilities), label) in rows.iter().zip(probabilities).zip(labels) {
+                let label = classes[*label].clone();
                 let shares = probabilities.iter().map(|share| format!("{share:.6}"));
                 writer.write_record([row.to_string(), label].into_iter().chain(shares))?;
             }

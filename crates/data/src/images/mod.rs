@@ -28,6 +28,8 @@ pub(crate) struct ReadImages {
     pub(crate) bytes: Vec<u8>,
     /// Class of each image.
     pub(crate) labels: Vec<String>,
+    /// Path of each image, below the folder or in the archive.
+    pub(crate) paths: Vec<String>,
     /// Which images stood under `test/`.
     pub(crate) is_test: Vec<bool>,
     pub(crate) notices: Vec<Notice>,
@@ -132,6 +134,7 @@ pub(crate) fn read(
         channels,
         bytes: decoded.bytes,
         labels: good.iter().map(|row| row.class.to_string()).collect(),
+        paths: good.iter().map(|row| row.path.to_string()).collect(),
         is_test: good.iter().map(|row| row.part == Part::Test).collect(),
         notices,
     })

@@ -98,6 +98,7 @@ pub(super) fn find(request: &Request) -> Result<Found, DataError> {
             task,
             notices: vec![Notice::note(said)],
             test_rows,
+            row_names: None,
         });
     }
     if inputs.shape.len() > 2 {
@@ -268,6 +269,7 @@ fn find_array_table(
         task,
         notices,
         test_rows,
+        row_names: None,
     })
 }
 

@@ -63,6 +63,7 @@ pub(super) fn labelled_images(
         task,
         notices,
         test_rows,
+        row_names: None,
     })
 }
 
@@ -123,6 +124,7 @@ pub(super) fn find_images(request: &Request) -> Result<Found, DataError> {
         read.is_test
             .extend(std::iter::repeat_n(true, more.labels.len()));
         read.labels.extend(more.labels);
+        read.paths.extend(more.paths);
         read.bytes.extend(more.bytes);
         read.notices.extend(more.notices);
     }
@@ -145,7 +147,10 @@ pub(super) fn find_images(request: &Request) -> Result<Found, DataError> {
         bytes,
         targets,
     };
-    labelled_images(request, images, &labels, read.notices, test_rows)
+    let mut found = labelled_images(request, images, &labels, read.notices, test_rows)?;
+    let path = |row: &usize| std::mem::take(&mut read.paths[*row]);
+    found.row_names = Some(order.iter().map(path).collect());
+    Ok(found)
 }
 
 /// Series with their classes, or numbers, behind them.
@@ -192,6 +197,7 @@ pub(super) fn find_ts(request: &Request) -> Result<Found, DataError> {
         task,
         notices,
         test_rows,
+        row_names: None,
     })
 }
 

@@ -44,6 +44,8 @@ struct Found {
     task: Task,
     notices: Vec<Notice>,
     test_rows: usize,
+    /// What a user calls each row, if not by its number in its file.
+    row_names: Option<Vec<String>>,
 }
 
 /// Reads the data of a request.
@@ -63,6 +65,7 @@ pub fn read(request: &Request) -> Result<Source, DataError> {
         task,
         mut notices,
         test_rows,
+        row_names,
     } = find(request)?;
     let rows = dataset.rows();
     notices.extend(class_notices(&dataset, &task));
@@ -73,6 +76,7 @@ pub fn read(request: &Request) -> Result<Source, DataError> {
         dataset,
         task,
         notices,
+        row_names,
     })
 }
 
@@ -159,6 +163,7 @@ fn find_table(request: &Request) -> Result<Found, DataError> {
         task: read.task,
         notices: read.notices,
         test_rows: read.test_rows,
+        row_names: read.row_names,
     })
 }
 

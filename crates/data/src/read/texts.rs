@@ -26,6 +26,8 @@ const TEST: &str = "test";
 struct Labelled {
     texts: Vec<String>,
     labels: Vec<String>,
+    /// Path of each, below the folder of the data.
+    names: Vec<String>,
 }
 
 /// Whether a folder holds folders of text files: two or more, and nothing but texts in the first of each.
@@ -58,6 +60,7 @@ pub(super) fn find(request: &Request) -> Result<Found, DataError> {
         let more = read_classes(request, &test, &mut notices)?;
         test_rows = more.texts.len();
         read.texts.extend(more.texts);
+        read.names.extend(more.names);
         read.labels.extend(more.labels);
     }
     let (task, targets) = classes(request, &read.labels, test_rows)?;
@@ -67,6 +70,7 @@ pub(super) fn find(request: &Request) -> Result<Found, DataError> {
         task,
         notices,
         test_rows,
+        row_names: Some(read.names),
     })
 }
 
@@ -94,6 +98,8 @@ fn read_classes(
             let text = decode(&file, &bytes, &mut Vec::new())?;
             read.texts.push(text);
             read.labels.push(name_of(class));
+            let below = file.strip_prefix(&request.path).unwrap_or(&file);
+            read.names.push(below.display().to_string());
         }
     }
     if others > 0 {

@@ -40,6 +40,8 @@ pub(crate) struct ReadTable {
     pub(crate) notices: Vec<Notice>,
     /// Rows that came from the file of test rows; they stand at the end.
     pub(crate) test_rows: usize,
+    /// Number of each row in its file, from 1; absent if none is left out.
+    pub(crate) row_names: Option<Vec<String>>,
 }
 
 /// Reads a table, and the test rows after it if they are given.
@@ -53,6 +55,7 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
     }
     let mut notices = std::mem::take(&mut records.notices);
     let target = find_target(path, &records, request, &mut notices)?;
+    let row_names = names_of_kept(&records, own_rows, target);
     let kept = drop_rows_without_target(&mut records, own_rows, target, &mut notices);
     if records.rows.len() < 2 {
         let problem = format!(
@@ -73,6 +76,7 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
         task,
         notices,
         test_rows,
+        row_names,
     })
 }
 
@@ -392,6 +396,19 @@ fn different(cells: &[&str]) -> Different {
         values: values.len(),
         cells: cells.len(),
     }
+}
+
+/// Numbers of the rows that have a target, each in its own file; `None` if all have one.
+fn names_of_kept(records: &Records, own_rows: usize, target: usize) -> Option<Vec<String>> {
+    let kept: Vec<usize> = (0..records.rows.len())
+        .filter(|row| !is_missing(&records.rows[*row].cells[target]))
+        .collect();
+    let number = |row: &usize| match *row < own_rows {
+        true => row + 1,
+        false => row - own_rows + 1,
+    };
+    let is_whole = kept.len() == records.rows.len();
+    (!is_whole).then(|| kept.iter().map(|row| number(row).to_string()).collect())
 }
 
 /// Returns how many rows of the first file are left.
