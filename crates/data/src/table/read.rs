@@ -139,6 +139,7 @@ fn read_images(
         RawTargets::Unknown(_) => RawTargets::Unknown(listed.good.len()),
     };
     let test_rows = listed.good.len() - own_good;
+    let name = |row: &usize| names[*row].unwrap_or_default().to_string();
     let images = Images {
         height,
         width,
@@ -151,6 +152,7 @@ fn read_images(
         task,
         notices,
         test_rows,
+        row_names: Some(listed.good.iter().map(name).collect()),
     })
 }
 
