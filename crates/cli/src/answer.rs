@@ -5,7 +5,7 @@ use std::io;
 use anyhow::Result;
 use data::FittedTask;
 use serde::{Serialize, Serializer, ser::SerializeMap};
-use study::model::{Predictions, most_probable};
+use study::model::Predictions;
 
 /// What stands before what the model says of each row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub(crate) enum Said<'a> {
     Class {
         classes: &'a [String],
         probabilities: &'a [f64],
+        /// Which of the classes is said.
+        label: usize,
     },
     Value(f64),
 }
@@ -71,9 +73,11 @@ pub(crate) fn lines<'a>(
             Predictions::Classes {
                 classes,
                 probabilities,
+                labels,
             } => Said::Class {
                 classes,
                 probabilities: &probabilities[index],
+                label: labels[index],
             },
             Predictions::Values { values, .. } => Said::Value(values[index]),
         },
@@ -91,8 +95,9 @@ impl Line<'_> {
             Said::Class {
                 classes,
                 probabilities,
+                label,
             } => {
-                writer.write_field(&classes[most_probable(probabilities)])?;
+                writer.write_field(&classes[label])?;
                 for share in probabilities {
                     writer.write_field(format!("{share:.6}"))?;
                 }
@@ -114,8 +119,9 @@ impl Serialize for Line<'_> {
             Said::Class {
                 classes,
                 probabilities,
+                label,
             } => {
-                map.serialize_entry("label", &classes[most_probable(probabilities)])?;
+                map.serialize_entry("label", &classes[label])?;
                 let shares = Shares {
                     classes,
                     probabilities,

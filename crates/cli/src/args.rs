@@ -54,6 +54,9 @@ pub(crate) enum Command {
     /// The second process of a worker; started by it.
     #[command(hide = true)]
     Trainer,
+    /// Grows trees to compare with; started by `explore`.
+    #[command(hide = true)]
+    Baseline,
 }
 
 /// What is read, and how its rows are split.

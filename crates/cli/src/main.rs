@@ -95,6 +95,9 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Trainer => Ok(study::process::trainer::run()
             .map(|()| String::new())?
             .into()),
+        Command::Baseline => Ok(study::process::baseline::run()
+            .map(|()| String::new())?
+            .into()),
     }
 }
 

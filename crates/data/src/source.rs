@@ -133,6 +133,21 @@ pub struct Source {
     pub fingerprint: Fingerprint,
     /// One line: kind, rows, size, classes.
     pub description: String,
+    /// What a user calls each row; the numbers of the rows in their file, from 1, if absent.
+    pub row_names: Option<Vec<String>>,
+}
+
+impl Source {
+    /// What a user calls a row: the path of its image, or its number in its file, from 1.
+    pub fn row_name(&self, row: u32) -> String {
+        let row = row as usize;
+        let first_given = self.given_test_rows.start;
+        match &self.row_names {
+            Some(names) => names.get(row).cloned().unwrap_or_default(),
+            None if self.given_test_rows.contains(&row) => (row - first_given + 1).to_string(),
+            None => (row + 1).to_string(),
+        }
+    }
 }
 
 /// Rows of one kind.

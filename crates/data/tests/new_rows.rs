@@ -241,6 +241,7 @@ fn an_image_is_a_list_of_pixels_flat_or_by_rows_columns_and_channels() {
 fn model_of(dataset: Dataset) -> Preprocessor {
     let rows: Vec<u32> = (0..dataset.rows() as u32).collect();
     let source = Source {
+        row_names: None,
         facts: data::RowFacts::default(),
         given_validation_rows: 0..0,
         oddities: data::oddities::Oddities::default(),

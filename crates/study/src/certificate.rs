@@ -254,6 +254,7 @@ fn certified(
         &card.architecture,
         &model.weights,
         &card.preprocessor,
+        &card.calibration,
         &facts,
     )?;
     write_durably(unproven, &exported).map_err(|source| file_error(unproven, "written", source))?;

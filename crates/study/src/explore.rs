@@ -18,9 +18,10 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use search::{Limits, TrialId};
 use thiserror::Error;
-use train::{Weights, export_onnx};
+use train::{Calibration, Weights, export_onnx};
 
 use crate::{
+    baseline::{TreesRecord, TreesSetup},
     config::StudyConfig,
     folder::{FolderError, StudyFolder, StudyLock},
     ledger::{Counts, Ending, Ledger, LedgerError},
@@ -28,9 +29,10 @@ use crate::{
     message::{Ask, GeneratorSetup, Progress, TrainerSetup, WorkerSetup},
     open::linear,
     prepared::{PrepareError, PreparedFiles, fold_count, network_task, target_scale},
-    process::{Child, Said},
+    process::{Child, Said, baseline::FromBaseline},
     spool::Spool,
     trial::{Instant, WorkerName},
+    worker::DeathCause,
 };
 
 /// How often the master looks at the clock.
@@ -38,6 +40,9 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// How long workers may take to leave when told to, in seconds.
 const GRACE_SECS: f64 = 120.0;
+
+/// How long the baseline may take beyond its time, in seconds: to load rows, to end its last tree, to write.
+const BASELINE_GRACE_SECS: f64 = 10.0;
 
 /// Why exploring failed. What was computed before stays in the study folder.
 #[derive(Debug, Error)]
@@ -92,11 +97,20 @@ pub struct Study {
 
 enum Happened {
     Worker(WorkerName, Said<Ask>),
+    Baseline(Said<FromBaseline>),
+}
+
+/// What grows trees, until it has.
+struct BaselineRun {
+    child: Child,
+    ends_by: std::time::Instant,
+    record: PathBuf,
 }
 
 struct Shell<'a> {
     setups: BTreeMap<WorkerName, WorkerSetup>,
     workers: BTreeMap<WorkerName, Child>,
+    baseline: Option<BaselineRun>,
     program: PathBuf,
     events: Sender<Happened>,
     log: File,
@@ -133,6 +147,10 @@ pub fn explore(
     let files = PreparedFiles::at(&folder.prepared());
     let targets = PreparedFiles::load(&files.train)?.targets().clone();
     let setups = worker_setups(&folder, &config, &ledger)?;
+    let trees = match TreesRecord::read(&folder) {
+        None => TreesSetup::of(&folder, &config)?,
+        Some(_) => None,
+    };
     let mut master = Master::take_up(ledger, config, targets, now())?;
     let (events, happenings) = channel();
     let log = OpenOptions::new()
@@ -142,6 +160,7 @@ pub fn explore(
         .map_err(failed("open the log"))?;
     let mut shell = Shell {
         workers: BTreeMap::new(),
+        baseline: None,
         program: program.to_path_buf(),
         events,
         log,
@@ -152,7 +171,13 @@ pub fn explore(
     for name in shell.setups.keys().cloned().collect::<Vec<_>>() {
         shell.start_worker(&name)?;
     }
+    if let Some(setup) = trees {
+        shell.start_baseline(setup)?;
+    }
     let reason = shell.serve(&mut master, &happenings, watch)?;
+    if reason != EndReason::Interrupted {
+        shell.wait_for_baseline(&happenings)?;
+    }
     drop(lock);
     Ok(reason)
 }
@@ -242,7 +267,13 @@ fn preprocessing_bytes(preprocessor: &Preprocessor) -> u64 {
     let task = network_task(preprocessor);
     let linear = linear(&task);
     let weights = Weights::fresh(&linear, &mut ChaCha8Rng::seed_from_u64(0));
-    let exported = export_onnx(&linear, &weights, preprocessor, &[]);
+    let exported = export_onnx(
+        &linear,
+        &weights,
+        preprocessor,
+        &Calibration::default(),
+        &[],
+    );
     exported.map_or(0, |bytes| {
         (bytes.len() as u64).saturating_sub(4 * linear.cost().parameters)
     })
@@ -261,6 +292,10 @@ impl Shell<'_> {
             let event = match happenings.recv_timeout(TICK) {
                 Ok(Happened::Worker(name, Said::Message(ask))) => Event::Asked(name, ask),
                 Ok(Happened::Worker(name, Said::End)) => self.bury(name),
+                Ok(Happened::Baseline(said)) => {
+                    self.hear_baseline(said)?;
+                    Event::Tick
+                }
                 Err(RecvTimeoutError::Timeout) => Event::Tick,
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the shell holds a sender"),
             };
@@ -319,6 +354,60 @@ impl Shell<'_> {
         Ok(())
     }
 
+    /// Starts what the winner will be compared with, beside the workers.
+    fn start_baseline(&mut self, setup: TreesSetup) -> Result<(), ExploreError> {
+        let events = self.events.clone();
+        let mut child = Child::start(&self.program, "baseline", events, Happened::Baseline)
+            .map_err(failed("start the baseline"))?;
+        child.tell(&setup);
+        let ends_by = Duration::from_secs_f64(setup.seconds_max + BASELINE_GRACE_SECS);
+        self.baseline = Some(BaselineRun {
+            child,
+            ends_by: std::time::Instant::now() + ends_by,
+            record: setup.record,
+        });
+        Ok(())
+    }
+
+    fn hear_baseline(&mut self, said: Said<FromBaseline>) -> Result<(), ExploreError> {
+        let Some(mut run) = self.baseline.take() else {
+            return Ok(());
+        };
+        let reason = match said {
+            Said::Message(FromBaseline::Written) => return Ok(()),
+            Said::Message(FromBaseline::Failed { reason }) => reason,
+            Said::End => match run.child.bury() {
+                (DeathCause::OutOfMemory, _) => "they needed more memory than a trainer has".into(),
+                (DeathCause::Unknown, message) => format!("their process {message}"),
+            },
+        };
+        let record = TreesRecord::Failed { reason };
+        record
+            .write(&run.record)
+            .map_err(failed("write the record of the baseline"))
+    }
+
+    /// A study of a few trials may end before its baseline does; that takes its time all the same.
+    fn wait_for_baseline(&mut self, happenings: &Receiver<Happened>) -> Result<(), ExploreError> {
+        while let Some(run) = &self.baseline {
+            if self.interrupt.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            match happenings.recv_timeout(TICK) {
+                Ok(Happened::Baseline(said)) => self.hear_baseline(said)?,
+                _ if std::time::Instant::now() < run.ends_by => {}
+                _ => {
+                    let reason = "they did not end in their time".to_string();
+                    let failed_record = TreesRecord::Failed { reason };
+                    let written = failed_record.write(&run.record);
+                    self.baseline = None;
+                    written.map_err(failed("write the record of the baseline"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn write_log(&mut self, happening: Happening) -> Result<(), ExploreError> {
         let line = serde_json::json!({ "at": now(), "happening": &happening });
         writeln!(self.log, "{line}").map_err(failed("write the log"))?;
@@ -343,5 +432,6 @@ impl Drop for Shell<'_> {
     fn drop(&mut self) {
         // Whatever ends the shell, no worker may write into a study whose master is gone.
         self.workers.clear();
+        self.baseline = None;
     }
 }

@@ -187,6 +187,11 @@ impl StudyFolder {
         self.root.join("spool")
     }
 
+    /// Gradient-boosted trees that the winner is compared with.
+    pub fn trees(&self) -> PathBuf {
+        self.root.join("trees.json")
+    }
+
     /// The winner, ready to use.
     pub fn best(&self) -> PathBuf {
         self.root.join("best")

@@ -3,12 +3,13 @@
 //! Read in this order: [`trial`] (what a trial is), [`config`] (what will be done), [`ledger`] (what
 //! has happened), [`message`] (what the roles say to each other), [`master`] and [`worker`] (what
 //! they decide), [`explore`] and [`process`] (what carries the decisions out), [`open`] (making and
-//! taking up a study), [`prepared`] and [`balance`] (what is decided about its data), [`conclude`]
-//! (the winner and its scores), [`model`] (what a user takes away), [`predictor`] (asking it),
-//! [`certificate`] (what an exported model is proven to do).
+//! taking up a study), [`prepared`] and [`balance`] (what is decided about its data), [`baseline`] (trees
+//! to compare with), [`conclude`] (the winner and its scores), [`model`] (what a user takes away),
+//! [`predictor`] (asking it), [`certificate`] (what an exported model is proven to do).
 
 pub mod artifact;
 pub mod balance;
+pub mod baseline;
 pub mod certificate;
 pub mod conclude;
 pub mod config;

@@ -13,7 +13,7 @@ use morph::Architecture;
 use search::{Setting, TrialId};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use train::{PlanError, Weights};
+use train::{Calibration, PlanError, Weights};
 
 use crate::{
     artifact::replace_durably,
@@ -38,6 +38,9 @@ pub struct ModelCard {
     pub setting: Setting,
     /// How raw rows become numbers.
     pub preprocessor: Preprocessor,
+    /// How outputs become probabilities and labels; models of earlier versions say as the network does.
+    #[serde(default)]
+    pub calibration: Calibration,
     /// Digest of the weights beside it.
     pub weights: Digest,
 }
@@ -168,6 +171,8 @@ pub enum Predictions {
         classes: Vec<String>,
         /// For each row, one per class, summing to 1.
         probabilities: Vec<Vec<f64>>,
+        /// For each row, which class is said: the most probable one, or that of the threshold.
+        labels: Vec<usize>,
     },
     /// A value in the target's own unit.
     Values {
@@ -193,28 +198,6 @@ impl Predictions {
     }
 }
 
-/// Probabilities from logits, safe against overflow.
-pub(crate) fn softmax(logits: &[f32]) -> Vec<f64> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f64> = logits
-        .iter()
-        .map(|logit| f64::from(logit - largest).exp())
-        .collect();
-    let sum: f64 = powers.iter().sum();
-    powers.iter().map(|power| power / sum).collect()
-}
-
-/// Index of the most probable class; the first among equals.
-pub fn most_probable(probabilities: &[f64]) -> usize {
-    let mut best = 0;
-    for (index, probability) in probabilities.iter().enumerate() {
-        if *probability > probabilities[best] {
-            best = index;
-        }
-    }
-    best
-}
-
 fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
     fs::read(path).map_err(|source| ModelError::File {
         path: path.to_path_buf(),
@@ -233,17 +216,75 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
 
-    #[test]
-    fn probabilities_sum_to_one_even_for_extreme_logits() {
-        let probabilities = softmax(&[1000.0, 999.0, -1000.0]);
-        assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-12);
-        assert_eq!(most_probable(&probabilities), 0);
+    fn model() -> Model {
+        let architecture: Architecture = "in 1 | dense 2".parse().unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let weights = Weights::fresh(&architecture, &mut rng);
+        let preprocessor = serde_json::json!({
+            "format": 1,
+            "inputs": { "columns": [{
+                "name": "size", "kind": "numeric", "fill": 0.0, "missing_indicator": "absent",
+                "shift": 1.0, "scale": 2.0,
+            }] },
+            "task": { "kind": "classification", "classes": ["no", "yes"] },
+        });
+        let card = ModelCard {
+            format: FORMAT,
+            trial: TrialId(3),
+            architecture,
+            setting: Setting::default(),
+            preprocessor: serde_json::from_value(preprocessor).unwrap(),
+            calibration: Calibration::new(2.0, 0.3).unwrap(),
+            weights: Digest::of(&weights.to_safetensors()),
+        };
+        Model { card, weights }
     }
 
     #[test]
-    fn the_first_of_equally_probable_classes_is_taken() {
-        assert_eq!(most_probable(&[0.2, 0.4, 0.4]), 1);
+    fn a_model_is_read_back_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        model().save(folder.path()).unwrap();
+        let read = Model::load(folder.path()).unwrap();
+        assert_eq!(read.card, model().card);
+    }
+
+    #[test]
+    fn a_model_from_before_there_was_a_calibration_says_as_its_network_does() {
+        let folder = tempfile::tempdir().unwrap();
+        model().save(folder.path()).unwrap();
+        let path = folder.path().join("model.json");
+        let text = fs::read_to_string(&path).unwrap();
+        let mut card: serde_json::Value = serde_json::from_str(&text).unwrap();
+        card.as_object_mut().unwrap().remove("calibration").unwrap();
+        fs::write(&path, card.to_string()).unwrap();
+        let old = Model::load(folder.path()).unwrap();
+        assert_eq!(old.card.calibration, Calibration::default());
+    }
+
+    #[test]
+    fn predictions_follow_temperature_and_threshold() {
+        let shape = data::ItemShape::Features(1);
+        let rows: Vec<f32> = (-20..20).map(|step| step as f32 / 4.0).collect();
+        let examples = Examples::from_floats(shape, rows, data::Targets::None);
+        let model = model();
+        let outputs = model.outputs(&examples).unwrap();
+        let Predictions::Classes {
+            probabilities,
+            labels,
+            ..
+        } = model.predict(&examples).unwrap()
+        else {
+            panic!("the model tells classes")
+        };
+        for ((logits, row), label) in outputs.chunks(2).zip(&probabilities).zip(labels) {
+            let wanted = 1.0 / (1.0 + f64::from((logits[0] - logits[1]) / 2.0).exp());
+            assert!((row[1] - wanted).abs() < 1e-6);
+            assert_eq!(label, usize::from(row[1] > 0.3));
+        }
     }
 }

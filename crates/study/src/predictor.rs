@@ -3,9 +3,10 @@
 use std::num::{NonZeroU8, NonZeroUsize};
 
 use data::{Examples, FittedTask};
-use train::{Network, Plan, Purpose, Threads};
+use morph::Architecture;
+use train::{Calibration, Network, Plan, Purpose, Threads, Weights};
 
-use crate::model::{Model, ModelError, Predictions, softmax};
+use crate::model::{Model, ModelError, Predictions};
 
 /// Rows that go through the network at once.
 const BATCH: usize = 256;
@@ -15,6 +16,7 @@ const BATCH: usize = 256;
 pub struct Predictor {
     network: Network,
     task: FittedTask,
+    calibration: Calibration,
 }
 
 impl Predictor {
@@ -23,12 +25,10 @@ impl Predictor {
     /// # Errors
     /// If the network cannot be built.
     pub fn new(model: &Model) -> Result<Predictor, ModelError> {
-        let batch = NonZeroUsize::new(BATCH).expect("256 is not 0");
-        let threads = Threads::new(NonZeroU8::MIN);
-        let plan = Plan::compile(&model.card.architecture, batch, threads, Purpose::Infer)?;
         Ok(Predictor {
-            network: Network::new(plan, model.weights.clone()),
+            network: network(&model.card.architecture, &model.weights)?,
             task: model.card.preprocessor.task().clone(),
+            calibration: model.card.calibration.clone(),
         })
     }
 
@@ -55,10 +55,19 @@ impl Predictor {
     /// `outputs: [rows][width]`.
     pub fn in_words(&self, outputs: &[f32]) -> Predictions {
         match &self.task {
-            FittedTask::Classification { classes } => Predictions::Classes {
-                classes: classes.clone(),
-                probabilities: outputs.chunks(classes.len()).map(softmax).collect(),
-            },
+            FittedTask::Classification { classes } => {
+                let calibration = &self.calibration;
+                let rows = outputs.chunks(classes.len());
+                let probabilities: Vec<Vec<f64>> = rows
+                    .map(|logits| calibration.probabilities(logits))
+                    .collect();
+                let label = |row: &Vec<f64>| calibration.label(row);
+                Predictions::Classes {
+                    classes: classes.clone(),
+                    labels: probabilities.iter().map(label).collect(),
+                    probabilities,
+                }
+            }
             FittedTask::Regression {
                 target,
                 mean,
@@ -78,4 +87,24 @@ impl Predictor {
         let outputs = self.outputs(examples);
         self.in_words(&outputs)
     }
+}
+
+fn network(architecture: &Architecture, weights: &Weights) -> Result<Network, ModelError> {
+    let batch = NonZeroUsize::new(BATCH).expect("256 is not 0");
+    let threads = Threads::new(NonZeroU8::MIN);
+    let plan = Plan::compile(architecture, batch, threads, Purpose::Infer)?;
+    Ok(Network::new(plan, weights.clone()))
+}
+
+/// What a network that is asked once says of each example: logits, or standardised values.
+///
+/// # Shapes
+/// `[examples.len()][outputs]`.
+pub(crate) fn network_outputs(
+    architecture: &Architecture,
+    weights: &Weights,
+    examples: &Examples,
+) -> Result<Vec<f32>, ModelError> {
+    let rows: Vec<u32> = (0..examples.len() as u32).collect();
+    Ok(network(architecture, weights)?.outputs(examples, &rows))
 }

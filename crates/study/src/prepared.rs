@@ -193,6 +193,43 @@ pub fn fold_count(folds: &[u8]) -> u8 {
     folds.iter().max().map_or(1, |last| last + 1)
 }
 
+/// Rows of one fold, and where they stand among all.
+pub(crate) fn rows_of_fold(folds: &[u8], is_chosen: &dyn Fn(u8) -> bool) -> Vec<u32> {
+    let places = folds.iter().zip(0..);
+    let chosen = places.filter(|(fold, _)| is_chosen(**fold));
+    chosen.map(|(_, place)| place).collect()
+}
+
+/// What the one that has not learned from a fold says of some of its rows; `[rows][outputs]`.
+pub(crate) type Said<'a, E> = &'a dyn Fn(usize, &Examples) -> Result<Vec<f32>, E>;
+
+/// What is said of validation rows, each row by the one that has not learned from its fold; without folds
+/// by the only one there is.
+///
+/// # Errors
+/// The first that `said` gives.
+pub(crate) fn out_of_fold<E>(
+    validation: &Examples,
+    folds: &[u8],
+    said: Said<'_, E>,
+) -> Result<Vec<f32>, E> {
+    if folds.is_empty() {
+        return said(0, validation);
+    }
+    let mut all: Vec<f32> = Vec::new();
+    for fold in 0..fold_count(folds) {
+        let rows = rows_of_fold(folds, &|other| other == fold);
+        let outputs = said(usize::from(fold), &validation.chosen(&rows))?;
+        let width = outputs.len() / rows.len().max(1);
+        all.resize(width * folds.len(), 0.0);
+        for (row, output) in rows.iter().zip(outputs.chunks_exact(width.max(1))) {
+            let start = *row as usize * width;
+            all[start..start + width].copy_from_slice(output);
+        }
+    }
+    Ok(all)
+}
+
 fn values_per_row(dataset: &Dataset) -> usize {
     match dataset {
         Dataset::Table(table) => table.columns.len(),
@@ -262,6 +299,8 @@ pub struct PreparedFiles {
     pub notices: PathBuf,
     /// What the data are like.
     pub profile: PathBuf,
+    /// What a user calls the rows that are scored.
+    pub row_names: PathBuf,
 }
 
 impl PreparedFiles {
@@ -276,6 +315,7 @@ impl PreparedFiles {
             folds: directory.join("folds.json"),
             notices: directory.join("notices.json"),
             profile: directory.join("profile.json"),
+            row_names: directory.join("rows.json"),
         }
     }
 
@@ -304,6 +344,16 @@ impl PreparedFiles {
         };
         write_json(&self.folds, &prepared.folds)?;
         write_json(&self.profile, &prepared.profile)?;
+        let named = |rows: &[u32]| -> Vec<String> {
+            rows.iter()
+                .map(|row| prepared.source.row_name(*row))
+                .collect()
+        };
+        let names = RowNames {
+            validation: named(&prepared.split.validation),
+            vault: named(&prepared.split.vault),
+        };
+        write_json(&self.row_names, &names)?;
         write_json(&self.preprocessor, &prepared.preprocessor)?;
         write_json(&self.notices, &described)
     }
@@ -343,6 +393,14 @@ impl PreparedFiles {
         read_json(&self.profile)
     }
 
+    /// Reads back what a user calls the rows that are scored.
+    ///
+    /// # Errors
+    /// If it is missing: studies of earlier versions have none.
+    pub fn read_row_names(&self) -> Result<RowNames, PrepareError> {
+        read_json(&self.row_names)
+    }
+
     /// Loads prepared rows.
     ///
     /// # Errors
@@ -350,6 +408,15 @@ impl PreparedFiles {
     pub fn load(path: &Path) -> Result<Examples, PrepareError> {
         Ok(Examples::load(path)?)
     }
+}
+
+/// What a user calls the rows that are scored, in their prepared order.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct RowNames {
+    /// Validation rows.
+    pub validation: Vec<String>,
+    /// Rows of the vault.
+    pub vault: Vec<String>,
 }
 
 /// What was said about the data when they were read.
@@ -421,5 +488,33 @@ pub fn target_scale(preprocessor: &Preprocessor) -> f64 {
     match preprocessor.task() {
         FittedTask::Classification { .. } => 1.0,
         FittedTask::Regression { scale, .. } => *scale,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use data::Targets;
+
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_folds_comes_back_in_the_order_of_the_rows() {
+        let inputs: Vec<f32> = (0..6).map(|row| row as f32).collect();
+        let shape = ItemShape::Features(1);
+        let examples = Examples::from_floats(shape, inputs, Targets::Values(vec![0.0; 6]));
+        let said = |fold: usize, rows: &Examples| -> Result<Vec<f32>, PrepareError> {
+            let all: Vec<u32> = (0..rows.len() as u32).collect();
+            let mut values = vec![0.0; rows.len()];
+            rows.copy_inputs(&all, &mut values);
+            Ok(values
+                .iter()
+                .flat_map(|value| [fold as f32, *value])
+                .collect())
+        };
+        let outputs = out_of_fold(&examples, &[1, 0, 2, 1, 0, 2], &said).unwrap();
+        let wanted = [1.0, 0.0, 0.0, 1.0, 2.0, 2.0, 1.0, 3.0, 0.0, 4.0, 2.0, 5.0];
+        assert_eq!(outputs, wanted);
+        let alone = out_of_fold(&examples, &[], &said).unwrap();
+        assert_eq!(alone[..4], [0.0, 0.0, 0.0, 1.0]);
     }
 }

@@ -3,6 +3,7 @@
 //! Read in this order: [`weights`] (tensors by name), [`plan`] (an architecture becomes steps and
 //! memory), `step` (what each step computes), [`network`] (running it), [`loss`], [`recipe`] and
 //! [`fit`](mod@fit) (training), [`metric`] and [`evaluate`](mod@evaluate) (how good it is),
+//! `calibration` (how sure it may be),
 //! `augment` (changing examples on their way in), `inherit` (a child's weights from its parent's),
 //! `checkpoint` (weights in a file), `pause` (a training in a file), [`onnx`] (a model
 //! for other runtimes), [`pytorch`] (a model as a script that people read), [`reference`](mod@reference) (what all this is proved against). Below them:
@@ -12,6 +13,7 @@
 
 mod augment;
 mod buffers;
+mod calibration;
 mod checkpoint;
 pub mod ensemble;
 pub mod evaluate;
@@ -35,6 +37,7 @@ mod vector;
 pub mod weights;
 
 pub use augment::{Augmentation, Flip};
+pub use calibration::Calibration;
 pub use checkpoint::WeightsError;
 pub use evaluate::{Evaluation, evaluate, evaluate_weighted};
 pub use fit::{Ended, EpochReport, FitError, FitTask, Fitted, Training, Verdict, fit};

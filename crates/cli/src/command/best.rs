@@ -10,7 +10,11 @@ use study::{
     trial::Bytes,
 };
 
-use crate::{args::StudyArgs, command::read_study, show};
+use crate::{
+    args::StudyArgs,
+    command::{findings, read_study},
+    show,
+};
 
 pub(crate) fn run(args: &StudyArgs) -> Result<String> {
     let study = read_study(&args.study)?;
@@ -58,6 +62,7 @@ pub(crate) fn text(folder: &StudyFolder, conclusion: &Conclusion, model: &Model)
     for baseline in baselines {
         text += &format!("            {:<10} {}\n", "", compared(baseline));
     }
+    text += &findings::text(conclusion);
     text += &format!(
         "model       {} ({})\n",
         folder.best().display(),
@@ -190,6 +195,7 @@ pub(crate) fn card(conclusion: &Conclusion, model: &Model) -> String {
         validation_rows(conclusion),
         conclusion.vault_rows
     );
+    text += &findings::card(conclusion);
     if let Some(certificate) = &conclusion.certificate {
         text += &certified(certificate);
     }

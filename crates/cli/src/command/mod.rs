@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod explore;
 pub(crate) mod export;
+pub(crate) mod findings;
 pub(crate) mod inspect;
 pub(crate) mod predict;
 pub(crate) mod serve;

@@ -75,6 +75,9 @@ fn gather(
         vault_rows: conclusion.vault_rows,
         winner: winner(&best, result, conclusion),
         baselines: conclusion.baselines.iter().map(compared).collect(),
+        absent: conclusion.absent.clone(),
+        verdict: conclusion.verdict.clone(),
+        details: conclusion.details.clone(),
         leaderboard: leaderboard(&trials, metric),
         progress: progress(&trials, metric),
         curve: curve(result, metric),
@@ -134,6 +137,7 @@ fn front_row(model: &FrontModel) -> FrontRow {
 fn compared(scored: &Scored) -> Compared {
     Compared {
         name: scored.name.clone(),
+        about: scored.about.clone(),
         scores: scores(scored),
     }
 }

@@ -4,19 +4,26 @@
 //! says what is shown, [`gather`] reads it from a study, the other files draw one thing each.
 
 mod axis;
+mod confusion;
 mod curve;
+mod details;
 mod forest;
 mod frame;
 mod front;
 mod gather;
 mod graph;
+mod importance;
 mod layout;
 mod model;
 mod parts;
 mod profile;
 mod progress;
 mod regret;
+mod reliability;
+mod residuals;
 mod sections;
+mod verdict;
+mod worst;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -56,6 +63,9 @@ fn body(model: &ReportModel) -> Markup {
     html! {
         p.eyebrow { "Study " (model.study) " · " (model.data) }
         h1 { (sections::headline(model)) }
+        @if let Some(found) = &model.verdict {
+            (verdict::verdict(found, &model.absent, &model.metric))
+        }
         (sections::tiles(model))
         (section(
             "Beside simple models",
@@ -81,6 +91,7 @@ fn body(model: &ReportModel) -> Markup {
                 &front::front(&model.front, &model.progress, &model.metric),
             ))
         }
+        (details::details(&model.details, &model.metric))
         (section("Best trials", "", &sections::leaderboard(model)))
         @if !model.failures.is_empty() {
             (section(

@@ -1,6 +1,7 @@
 //! What a report shows, as plain values: no ledger, no files, nothing left to compute but drawing.
 
 use morph::Architecture;
+use study::conclude::{Absent, Details, Verdict};
 
 /// Everything on the page.
 pub(crate) struct ReportModel {
@@ -24,6 +25,12 @@ pub(crate) struct ReportModel {
     pub(crate) winner: Winner,
     /// Simple models on the same rows.
     pub(crate) baselines: Vec<Compared>,
+    /// Simple models that could not be compared.
+    pub(crate) absent: Vec<Absent>,
+    /// Whether deep learning paid off; absent without a vault.
+    pub(crate) verdict: Option<Verdict>,
+    /// The winner in detail.
+    pub(crate) details: Details,
     /// The best trials, best first.
     pub(crate) leaderboard: Vec<LeaderRow>,
     /// Every trial with a score, in the order in which they ended.
@@ -165,6 +172,8 @@ pub(crate) struct VaultScore {
 pub(crate) struct Compared {
     /// What it is.
     pub(crate) name: String,
+    /// More about it; empty if its name says all.
+    pub(crate) about: String,
     /// Its scores.
     pub(crate) scores: Scores,
 }

@@ -182,11 +182,11 @@ pub(crate) fn notices(model: &ReportModel) -> Markup {
 
 /// The scores as a table, for those who read numbers rather than drawings.
 pub(crate) fn scores(model: &ReportModel) -> Markup {
-    let rows = std::iter::once(("the winner", model.winner.scores)).chain(
-        model
-            .baselines
-            .iter()
-            .map(|baseline| (baseline.name.as_str(), baseline.scores)),
+    let rows = std::iter::once(("the winner", "", model.winner.scores)).chain(
+        model.baselines.iter().map(|baseline| {
+            let (name, about) = (baseline.name.as_str(), baseline.about.as_str());
+            (name, about, baseline.scores)
+        }),
     );
     let value = |value: Option<f64>| value.map_or("–".to_string(), score);
     html! {
@@ -199,11 +199,17 @@ pub(crate) fn scores(model: &ReportModel) -> Markup {
                 }
             }
             tbody {
-                @for (name, scores) in rows {
+                @for (name, about, scores) in rows {
                     tr {
-                        td { (name) }
+                        td { (name) @if !about.is_empty() { br; span.quiet { (about) } } }
                         td.number { (value(scores.validation)) }
                         td.number { (scores.vault.map_or("–".to_string(), interval)) }
+                    }
+                }
+                @for absent in &model.absent {
+                    tr {
+                        td { (absent.name) }
+                        td.quiet colspan="2" { "not compared: " (absent.reason) }
                     }
                 }
             }

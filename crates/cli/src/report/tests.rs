@@ -1,5 +1,16 @@
 //! The page as a whole, rendered from a sample study.
 
+use study::conclude::{
+    Absent, Details, Finding, Verdict, WithInterval,
+    classes::{ClassScores, Confused, Confusion},
+    details::{Answers, ToldOf},
+    importance::{ColumnImportance, Importance},
+    reliability::{Reliability, Surety, SuretyBin},
+    residuals::{Interval, Residuals, ValueBin},
+    worst::{Picture, WorstRow},
+};
+use train::Calibration;
+
 use super::{model::*, render};
 
 /// A small study of images with one skip, one failure and a hostile name.
@@ -38,13 +49,21 @@ fn sample() -> ReportModel {
         baselines: vec![
             Compared {
                 name: "the commonest class".into(),
+                about: String::new(),
                 scores: scores(0.1, 0.1, 0.07, 0.14),
             },
             Compared {
                 name: "a linear model".into(),
+                about: "as every study has".into(),
                 scores: scores(0.958, 0.9526, 0.925, 0.97),
             },
         ],
+        absent: vec![Absent {
+            name: "gradient-boosted trees".into(),
+            reason: "they are compared on tables only".into(),
+        }],
+        verdict: Some(verdict()),
+        details: details_of_classes(),
         leaderboard: (0..8).map(leader_row).collect(),
         progress: (0..80).map(progress_point).collect(),
         curve: (1..=24).map(epoch_point).collect(),
@@ -93,6 +112,133 @@ fn profile() -> data::Profile {
         }],
     }))
     .expect("the sample's profile is right")
+}
+
+fn verdict() -> Verdict {
+    Verdict {
+        finding: Finding::DeepLearningPaidOff,
+        against: "a linear model".into(),
+        winner: 0.9861,
+        other: 0.9526,
+        difference: WithInterval {
+            value: 0.0335,
+            low: 0.0131,
+            high: 0.0562,
+        },
+        rows: 359,
+        winner_is_linear: false,
+    }
+}
+
+fn details_of_classes() -> Details {
+    let class = |name: &str, rows: u64, recall: f64| ClassScores {
+        class: name.into(),
+        rows,
+        precision: Some(0.98),
+        recall: Some(recall),
+        f1: Some(0.97),
+    };
+    let bin = |from: f64, rows: u64, said: f64, right: f64| SuretyBin {
+        from,
+        to: from + 0.1,
+        rows,
+        said,
+        right,
+    };
+    let surety = |error: f64, shift: f64| Surety {
+        error,
+        bins: vec![
+            bin(0.5, 4, 0.55, 0.5 - shift),
+            bin(0.8, 21, 0.86, 0.84 - shift),
+            bin(0.9, 334, 0.98, 0.985),
+        ],
+    };
+    Details {
+        told_of: ToldOf::Vault,
+        rows: 359,
+        answers: Answers::Classes {
+            confusion: Confusion {
+                matrix: vec![vec![171, 3], vec![2, 183]],
+                classes: vec![class("three <3>", 174, 0.983), class("eight", 185, 0.989)],
+                macro_f1: 0.9722,
+                confused: vec![Confused {
+                    truth: "three <3>".into(),
+                    said: "eight".into(),
+                    rows: 3,
+                }],
+            },
+            reliability: Reliability {
+                calibration: Calibration::new(1.37, 0.31).expect("both are legal"),
+                before: surety(0.0214, 0.1),
+                after: surety(0.0087, 0.0),
+            },
+        },
+        importance: None,
+        worst: vec![WorstRow {
+            name: Some("eight/0042.png".into()),
+            truth: "eight".into(),
+            said: "three <3>".into(),
+            probability: Some(0.0003),
+            loss: 8.1,
+            cells: Vec::new(),
+            picture: Some(Picture {
+                height: 2,
+                width: 2,
+                channels: 1,
+                bytes: vec![0, 255, 255, 0],
+            }),
+        }],
+    }
+}
+
+fn details_of_values() -> Details {
+    let worst = |name: &str| WorstRow {
+        name: Some(name.into()),
+        truth: "71.2".into(),
+        said: "48.9".into(),
+        probability: None,
+        loss: 22.3,
+        cells: vec![("age_days".into(), "365".into())],
+        picture: None,
+    };
+    let column = |name: &str, drop: f64| ColumnImportance {
+        column: name.into(),
+        drop,
+        deviation: 0.11,
+        repeats: 5,
+    };
+    let point = |index: u32| {
+        let value = f64::from(index);
+        (value, value + 5.0 * (value * 7.7).sin())
+    };
+    Details {
+        told_of: ToldOf::Validation,
+        rows: 206,
+        answers: Answers::Values {
+            residuals: Residuals {
+                target: "strength".into(),
+                mean: -0.12,
+                quantiles: [-7.2, -2.5, 0.1, 2.4, 6.9],
+                bins: vec![ValueBin {
+                    rows: 21,
+                    predicted: 12.5,
+                    truth: 13.1,
+                }],
+                interval: Some(Interval {
+                    share: 0.9,
+                    half_width: 8.1,
+                    held: 0.883,
+                }),
+                points: (0..80).map(point).collect(),
+            },
+        },
+        importance: Some(Importance {
+            columns: vec![column("cement", 6.2), column("slag <i>", -0.02)],
+            unmeasured: 1,
+            rows: 206,
+        }),
+        worst: vec![worst("17"), worst("801")],
+    }
 }
 
 fn scores(validation: f64, value: f64, low: f64, high: f64) -> Scores {
@@ -261,6 +407,59 @@ fn the_page_shows_what_the_data_are_like() {
         ..sample()
     };
     assert!(!render(&older).contains("What the data are like"));
+}
+
+#[test]
+fn the_page_begins_with_the_verdict_and_says_what_was_not_compared() {
+    let page = render(&sample());
+    for said in [
+        "Deep learning paid off against a linear model",
+        "+0.01310",
+        "Not compared: gradient-boosted trees, because they are compared on tables only.",
+    ] {
+        assert!(page.contains(said), "{said} is missing");
+    }
+    let verdict = page.find("Deep learning paid off");
+    assert!(verdict < page.find("class=\"tiles\""));
+}
+
+#[test]
+fn the_page_shows_confusions_sureness_and_the_worst_pictures() {
+    let page = render(&sample());
+    for said in [
+        "three &lt;3&gt; said to be eight (3)",
+        "0.972",
+        "2.14 percentage points",
+        "1.370",
+        "`eight` is said above a probability of 0.3100",
+        "less than 0.1 %",
+        "eight/0042.png",
+        "d=\"M0 0h1v1h-1zM1 1h1v1h-1z\" fill=\"#000000\"",
+    ] {
+        assert!(page.contains(said), "{said} is missing");
+    }
+}
+
+#[test]
+fn the_page_of_a_regression_shows_residuals_importance_and_the_worst_rows() {
+    let model = ReportModel {
+        details: details_of_values(),
+        ..sample()
+    };
+    let page = render(&model);
+    assert_eq!(unbalanced(&page), Vec::<String>::new());
+    for said in [
+        "There is no vault: this is about the 206 validation rows",
+        "A prediction ± 8.100 is made to hold 90 % of new rows; here it holds 88.3 %",
+        "slag &lt;i&gt;",
+        "−0.02000 ± 0.1100",
+        "no time for 1 columns",
+        "age_days",
+        "801",
+    ] {
+        assert!(page.contains(said), "{said} is missing");
+    }
+    assert!(!page.contains("NaN"));
 }
 
 #[test]

@@ -10,14 +10,18 @@ use crate::{
 };
 
 /// The arrows of the house, with all that follows from them. Never back.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("morph", &[]),
     ("data", &[]),
     ("replay", &[]),
     ("search", &["morph"]),
     ("bench", &["data", "morph", "search"]),
     ("train", &["data", "morph", "replay"]),
-    ("study", &["data", "morph", "replay", "search", "train"]),
+    ("trees", &[]),
+    (
+        "study",
+        &["data", "morph", "replay", "search", "train", "trees"],
+    ),
     (
         "cli",
         &["bench", "data", "morph", "search", "study", "train"],

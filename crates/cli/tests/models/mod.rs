@@ -69,6 +69,7 @@ fn save(source: &Source, network: &str, place: &Path) {
     let architecture = network.parse().expect("the network is one");
     let weights = Weights::fresh(&architecture, &mut ChaCha8Rng::seed_from_u64(5));
     let card = ModelCard {
+        calibration: train::Calibration::default(),
         format: FORMAT,
         trial: TrialId(7),
         architecture,

@@ -30,6 +30,8 @@ pub(crate) struct ReadImages {
     pub(crate) bytes: Vec<u8>,
     /// Class of each image.
     pub(crate) labels: Vec<String>,
+    /// Path of each image, below the folder or in the archive.
+    pub(crate) paths: Vec<String>,
     /// What the folder on top says that each image is for.
     pub(crate) parts: Vec<Part>,
     /// What the files were before they got one size.
@@ -143,6 +145,7 @@ pub(crate) fn read(
         channels,
         bytes: decoded.bytes,
         labels: good.iter().map(|row| row.class.to_string()).collect(),
+        paths: good.iter().map(|row| row.path.to_string()).collect(),
         parts: good.iter().map(|row| row.part).collect(),
         files: headers.iter().map(decode::file).collect(),
         notices,

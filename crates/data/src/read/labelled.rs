@@ -114,6 +114,7 @@ pub(super) fn find_images(request: &Request) -> Result<Found, DataError> {
         read.parts
             .extend(std::iter::repeat_n(part, more.labels.len()));
         read.labels.extend(more.labels);
+        read.paths.extend(more.paths);
         read.bytes.extend(more.bytes);
         read.files.extend(more.files);
         read.notices.extend(more.notices);
@@ -143,6 +144,8 @@ pub(super) fn find_images(request: &Request) -> Result<Found, DataError> {
     let mut found = labelled_images(request, images, &labels, given)?;
     found.notices = read.notices;
     found.beside.oddities.files = read.files;
+    let path = |row: &usize| std::mem::take(&mut read.paths[*row]);
+    found.beside.row_names = Some(order.iter().map(path).collect());
     Ok(found)
 }
 

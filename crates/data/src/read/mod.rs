@@ -64,6 +64,8 @@ impl Given {
 struct Beside {
     oddities: Oddities,
     facts: RowFacts,
+    /// What a user calls each row, if not by its number in its file.
+    row_names: Option<Vec<String>>,
 }
 
 /// Reads the data of a request.
@@ -85,7 +87,11 @@ pub fn read(request: &Request) -> Result<Source, DataError> {
         given,
         beside,
     } = find(request)?;
-    let Beside { oddities, facts } = beside;
+    let Beside {
+        oddities,
+        facts,
+        row_names,
+    } = beside;
     if let (Some(column), true) = (request.roles.columns().next(), facts == RowFacts::default()) {
         let problem = format!("it has no columns, so there is no `{column}` to split or weigh by");
         return Err(malformed(&request.path, problem));
@@ -102,6 +108,7 @@ pub fn read(request: &Request) -> Result<Source, DataError> {
         notices,
         oddities,
         facts,
+        row_names,
     })
 }
 
@@ -191,6 +198,7 @@ fn find_table(request: &Request) -> Result<Found, DataError> {
         beside: Beside {
             oddities: read.oddities,
             facts: read.facts,
+            row_names: read.row_names,
         },
     })
 }

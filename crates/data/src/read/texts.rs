@@ -27,6 +27,8 @@ const TEST: &str = "test";
 struct Labelled {
     texts: Vec<String>,
     labels: Vec<String>,
+    /// Path of each, below the folder of the data.
+    names: Vec<String>,
 }
 
 /// Whether a folder holds folders of text files: two or more, and nothing but texts in the first of each.
@@ -66,6 +68,7 @@ pub(super) fn find(request: &Request) -> Result<Found, DataError> {
         let more = read_classes(request, &folder, &mut notices)?;
         *count = more.texts.len();
         read.texts.extend(more.texts);
+        read.names.extend(more.names);
         read.labels.extend(more.labels);
     }
     let (task, targets) = classes(request, &read.labels, given)?;
@@ -75,7 +78,10 @@ pub(super) fn find(request: &Request) -> Result<Found, DataError> {
         task,
         notices,
         given,
-        beside: Beside::default(),
+        beside: Beside {
+            row_names: Some(read.names),
+            ..Beside::default()
+        },
     })
 }
 
@@ -103,6 +109,8 @@ fn read_classes(
             let text = decode(&file, &bytes, &mut Vec::new())?;
             read.texts.push(text);
             read.labels.push(name_of(class));
+            let below = file.strip_prefix(&request.path).unwrap_or(&file);
+            read.names.push(below.display().to_string());
         }
     }
     if others > 0 {

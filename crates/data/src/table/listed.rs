@@ -77,6 +77,11 @@ pub(super) fn read_images(
         validation_rows: of_part(1),
         test_rows: of_part(2),
         facts: rows.facts.chosen(good),
+        row_names: Some(
+            good.iter()
+                .map(|row| names[*row].unwrap_or_default().to_string())
+                .collect(),
+        ),
         oddities: Oddities::default(),
     })
 }

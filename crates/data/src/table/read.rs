@@ -45,6 +45,8 @@ pub(crate) struct ReadTable {
     pub(crate) test_rows: usize,
     pub(crate) facts: RowFacts,
     pub(crate) oddities: Oddities,
+    /// Number of each row in its file, from 1; absent if none is left out.
+    pub(crate) row_names: Option<Vec<String>>,
 }
 
 /// Reads a table, and the validation and test rows after it if they are given.
@@ -61,6 +63,7 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
     }
     let mut notices = std::mem::take(&mut records.notices);
     let target = find_target(path, &records, request, &mut notices)?;
+    let row_names = names_of_kept(&records, &ends, target);
     let ends = drop_rows_without_target(&mut records, &ends, target, &mut notices);
     if records.rows.len() < 2 {
         let problem = format!(
@@ -91,6 +94,7 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
         test_rows: ends[2] - ends[1],
         facts,
         oddities,
+        row_names,
     })
 }
 
@@ -367,6 +371,19 @@ fn different(cells: &[&str]) -> Different {
         values: values.len(),
         cells: cells.len(),
     }
+}
+
+/// Numbers of the rows that have a target, each in its own file; `None` if all have one.
+fn names_of_kept(records: &Records, ends: &[usize], target: usize) -> Option<Vec<String>> {
+    let kept: Vec<usize> = (0..records.rows.len())
+        .filter(|row| !is_missing(&records.rows[*row].cells[target]))
+        .collect();
+    let number = |row: &usize| {
+        let start = ends.iter().rev().find(|end| *end <= row).unwrap_or(&0);
+        row - start + 1
+    };
+    let is_whole = kept.len() == records.rows.len();
+    (!is_whole).then(|| kept.iter().map(|row| number(row).to_string()).collect())
 }
 
 /// Returns where the rows of each file end now.

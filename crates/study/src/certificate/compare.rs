@@ -6,7 +6,7 @@ use data::{Cells, Dataset, FittedKind, FittedTask, Sample, Series};
 use replay::{Element, Replay, ReplayError, Tensor, Values};
 
 use super::{CertifyError, RowsOf, TOLERANCE, Tried};
-use crate::model::{Model, Predictions, most_probable};
+use crate::model::{Model, Predictions};
 
 /// Rows that are run at once by one thread.
 const BATCH: usize = 32;
@@ -30,6 +30,7 @@ pub(super) fn compare(
     let preprocessor = &model.card.preprocessor;
     let lehr = Lehr {
         predictions: model.predict(&preprocessor.apply(dataset, &rows)?)?,
+        threshold: model.card.calibration.threshold(),
         centre: match preprocessor.task() {
             FittedTask::Regression { mean, scale, .. } => Some((*mean, *scale)),
             FittedTask::Classification { .. } => None,
@@ -236,16 +237,16 @@ struct Lehr {
     predictions: Predictions,
     /// Mean and standard deviation of what is predicted, if it is a number.
     centre: Option<(f64, f64)>,
+    /// Above which probability the second of two classes is said.
+    threshold: f64,
 }
 
 impl Lehr {
     fn label(&self, row: usize) -> Option<&str> {
         match &self.predictions {
             Predictions::Classes {
-                classes,
-                probabilities,
-                ..
-            } => Some(&classes[most_probable(&probabilities[row])]),
+                classes, labels, ..
+            } => Some(&classes[labels[row]]),
             Predictions::Values { .. } => None,
         }
     }
@@ -280,12 +281,13 @@ impl Lehr {
         })
     }
 
-    /// Whether another label is as probable as lehr's own, within the tolerance.
+    /// Whether another label is as probable as lehr's own, or either side of the threshold as near, within the
+    /// tolerance.
     fn is_tie(&self, row: usize, label: Option<&str>) -> bool {
         let Predictions::Classes {
             classes,
             probabilities,
-            ..
+            labels,
         } = &self.predictions
         else {
             return false;
@@ -294,7 +296,10 @@ impl Lehr {
             .iter()
             .position(|class| Some(class.as_str()) == label);
         let own = &probabilities[row];
-        other.is_some_and(|other| own[most_probable(own)] - own[other] <= 2.0 * TOLERANCE)
+        other.is_some_and(|other| match own[..] {
+            [_, second] => (second - self.threshold).abs() <= TOLERANCE,
+            _ => own[labels[row]] - own[other] <= 2.0 * TOLERANCE,
+        })
     }
 
     fn differs(&self, row: usize, said: &Said, rows_of: RowsOf) -> CertifyError {

@@ -32,6 +32,7 @@ fn model(task: &str, seed: u64) -> Model {
         architecture,
         setting: Setting::default(),
         preprocessor: serde_json::from_str(&preprocessor).unwrap(),
+        calibration: train::Calibration::new(1.7, 0.3).unwrap(),
         weights: Digest::of(&weights.to_safetensors()),
     };
     Model { card, weights }

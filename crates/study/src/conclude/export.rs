@@ -128,7 +128,12 @@ pub fn write_script(model: &Model, place: &Path) -> Result<(), ConcludeError> {
         ),
         format!("Weights: blake3 {}", card.weights),
     ];
-    let script = script(&card.architecture, &card.preprocessor, &facts)?;
+    let script = script(
+        &card.architecture,
+        &card.preprocessor,
+        &card.calibration,
+        &facts,
+    )?;
     replace_durably(&path, script.as_bytes()).map_err(|source| ConcludeError::Write {
         path: path.display().to_string(),
         source,

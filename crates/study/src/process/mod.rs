@@ -3,6 +3,7 @@
 //! A child speaks to its parent on its standard output, hears it on its standard input, and its last
 //! words on standard error are kept for the record. A child whose parent is gone ends by itself.
 
+pub mod baseline;
 pub mod generator;
 pub mod trainer;
 pub mod worker;

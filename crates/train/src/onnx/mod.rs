@@ -18,7 +18,7 @@ use morph::{Architecture, Shape};
 use prost::Message;
 use thiserror::Error;
 
-use crate::{checkpoint::WeightsError, weights::Weights};
+use crate::{calibration::Calibration, checkpoint::WeightsError, weights::Weights};
 use graph::{Argument, GraphBuilder, ML_DOMAIN, Size, ValueName};
 use message::{ElementType, Model, OperatorSet, Property};
 
@@ -68,7 +68,7 @@ pub enum ExportError {
 /// A trained model as the bytes of an ONNX file.
 ///
 /// Inputs: one per column of the table, by its name; `image`; `series`; or the text by its column's name.
-/// Outputs: `probabilities` and `label`
+/// Outputs: `probabilities`, calibrated, and `label`
 /// for classes, in the order of the task; `prediction`, in the target's own unit, for a number. A column
 /// with the name of an output gets ` (2)` behind it. `metadata` is written into the file as it is.
 ///
@@ -86,12 +86,13 @@ pub fn export_onnx(
     architecture: &Architecture,
     weights: &Weights,
     preprocessor: &Preprocessor,
+    calibration: &Calibration,
     metadata: &[(String, String)],
 ) -> Result<Vec<u8>, ExportError> {
     weights.check(architecture)?;
     check_shapes(architecture, preprocessor)?;
     let mut builder = GraphBuilder::default();
-    let answers = Answers::reserve(&mut builder, preprocessor.task());
+    let answers = Answers::reserve(&mut builder, preprocessor.task(), calibration);
     let input = match preprocessor.inputs() {
         FittedInputs::Columns(columns) => inputs::add_columns(&mut builder, columns),
         FittedInputs::Image(image) => inputs::add_image(&mut builder, image),
@@ -235,6 +236,7 @@ pub(crate) fn check_shapes(
 enum Answers<'a> {
     Classes {
         classes: &'a [String],
+        calibration: &'a Calibration,
         probabilities: ValueName,
         label: ValueName,
     },
@@ -247,10 +249,15 @@ enum Answers<'a> {
 }
 
 impl<'a> Answers<'a> {
-    fn reserve(builder: &mut GraphBuilder, task: &'a FittedTask) -> Answers<'a> {
+    fn reserve(
+        builder: &mut GraphBuilder,
+        task: &'a FittedTask,
+        calibration: &'a Calibration,
+    ) -> Answers<'a> {
         match task {
             FittedTask::Classification { classes } => Answers::Classes {
                 classes,
+                calibration,
                 probabilities: builder.reserve("probabilities"),
                 label: builder.reserve("label"),
             },
@@ -272,13 +279,19 @@ impl<'a> Answers<'a> {
         match self {
             Answers::Classes {
                 classes,
+                calibration,
                 probabilities,
                 label,
             } => {
-                let axis = ("axis", Argument::Int(1));
-                builder.node_into("Softmax", &[outputs], &[axis], probabilities);
-                let which = [("axis", Argument::Int(1)), ("keepdims", Argument::Int(0))];
-                let best = builder.node("ArgMax", &[outputs], &which, "best class");
+                add_probabilities(builder, outputs, calibration, probabilities);
+                let by_threshold = classes.len() == 2 && calibration.moves_labels();
+                let best = match by_threshold {
+                    true => class_by_threshold(builder, probabilities, calibration.threshold()),
+                    false => {
+                        let which = [("axis", Argument::Int(1)), ("keepdims", Argument::Int(0))];
+                        builder.node("ArgMax", &[outputs], &which, "best class")
+                    }
+                };
                 let names: Vec<&str> = classes.iter().map(String::as_str).collect();
                 let numbers: Vec<i64> = (0..names.len() as i64).collect();
                 let names = [
@@ -289,8 +302,11 @@ impl<'a> Answers<'a> {
                 let sizes = [Size::Rows, Size::Fixed(classes.len() as u32)];
                 let meaning = format!("of the classes {}, in this order", classes.join(", "));
                 builder.output(probabilities, ElementType::Float, &sizes, &meaning);
-                let meaning = "the most probable class";
-                builder.output(label, ElementType::Text, &[Size::Rows], meaning);
+                let meaning = match by_threshold {
+                    true => format!("the second class above {}", calibration.threshold()),
+                    false => "the most probable class".to_string(),
+                };
+                builder.output(label, ElementType::Text, &[Size::Rows], &meaning);
             }
             Answers::Number {
                 target,
@@ -311,4 +327,34 @@ impl<'a> Answers<'a> {
             }
         }
     }
+}
+
+fn add_probabilities(
+    builder: &mut GraphBuilder,
+    outputs: &ValueName,
+    calibration: &Calibration,
+    probabilities: &ValueName,
+) {
+    let axis = ("axis", Argument::Int(1));
+    if *calibration == Calibration::default() {
+        return builder.node_into("Softmax", &[outputs], &[axis], probabilities);
+    }
+    let temperature = [calibration.temperature() as f32];
+    let temperature = builder.floats("temperature", &[], &temperature);
+    let scaled = builder.node("Div", &[outputs, &temperature], &[], "calibrated logits");
+    builder.node_into("Softmax", &[&scaled], &[axis], probabilities);
+}
+
+/// Number of the class of each row: 1 where the second probability is above the threshold.
+fn class_by_threshold(
+    builder: &mut GraphBuilder,
+    probabilities: &ValueName,
+    threshold: f64,
+) -> ValueName {
+    let second = builder.ints("second class", &[], &[1]);
+    let axis = [("axis", Argument::Int(1))];
+    let second = builder.node("Gather", &[probabilities, &second], &axis, "second share");
+    let threshold = builder.floats("threshold", &[], &[threshold as f32]);
+    let above = builder.node("Greater", &[&second, &threshold], &[], "above threshold");
+    inputs::cast(builder, &above, ElementType::Int64, "said class")
 }

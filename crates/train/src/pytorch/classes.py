@@ -1,10 +1,13 @@
 @torch.no_grad()
 def answers(inputs):
-    """The most probable class of each row, and the probabilities of all classes, in their order."""
+    """The class that is said of each row, and the probabilities of all classes, in their order."""
     network = load_network()
     outputs = torch.cat([network(batch) for batch in inputs.split(256)])
-    probabilities = torch.softmax(outputs.double(), dim=1).numpy()
-    return [CLASSES[best] for best in probabilities.argmax(axis=1)], probabilities
+    probabilities = torch.softmax(outputs.double() / TEMPERATURE, dim=1).numpy()
+    said = probabilities.argmax(axis=1)
+    if len(CLASSES) == 2:
+        said = (probabilities[:, 1] > THRESHOLD).astype(int)
+    return [CLASSES[number] for number in said], probabilities
 
 
 def predict(source):

@@ -6,6 +6,7 @@ use data::{
 };
 
 use super::literal::{numbers, text, texts, truth};
+use crate::calibration::Calibration;
 
 /// How tables are read.
 const DELIMITED: &str = include_str!("delimited.py");
@@ -53,12 +54,16 @@ fn is_text(column: &FittedColumn) -> bool {
 }
 
 /// What is predicted, as constants.
-pub(super) fn answers(task: &FittedTask) -> String {
+pub(super) fn answers(task: &FittedTask, calibration: &Calibration) -> String {
     match task {
         FittedTask::Classification { classes } => {
             format!(
-                "# What the network tells apart, in the order of its outputs.\nCLASSES = {}",
-                texts(classes, 0)
+                "# What the network tells apart, in the order of its outputs.\nCLASSES = {}\n\
+                 # What divides all outputs before they become probabilities.\nTEMPERATURE = {:?}\n\
+                 # Of two classes, the second is said above this probability.\nTHRESHOLD = {:?}",
+                texts(classes, 0),
+                calibration.temperature(),
+                calibration.threshold(),
             )
         }
         FittedTask::Regression {

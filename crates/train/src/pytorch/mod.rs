@@ -13,7 +13,10 @@ mod network;
 use data::Preprocessor;
 use morph::Architecture;
 
-use crate::onnx::{ExportError, check_shapes};
+use crate::{
+    calibration::Calibration,
+    onnx::{ExportError, check_shapes},
+};
 
 /// What every script begins with, behind its description.
 const IMPORTS: &str = "\
@@ -45,6 +48,7 @@ pub const WEIGHTS_FILE: &str = "model.safetensors";
 pub fn script(
     architecture: &Architecture,
     preprocessor: &Preprocessor,
+    calibration: &Calibration,
     facts: &[String],
 ) -> Result<String, ExportError> {
     check_shapes(architecture, preprocessor)?;
@@ -54,7 +58,7 @@ pub fn script(
     let parts = [
         head,
         IMPORTS.to_string(),
-        inputs::answers(preprocessor.task()),
+        inputs::answers(preprocessor.task(), calibration),
         network::module(architecture),
         inputs::inputs(preprocessor),
         inputs::predictions(preprocessor.task()),

@@ -20,8 +20,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use serde_json::{Value, json};
 use train::{
-    ExportError, Mode, Network, Plan, Purpose, Threads, Weights, export_network, export_onnx,
-    reference::ReferenceWeights,
+    Calibration, ExportError, Mode, Network, Plan, Purpose, Threads, Weights, export_network,
+    export_onnx, reference::ReferenceWeights,
 };
 
 use crate::{again::run_again, architectures::random};
@@ -49,6 +49,7 @@ struct Case {
     architecture: Architecture,
     weights: Weights,
     preprocessor: Preprocessor,
+    calibration: Calibration,
     inputs: BTreeMap<String, Raw>,
     examples: data::Examples,
 }
@@ -99,11 +100,13 @@ impl Case {
         let values = |shape: [usize; 2], values: Vec<f64>| json!({ "shape": shape, "values": values, "tolerance": TOLERANCE });
         match self.preprocessor.task() {
             FittedTask::Classification { classes } => {
-                let softmaxed = outputs.chunks_exact(classes.len()).map(softmax);
-                let probabilities: Vec<Vec<f64>> = softmaxed.collect();
+                let rows_of = outputs.chunks_exact(classes.len());
+                let probabilities: Vec<Vec<f64>> = rows_of
+                    .map(|logits| self.calibration.probabilities(logits))
+                    .collect();
                 let labels: Vec<&str> = probabilities
                     .iter()
-                    .map(|row| classes[largest(row)].as_str())
+                    .map(|row| classes[self.calibration.label(row)].as_str())
                     .collect();
                 let labels = json!({ "shape": [rows], "values": labels, "tolerance": 0 });
                 let probabilities = values([rows, classes.len()], probabilities.concat());
@@ -123,6 +126,7 @@ impl Case {
             &self.architecture,
             &self.weights,
             &self.preprocessor,
+            &self.calibration,
             &metadata(),
         )
         .unwrap()
@@ -140,22 +144,6 @@ impl Case {
         fs::write(&paths[2], serde_json::to_string(&expected).unwrap()).unwrap();
         paths
     }
-}
-
-fn softmax(logits: &[f32]) -> Vec<f64> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f64> = logits
-        .iter()
-        .map(|logit| f64::from(logit - largest).exp())
-        .collect();
-    let sum: f64 = powers.iter().sum();
-    powers.iter().map(|power| power / sum).collect()
-}
-
-fn largest(values: &[f64]) -> usize {
-    (0..values.len())
-        .max_by(|a, b| values[*a].total_cmp(&values[*b]))
-        .unwrap()
 }
 
 /// Runs all cases in one go: starting Python takes longer than all of them.
@@ -282,6 +270,7 @@ fn random_case(name: String, architecture: Architecture, rng: &mut ChaCha8Rng) -
         architecture,
         weights,
         preprocessor,
+        calibration: Calibration::new(1.7, 0.3).unwrap(),
         inputs,
         examples,
     }
@@ -544,6 +533,7 @@ fn table_case(target: &str, kind: TaskKind) -> Case {
         architecture,
         weights,
         preprocessor,
+        calibration: Calibration::new(1.7, 0.3).unwrap(),
         inputs,
         examples: rows.examples,
     }
@@ -633,6 +623,7 @@ fn parts_that_do_not_fit_are_not_exported() {
             &architecture,
             weights.unwrap_or(&own),
             &case.preprocessor,
+            &Calibration::default(),
             &[],
         )
         .unwrap_err()

@@ -1,0 +1,75 @@
+//! What a user calls a row: its number in the file it came from, or the path of its image.
+
+#![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
+
+use std::fs;
+
+use data::{Request, read};
+
+#[test]
+fn rows_are_called_by_their_number_in_their_own_file_even_if_some_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let rows = "size,class\n1,a\n2,b\n3,a\n4,b\n";
+    let test = "size,class\n5,a\n6,\n7,b\n";
+    let whole = read(&Request {
+        path: write("whole.csv", rows),
+        ..Request::default()
+    });
+    assert_eq!(whole.unwrap().row_name(2), "3");
+    let with_gaps = read(&Request {
+        path: write("gaps.csv", "size,class\n1,a\n2,\n3,a\n4,b\n"),
+        test: Some(write("test.csv", test)),
+        ..Request::default()
+    });
+    let source = with_gaps.unwrap();
+    let names: Vec<String> = (0..5).map(|row| source.row_name(row)).collect();
+    assert_eq!(names, ["1", "3", "4", "1", "3"]);
+    let given = read(&Request {
+        path: write("whole.csv", rows),
+        test: Some(write("other.csv", "size,class\n5,a\n7,b\n")),
+        ..Request::default()
+    });
+    let source = given.unwrap();
+    assert_eq!([source.row_name(3), source.row_name(5)], ["4", "2"]);
+}
+
+#[test]
+fn images_are_called_by_their_paths_in_the_order_of_the_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, shade) in [
+        ("train/cat/a.png", 10),
+        ("train/dog/b.png", 20),
+        ("test/cat/c.png", 30),
+        ("test/dog/d.png", 40),
+    ] {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        image::GrayImage::from_pixel(4, 4, image::Luma([shade]))
+            .save(path)
+            .unwrap();
+    }
+    let source = read(&Request {
+        path: folder.path().to_path_buf(),
+        ..Request::default()
+    })
+    .unwrap();
+    let data::Dataset::Images(images) = &source.dataset else {
+        panic!("images were read as a table")
+    };
+    for row in 0..4 {
+        let shade = images.bytes[row as usize * 16];
+        let name = source.row_name(row);
+        let wanted = match shade {
+            10 => "train/cat/a.png",
+            20 => "train/dog/b.png",
+            30 => "test/cat/c.png",
+            _ => "test/dog/d.png",
+        };
+        assert_eq!(name, wanted);
+    }
+}

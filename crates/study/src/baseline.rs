@@ -1,0 +1,646 @@
+//! Gradient-boosted trees on the rows that networks learn from: what a network for a table has to beat.
+//!
+//! They are grown once, when a study is first explored, by a process of its own, with the memory of a
+//! trainer and a small share of the time. They see the training rows and the validation rows, which say when
+//! to stop and which of a few ways to grow is best: no more and no less than the networks have.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    fs, io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use data::{Examples, FittedColumn, FittedKind, Indicator, Preprocessor, Targets};
+use serde::{Deserialize, Serialize};
+use train::{ClassWeights, Evaluation, Metric, evaluate};
+use trees::{Boosted, Column, Ended, Ensemble, GoOn, Goal, Problem, Settings, Table, boost};
+
+use crate::{
+    artifact::replace_durably,
+    config::{Budget, StudyConfig},
+    folder::StudyFolder,
+    prepared::{PrepareError, PreparedFiles, fold_count, out_of_fold, rows_of_fold, target_scale},
+};
+
+/// Share of a study's time that trees may take.
+const TIME_SHARE: f64 = 0.05;
+
+/// No study gives them less, in seconds; a share of nothing would show nothing.
+const SECONDS_MIN: f64 = 1.0;
+
+/// No study gives them more, in seconds.
+const SECONDS_MAX: f64 = 30.0;
+
+/// Version of the record.
+const FORMAT: u32 = 1;
+
+/// What trees for a study may see and take.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TreesSetup {
+    /// Prepared training rows.
+    pub train: PathBuf,
+    /// Prepared validation rows.
+    pub validation: PathBuf,
+    /// With cross-validation, the fold of each training row; these are the validation rows, too.
+    pub folds: Vec<u8>,
+    /// How raw rows became numbers.
+    pub preprocessor: PathBuf,
+    /// Where the record is written.
+    pub record: PathBuf,
+    /// What decides between ways to grow.
+    pub metric: Metric,
+    /// Whether rare classes weigh more.
+    pub class_weights: ClassWeights,
+    /// No tree is begun after this.
+    pub seconds_max: f64,
+    /// Memory of the process; unlimited if absent.
+    pub memory_bytes_max: Option<u64>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum TreesRecord {
+    /// There are trees.
+    Grown(Box<GrownTrees>),
+    /// There are none.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Trees of a study.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GrownTrees {
+    /// Version of this record.
+    pub format: u32,
+    /// The best way to grow them.
+    pub leaves_max: usize,
+    /// Share of a tree's correction that is made.
+    pub learning_rate: f64,
+    /// How many ways were tried.
+    pub ways_tried: usize,
+    /// Whether there was time for all of them.
+    pub growth: Growth,
+    /// Seconds that it took.
+    pub seconds: f64,
+    /// Every metric on the validation rows.
+    pub validation: BTreeMap<Metric, f64>,
+    /// The trees; with cross-validation those of each fold.
+    pub ensembles: Vec<Ensemble>,
+}
+
+/// Whether trees were grown to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Growth {
+    /// All ways were tried to their end.
+    Whole,
+    /// Their time was up before.
+    CutShort,
+}
+
+impl GrownTrees {
+    /// What they are, in a few words.
+    pub fn about(&self) -> String {
+        let rounds: usize = self.ensembles.iter().map(Ensemble::rounds).sum();
+        let folds = match self.ensembles.len() {
+            1 => String::new(),
+            folds => format!(" over {folds} folds"),
+        };
+        let cut = match self.growth {
+            Growth::Whole => "",
+            Growth::CutShort => "; cut short by their share of the time",
+        };
+        format!(
+            "{} rounds of up to {} leaves{folds}, best of {} way(s) in {:.1} s{cut}",
+            rounds, self.leaves_max, self.ways_tried, self.seconds,
+        )
+    }
+}
+
+/// The ways to grow that are tried, in this order: the usual one, then for less and for more to learn from.
+fn ways() -> [Settings; 4] {
+    let usual = Settings::default();
+    let small = Settings {
+        leaves_max: 6,
+        leaf_rows_min: 10,
+        ..usual
+    };
+    let slow = Settings {
+        learning_rate: 0.05,
+        leaves_max: 15,
+        leaf_rows_min: 10,
+        ..usual
+    };
+    let large = Settings {
+        learning_rate: 0.05,
+        leaves_max: 63,
+        ..usual
+    };
+    [usual, small, slow, large]
+}
+
+impl TreesSetup {
+    /// What trees for this study may take; `None` if its data are no table.
+    ///
+    /// # Errors
+    /// If the preprocessing cannot be read.
+    pub fn of(
+        folder: &StudyFolder,
+        config: &StudyConfig,
+    ) -> Result<Option<TreesSetup>, PrepareError> {
+        let files = PreparedFiles::at(&folder.prepared());
+        if files.read_preprocessor()?.columns().is_none() {
+            return Ok(None);
+        }
+        Ok(Some(TreesSetup {
+            folds: files.read_folds()?,
+            train: files.train,
+            validation: files.validation,
+            preprocessor: files.preprocessor,
+            record: folder.trees(),
+            metric: config
+                .metric
+                .expect("a study's metric is decided when it is made"),
+            class_weights: config.training.class_weights.unwrap_or_default(),
+            seconds_max: seconds_of(config.budget),
+            memory_bytes_max: config.resources.memory_bytes_max,
+        }))
+    }
+
+    /// Grows trees, with cross-validation once for each fold, as networks are trained.
+    ///
+    /// # Errors
+    /// If the prepared rows cannot be read, or are none of a table.
+    pub fn grow(&self) -> Result<GrownTrees, PrepareError> {
+        let started = Instant::now();
+        let limit = Duration::from_secs_f64(self.seconds_max);
+        let preprocessor = read_preprocessor(&self.preprocessor)?;
+        let (train, validation) = (
+            PreparedFiles::load(&self.train)?,
+            PreparedFiles::load(&self.validation)?,
+        );
+        let parts = self.parts(
+            &train,
+            &validation,
+            preprocessor.columns().unwrap_or_default(),
+        );
+        let scale = target_scale(&preprocessor);
+        let mut go_on = || match started.elapsed() < limit {
+            true => GoOn::Yes,
+            false => GoOn::No,
+        };
+        let mut best: Option<Way> = None;
+        let (mut ways_tried, mut growth) = (0, Growth::Whole);
+        for settings in ways() {
+            if best.is_some() && go_on() == GoOn::No {
+                growth = Growth::CutShort;
+                break;
+            }
+            let grown: Vec<Boosted> = parts
+                .iter()
+                .map(|part| boost(&part.problem(), &settings, &mut go_on))
+                .collect();
+            ways_tried += 1;
+            if grown.iter().any(|boosted| boosted.ended == Ended::Stopped) {
+                growth = Growth::CutShort;
+                // A way whose later folds had no time is no fair one; the first is all there is.
+                if best.is_some() {
+                    break;
+                }
+            }
+            let ensembles: Vec<Ensemble> = grown.into_iter().map(|b| b.ensemble).collect();
+            let outputs = own_outputs(&ensembles, &validation, &self.folds, &preprocessor);
+            let evaluation = evaluate(&outputs, validation.targets(), scale);
+            let way = Way {
+                score: self.metric.score_of(&evaluation),
+                evaluation,
+                ensembles,
+                settings,
+            };
+            best = Some(match best {
+                Some(best) if !way.beats(&best) => best,
+                _ => way,
+            });
+        }
+        let best = best.expect("the first way is always tried");
+        Ok(GrownTrees {
+            format: FORMAT,
+            leaves_max: best.settings.leaves_max,
+            learning_rate: best.settings.learning_rate,
+            ways_tried,
+            growth,
+            seconds: started.elapsed().as_secs_f64(),
+            validation: best.evaluation.metrics,
+            ensembles: best.ensembles,
+        })
+    }
+
+    /// What is learned from and what says when to stop; with cross-validation a pair for each fold.
+    fn parts(
+        &self,
+        train: &Examples,
+        validation: &Examples,
+        columns: &[FittedColumn],
+    ) -> Vec<Part> {
+        let part = |train: &Examples, validation: &Examples| Part {
+            class_weights: weights_of(self.class_weights, train.targets()),
+            train: (table_of(train, columns), train.targets().clone()),
+            validation: (table_of(validation, columns), validation.targets().clone()),
+        };
+        if self.folds.is_empty() {
+            return vec![part(train, validation)];
+        }
+        let without = |own: u8| {
+            let others = rows_of_fold(&self.folds, &|fold| fold != own);
+            let held_out = rows_of_fold(&self.folds, &|fold| fold == own);
+            part(&train.chosen(&others), &validation.chosen(&held_out))
+        };
+        (0..fold_count(&self.folds)).map(without).collect()
+    }
+}
+
+/// Rows that are learned from, and rows that say when to stop.
+struct Part {
+    train: (Table, Targets),
+    validation: (Table, Targets),
+    class_weights: Vec<f32>,
+}
+
+impl Part {
+    fn problem(&self) -> Problem<'_> {
+        Problem {
+            train: &self.train.0,
+            train_goal: goal_of(&self.train.1),
+            class_weights: &self.class_weights,
+            validation: &self.validation.0,
+            validation_goal: goal_of(&self.validation.1),
+        }
+    }
+}
+
+/// Trees that were grown in one way.
+struct Way {
+    settings: Settings,
+    ensembles: Vec<Ensemble>,
+    evaluation: Evaluation,
+    score: f64,
+}
+
+impl Way {
+    fn beats(&self, other: &Way) -> bool {
+        let equal = self.score == other.score;
+        let has_less_loss = self.evaluation.loss < other.evaluation.loss;
+        self.score > other.score || (equal && has_less_loss)
+    }
+}
+
+impl TreesRecord {
+    /// Reads what came of a study's trees; `None` if nothing was written.
+    pub fn read(folder: &StudyFolder) -> Option<TreesRecord> {
+        let bytes = fs::read(folder.trees()).ok()?;
+        let record: TreesRecord = match serde_json::from_slice(&bytes) {
+            Ok(record) => record,
+            Err(error) => TreesRecord::Failed {
+                reason: format!("their record cannot be read: {error}"),
+            },
+        };
+        Some(match record {
+            TreesRecord::Grown(grown) if grown.format != FORMAT => TreesRecord::Failed {
+                reason: format!("their record has format {}, not {FORMAT}", grown.format),
+            },
+            record => record,
+        })
+    }
+
+    /// Writes it; readers see a whole record or none.
+    ///
+    /// # Errors
+    /// If the disk is full or may not be written.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let bytes = serde_json::to_vec(self).expect("a record has string keys only");
+        replace_durably(path, &bytes)
+    }
+}
+
+impl GrownTrees {
+    /// What they say of prepared rows that they have not seen: logits, or standardised values;
+    /// `[rows][outputs]`. Trees of several folds say their mean.
+    pub fn outputs(&self, examples: &Examples, preprocessor: &Preprocessor) -> Vec<f32> {
+        let table = table_of(examples, preprocessor.columns().unwrap_or_default());
+        let mut sums: Vec<f32> = Vec::new();
+        for ensemble in &self.ensembles {
+            let outputs = ensemble.outputs(&table);
+            sums.resize(outputs.len(), 0.0);
+            sums.iter_mut()
+                .zip(&outputs)
+                .for_each(|(sum, output)| *sum += output);
+        }
+        let count = self.ensembles.len().max(1) as f32;
+        sums.iter().map(|sum| sum / count).collect()
+    }
+
+    /// What they say of the validation rows, each row by trees that have not learned from it.
+    pub fn validation_outputs(
+        &self,
+        validation: &Examples,
+        folds: &[u8],
+        preprocessor: &Preprocessor,
+    ) -> Vec<f32> {
+        own_outputs(&self.ensembles, validation, folds, preprocessor)
+    }
+}
+
+fn own_outputs(
+    ensembles: &[Ensemble],
+    validation: &Examples,
+    folds: &[u8],
+    preprocessor: &Preprocessor,
+) -> Vec<f32> {
+    let columns = preprocessor.columns().unwrap_or_default();
+    let said = |fold: usize, rows: &Examples| -> Result<Vec<f32>, Infallible> {
+        let own = ensembles.get(fold).or(ensembles.last());
+        let table = table_of(rows, columns);
+        Ok(own.map_or(Vec::new(), |ensemble| ensemble.outputs(&table)))
+    };
+    match out_of_fold(validation, folds, &said) {
+        Ok(outputs) => outputs,
+        Err(never) => match never {},
+    }
+}
+
+/// Seconds that trees may take in a study with this budget.
+fn seconds_of(budget: Budget) -> f64 {
+    budget.seconds.map_or(SECONDS_MAX, |seconds| {
+        (TIME_SHARE * seconds).clamp(SECONDS_MIN, SECONDS_MAX)
+    })
+}
+
+fn read_preprocessor(path: &Path) -> Result<Preprocessor, PrepareError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    PreparedFiles::at(folder).read_preprocessor()
+}
+
+fn goal_of(targets: &Targets) -> Goal<'_> {
+    match targets {
+        Targets::Classes { ids, count } => Goal::Classes { ids, count: *count },
+        Targets::Values(values) => Goal::Values(values),
+        Targets::None => Goal::Values(&[]),
+    }
+}
+
+/// How much a row of each class weighs; all the same if empty.
+fn weights_of(weights: ClassWeights, targets: &Targets) -> Vec<f32> {
+    let (ClassWeights::Balanced, Targets::Classes { ids, count }) = (weights, targets) else {
+        return Vec::new();
+    };
+    let mut rows = vec![0_usize; *count as usize];
+    ids.iter().for_each(|id| rows[*id as usize] += 1);
+    let weight = |own: usize| ids.len() as f32 / (*count as f32 * own.max(1) as f32);
+    rows.into_iter().map(weight).collect()
+}
+
+/// Prepared rows as columns again: numbers with their gaps, and categories as such.
+fn table_of(examples: &Examples, columns: &[FittedColumn]) -> Table {
+    let width = examples.item_len();
+    let rows: Vec<u32> = (0..examples.len() as u32).collect();
+    let mut values = vec![0.0; width * rows.len()];
+    examples.copy_inputs(&rows, &mut values);
+    let mut offset = 0;
+    let mut made = Vec::with_capacity(columns.len());
+    for column in columns {
+        let end = offset + column.width();
+        let cells = values
+            .chunks_exact(width.max(1))
+            .map(|row| &row[offset..end]);
+        match &column.kind {
+            FittedKind::Numeric {
+                missing_indicator, ..
+            } => {
+                let numbers = cells.map(|cell| number(cell, *missing_indicator));
+                made.push(Column::Numbers(numbers.collect()));
+            }
+            FittedKind::Category { levels, .. } => {
+                let categories = cells.map(|cell| category(cell, levels.len()));
+                made.push(Column::Categories(categories.collect()));
+            }
+            FittedKind::Time(time) => {
+                let told = time.missing_indicator == Indicator::Present;
+                let is_missing = |cell: &[f32]| told && cell.last().is_some_and(|flag| *flag > 0.5);
+                made.extend((0..time.values()).map(|place| {
+                    let value = |cell: &[f32]| match is_missing(cell) {
+                        true => f32::NAN,
+                        false => cell[place],
+                    };
+                    Column::Numbers(cells.clone().map(value).collect())
+                }));
+            }
+            FittedKind::Text { .. } => made.extend((0..end - offset).map(|word| {
+                let has_word = cells.clone().map(|cell| cell[word]);
+                Column::Numbers(has_word.collect())
+            })),
+        }
+        offset = end;
+    }
+    // Without any column there is one that tells nothing.
+    Table::new(made)
+        .or_else(|| Table::new(vec![Column::Categories(vec![None; rows.len()])]))
+        .expect("every column has a cell for each row")
+}
+
+fn number(cell: &[f32], indicator: Indicator) -> f32 {
+    match (indicator, cell) {
+        (Indicator::Present, [_, missing]) if *missing > 0.5 => f32::NAN,
+        _ => cell[0],
+    }
+}
+
+fn category(cell: &[f32], levels: usize) -> Option<u8> {
+    let level = cell[..levels].iter().position(|value| *value > 0.5)?;
+    u8::try_from(level).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use data::{ItemShape, Request, SplitShares};
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    #[test]
+    fn trees_get_a_twentieth_of_the_time_but_neither_nothing_nor_more_than_half_a_minute() {
+        let seconds = |seconds| {
+            seconds_of(Budget {
+                seconds,
+                trials: Some(5),
+            })
+        };
+        assert_eq!(seconds(Some(100.0)), 5.0);
+        assert_eq!(seconds(Some(3.0)), 1.0);
+        assert_eq!(seconds(Some(36_000.0)), 30.0);
+        assert_eq!(seconds(None), 30.0);
+    }
+
+    #[test]
+    fn prepared_rows_become_the_columns_that_they_were_made_of() {
+        let columns = [
+            FittedColumn {
+                name: "size".to_string(),
+                kind: FittedKind::Numeric {
+                    fill: 0.0,
+                    missing_indicator: Indicator::Present,
+                    shift: 0.0,
+                    scale: 1.0,
+                },
+            },
+            FittedColumn {
+                name: "colour".to_string(),
+                kind: FittedKind::Category {
+                    levels: vec!["red".to_string(), "blue".to_string()],
+                    missing_indicator: Indicator::Present,
+                },
+            },
+        ];
+        let rows = vec![
+            1.5, 0.0, 1.0, 0.0, 0.0, //
+            0.0, 1.0, 0.0, 1.0, 0.0, //
+            -2.0, 0.0, 0.0, 0.0, 1.0, //
+            3.0, 0.0, 0.0, 0.0, 0.0,
+        ];
+        let examples = Examples::from_floats(ItemShape::Features(5), rows, Targets::None);
+        let table = table_of(&examples, &columns);
+        let [Column::Numbers(sizes), Column::Categories(colours)] = table.columns() else {
+            panic!("{table:?}")
+        };
+        assert!(sizes[1].is_nan());
+        assert_eq!([sizes[0], sizes[2], sizes[3]], [1.5, -2.0, 3.0]);
+        assert_eq!(colours[..], [Some(0), Some(1), None, None]);
+    }
+
+    #[test]
+    fn with_folds_no_row_is_judged_by_trees_that_have_learned_from_it() {
+        let place = tempfile::tempdir().unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let mut text = "a,b,answer\n".to_string();
+        for _ in 0..300 {
+            // The answer is a coin: whoever knows it has seen it.
+            let [a, b] = [0; 2].map(|_| rng.random_range(0.0..1.0));
+            text += &format!(
+                "{a},{b},{}\n",
+                if rng.random_bool(0.5) {
+                    "heads"
+                } else {
+                    "tails"
+                }
+            );
+        }
+        let path = place.path().join("rows.csv");
+        fs::write(&path, text).unwrap();
+        let request = Request {
+            path,
+            ..Request::default()
+        };
+        let source = data::read(&request).unwrap();
+        let mut split = data::split(&source, SplitShares::default(), &mut rng).unwrap();
+        let mut rows = [&split.train[..], &split.validation[..]].concat();
+        rows.sort_unstable();
+        let folds = data::folds(source.dataset.targets(), &rows, 5, &mut rng);
+        split.validation.clone_from(&rows);
+        split.train = rows;
+        let preprocessor = Preprocessor::fit(&source, &split.train).unwrap();
+        let files = PreparedFiles::at(place.path());
+        let prepared = crate::prepared::PreparedData {
+            profile: data::profile(&source, &split),
+            class_weights: ClassWeights::Equal,
+            shares: SplitShares::default(),
+            source,
+            folds: folds.clone(),
+            split,
+            preprocessor,
+            metric: Metric::Accuracy,
+        };
+        files.write(&prepared).unwrap();
+        let setup = TreesSetup {
+            train: files.train.clone(),
+            validation: files.validation.clone(),
+            folds: folds.clone(),
+            preprocessor: files.preprocessor.clone(),
+            record: place.path().join("trees.json"),
+            metric: Metric::Accuracy,
+            class_weights: ClassWeights::Equal,
+            seconds_max: 30.0,
+            memory_bytes_max: None,
+        };
+        let grown = setup.grow().unwrap();
+        assert_eq!(grown.ensembles.len(), 5);
+        assert!(grown.validation[&Metric::Accuracy] < 0.65, "{grown:?}");
+        let validation = PreparedFiles::load(&files.validation).unwrap();
+        let own = grown.validation_outputs(&validation, &folds, &prepared.preprocessor);
+        let metrics = evaluate(&own, validation.targets(), 1.0).metrics;
+        assert_eq!(metrics, grown.validation);
+        assert_eq!(
+            own.len(),
+            grown.outputs(&validation, &prepared.preprocessor).len()
+        );
+    }
+
+    #[test]
+    fn trees_of_a_small_table_are_grown_written_and_read_back() {
+        let place = tempfile::tempdir().unwrap();
+        let mut text = "a,b,answer\n".to_string();
+        for row in 0..300 {
+            let (a, b) = (row % 10, (row / 10) % 7);
+            let answer = if (a > 4) == (b > 2) { "yes" } else { "no" };
+            text += &format!("{a},{b},{answer}\n");
+        }
+        let path = place.path().join("rows.csv");
+        fs::write(&path, text).unwrap();
+        let request = Request {
+            path,
+            ..Request::default()
+        };
+        let source = data::read(&request).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let split = data::split(&source, SplitShares::default(), &mut rng).unwrap();
+        let preprocessor = Preprocessor::fit(&source, &split.train).unwrap();
+        let files = PreparedFiles::at(place.path());
+        let prepared = crate::prepared::PreparedData {
+            profile: data::profile(&source, &split),
+            class_weights: ClassWeights::Equal,
+            shares: SplitShares::default(),
+            source,
+            folds: Vec::new(),
+            split,
+            preprocessor,
+            metric: Metric::Accuracy,
+        };
+        files.write(&prepared).unwrap();
+        let setup = TreesSetup {
+            train: files.train.clone(),
+            validation: files.validation.clone(),
+            folds: Vec::new(),
+            preprocessor: files.preprocessor.clone(),
+            record: place.path().join("trees.json"),
+            metric: Metric::Accuracy,
+            class_weights: ClassWeights::Balanced,
+            seconds_max: 30.0,
+            memory_bytes_max: None,
+        };
+        let grown = setup.grow().unwrap();
+        assert_eq!((grown.ways_tried, grown.growth), (4, Growth::Whole));
+        assert_eq!(grown.validation[&Metric::Accuracy], 1.0);
+        let vault = PreparedFiles::load(&files.vault).unwrap();
+        let outputs = grown.outputs(&vault, &prepared.preprocessor);
+        let metrics = evaluate(&outputs, vault.targets(), 1.0).metrics;
+        assert_eq!(metrics[&Metric::Accuracy], 1.0);
+        let record = TreesRecord::Grown(Box::new(grown));
+        record.write(&setup.record).unwrap();
+        let read = serde_json::from_slice(&fs::read(&setup.record).unwrap()).unwrap();
+        assert_eq!(record, read);
+    }
+}

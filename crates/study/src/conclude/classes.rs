@@ -1,0 +1,153 @@
+//! Which classes a model takes for which, and how well it knows each.
+
+use serde::{Deserialize, Serialize};
+
+/// With more classes a matrix says nothing to anyone; what is confused most is said all the same.
+const MATRIX_CLASSES_MAX: usize = 40;
+
+/// Pairs of classes that are named.
+const CONFUSED_MAX: usize = 10;
+
+/// Right and wrong answers by class.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Confusion {
+    /// Rows of each class by the class that was said: `[true][said]`; empty if there are too many classes.
+    pub matrix: Vec<Vec<u64>>,
+    /// How well each class is known, in the order of the classes.
+    pub classes: Vec<ClassScores>,
+    /// Mean F1 over the classes that are there.
+    pub macro_f1: f64,
+    /// What is confused most, most often first.
+    pub confused: Vec<Confused>,
+}
+
+/// How well a class is known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassScores {
+    /// Its name.
+    pub class: String,
+    /// How many rows are of it.
+    pub rows: u64,
+    /// Share that is right among the rows said to be of it; absent if none is.
+    pub precision: Option<f64>,
+    /// Share that is found among the rows that are of it; absent if none is.
+    pub recall: Option<f64>,
+    /// Harmonic mean of both; absent if no row is of it or said to be.
+    pub f1: Option<f64>,
+}
+
+/// One class taken for another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Confused {
+    /// What the rows are.
+    pub truth: String,
+    /// What they were said to be.
+    pub said: String,
+    /// How many.
+    pub rows: u64,
+}
+
+/// Counts answers; `said` and `ids` are classes by number.
+pub(super) fn confusion(names: &[String], ids: &[u32], said: &[usize]) -> Confusion {
+    let mut matrix = vec![vec![0_u64; names.len()]; names.len()];
+    for (id, said) in ids.iter().zip(said) {
+        matrix[*id as usize][*said] += 1;
+    }
+    let classes: Vec<ClassScores> = (0..names.len())
+        .map(|class| class_scores(&names[class], class, &matrix))
+        .collect();
+    let known: Vec<f64> = classes.iter().filter_map(|class| class.f1).collect();
+    let mut confused: Vec<Confused> = Vec::new();
+    for (truth, row) in matrix.iter().enumerate() {
+        for (said, rows) in row.iter().enumerate() {
+            if truth != said && *rows > 0 {
+                confused.push(Confused {
+                    truth: names[truth].clone(),
+                    said: names[said].clone(),
+                    rows: *rows,
+                });
+            }
+        }
+    }
+    confused.sort_by_key(|pair| std::cmp::Reverse(pair.rows));
+    confused.truncate(CONFUSED_MAX);
+    Confusion {
+        matrix: match names.len() <= MATRIX_CLASSES_MAX {
+            true => matrix,
+            false => Vec::new(),
+        },
+        classes,
+        macro_f1: known.iter().sum::<f64>() / known.len().max(1) as f64,
+        confused,
+    }
+}
+
+fn class_scores(name: &str, class: usize, matrix: &[Vec<u64>]) -> ClassScores {
+    let right = matrix[class][class];
+    let rows: u64 = matrix[class].iter().sum();
+    let said: u64 = matrix.iter().map(|row| row[class]).sum();
+    let share = |of: u64| (of > 0).then(|| right as f64 / of as f64);
+    ClassScores {
+        class: name.to_string(),
+        rows,
+        precision: share(said),
+        recall: share(rows),
+        f1: (rows + said > 0).then(|| 2.0 * right as f64 / (rows + said) as f64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| name.to_string()).collect()
+    }
+
+    #[test]
+    fn scores_of_classes_are_those_of_scikit_learn() {
+        // precision_recall_fscore_support of scikit-learn 1.9 on these rows.
+        let truth = [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2];
+        let said = [0, 0, 1, 2, 1, 1, 0, 2, 2, 2, 1, 2];
+        let found = confusion(&names(&["a", "b", "c"]), &truth, &said);
+        assert_eq!(found.matrix, [[2, 1, 1], [1, 2, 0], [0, 1, 4]]);
+        let wanted = [
+            (4, 0.666_666_666_667, 0.5, 0.571_428_571_429),
+            (3, 0.5, 0.666_666_666_667, 0.571_428_571_429),
+            (5, 0.8, 0.8, 0.8),
+        ];
+        for (class, (rows, precision, recall, f1)) in found.classes.iter().zip(wanted) {
+            assert_eq!(class.rows, rows);
+            let close = |found: Option<f64>, wanted: f64| (found.unwrap() - wanted).abs() < 1e-11;
+            assert!(close(class.precision, precision), "{class:?}");
+            assert!(
+                close(class.recall, recall) && close(class.f1, f1),
+                "{class:?}"
+            );
+        }
+        assert!((found.macro_f1 - 0.647_619_047_619).abs() < 1e-11);
+        assert_eq!(found.confused.len(), 4);
+    }
+
+    #[test]
+    fn a_class_that_is_never_said_has_no_precision_and_one_that_is_not_there_no_recall() {
+        let found = confusion(&names(&["a", "b", "c"]), &[0, 0, 1], &[0, 0, 0]);
+        assert_eq!(found.classes[1].precision, None);
+        assert_eq!(found.classes[1].recall, Some(0.0));
+        assert_eq!(found.classes[2].recall, None);
+        assert_eq!(found.classes[2].f1, None);
+        assert!((found.macro_f1 - 0.4).abs() < 1e-12);
+        assert_eq!(found.confused[0].rows, 1);
+    }
+
+    #[test]
+    fn many_classes_have_no_matrix_but_their_confusions_are_named() {
+        let names: Vec<String> = (0..100).map(|class| class.to_string()).collect();
+        let found = confusion(&names, &[7, 7, 8], &[9, 9, 8]);
+        assert!(found.matrix.is_empty());
+        assert_eq!(
+            (found.confused[0].rows, found.confused[0].said.as_str()),
+            (2, "9")
+        );
+    }
+}

@@ -1,0 +1,455 @@
+//! The end of an exploration: the best trial becomes a model, and is scored on rows that no search
+//! and no trainer has seen. This is the only place that opens the vault.
+//!
+//! Read in this order: [`scores`] (the winner and simple models), `resample` (how far scores scatter),
+//! [`verdict`] (whether deep learning paid off), [`details`] (the winner on each row), and what these are made
+//! of: [`classes`], [`reliability`], [`residuals`], [`importance`], [`worst`]; `tables` and `export` (files).
+
+pub mod classes;
+pub mod details;
+mod export;
+pub mod importance;
+pub mod reliability;
+mod resample;
+pub mod residuals;
+pub mod scores;
+mod tables;
+pub mod verdict;
+pub mod worst;
+
+use data::{Examples, Preprocessor, Targets};
+use morph::{Architecture, ArchitectureError, Cost};
+use search::{Origin, Restart, TrialId};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use train::{
+    Calibration, Metric, Weights,
+    ensemble::{mean_of_members, members_from_safetensors},
+};
+
+pub use self::{
+    details::Details,
+    export::{Refused, export, write_script},
+    scores::{Scored, WithInterval},
+    verdict::{Finding, Verdict},
+};
+use self::{
+    details::details,
+    export::{Exporter, FRONT_ROWS},
+    scores::{Contender, constant, score},
+    tables::{write_front, write_leaderboard},
+    verdict::verdict,
+};
+use crate::{
+    artifact::{ArtifactError, ArtifactStore},
+    baseline::TreesRecord,
+    certificate::{Certificate, CertifyError, ROWS_MAX},
+    config::StudyConfig,
+    folder::StudyFolder,
+    front::{FrontModel, files_of, front_of},
+    latency::measured_latency,
+    ledger::{Ledger, LedgerError},
+    model::{FORMAT, Model, ModelCard, ModelError},
+    open::{LINEAR_BASELINE, linear},
+    predictor::network_outputs,
+    prepared::{
+        PrepareError, PreparedFiles, RowNames, fold_count, network_task, out_of_fold, target_scale,
+    },
+    trial::{Digest, Trial, notation},
+};
+
+/// What trees are called.
+const TREES: &str = "gradient-boosted trees";
+
+/// Why a study could not be concluded.
+#[derive(Debug, Error)]
+pub enum ConcludeError {
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The prepared rows.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The winner's weights.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The winner's weights do not fit it.
+    #[error(transparent)]
+    Weights(#[from] train::WeightsError),
+    /// The networks of its folds cannot answer together.
+    #[error("the networks of trial {trial} cannot be one model")]
+    Members {
+        /// Which trial.
+        trial: TrialId,
+        /// Why.
+        #[source]
+        source: ArchitectureError,
+    },
+    /// The model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The exported file.
+    #[error(transparent)]
+    Certify(#[from] CertifyError),
+    /// The model cannot be written as PyTorch.
+    #[error(transparent)]
+    Script(#[from] train::ExportError),
+    /// A file of the study could not be written.
+    #[error("{path} could not be written")]
+    Write {
+        /// Which.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// What a study has found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Conclusion {
+    /// The best trial.
+    pub trial: TrialId,
+    /// Its network; with cross-validation the model is the mean of several of them.
+    #[serde(with = "notation")]
+    pub network: Architecture,
+    /// What decided.
+    pub metric: Metric,
+    /// The winner's scores.
+    pub winner: Scored,
+    /// The scores of simple models on the same rows.
+    pub baselines: Vec<Scored>,
+    /// Simple models that could not be compared.
+    pub absent: Vec<Absent>,
+    /// Whether deep learning paid off; absent without a vault.
+    pub verdict: Option<Verdict>,
+    /// Rows of the vault.
+    pub vault_rows: usize,
+    /// Rows of the validation split.
+    pub validation_rows: usize,
+    /// Folds of the cross-validation; 1 without.
+    #[serde(default = "one_fold")]
+    pub folds: u8,
+    /// Size of the winner.
+    #[serde(skip, default = "no_cost")]
+    pub cost: Cost,
+    /// Seconds of the winner's forward pass of one example, measured at the end.
+    pub latency_seconds: f64,
+    /// The winner, or the trial that it is again, and all that was trained once more of it; empty if nothing
+    /// was.
+    pub retrained: Vec<Retrained>,
+    /// With several objectives, the models that none beats in all of them, best score first.
+    pub front: Vec<FrontModel>,
+    /// What the winner's ONNX file was found to do; absent if there is none.
+    pub certificate: Option<Certificate>,
+    /// Models without an ONNX file, because it would have said something else than lehr.
+    pub refused: Vec<Refused>,
+    /// The winner in detail.
+    pub details: Details,
+}
+
+/// A simple model that is not there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Absent {
+    /// What it would be.
+    pub name: String,
+    /// Why it is not there.
+    pub reason: String,
+}
+
+/// A training of the winner: the first, or one more at the end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Retrained {
+    /// Which trial.
+    pub trial: TrialId,
+    /// What it began with if it is not the first.
+    pub start: Option<Restart>,
+    /// The metric on the validation rows; absent if it has no score.
+    pub validation: Option<f64>,
+}
+
+fn one_fold() -> u8 {
+    1
+}
+
+fn no_cost() -> Cost {
+    Cost {
+        parameters: 0,
+        flops: 0,
+        activation_bytes: 0,
+    }
+}
+
+/// What all models of a study are judged by.
+struct Ground {
+    files: PreparedFiles,
+    preprocessor: Preprocessor,
+    train: Targets,
+    validation: Examples,
+    vault: Examples,
+    row_names: RowNames,
+    /// With cross-validation, the fold of each validation row; these are the training rows, too.
+    folds: Vec<u8>,
+    metric: Metric,
+    scale: f64,
+    seed: u64,
+}
+
+/// Writes the best model so far into `best/` and says how good it is; `None` if no trial has ended
+/// with a score.
+///
+/// # Errors
+/// If an artifact is damaged or a file cannot be written.
+pub fn conclude(
+    folder: &StudyFolder,
+    config: &StudyConfig,
+    ledger: &Ledger,
+) -> Result<Option<(Conclusion, Model)>, ConcludeError> {
+    let trials = ledger.trials()?;
+    write_leaderboard(folder, config, &trials)?;
+    let Some(best) = ledger.best()? else {
+        return Ok(None);
+    };
+    let ground = Ground::open(folder, config)?;
+    let (model, validation) = ground.calibrated(folder, &best)?;
+    model.save(&folder.best())?;
+    let mut exporter = Exporter::open(&ground.files)?;
+    let certificate = exporter.write(&model, &folder.best(), ROWS_MAX)?;
+    let objectives = &config.search.objectives;
+    let front = match objectives.is_empty() {
+        true => Vec::new(),
+        false => front_of(&trials, objectives, ground.metric),
+    };
+    if !front.is_empty() {
+        for model in write_front(folder, &ground, &trials, &front)? {
+            let place = folder.front().join(files_of(model.card.trial));
+            exporter.write(&model, &place, FRONT_ROWS)?;
+        }
+    }
+    let (others, absent) = ground.baselines(folder, &trials)?;
+    let winner = ground.contender("the winner", &model, &best)?;
+    let details = details(&ground, &model, &winner.vault, &validation)?;
+    let contenders: Vec<Contender> = std::iter::once(winner).chain(others).collect();
+    let rows = ground.vault.len();
+    let standing = score(
+        &contenders,
+        &ground.vault,
+        ground.metric,
+        ground.scale,
+        ground.seed,
+    );
+    let verdict = verdict(&standing, ground.metric, rows, ground.is_linear(&best));
+    let mut scored = standing.scored;
+    let conclusion = Conclusion {
+        trial: best.id,
+        network: best.candidate.architecture.clone(),
+        metric: ground.metric,
+        winner: scored.remove(0),
+        baselines: scored,
+        absent,
+        verdict,
+        vault_rows: rows,
+        validation_rows: ground.validation.len(),
+        folds: fold_count(&ground.folds),
+        cost: model.card.architecture.cost(),
+        latency_seconds: measured_latency(&model.card.architecture).map_err(ModelError::from)?,
+        retrained: retrained(&best, &trials, ground.metric),
+        front,
+        certificate,
+        refused: exporter.refused,
+        details,
+    };
+    Ok(Some((conclusion, model)))
+}
+
+impl Ground {
+    fn open(folder: &StudyFolder, config: &StudyConfig) -> Result<Ground, ConcludeError> {
+        let files = PreparedFiles::at(&folder.prepared());
+        let preprocessor = files.read_preprocessor()?;
+        Ok(Ground {
+            train: PreparedFiles::load(&files.train)?.targets().clone(),
+            validation: PreparedFiles::load(&files.validation)?,
+            vault: PreparedFiles::load(&files.vault)?,
+            // Studies of earlier versions did not write down what their rows are called.
+            row_names: files.read_row_names().unwrap_or_default(),
+            folds: files.read_folds()?,
+            metric: config
+                .metric
+                .expect("a study's metric is decided when it is made"),
+            scale: target_scale(&preprocessor),
+            seed: config.seed,
+            preprocessor,
+            files,
+        })
+    }
+
+    /// A trial's model with probabilities that fit the validation rows, and what is said of these.
+    ///
+    /// With cross-validation each row is told of by the network that has not learned from it: the mean of all
+    /// has learned from every row.
+    fn calibrated(
+        &self,
+        folder: &StudyFolder,
+        trial: &Trial,
+    ) -> Result<(Model, Vec<f32>), ConcludeError> {
+        let members = members_of(folder, trial)?;
+        let architecture = &trial.candidate.architecture;
+        let outputs = out_of_fold(&self.validation, &self.folds, &|fold, rows| {
+            network_outputs(architecture, &members[fold.min(members.len() - 1)], rows)
+        })?;
+        let mut model = model_from(&self.files, trial, &members)?;
+        let targets = self.validation.targets();
+        model.card.calibration = Calibration::fit(&outputs, targets, self.metric);
+        Ok((model, outputs))
+    }
+
+    fn contender(&self, name: &str, model: &Model, trial: &Trial) -> Result<Contender, ModelError> {
+        let metrics = trial.result().map(|result| &result.metrics);
+        Ok(Contender {
+            name: name.to_string(),
+            about: String::new(),
+            validation: metrics.and_then(|metrics| metrics.get(&self.metric).copied()),
+            vault: model.outputs(&self.vault)?,
+            calibration: model.card.calibration,
+        })
+    }
+
+    /// Whether a trial's network is the linear model, however it was proposed and trained.
+    fn is_linear(&self, trial: &Trial) -> bool {
+        let task = network_task(&self.preprocessor);
+        let own = trial.candidate.architecture.canonical_hash();
+        own == linear(&task).canonical_hash()
+    }
+
+    /// The simple models on the same rows, and those that are not there.
+    fn baselines(
+        &self,
+        folder: &StudyFolder,
+        trials: &[Trial],
+    ) -> Result<(Vec<Contender>, Vec<Absent>), ConcludeError> {
+        let mut found = vec![self.constant()];
+        let mut absent = Vec::new();
+        let mut miss = |name: &str, reason: String| {
+            absent.push(Absent {
+                name: name.to_string(),
+                reason,
+            });
+        };
+        match trials.iter().find(|trial| is_linear_baseline(trial)) {
+            Some(trial) => {
+                let (linear, _) = self.calibrated(folder, trial)?;
+                found.push(self.contender("a linear model", &linear, trial)?);
+            }
+            None => miss(
+                "a linear model",
+                "its training has not ended with a score".into(),
+            ),
+        }
+        match (self.preprocessor.columns(), TreesRecord::read(folder)) {
+            (None, _) => miss(TREES, "they are compared on tables only".into()),
+            (_, Some(TreesRecord::Grown(trees))) => {
+                let validation =
+                    trees.validation_outputs(&self.validation, &self.folds, &self.preprocessor);
+                let vault = trees.outputs(&self.vault, &self.preprocessor);
+                let targets = self.validation.targets();
+                found.push(Contender {
+                    name: TREES.to_string(),
+                    about: trees.about(),
+                    validation: trees.validation.get(&self.metric).copied(),
+                    vault,
+                    calibration: Calibration::fit(&validation, targets, self.metric),
+                });
+            }
+            (_, Some(TreesRecord::Failed { reason })) => miss(TREES, reason),
+            (_, None) => miss(
+                TREES,
+                "they have not been grown yet: the same command goes on".into(),
+            ),
+        }
+        Ok((found, absent))
+    }
+
+    /// What always saying the same reaches.
+    fn constant(&self) -> Contender {
+        let (name, output) = constant(&self.train);
+        let repeated = |examples: &Examples| output.repeat(examples.len());
+        let validation = Calibration::default().evaluate(
+            &repeated(&self.validation),
+            self.validation.targets(),
+            self.validation.weights(),
+            self.scale,
+        );
+        Contender {
+            name: name.to_string(),
+            about: String::new(),
+            validation: validation.metrics.get(&self.metric).copied(),
+            vault: repeated(&self.vault),
+            calibration: Calibration::default(),
+        }
+    }
+}
+
+/// All trainings of the winner, if there was more than one.
+fn retrained(best: &Trial, trials: &[Trial], metric: Metric) -> Vec<Retrained> {
+    let first = best.candidate.retrains().unwrap_or(best.id);
+    let of_winner = |trial: &&Trial| trial.id == first || trial.candidate.retrains() == Some(first);
+    let shown = |trial: &Trial| Retrained {
+        trial: trial.id,
+        start: match trial.candidate.origin {
+            Origin::Retrained { start, .. } => Some(start),
+            _ => None,
+        },
+        validation: trial
+            .result()
+            .and_then(|result| result.metrics.get(&metric).copied()),
+    };
+    let all: Vec<Retrained> = trials.iter().filter(of_winner).map(shown).collect();
+    match all.len() {
+        1 => Vec::new(),
+        _ => all,
+    }
+}
+
+fn is_linear_baseline(trial: &Trial) -> bool {
+    let named =
+        |origin: &Origin| matches!(origin, Origin::Seed { name } if name == LINEAR_BASELINE);
+    trial.result().is_some() && named(&trial.candidate.origin)
+}
+
+/// The networks that a finished trial has trained: one, or one for each fold.
+fn members_of(folder: &StudyFolder, trial: &Trial) -> Result<Vec<Weights>, ConcludeError> {
+    let result = trial
+        .result()
+        .ok_or(LedgerError::NoSuchTrial { trial: trial.id })?;
+    let bytes = ArtifactStore::at(&folder.artifacts()).get(&result.artifact)?;
+    Ok(members_from_safetensors(
+        &bytes,
+        &trial.candidate.architecture,
+    )?)
+}
+
+/// The model of a trial whose networks these are, not yet calibrated.
+fn model_from(
+    files: &PreparedFiles,
+    trial: &Trial,
+    members: &[Weights],
+) -> Result<Model, ConcludeError> {
+    // Its trainer has made sure that the members fit into one network.
+    let (architecture, weights) =
+        mean_of_members(&trial.candidate.architecture, members).map_err(|source| {
+            ConcludeError::Members {
+                trial: trial.id,
+                source,
+            }
+        })?;
+    let card = ModelCard {
+        format: FORMAT,
+        trial: trial.id,
+        architecture,
+        setting: trial.candidate.setting.clone(),
+        preprocessor: files.read_preprocessor()?,
+        calibration: Calibration::default(),
+        weights: Digest::of(&weights.to_safetensors()),
+    };
+    Ok(Model { card, weights })
+}

@@ -1,0 +1,341 @@
+//! How far a score would scatter with other rows: the bootstrap, for several models on the same draws.
+//!
+//! A draw says how often each row counts. Metrics are computed from these counts directly, so that nothing
+//! is copied and no row is sorted twice; a test compares them with copied rows.
+//! Efron & Tibshirani 1993, chapters 13 and 16.
+
+use data::Targets;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use train::{Calibration, Metric};
+
+use super::scores::WithInterval;
+
+/// Draws of a bootstrap, as far as the rows are few.
+const DRAWS: usize = 1000;
+
+/// Draws of a bootstrap at least.
+const DRAWS_MIN: usize = 200;
+
+/// Rows that are drawn in all, as far as the least number of draws allows.
+const ROWS_DRAWN_MAX: usize = 20_000_000;
+
+/// No probability counts as less, as in the metric.
+const PROBABILITY_MIN: f64 = 1e-15;
+
+/// A model's rows, reduced to what one metric needs of them.
+pub(super) enum Scored {
+    /// The mean of a value per row.
+    Mean(Vec<f64>),
+    /// The root of that mean.
+    Root(Vec<f64>),
+    /// One less squared errors by squared distances from the mean.
+    Explained { squares: Vec<f64>, values: Vec<f64> },
+    /// The mean over classes of the share that is right.
+    Recall {
+        right: Vec<bool>,
+        ids: Vec<u32>,
+        count: usize,
+    },
+    /// For each class that is asked, its probability of every row, ascending.
+    Ranks {
+        of_class: Vec<(u32, Vec<(f64, u32)>)>,
+        ids: Vec<u32>,
+    },
+    /// The metric means nothing here.
+    Undefined,
+}
+
+impl Scored {
+    /// Reduces outputs to what this metric needs.
+    pub(super) fn of(
+        metric: Metric,
+        outputs: &[f32],
+        targets: &Targets,
+        scale: f64,
+        calibration: &Calibration,
+    ) -> Scored {
+        match targets {
+            Targets::Classes { ids, count } => {
+                of_classes(metric, outputs, ids, *count as usize, calibration)
+            }
+            Targets::Values(values) => of_values(metric, outputs, values, scale),
+            Targets::None => Scored::Undefined,
+        }
+    }
+
+    /// The metric if each row counts so much.
+    pub(super) fn value(&self, counts: &[f64]) -> Option<f64> {
+        let mean = |values: &[f64]| {
+            let rows: f64 = counts.iter().sum();
+            let weighed = values.iter().zip(counts);
+            weighed.map(|(value, count)| value * count).sum::<f64>() / rows
+        };
+        let value = match self {
+            Scored::Mean(values) => mean(values),
+            Scored::Root(values) => mean(values).sqrt(),
+            Scored::Explained { squares, values } => {
+                let centre = mean(values);
+                let spread: Vec<f64> = values.iter().map(|v| (v - centre).powi(2)).collect();
+                1.0 - mean(squares) / mean(&spread)
+            }
+            Scored::Recall { right, ids, count } => recall(right, ids, *count, counts),
+            Scored::Ranks { of_class, ids } => {
+                let areas: Vec<f64> = of_class
+                    .iter()
+                    .map(|(class, ranked)| area(*class, ranked, ids, counts))
+                    .filter(|area| area.is_finite())
+                    .collect();
+                areas.iter().sum::<f64>() / areas.len() as f64
+            }
+            Scored::Undefined => f64::NAN,
+        };
+        value.is_finite().then_some(value)
+    }
+}
+
+fn of_classes(
+    metric: Metric,
+    outputs: &[f32],
+    ids: &[u32],
+    count: usize,
+    calibration: &Calibration,
+) -> Scored {
+    let probabilities: Vec<Vec<f64>> = outputs
+        .chunks_exact(count)
+        .map(|logits| calibration.probabilities(logits))
+        .collect();
+    let right = || {
+        let each = probabilities.iter().zip(ids);
+        each.map(|(row, id)| calibration.label(row) == *id as usize)
+    };
+    match metric {
+        Metric::Accuracy => Scored::Mean(right().map(|is| f64::from(u8::from(is))).collect()),
+        Metric::LogLoss => {
+            let each = probabilities.iter().zip(ids);
+            let loss = |(row, id): (&Vec<f64>, &u32)| -row[*id as usize].max(PROBABILITY_MIN).ln();
+            Scored::Mean(each.map(loss).collect())
+        }
+        Metric::BalancedAccuracy => Scored::Recall {
+            right: right().collect(),
+            ids: ids.to_vec(),
+            count,
+        },
+        Metric::Auc => {
+            let asked = match count {
+                2 => 1..2,
+                _ => 0..count as u32,
+            };
+            let ranked = |class: u32| {
+                let rows = probabilities.iter().zip(0..);
+                let mut ranked: Vec<(f64, u32)> = rows
+                    .map(|(row, index)| (row[class as usize], index))
+                    .collect();
+                ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
+                (class, ranked)
+            };
+            Scored::Ranks {
+                of_class: asked.map(ranked).collect(),
+                ids: ids.to_vec(),
+            }
+        }
+        _ => Scored::Undefined,
+    }
+}
+
+fn of_values(metric: Metric, outputs: &[f32], values: &[f32], scale: f64) -> Scored {
+    let errors = outputs.iter().zip(values);
+    let errors: Vec<f64> = errors
+        .map(|(output, value)| (f64::from(*output) - f64::from(*value)) * scale)
+        .collect();
+    let squares = || errors.iter().map(|error| error * error).collect();
+    match metric {
+        Metric::Mae => Scored::Mean(errors.iter().map(|error| error.abs()).collect()),
+        Metric::Rmse => Scored::Root(squares()),
+        Metric::R2 => Scored::Explained {
+            squares: squares(),
+            values: values
+                .iter()
+                .map(|value| f64::from(*value) * scale)
+                .collect(),
+        },
+        _ => Scored::Undefined,
+    }
+}
+
+fn recall(right: &[bool], ids: &[u32], count: usize, counts: &[f64]) -> f64 {
+    let mut of_class = vec![(0.0, 0.0); count];
+    for ((right, id), count) in right.iter().zip(ids).zip(counts) {
+        let (found, rows) = &mut of_class[*id as usize];
+        *rows += count;
+        *found += count * f64::from(u8::from(*right));
+    }
+    let there = of_class.iter().filter(|(_, rows)| *rows > 0.0);
+    let recalls: Vec<f64> = there.map(|(found, rows)| found / rows).collect();
+    recalls.iter().sum::<f64>() / recalls.len() as f64
+}
+
+/// Probability that a row of the class ranks above another row; equal ones count half.
+fn area(class: u32, ranked: &[(f64, u32)], ids: &[u32], counts: &[f64]) -> f64 {
+    let (mut below, mut positives, mut ordered) = (0.0, 0.0, 0.0);
+    for equal in ranked.chunk_by(|a, b| a.0 == b.0) {
+        let (mut own, mut others) = (0.0, 0.0);
+        for (_, row) in equal {
+            let count = counts[*row as usize];
+            match ids[*row as usize] == class {
+                true => own += count,
+                false => others += count,
+            }
+        }
+        ordered += own * (below + others / 2.0);
+        below += others;
+        positives += own;
+    }
+    ordered / (positives * below)
+}
+
+/// For each draw of rows, the metric of every model.
+///
+/// # Shapes
+/// `weights: [rows]`, what each row counts when it is drawn once; every model has as many rows. Returns
+/// `[draws][models]`.
+/// # Units
+/// Those of the metric.
+/// # Errors
+/// None; a metric that is not defined for a draw is absent.
+/// # Cost
+/// `O(draws · rows · models)`; draws are fewer where rows are many.
+/// # Source
+/// Efron & Tibshirani 1993, chapter 6.
+pub(super) fn bootstrap(models: &[Scored], weights: &[f64], seed: u64) -> Vec<Vec<Option<f64>>> {
+    let rows = weights.len();
+    if rows == 0 {
+        return Vec::new();
+    }
+    let draws = (ROWS_DRAWN_MAX / rows).clamp(DRAWS_MIN, DRAWS);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut counts = vec![0.0; rows];
+    (0..draws)
+        .map(|_| {
+            counts.fill(0.0);
+            for _ in 0..rows {
+                let row = rng.random_range(0..rows);
+                counts[row] += weights[row];
+            }
+            models.iter().map(|model| model.value(&counts)).collect()
+        })
+        .collect()
+}
+
+/// A value with the middle 95 % of the draws around it.
+pub(super) fn with_interval(value: f64, draws: impl Iterator<Item = f64>) -> WithInterval {
+    let mut draws: Vec<f64> = draws.filter(|draw| draw.is_finite()).collect();
+    draws.sort_by(f64::total_cmp);
+    let last = draws.len().saturating_sub(1);
+    let at = |share: f64| {
+        let index = (share * draws.len() as f64) as usize;
+        draws.get(index.min(last)).copied().unwrap_or(value)
+    };
+    WithInterval {
+        value,
+        low: at(0.025),
+        high: at(0.975),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn copied(targets: &Targets, drawn: &[usize]) -> Targets {
+        match targets {
+            Targets::Classes { ids, count } => Targets::Classes {
+                ids: drawn.iter().map(|row| ids[*row]).collect(),
+                count: *count,
+            },
+            Targets::Values(values) => {
+                Targets::Values(drawn.iter().map(|row| values[*row]).collect())
+            }
+            Targets::None => Targets::None,
+        }
+    }
+
+    /// Compares the metric of counted rows with that of copied rows.
+    fn check(outputs: &[f32], targets: &Targets, metrics: &[Metric], calibration: Calibration) {
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let rows = match targets {
+            Targets::Classes { ids, .. } => ids.len(),
+            Targets::Values(values) => values.len(),
+            Targets::None => 0,
+        };
+        let width = outputs.len() / rows;
+        for _ in 0..20 {
+            let drawn: Vec<usize> = (0..rows).map(|_| rng.random_range(0..rows)).collect();
+            let weights: Vec<f32> = (0..rows).map(|row| [1.0, 0.25, 3.0][row % 3]).collect();
+            let mut counts = vec![0.0; rows];
+            drawn
+                .iter()
+                .for_each(|row| counts[*row] += f64::from(weights[*row]));
+            let weights: Vec<f32> = drawn.iter().map(|row| weights[*row]).collect();
+            let of_drawn = drawn
+                .iter()
+                .flat_map(|row| &outputs[row * width..(row + 1) * width]);
+            let copied_outputs: Vec<f32> = of_drawn.copied().collect();
+            let targets_drawn = copied(targets, &drawn);
+            let slow = calibration.evaluate(&copied_outputs, &targets_drawn, Some(&weights), 3.5);
+            for metric in metrics {
+                let model = Scored::of(*metric, outputs, targets, 3.5, &calibration);
+                let (fast, slow) = (model.value(&counts), slow.metrics.get(metric).copied());
+                let difference = fast.zip(slow).map(|(fast, slow)| (fast - slow).abs());
+                assert!(difference < Some(1e-6), "{metric}: {fast:?}, {slow:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn counted_rows_score_as_copied_rows_do() {
+        let mut rng = ChaCha8Rng::seed_from_u64(9);
+        let classes = [
+            Metric::Accuracy,
+            Metric::BalancedAccuracy,
+            Metric::Auc,
+            Metric::LogLoss,
+        ];
+        for (count, threshold) in [(2, 0.5), (2, 0.3), (4, 0.5)] {
+            let ids: Vec<u32> = (0..60).map(|_| rng.random_range(0..count)).collect();
+            // Few different values, so that there are ties.
+            let outputs: Vec<f32> = (0..60 * count)
+                .map(|_| rng.random_range(-4..4) as f32 / 2.0)
+                .collect();
+            let calibration = Calibration::new(1.0, threshold).unwrap();
+            check(
+                &outputs,
+                &Targets::Classes { ids, count },
+                &classes,
+                calibration,
+            );
+        }
+        let mut draw = || {
+            (0..50)
+                .map(|_| rng.random_range(-1.0..1.0))
+                .collect::<Vec<f32>>()
+        };
+        let (outputs, values) = (draw(), draw());
+        let numbers = [Metric::Rmse, Metric::Mae, Metric::R2];
+        let plain = Calibration::default();
+        check(&outputs, &Targets::Values(values), &numbers, plain);
+    }
+
+    #[test]
+    fn the_interval_of_a_mean_is_about_that_of_the_normal_distribution() {
+        let mut rng = ChaCha8Rng::seed_from_u64(6);
+        let values: Vec<f64> = (0..400).map(|_| rng.random_range(0.0..1.0)).collect();
+        let mean = values.iter().sum::<f64>() / 400.0;
+        let draws = bootstrap(&[Scored::Mean(values)], &[1.0; 400], 1);
+        let interval = with_interval(mean, draws.iter().filter_map(|draw| draw[0]));
+        // A uniform value deviates by 0.2887, the mean of 400 by a twentieth of it.
+        let half = 1.96 * 0.2887 / 20.0;
+        assert!((interval.high - mean - half).abs() < 0.004, "{interval:?}");
+        assert!((mean - interval.low - half).abs() < 0.004, "{interval:?}");
+    }
+}

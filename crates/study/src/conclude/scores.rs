@@ -1,0 +1,162 @@
+//! The winner and simple models on the same rows, each with the interval of its score.
+
+use std::collections::BTreeMap;
+
+use data::{Examples, Targets};
+use serde::{Deserialize, Serialize};
+use train::{Calibration, Metric};
+
+use super::resample::{self, bootstrap, with_interval};
+
+/// A value with the interval that 95 % of repetitions would cover.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WithInterval {
+    /// The value.
+    pub value: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// One model beside others: the winner, or a baseline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scored {
+    /// What it is.
+    pub name: String,
+    /// More about it; empty if its name says all.
+    pub about: String,
+    /// The metric on the validation rows, which the search has seen.
+    pub validation: Option<f64>,
+    /// The metric on the vault's rows, which nothing has seen before.
+    pub vault: Option<WithInterval>,
+    /// Every metric on the vault's rows.
+    pub vault_metrics: BTreeMap<Metric, f64>,
+}
+
+/// A model as it is scored: what it says of the rows, calibrated as every other.
+pub(super) struct Contender {
+    pub(super) name: String,
+    pub(super) about: String,
+    /// The metric as the search saw it.
+    pub(super) validation: Option<f64>,
+    /// What it says of the vault's rows.
+    pub(super) vault: Vec<f32>,
+    pub(super) calibration: Calibration,
+}
+
+/// Scores of contenders, and their metric in every draw of rows.
+pub(super) struct Standing {
+    pub(super) scored: Vec<Scored>,
+    /// `[draws][contenders]`.
+    pub(super) draws: Vec<Vec<Option<f64>>>,
+}
+
+/// Scores contenders on the vault's rows.
+pub(super) fn score(
+    contenders: &[Contender],
+    vault: &Examples,
+    metric: Metric,
+    scale: f64,
+    seed: u64,
+) -> Standing {
+    let rows = vault.len();
+    let reduced: Vec<resample::Scored> = contenders
+        .iter()
+        .map(|contender| {
+            let Contender {
+                vault: outputs,
+                calibration,
+                ..
+            } = contender;
+            resample::Scored::of(metric, outputs, vault.targets(), scale, calibration)
+        })
+        .collect();
+    let weights: Vec<f64> = match vault.weights() {
+        Some(weights) => weights.iter().map(|weight| f64::from(*weight)).collect(),
+        None => vec![1.0; rows],
+    };
+    let draws = bootstrap(&reduced, &weights, seed);
+    let one = |(index, contender): (usize, &Contender)| {
+        let metrics = match rows {
+            0 => BTreeMap::new(),
+            _ => {
+                let outputs = &contender.vault;
+                let calibration = &contender.calibration;
+                calibration
+                    .evaluate(outputs, vault.targets(), vault.weights(), scale)
+                    .metrics
+            }
+        };
+        let value = metrics.get(&metric).copied();
+        let drawn = || draws.iter().filter_map(|draw| draw[index]);
+        let interval = |value: f64| match metric {
+            Metric::Accuracy if vault.weights().is_none() => wilson(value, rows),
+            _ => with_interval(value, drawn()),
+        };
+        Scored {
+            name: contender.name.clone(),
+            about: contender.about.clone(),
+            validation: contender.validation,
+            vault: value.map(interval),
+            vault_metrics: metrics,
+        }
+    };
+    Standing {
+        scored: contenders.iter().enumerate().map(one).collect(),
+        draws,
+    }
+}
+
+/// What always saying the same would put out for one row: the commonest class, or the mean.
+pub(super) fn constant(train: &Targets) -> (&'static str, Vec<f32>) {
+    let Targets::Classes { ids, count } = train else {
+        return ("the mean", vec![0.0]);
+    };
+    let mut counts = vec![0_f32; *count as usize];
+    ids.iter().for_each(|id| counts[*id as usize] += 1.0);
+    let total: f32 = counts.iter().sum();
+    // Logits whose softmax is the share of each class.
+    let logits = counts
+        .iter()
+        .map(|count| (count.max(0.5) / total).ln())
+        .collect();
+    ("the commonest class", logits)
+}
+
+/// The interval of a share, right also near 0 and 1.
+///
+/// # Source
+/// Wilson 1927; 1.96 is the normal quantile of 97.5 %.
+fn wilson(share: f64, rows: usize) -> WithInterval {
+    const Z: f64 = 1.959_964;
+    let n = rows as f64;
+    let denominator = 1.0 + Z * Z / n;
+    let centre = (share + Z * Z / (2.0 * n)) / denominator;
+    let half = Z / denominator * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+    WithInterval {
+        value: share,
+        low: (centre - half).max(0.0),
+        high: (centre + half).min(1.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_of_a_perfect_share_is_not_a_point() {
+        let interval = wilson(1.0, 360);
+        assert!((interval.low - 0.98944).abs() < 1e-4, "{interval:?}");
+        assert_eq!(interval.high, 1.0);
+    }
+
+    #[test]
+    fn the_interval_of_a_share_matches_the_textbook() {
+        // 45 of 50: 0.7864 to 0.9565 by Wilson's formula.
+        let interval = wilson(0.9, 50);
+        assert!((interval.low - 0.7864).abs() < 1e-4, "{interval:?}");
+        assert!((interval.high - 0.9565).abs() < 1e-4, "{interval:?}");
+    }
+}

@@ -1,0 +1,77 @@
+//! What lies beside the winner: all trials as a table, and the models that none beats in all objectives.
+
+use std::{fs, path::Path};
+
+use super::{ConcludeError, Ground};
+use crate::{
+    artifact::replace_durably,
+    config::StudyConfig,
+    folder::StudyFolder,
+    front::{FrontModel, files_of, front_csv, front_files},
+    model::Model,
+    trial::{Trial, TrialResult},
+};
+
+/// Writes the table of the front and the models that are written of it.
+pub(super) fn write_front(
+    folder: &StudyFolder,
+    ground: &Ground,
+    trials: &[Trial],
+    front: &[FrontModel],
+) -> Result<Vec<Model>, ConcludeError> {
+    let mut models = Vec::new();
+    let writing = |path: &Path, source| ConcludeError::Write {
+        path: path.display().to_string(),
+        source,
+    };
+    let root = folder.front();
+    fs::create_dir_all(&root).map_err(|source| writing(&root, source))?;
+    for chosen in front_files(front) {
+        let trial = trials.iter().find(|trial| trial.id == chosen.trial);
+        let trial = trial.expect("a front is made of these trials");
+        let place = root.join(files_of(chosen.trial));
+        fs::create_dir_all(&place).map_err(|source| writing(&place, source))?;
+        let (model, _) = ground.calibrated(folder, trial)?;
+        model.save(&place)?;
+        models.push(model);
+    }
+    let table = root.join("front.csv");
+    replace_durably(&table, front_csv(front, ground.metric).as_bytes())
+        .map_err(|source| writing(&table, source))?;
+    Ok(models)
+}
+
+/// Writes all trials with a score, best first.
+pub(super) fn write_leaderboard(
+    folder: &StudyFolder,
+    config: &StudyConfig,
+    trials: &[Trial],
+) -> Result<(), ConcludeError> {
+    let metric = config
+        .metric
+        .expect("a study's metric is decided when it is made");
+    let mut finished: Vec<(&Trial, &TrialResult)> = trials
+        .iter()
+        .filter_map(|trial| Some((trial, trial.result()?)))
+        .collect();
+    finished.sort_by(|(_, a), (_, b)| b.score.total_cmp(&a.score).then(a.loss.total_cmp(&b.loss)));
+    let mut table = format!("rank,trial,{metric},loss,parameters,seconds,epochs,architecture\n");
+    for (rank, (trial, result)) in finished.iter().enumerate() {
+        let value = result.metrics.get(&metric).copied().unwrap_or(f64::NAN);
+        table.push_str(&format!(
+            "{},{},{value},{},{},{:.3},{},\"{}\"\n",
+            rank + 1,
+            trial.id,
+            result.loss,
+            trial.candidate.architecture.cost().parameters,
+            result.seconds,
+            result.curve.len(),
+            trial.candidate.architecture,
+        ));
+    }
+    let path = folder.leaderboard();
+    replace_durably(&path, table.as_bytes()).map_err(|source| ConcludeError::Write {
+        path: path.display().to_string(),
+        source,
+    })
+}

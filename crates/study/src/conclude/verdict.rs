@@ -1,0 +1,201 @@
+//! Whether deep learning paid off: the winner against the best of the simple models, row by row.
+//!
+//! Both are scored on the same draws of the same rows, so what makes a row hard for both cancels out: a
+//! paired bootstrap. What it cannot see is that another split or another training might end differently.
+
+use serde::{Deserialize, Serialize};
+use train::Metric;
+
+use super::{
+    TREES,
+    resample::with_interval,
+    scores::{Scored, Standing, WithInterval},
+};
+
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// The network is better, and chance does not explain it.
+    DeepLearningPaidOff,
+    /// One may be better, but these rows cannot show it.
+    NoDifferenceShown,
+    /// The simple model is better, and chance does not explain it; or the winner is a simple model.
+    SimpleModelIsBetter,
+}
+
+/// The winner against the best of the simple models.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// What was found.
+    pub finding: Finding,
+    /// The simple model that did best on the validation rows.
+    pub against: String,
+    /// The winner's metric on the vault.
+    pub winner: f64,
+    /// That model's metric on the vault.
+    pub other: f64,
+    /// By how much the winner is better; below 0 if it is worse, also where less is better.
+    pub difference: WithInterval,
+    /// On so many rows.
+    pub rows: usize,
+    /// Whether the winner is the linear model itself.
+    pub winner_is_linear: bool,
+}
+
+/// Compares the winner, which stands first, with the rest; `None` without a vault, or nothing beside it.
+pub(super) fn verdict(
+    standing: &Standing,
+    metric: Metric,
+    rows: usize,
+    winner_is_linear: bool,
+) -> Option<Verdict> {
+    let (winner, others) = standing.scored.split_first()?;
+    let chosen = best_by_validation(others, metric)?;
+    let other = &others[chosen];
+    let (winner_value, other_value) = (winner.vault?.value, other.vault?.value);
+    let better_by = |winner: f64, other: f64| metric.score(winner) - metric.score(other);
+    let draws = standing.draws.iter().filter_map(|draw| {
+        let (winner, other) = (draw[0]?, draw[chosen + 1]?);
+        Some(better_by(winner, other))
+    });
+    let difference = with_interval(better_by(winner_value, other_value), draws);
+    let finding = match difference {
+        WithInterval { high, .. } if high < 0.0 => Finding::SimpleModelIsBetter,
+        _ if winner_is_linear => Finding::SimpleModelIsBetter,
+        WithInterval { low, .. } if low > 0.0 => Finding::DeepLearningPaidOff,
+        _ => Finding::NoDifferenceShown,
+    };
+    Some(Verdict {
+        finding,
+        against: other.name.clone(),
+        winner: winner_value,
+        other: other_value,
+        difference,
+        rows,
+        winner_is_linear,
+    })
+}
+
+/// The vault may not choose whom the winner is compared with: the validation rows do.
+fn best_by_validation(others: &[Scored], metric: Metric) -> Option<usize> {
+    let scores = others.iter().enumerate().filter_map(|(index, other)| {
+        other.vault?;
+        Some((index, metric.score(other.validation?)))
+    });
+    let best = scores.reduce(|best, other| if other.1 > best.1 { other } else { best });
+    best.map(|(index, _)| index)
+}
+
+impl Verdict {
+    /// The finding in a few words.
+    pub fn headline(&self) -> String {
+        let Verdict {
+            finding,
+            against,
+            rows,
+            ..
+        } = self;
+        match finding {
+            Finding::DeepLearningPaidOff => format!("deep learning paid off against {against}"),
+            Finding::NoDifferenceShown => {
+                format!("no difference to {against} that {rows} rows can show")
+            }
+            Finding::SimpleModelIsBetter if self.difference.high < 0.0 => {
+                let it = if against == TREES { "them" } else { "it" };
+                format!("{against} did better than the network: use {it}")
+            }
+            Finding::SimpleModelIsBetter => {
+                "no network was better than the linear model".to_string()
+            }
+        }
+    }
+
+    /// What is to be done about it.
+    pub fn advice(&self) -> &'static str {
+        match self.finding {
+            Finding::DeepLearningPaidOff => "the network is worth its price on these data",
+            Finding::NoDifferenceShown => {
+                "the simpler model is the safer choice, unless more rows or more time change this"
+            }
+            Finding::SimpleModelIsBetter => {
+                "a network is not worth it on these data, unless more time changes this"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use data::{Examples, ItemShape, Targets};
+    use train::Calibration;
+
+    use super::{
+        super::scores::{Contender, score},
+        *,
+    };
+
+    /// Two models that are right on these shares of the rows, the first rows of each being wrong.
+    fn judged(rows: usize, winner: f64, other: f64, winner_is_linear: bool) -> Verdict {
+        let targets = Targets::Classes {
+            ids: vec![1; rows],
+            count: 2,
+        };
+        let inputs = vec![0.0; rows];
+        let vault = Examples::from_floats(ItemShape::Features(1), inputs, targets);
+        let contender = |name: &str, share: f64| {
+            let wrong = ((1.0 - share) * rows as f64).round() as usize;
+            let output = |row: usize| if row < wrong { [1.0, 0.0] } else { [0.0, 1.0] };
+            Contender {
+                name: name.to_string(),
+                about: String::new(),
+                validation: Some(share),
+                vault: (0..rows).flat_map(output).collect(),
+                calibration: Calibration::default(),
+            }
+        };
+        let contenders = [
+            contender("the winner", winner),
+            contender("a model that is never right", 0.0),
+            contender(TREES, other),
+        ];
+        let standing = score(&contenders, &vault, Metric::Accuracy, 1.0, 5);
+        verdict(&standing, Metric::Accuracy, rows, winner_is_linear).unwrap()
+    }
+
+    #[test]
+    fn a_difference_that_chance_does_not_explain_is_said_whoever_it_favours() {
+        let better = judged(500, 0.95, 0.85, false);
+        assert_eq!(better.finding, Finding::DeepLearningPaidOff);
+        assert_eq!(better.against, TREES);
+        assert!((better.difference.value - 0.1).abs() < 1e-9);
+        let worse = judged(500, 0.85, 0.95, false);
+        assert_eq!(worse.finding, Finding::SimpleModelIsBetter);
+        assert_eq!(
+            worse.headline(),
+            "gradient-boosted trees did better than the network: use them"
+        );
+    }
+
+    #[test]
+    fn a_difference_that_chance_explains_is_none() {
+        let verdict = judged(100, 0.91, 0.90, false);
+        assert_eq!(verdict.finding, Finding::NoDifferenceShown);
+        assert!(verdict.difference.low <= 0.0 && verdict.difference.high > 0.0);
+        assert!(verdict.headline().contains("100 rows can show"));
+    }
+
+    #[test]
+    fn rows_that_are_hard_for_both_do_not_hide_a_difference() {
+        // Each score alone scatters by 0.05, their difference does not: the same rows are wrong.
+        let verdict = judged(400, 0.62, 0.58, false);
+        assert_eq!(verdict.finding, Finding::DeepLearningPaidOff);
+    }
+
+    #[test]
+    fn a_winner_that_is_the_linear_model_is_no_success_of_deep_learning() {
+        let verdict = judged(500, 0.95, 0.85, true);
+        assert_eq!(verdict.finding, Finding::SimpleModelIsBetter);
+        assert!(verdict.headline().contains("no network was better"));
+    }
+}

@@ -1,0 +1,372 @@
+//! Trees beside a slow and obvious version, and on made sets whose answer is known.
+
+#![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::{
+    Column, Ended, GoOn, Goal, Problem, Settings, Table,
+    bins::{Binned, ColumnBins, MISSING, apply_all, fit_all},
+    boost::boost,
+    grow::{Grower, Pull},
+};
+
+/// Columns with gaps and repeated values, and a column of categories.
+fn random_table(rows: usize, rng: &mut ChaCha8Rng) -> Table {
+    let mut number = |levels: Option<i32>, gaps: f64| {
+        let value = |rng: &mut ChaCha8Rng| match levels {
+            Some(levels) => rng.random_range(0..levels) as f32,
+            None => rng.random_range(-1.0..1.0),
+        };
+        let cell = |_| match rng.random_bool(gaps) {
+            true => f32::NAN,
+            false => value(rng),
+        };
+        Column::Numbers((0..rows).map(cell).collect())
+    };
+    let columns = vec![number(None, 0.0), number(Some(5), 0.2), number(None, 0.4)];
+    let category = |_| rng.random_bool(0.9).then(|| rng.random_range(0..6_u8));
+    let categories = Column::Categories((0..rows).map(category).collect());
+    Table::new(columns.into_iter().chain([categories]).collect()).unwrap()
+}
+
+/// The sum of gradients, the sum of curvatures and the number of some rows.
+fn sums(rows: &[usize], gradients: &[f32], curvatures: &[f32]) -> (f64, f64, usize) {
+    let sum = |of: &[f32]| rows.iter().map(|row| f64::from(of[*row])).sum::<f64>();
+    (sum(gradients), sum(curvatures), rows.len())
+}
+
+/// Every way to cut these rows in two, with what it gains, by looking at each row each time.
+fn all_cuts(
+    rows: &[usize],
+    table: &Binned,
+    bins: &[ColumnBins],
+    (gradients, curvatures): (&[f32], &[f32]),
+    settings: &Settings,
+) -> Vec<(f64, Vec<usize>, Vec<usize>)> {
+    let mut cuts = Vec::new();
+    let mut add = |goes_left: &dyn Fn(usize) -> bool, ridge: f64| {
+        let (left, right): (Vec<usize>, Vec<usize>) = rows.iter().partition(|row| goes_left(**row));
+        let [all, l, r] = [rows, &left, &right].map(|rows| sums(rows, gradients, curvatures));
+        let worth = |(g, h, _): (f64, f64, usize), ridge: f64| g * g / (h + ridge);
+        let gain = worth(l, ridge) + worth(r, ridge) - worth(all, settings.ridge);
+        let least = settings.leaf_rows_min as usize;
+        if l.2 >= least && r.2 >= least && gain > 0.0 {
+            cuts.push((gain, left, right));
+        }
+    };
+    for (values, bins) in table.columns.iter().zip(bins) {
+        if let ColumnBins::Numbers { cuts } = bins {
+            for bin in 0..=cuts.len() as u8 {
+                for missing_left in [true, false] {
+                    let left = |row: usize| match values[row] {
+                        MISSING => missing_left,
+                        value => value <= bin,
+                    };
+                    add(&left, settings.ridge);
+                }
+            }
+            continue;
+        }
+        let mut levels = values.clone();
+        levels.sort_unstable();
+        levels.dedup();
+        let leaning = |level: &u8| {
+            let own: Vec<usize> = rows
+                .iter()
+                .copied()
+                .filter(|r| values[*r] == *level)
+                .collect();
+            let (g, h, _) = sums(&own, gradients, curvatures);
+            g / (h + settings.category_smoothing)
+        };
+        levels.sort_by(|a, b| leaning(a).total_cmp(&leaning(b)));
+        for count in 1..levels.len() {
+            let left = |row: usize| levels[..count].contains(&values[row]);
+            add(&left, settings.ridge + settings.category_ridge);
+        }
+    }
+    cuts
+}
+
+/// What a tree says of its training rows: the leaf whose best cut gains most is cut next.
+fn slow_tree(
+    table: &Binned,
+    bins: &[ColumnBins],
+    pull: (&[f32], &[f32]),
+    settings: &Settings,
+) -> Vec<f64> {
+    let mut leaves: Vec<Vec<usize>> = vec![(0..table.rows).collect()];
+    while leaves.len() < settings.leaves_max {
+        let best = leaves.iter().enumerate().flat_map(|(index, rows)| {
+            let cuts = all_cuts(rows, table, bins, pull, settings);
+            cuts.into_iter().map(move |cut| (index, cut))
+        });
+        let best = best.max_by(|a, b| a.1.0.total_cmp(&b.1.0));
+        let Some((index, (_, left, right))) = best else {
+            break;
+        };
+        leaves.remove(index);
+        leaves.extend([left, right]);
+    }
+    let mut said = vec![0.0; table.rows];
+    for rows in leaves {
+        let (g, h, _) = sums(&rows, pull.0, pull.1);
+        let value = -settings.learning_rate * g / (h + settings.ridge);
+        rows.iter().for_each(|row| said[*row] = value);
+    }
+    said
+}
+
+#[test]
+fn a_tree_is_the_one_that_looking_at_every_row_each_time_gives() {
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    for draw in 0..40 {
+        let table = random_table(rng.random_range(20..160), &mut rng);
+        let bins = fit_all(&table);
+        let binned = apply_all(&bins, &table);
+        let mut draws = |low: f32| -> Vec<f32> {
+            (0..table.rows())
+                .map(|_| rng.random_range(low..1.0))
+                .collect()
+        };
+        let (gradients, curvatures) = (draws(-1.0), draws(0.05));
+        let settings = Settings {
+            leaves_max: 2 + draw % 9,
+            leaf_rows_min: 1 + (draw % 7) as u32,
+            ..Settings::default()
+        };
+        let pull = Pull {
+            gradients: &gradients,
+            curvatures: &curvatures,
+        };
+        let mut outputs = vec![0.0; table.rows()];
+        let tree = Grower::new(&bins, &binned, &settings).grow(pull, &mut outputs);
+        let slow = slow_tree(&binned, &bins, (&gradients, &curvatures), &settings);
+        for row in 0..table.rows() {
+            assert!(
+                (outputs[row] - slow[row]).abs() < 1e-6,
+                "draw {draw}, row {row}"
+            );
+            let said = f64::from(tree.value(&binned, row));
+            assert_eq!(said, outputs[row], "growing and asking say the same");
+        }
+    }
+}
+
+#[test]
+fn a_table_too_wide_to_keep_its_histograms_has_the_same_tree() {
+    let mut rng = ChaCha8Rng::seed_from_u64(13);
+    let mut draws =
+        |low: f32| -> Vec<f32> { (0..300).map(|_| rng.random_range(low..1.0)).collect() };
+    let (values, gradients, curvatures) = (draws(-1.0), draws(-1.0), draws(0.1));
+    let pull = Pull {
+        gradients: &gradients,
+        curvatures: &curvatures,
+    };
+    let settings = Settings {
+        leaf_rows_min: 3,
+        ..Settings::default()
+    };
+    let grown = |columns: usize| {
+        let table = Table::new(vec![Column::Numbers(values.clone()); columns]).unwrap();
+        let bins = fit_all(&table);
+        let binned = apply_all(&bins, &table);
+        Grower::new(&bins, &binned, &settings).grow(pull, &mut vec![0.0; 300])
+    };
+    // 760 columns of 255 bins take more than is kept; all say the same, so the first is asked.
+    let (narrow, wide) = (grown(1), grown(760));
+    assert_eq!(narrow.nodes.len(), wide.nodes.len());
+    assert!(narrow.nodes.len() > 30);
+}
+
+#[test]
+fn no_group_of_categories_beats_the_best_one_in_order() {
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let settings = Settings {
+        leaves_max: 2,
+        leaf_rows_min: 1,
+        ridge: 0.0,
+        category_ridge: 0.0,
+        category_smoothing: 0.0,
+        learning_rate: 1.0,
+        ..Settings::default()
+    };
+    for _ in 0..30 {
+        let ids: Vec<u8> = (0..60).map(|_| rng.random_range(0..6)).collect();
+        let gradients: Vec<f32> = ids.iter().map(|_| rng.random_range(-1.0..1.0)).collect();
+        let curvatures = vec![1.0; 60];
+        let column = Column::Categories(ids.iter().map(|id| Some(*id)).collect());
+        let table = Table::new(vec![column]).unwrap();
+        let bins = fit_all(&table);
+        let binned = apply_all(&bins, &table);
+        let pull = Pull {
+            gradients: &gradients,
+            curvatures: &curvatures,
+        };
+        let mut outputs = vec![0.0; 60];
+        Grower::new(&bins, &binned, &settings).grow(pull, &mut outputs);
+        let loss = |said: &[f64]| -> f64 {
+            let each = said.iter().zip(&gradients);
+            each.map(|(said, g)| (said + f64::from(*g)).powi(2)).sum()
+        };
+        for group in 1..63_u8 {
+            let mean = |is_in: bool| {
+                let of = ids.iter().zip(&gradients);
+                let own: Vec<f64> = of
+                    .filter(|(id, _)| (group >> **id & 1 == 1) == is_in)
+                    .map(|(_, g)| f64::from(*g))
+                    .collect();
+                -own.iter().sum::<f64>() / own.len().max(1) as f64
+            };
+            let (inside, outside) = (mean(true), mean(false));
+            let said: Vec<f64> = ids
+                .iter()
+                .map(|id| {
+                    if group >> id & 1 == 1 {
+                        inside
+                    } else {
+                        outside
+                    }
+                })
+                .collect();
+            assert!(loss(&outputs) <= loss(&said) + 1e-4);
+        }
+    }
+}
+
+fn numbers(values: &[f32]) -> Table {
+    Table::new(vec![Column::Numbers(values.to_vec())]).unwrap()
+}
+
+fn all_rounds(problem: &Problem<'_>, settings: &Settings) -> crate::Boosted {
+    boost(problem, settings, &mut || GoOn::Yes)
+}
+
+#[test]
+fn rows_without_a_value_go_where_they_belong() {
+    // Missing means 5, everything else means what it says.
+    let values: Vec<f32> = (0..400)
+        .map(|row| {
+            if row % 4 == 0 {
+                f32::NAN
+            } else {
+                (row % 9) as f32
+            }
+        })
+        .collect();
+    let wanted: Vec<f32> = values
+        .iter()
+        .map(|value| if value.is_nan() { 5.0 } else { value / 9.0 })
+        .collect();
+    let table = numbers(&values);
+    let problem = Problem {
+        train: &table,
+        train_goal: Goal::Values(&wanted),
+        class_weights: &[],
+        validation: &table,
+        validation_goal: Goal::Values(&wanted),
+    };
+    let boosted = all_rounds(&problem, &Settings::default());
+    let said = boosted.ensemble.outputs(&table);
+    let worst = said.iter().zip(&wanted).map(|(a, b)| (a - b).abs());
+    assert!(worst.fold(0.0, f32::max) < 0.01);
+}
+
+#[test]
+fn three_classes_in_stripes_are_told_apart_and_their_logits_are_those_of_a_softmax() {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let mut draw = |rows: usize| {
+        let values: Vec<f32> = (0..rows).map(|_| rng.random_range(0.0..9.0)).collect();
+        let ids: Vec<u32> = values.iter().map(|value| *value as u32 % 3).collect();
+        (numbers(&values), ids)
+    };
+    let ((train, ids), (other, other_ids)) = (draw(900), draw(300));
+    let goal = |ids| Goal::Classes { ids, count: 3 };
+    let problem = Problem {
+        train: &train,
+        train_goal: goal(&ids),
+        class_weights: &[],
+        validation: &other,
+        validation_goal: goal(&other_ids),
+    };
+    let boosted = all_rounds(&problem, &Settings::default());
+    let said = boosted.ensemble.outputs(&other);
+    let mut loss = 0.0;
+    let mut right = 0;
+    for (logits, id) in said.chunks(3).zip(&other_ids) {
+        let powers: Vec<f64> = logits.iter().map(|logit| f64::from(*logit).exp()).collect();
+        loss -= (powers[*id as usize] / powers.iter().sum::<f64>()).ln() / 300.0;
+        let best = (0..3).max_by(|a, b| powers[*a].total_cmp(&powers[*b]));
+        right += usize::from(best == Some(*id as usize));
+    }
+    assert!(right > 290, "{right} of 300");
+    assert!((loss - boosted.validation_loss).abs() < 1e-6);
+}
+
+#[test]
+fn noise_is_not_learned() {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let mut draw = |rows: usize| {
+        let values: Vec<f32> = (0..rows).map(|_| rng.random_range(0.0..1.0)).collect();
+        let ids: Vec<u32> = (0..rows).map(|_| rng.random_range(0..2)).collect();
+        (numbers(&values), ids)
+    };
+    let ((train, ids), (other, other_ids)) = (draw(2000), draw(2000));
+    let goal = |ids| Goal::Classes { ids, count: 2 };
+    let problem = Problem {
+        train: &train,
+        train_goal: goal(&ids),
+        class_weights: &[],
+        validation: &other,
+        validation_goal: goal(&other_ids),
+    };
+    let boosted = all_rounds(&problem, &Settings::default());
+    assert_eq!(boosted.ended, Ended::Settled);
+    assert!(
+        boosted.ensemble.rounds() < 10,
+        "{}",
+        boosted.ensemble.rounds()
+    );
+}
+
+#[test]
+fn boosting_ends_when_it_is_told_to_and_keeps_what_it_has() {
+    let values: Vec<f32> = (0..500).map(|row| row as f32).collect();
+    let table = numbers(&values);
+    let problem = Problem {
+        train: &table,
+        train_goal: Goal::Values(&values),
+        class_weights: &[],
+        validation: &table,
+        validation_goal: Goal::Values(&values),
+    };
+    let mut left = 5;
+    let boosted = boost(&problem, &Settings::default(), &mut || {
+        left -= 1;
+        if left >= 0 { GoOn::Yes } else { GoOn::No }
+    });
+    assert_eq!(
+        (boosted.ended, boosted.ensemble.rounds()),
+        (Ended::Stopped, 5)
+    );
+}
+
+#[test]
+fn columns_with_many_values_are_cut_at_equal_shares() {
+    let values: Vec<f32> = (0..100_000).map(|row| (row as f32).sqrt()).collect();
+    let table = numbers(&values);
+    let bins = fit_all(&table);
+    let mut rows_of_bin = [0; 256];
+    apply_all(&bins, &table).columns[0]
+        .iter()
+        .for_each(|bin| rows_of_bin[usize::from(*bin)] += 1);
+    assert!(
+        rows_of_bin[..255]
+            .iter()
+            .all(|rows| (350..450).contains(rows)),
+        "{rows_of_bin:?}"
+    );
+    assert_eq!(rows_of_bin[255], 0);
+}

@@ -1,0 +1,142 @@
+//! Trees that are grown, and what they say of rows.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    bins::{Binned, ColumnBins, MISSING, apply_all},
+    table::Table,
+};
+
+/// Bins as a set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BinSet([u64; 4]);
+
+impl BinSet {
+    pub(crate) fn insert(&mut self, bin: u8) {
+        self.0[usize::from(bin / 64)] |= 1 << (bin % 64);
+    }
+
+    pub(crate) fn contains(self, bin: u8) -> bool {
+        self.0[usize::from(bin / 64)] >> (bin % 64) & 1 == 1
+    }
+}
+
+/// Which rows go to the left.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Question {
+    /// Those whose bin is at most this, and those without a value if `missing` says so.
+    AtMost { bin: u8, missing: Side },
+    /// Those whose bin is one of these.
+    OneOf { bins: BinSet },
+}
+
+/// Where rows without a value go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Side {
+    Left,
+    Right,
+}
+
+impl Question {
+    pub(crate) fn goes_left(self, value: u8) -> bool {
+        match self {
+            Question::AtMost { missing, .. } if value == MISSING => missing == Side::Left,
+            Question::AtMost { bin, .. } => value <= bin,
+            Question::OneOf { bins } => bins.contains(value),
+        }
+    }
+}
+
+/// A place in a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Node {
+    /// The end: what is added to the row's output.
+    Leaf { value: f32 },
+    /// A question, and the places of the rows for which it is true and false.
+    Fork {
+        column: u32,
+        question: Question,
+        left: u32,
+        right: u32,
+    },
+}
+
+/// One tree; its root is the first node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Tree {
+    pub(crate) nodes: Vec<Node>,
+}
+
+impl Tree {
+    /// What it says of a row.
+    pub(crate) fn value(&self, table: &Binned, row: usize) -> f32 {
+        let mut place = 0;
+        loop {
+            match self.nodes[place] {
+                Node::Leaf { value } => return value,
+                Node::Fork {
+                    column,
+                    question,
+                    left,
+                    right,
+                } => {
+                    let value = table.columns[column as usize][row];
+                    place = match question.goes_left(value) {
+                        true => left,
+                        false => right,
+                    } as usize;
+                }
+            }
+        }
+    }
+}
+
+/// Many trees that add up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ensemble {
+    pub(crate) bins: Vec<ColumnBins>,
+    /// What stands before the first tree, one per sequence of trees.
+    pub(crate) base: Vec<f64>,
+    /// `[rounds][sequences]`.
+    pub(crate) rounds: Vec<Vec<Tree>>,
+    /// How many values are given for a row.
+    pub(crate) outputs: usize,
+}
+
+impl Ensemble {
+    /// How many rounds of trees there are.
+    pub fn rounds(&self) -> usize {
+        self.rounds.len()
+    }
+
+    /// What is said of each row: logits of the classes, or a value.
+    ///
+    /// # Shapes
+    /// `[rows][outputs]`.
+    /// # Errors
+    /// None; columns of another kind than those it was fitted on count as missing.
+    /// # Cost
+    /// `O(rows · trees · depth)`.
+    pub fn outputs(&self, table: &Table) -> Vec<f32> {
+        let binned = apply_all(&self.bins, table);
+        let mut outputs = Vec::with_capacity(binned.rows * self.outputs);
+        for row in 0..binned.rows {
+            let sums = self.base.iter().enumerate().map(|(sequence, base)| {
+                let said = self.rounds.iter().map(|trees| &trees[sequence]);
+                base + said
+                    .map(|tree| f64::from(tree.value(&binned, row)))
+                    .sum::<f64>()
+            });
+            // Two classes share one sequence of trees: the logit of the first is 0.
+            if self.base.len() < self.outputs {
+                outputs.push(0.0);
+            }
+            outputs.extend(sums.map(|sum| sum as f32));
+        }
+        outputs
+    }
+}
