@@ -171,6 +171,7 @@ mod tests {
         let predictions = Predictions::Classes {
             classes: vec!["no".into(), "yes, indeed".into()],
             probabilities: vec![vec![0.25, 0.75], vec![0.9, 0.1]],
+            labels: vec![1, 0],
         };
         let (csv, json) = shown(&predictions, None);
         assert_eq!(
