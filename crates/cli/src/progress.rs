@@ -7,6 +7,7 @@ use study::{
     config::StudyConfig,
     explore::Snapshot,
     master::{Happening, Standing},
+    trial::FailReason,
 };
 use train::Metric;
 
@@ -124,7 +125,13 @@ impl Progress {
                     self.value(*score)
                 ))
             }
-            Happening::Finished { .. } | Happening::Stopped { .. } => None,
+            // The end of the time cuts off a training in every slot, which is no news.
+            Happening::Finished { .. }
+            | Happening::Stopped { .. }
+            | Happening::Failed {
+                reason: FailReason::OutOfTime,
+                ..
+            } => None,
             Happening::Failed { trial, reason } => {
                 Some(format!("{at:>8}  trial {trial} failed: {reason}"))
             }

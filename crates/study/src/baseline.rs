@@ -395,13 +395,12 @@ fn goal_of(targets: &Targets) -> Goal<'_> {
 
 /// How much a row of each class weighs; all the same if empty.
 fn weights_of(weights: ClassWeights, targets: &Targets) -> Vec<f32> {
-    let (ClassWeights::Balanced, Targets::Classes { ids, count }) = (weights, targets) else {
-        return Vec::new();
-    };
-    let mut rows = vec![0_usize; *count as usize];
-    ids.iter().for_each(|id| rows[*id as usize] += 1);
-    let weight = |own: usize| ids.len() as f32 / (*count as f32 * own.max(1) as f32);
-    rows.into_iter().map(weight).collect()
+    match (weights, targets) {
+        (ClassWeights::Balanced, Targets::Classes { ids, count }) => {
+            train::loss::balanced_weights(ids, *count)
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Prepared rows as columns again: numbers with their gaps, and categories as such.

@@ -28,7 +28,7 @@ impl Predictor {
         Ok(Predictor {
             network: network(&model.card.architecture, &model.weights)?,
             task: model.card.preprocessor.task().clone(),
-            calibration: model.card.calibration.clone(),
+            calibration: model.card.calibration,
         })
     }
 

@@ -1,0 +1,138 @@
+"""Every published data set with one command and no options but the time: what lehr takes it for and how far it comes.
+
+    python3 run.py DATA --lehr PROGRAM [--time 5m] [--seed 1] [--sets digits …] --out FILE
+    python3 run.py --table FILE
+
+DATA is the folder with the published data sets; see README.md for where they come from.
+One line of CSV per set; sets that are in FILE already are passed over, so that a run can be taken up.
+"""
+
+import argparse
+import csv
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+# Path under DATA, options where the data themselves do not say what is meant, metric of the reference, reference.
+SETS = {
+    "adult": ("tabular/adult", [], "accuracy", "MLP 0.8522, FT-Transformer 0.8587, CatBoost 0.8727"),
+    "bank-marketing": ("tabular/bank-marketing/bank_marketing.parquet", [], "auc", "auto-sklearn 0.9373"),
+    "credit-g": ("tabular/credit-g/credit-g.arff", [], "auc", "auto-sklearn 0.7826, random forest 0.7947"),
+    "phoneme": ("tabular/phoneme/phoneme.csv", [], "auc", "TPOT 0.9689"),
+    "vehicle": ("tabular/vehicle/vehicle.csv", [], "accuracy", "TPOT 0.827, H2O 0.816"),
+    "kc1": ("tabular/kc1/kc1.csv", [], "auc", "random forest 0.8421"),
+    "segment": ("tabular/segment/segment.csv", [], "accuracy", "H2O 0.987"),
+    "car": ("tabular/car/car.arff", [], "accuracy", "TPOT 1.000"),
+    "blood-transfusion": ("tabular/blood-transfusion/blood_transfusion.csv", [], "auc", "auto-sklearn 0.7574"),
+    "telco-churn": ("tabular/telco-churn/telco_churn.csv", [], "auc", "about 0.84 to 0.85"),
+    "higgs-small": ("tabular/higgs-small", [], "accuracy", "none for this sample"),
+    "mammography": ("tabular/mammography/mammography.csv", [], "auc", "none"),
+    "california-housing": ("tabular/california-housing/california_housing.csv", [], "rmse", "MLP 49900, CatBoost 43000"),
+    "concrete": ("tabular/concrete/concrete.csv", [], "rmse", "MC-dropout MLP 4.83"),
+    "kin8nm": ("tabular/kin8nm/kin8nm.csv", [], "rmse", "MC-dropout MLP 0.0789"),
+    "wine-quality": ("tabular/wine-quality/wine_quality.csv", [], "accuracy", "none for both colours"),
+    "abalone": ("tabular/abalone/abalone.csv", [], "rmse", "2.1 to 2.2"),
+    "mnist": ("images/mnist-idx", [], "accuracy", "CNN about 0.99"),
+    "cifar10-12k": ("images/cifar10-12k-png/cifar10-12k.zip", [], "accuracy", "none for this sample"),
+    "digits": ("images/digits8x8/digits8x8.npz", [], "accuracy", "none"),
+    "sign-language": ("images/sign-language-digits/sign-language-digits-1000.zip", [], "accuracy", "none"),
+    "gunpoint": ("timeseries/gunpoint", [], "accuracy", "MLP 0.927, ResNet 0.991, FCN 1.000"),
+    "arrowhead": ("timeseries/arrowhead", [], "accuracy", "MLP 0.778, FCN 0.843, ResNet 0.845"),
+    "italypowerdemand": ("timeseries/italypowerdemand", [], "accuracy", "MLP 0.954, FCN 0.961, ResNet 0.963"),
+    "basicmotions": ("timeseries/basicmotions", [], "accuracy", "InceptionTime 1.000"),
+    "japanesevowels": ("timeseries/japanesevowels", [], "accuracy", "MLP 0.976, ResNet 0.992, FCN 0.993"),
+    "mnist1d": ("timeseries/mnist1d/mnist1d.npz", [], "accuracy", "MLP 0.68, CNN 0.94"),
+    "sms-spam": ("text/sms-spam/sms.tsv", [], "accuracy", "SVM 0.9764, tf-idf + logistic 0.9862"),
+    "trec": ("text/trec", ["--target", "coarse", "--ignore", "fine"], "accuracy", "CNN 0.882, tf-idf + logistic 0.882"),
+    "rt-polarity": ("text/rt-polarity/rt_polarity.csv.gz", [], "accuracy", "CNN 0.759, tf-idf + logistic 0.784"),
+}
+
+FIELDS = ["set", "found", "decided_by", "metric", "constant", "linear", "trees", "lehr", "low", "high", "reference",
+          "trials", "seconds", "verdict"]
+
+
+def explore(program, path, options, metric, budget, seed):
+    """What lehr found in a set, as one record."""
+    with tempfile.TemporaryDirectory() as place:
+        out = pathlib.Path(place, "study")
+        command = [program, "explore", path, *options, "--time", budget, "--seed", str(seed), "--out", out, "--json"]
+        began = time.monotonic()
+        ran = subprocess.run(command, capture_output=True, text=True)
+        seconds = time.monotonic() - began
+        if ran.returncode != 0:
+            return {"found": f"failed: {ran.stderr.strip().splitlines()[-1]}", "seconds": round(seconds, 1)}
+        found = json.loads(ran.stdout)
+        status = json.loads(subprocess.run([program, "status", out, "--json"], capture_output=True, text=True).stdout)
+        described = next(line for line in ran.stderr.splitlines() if line.startswith("data"))
+    scores = {scored["name"]: scored["vault_metrics"].get(metric) for scored in found["baselines"]}
+    constant = next((value for name, value in scores.items() if name in ("the commonest class", "the mean")), None)
+    decides = found["metric"] == metric
+    return {
+        "found": described.removeprefix("data").strip(),
+        "decided_by": found["metric"],
+        "constant": constant,
+        "linear": scores.get("a linear model"),
+        "trees": next((value for name, value in scores.items() if "trees" in name), None),
+        "lehr": found["winner"]["vault_metrics"].get(metric),
+        "low": found["winner"]["vault"]["low"] if decides else None,
+        "high": found["winner"]["vault"]["high"] if decides else None,
+        "trials": sum(status.get("trials", {}).values()) if isinstance(status.get("trials"), dict) else None,
+        "verdict": (found.get("verdict") or {}).get("finding"),
+        "seconds": round(seconds, 1),
+    }
+
+
+def short(value):
+    return "–" if value in (None, "") else f"{float(value):.4g}"
+
+
+def table(path):
+    print("| set | found | metric | constant | linear | trees | lehr (95 %) | reference |")
+    print("|---|---|---|---|---|---|---|---|")
+    with open(path, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            interval = f" ({short(row['low'])}–{short(row['high'])})" if row["low"] else ""
+            metric = row["metric"]
+            if row["decided_by"] and row["decided_by"] != metric:
+                metric += f", decided by {row['decided_by']}"
+            print(f"| {row['set']} | {row['found']} | {metric} | {short(row['constant'])} | {short(row['linear'])} "
+                  f"| {short(row['trees'])} | {short(row['lehr'])}{interval} | {row['reference']} |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", nargs="?", type=pathlib.Path)
+    parser.add_argument("--lehr", default="lehr")
+    parser.add_argument("--time", default="5m")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sets", nargs="*", default=list(SETS))
+    parser.add_argument("--out", type=pathlib.Path)
+    parser.add_argument("--table", type=pathlib.Path)
+    asked = parser.parse_args()
+    if asked.table:
+        return table(asked.table)
+    if not (asked.data and asked.out):
+        parser.error("give DATA and --out, or --table")
+    done = set()
+    if asked.out.exists():
+        with open(asked.out, newline="", encoding="utf-8") as file:
+            done = {row["set"] for row in csv.DictReader(file)}
+    with open(asked.out, "a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        if not done:
+            writer.writeheader()
+        for name in asked.sets:
+            if name in done:
+                continue
+            path, options, metric, reference = SETS[name]
+            record = explore(asked.lehr, asked.data / path, options, metric, asked.time, asked.seed)
+            writer.writerow({"set": name, "metric": metric, "reference": reference, **record})
+            file.flush()
+            print(name, record.get("lehr"), record["found"], file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
