@@ -1,4 +1,4 @@
-"""Every published data set with one command and no options but the time: what lehr takes it for and how far it comes.
+"""Every published data set with one command: what lehr takes it for and how far it comes.
 
     python3 run.py DATA --lehr PROGRAM [--time 5m] [--seed 1] [--sets digits …] --out FILE
     python3 run.py --table FILE
@@ -60,7 +60,8 @@ def explore(program, path, options, metric, budget, seed):
     """What lehr found in a set, as one record."""
     with tempfile.TemporaryDirectory() as place:
         out = pathlib.Path(place, "study")
-        command = [program, "explore", path, *options, "--time", budget, "--seed", str(seed), "--out", out, "--json"]
+        command = [program, "explore", path, *options, "--metric", metric, "--time", budget, "--seed", str(seed),
+                   "--out", out, "--json"]
         began = time.monotonic()
         ran = subprocess.run(command, capture_output=True, text=True)
         seconds = time.monotonic() - began
