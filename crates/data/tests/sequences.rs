@@ -319,3 +319,45 @@ fn a_column_that_is_ignored_is_not_there() {
     let message = data::read(&request("t99")).unwrap_err().to_string();
     assert!(message.contains("it has no column `t99`"), "{message}");
 }
+
+#[test]
+fn a_million_columns_are_refused_before_they_are_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = vec!["1"; 1_000_000].join(",");
+    let path = write(
+        folder.path(),
+        "wide.csv",
+        &format!("{line}\n{line}\n{line}\n"),
+    );
+    let request = Request {
+        path,
+        ..Request::default()
+    };
+    let message = data::read(&request).unwrap_err().to_string();
+    assert!(
+        message.contains("1000000 columns exceeds the limit of 20000 columns"),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_infinite_target_is_no_number_to_predict() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::from("x,y\n");
+    for row in 0..40 {
+        let target = if row == 7 {
+            "inf".to_string()
+        } else {
+            format!("{row}.5")
+        };
+        writeln!(text, "{},{target}", row * 3 % 11).unwrap();
+    }
+    let path = write(folder.path(), "infinite.csv", &text);
+    let request = Request {
+        path,
+        task: Some(data::TaskKind::Regression),
+        ..Request::default()
+    };
+    let message = data::read(&request).unwrap_err().to_string();
+    assert!(message.contains("`y` holds `inf`"), "{message}");
+}

@@ -28,6 +28,9 @@ const TARGET_NAMES: [&str; 4] = ["target", "label", "class", "outcome"];
 /// Rows that are looked at to find the target.
 const ROWS_LOOKED_AT: usize = 1_000;
 
+/// A column is one of numbers if at least this share of its cells are.
+const NUMBERS_SHARE: f64 = 0.9;
+
 /// Whole numbers with at most so many different values are taken for classes.
 const CLASSES_OF_NUMBERS_MAX: usize = 20;
 
@@ -345,10 +348,12 @@ fn is_first_rather(records: &Records) -> bool {
     };
     let last = records.header.len() - 1;
     let end = cells(last);
-    let numbers: Option<Vec<f64>> = end
+    let numbers: Vec<f64> = end
         .iter()
-        .map(|cell| number(cell, records.decimal))
+        .filter_map(|cell| number(cell, records.decimal))
         .collect();
+    // A stray word among numbers makes no column of words.
+    let numbers = (numbers.len() as f64 >= NUMBERS_SHARE * end.len() as f64).then_some(numbers);
     let (first, end) = (different(&cells(0)), different(&end));
     match numbers {
         Some(numbers) => {
