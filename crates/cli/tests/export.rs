@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
 #![allow(clippy::print_stderr)] // A test that is skipped says so.
 
+#[path = "studies/rows.rs"]
+mod rows;
 mod studies;
 
 use std::{
@@ -15,6 +17,7 @@ use std::{
     process::Command,
 };
 
+use rows::{reviews, unequal};
 use studies::{explore, lehr, said};
 
 fn repository() -> PathBuf {
@@ -95,32 +98,6 @@ fn the_exported_model_of_numbers_far_from_zero_predicts_what_predict_says() {
     check(&table, &table, &["--target", "price"]);
 }
 
-/// Words of which texts are made here; the label is that of the first.
-const WORDS: [(&str, &str); 8] = [
-    ("good", "yes"),
-    ("Good,", "yes"),
-    ("great!", "yes"),
-    ("FINE", "yes"),
-    ("bad", "no"),
-    ("(bad)", "no"),
-    ("poor.", "no"),
-    ("Ärger", "no"),
-];
-
-/// Rows of an age, a text and a label; `odd` are texts as nobody wrote them in training.
-fn reviews(rows: usize, odd: &[&str]) -> String {
-    let mut table = String::from("age,review,label\n");
-    for row in 0..rows {
-        let (word, label) = WORDS[row * 5 % WORDS.len()];
-        let text = format!("{word} and  then some of {} words", row % 13);
-        table.push_str(&format!("{},\"{text}\",{label}\n", 20 + row * 7 % 50));
-    }
-    for text in odd {
-        table.push_str(&format!("33,\"{text}\",yes\n"));
-    }
-    table
-}
-
 /// Texts with words never seen, without words, longer than any, with other white space, and missing ones.
 const ODD_TEXTS: [&str; 8] = [
     "nothing of this was written before",
@@ -133,8 +110,8 @@ const ODD_TEXTS: [&str; 8] = [
     "GOOD Bad \u{e4}rger \u{c4}RGER",
 ];
 
-#[test]
-fn the_exported_model_of_texts_says_what_predict_says() {
+/// Explores texts with a label, and predicts texts as nobody wrote them.
+fn check_reviews(more: &[&str]) {
     let place = tempfile::tempdir().unwrap();
     let (train, rows) = (
         place.path().join("train.csv"),
@@ -142,45 +119,24 @@ fn the_exported_model_of_texts_says_what_predict_says() {
     );
     fs::write(&train, reviews(300, &[])).unwrap();
     fs::write(&rows, reviews(40, &ODD_TEXTS)).unwrap();
-    check(&train, &rows, &["--ignore", "age"]);
+    check(&train, &rows, more);
+}
+
+#[test]
+fn the_exported_model_of_texts_says_what_predict_says() {
+    check_reviews(&["--ignore", "age"]);
 }
 
 #[test]
 fn the_exported_model_of_a_text_beside_other_columns_says_what_predict_says() {
-    let place = tempfile::tempdir().unwrap();
-    let (train, rows) = (
-        place.path().join("train.csv"),
-        place.path().join("rows.csv"),
-    );
-    fs::write(&train, reviews(300, &[])).unwrap();
-    fs::write(&rows, reviews(40, &ODD_TEXTS)).unwrap();
-    check(&train, &rows, &[]);
+    check_reviews(&[]);
 }
 
 #[test]
 fn the_exported_model_of_unequal_series_with_gaps_says_what_predict_says() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("made.ts");
-    let mut text = String::from("@problemName Made\n@classLabel true slow fast\n@data\n");
-    for row in 0..120_usize {
-        let (speed, label) = [(0.2, "slow"), (0.5, "fast")][row % 2];
-        let channel = |phase: f64| {
-            let step = |step: usize| match (row + step) % 11 {
-                0 => "?".to_string(),
-                _ => format!("{:.4}", 100.0 + (step as f64 * speed + phase).sin()),
-            };
-            (0..12 + row % 9)
-                .map(step)
-                .collect::<Vec<String>>()
-                .join(",")
-        };
-        text.push_str(&format!(
-            "{}:{}:{label}\n",
-            channel(0.0),
-            channel(row as f64)
-        ));
-    }
-    fs::write(&path, text).unwrap();
+    fs::write(&path, unequal(120)).unwrap();
     check(&path, &path, &[]);
 }
 

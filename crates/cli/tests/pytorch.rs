@@ -9,6 +9,8 @@
 
 #[path = "studies/python.rs"]
 mod python;
+#[path = "studies/rows.rs"]
+mod rows;
 mod studies;
 
 use std::{fmt::Write as _, fs, path::Path, process::Command};
@@ -16,6 +18,7 @@ use std::{fmt::Write as _, fs, path::Path, process::Command};
 use python::{TOLERANCE, cells, check_same, python_with, repository, study, succeeded};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rows::{reviews, unequal};
 use studies::lehr;
 
 fn python() -> Option<String> {
@@ -108,30 +111,6 @@ fn pictures_of_any_size_and_colour_are_the_same() {
     }
 }
 
-/// Rows of an age, a text and a label, which is that of the text's first word.
-fn reviews(rows: usize, odd: &[&str]) -> String {
-    const WORDS: [(&str, &str); 8] = [
-        ("good", "yes"),
-        ("Good,", "yes"),
-        ("great!", "yes"),
-        ("FINE", "yes"),
-        ("bad", "no"),
-        ("(bad)", "no"),
-        ("poor.", "no"),
-        ("Ärger", "no"),
-    ];
-    let mut table = String::from("age,review,label\n");
-    for row in 0..rows {
-        let (word, label) = WORDS[row * 5 % WORDS.len()];
-        let text = format!("{word} and  then some of {} words", row % 13);
-        writeln!(table, "{},\"{text}\",{label}", 20 + row * 7 % 50).unwrap();
-    }
-    for text in odd {
-        writeln!(table, "33,\"{text}\",yes").unwrap();
-    }
-    table
-}
-
 /// Words never seen, no words, more than any, other white space, missing ones.
 const ODD_TEXTS: [&str; 8] = [
     "nothing of this was written before",
@@ -154,24 +133,6 @@ fn texts_are_the_same() {
 fn a_text_beside_other_columns_is_the_same() {
     let (known, new) = (reviews(300, &[]), reviews(40, &ODD_TEXTS));
     check_files("csv", &known, &new, &[], 48);
-}
-
-/// Series of two channels, unequal lengths and with gaps.
-fn unequal(rows: usize) -> String {
-    let mut text = String::from("@problemName Made\n@classLabel true slow fast\n# a note\n@data\n");
-    for row in 0..rows {
-        let (speed, label) = [(0.2, "slow"), (0.5, "fast")][row % 2];
-        let channel = |phase: f64| {
-            let step = |step: usize| match (row + step) % 11 {
-                0 => "?".to_string(),
-                _ => format!("{:.4}", 100.0 + (step as f64 * speed + phase).sin()),
-            };
-            let steps = (0..12 + row % 9).map(step);
-            steps.collect::<Vec<String>>().join(",")
-        };
-        writeln!(text, "{}:{}:{label}", channel(0.0), channel(row as f64)).unwrap();
-    }
-    text
 }
 
 #[test]

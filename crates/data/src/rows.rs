@@ -18,7 +18,7 @@ use crate::{
     notice::Notice,
     npy::{self, Array},
     preprocess::Preprocessor,
-    read::{array_images, array_series, format_of},
+    read::{array_images, array_series, format_of, is_text_file},
     series::{ts, wide},
     source::{Cells, Column, Dataset, Images, RawTargets, Series, Table, Texts},
     table::{
@@ -528,10 +528,6 @@ pub(crate) fn short_enough(fitted: &FittedSeries, series: &Series) -> ReadRows {
         bad,
         notices: Vec::new(),
     }
-}
-
-fn is_text_file(path: &Path) -> bool {
-    path.extension().is_some_and(|end| end == "txt")
 }
 
 /// The text of a `.txt` file, or of all such files in a folder, by their names.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
 
+mod npy;
+
 use std::{
     fs::File,
     io::Write,
@@ -9,22 +11,8 @@ use std::{
 };
 
 use data::Request;
+use npy::npy;
 use zip::{ZipWriter, write::SimpleFileOptions};
-
-/// An NPY file of version 1 with 64-bit floats.
-fn npy(shape: &[usize], values: &[f64]) -> Vec<u8> {
-    let extents: String = shape.iter().map(|extent| format!("{extent}, ")).collect();
-    let mut header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({extents}), }}");
-    while (10 + header.len() + 1) % 64 != 0 {
-        header.push(' ');
-    }
-    header.push('\n');
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.bytes());
-    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-    bytes
-}
 
 /// So many rows of three numbers in two classes, under these names.
 fn write(folder: &Path, name: &str, parts: &[(&str, &str, usize)]) -> PathBuf {

@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
 #![allow(clippy::print_stderr)] // What was found is shown.
 
+mod npy;
+
 use std::{
     env,
     fmt::Write as _,
@@ -19,6 +21,7 @@ use std::{
 use data::{Preprocessor, ReadLimits, Request, SplitShares};
 use flate2::{Compression, write::GzEncoder};
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use npy::npy;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use zip::{ZipWriter, write::SimpleFileOptions};
@@ -73,19 +76,6 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn npy(shape: &str, values: &[f64]) -> Vec<u8> {
-    let mut header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({shape}), }}");
-    while (10 + header.len() + 1) % 64 != 0 {
-        header.push(' ');
-    }
-    header.push('\n');
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.bytes());
-    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-    bytes
-}
-
 /// Arrays of 24 rows, stored without compression, so that changes reach them.
 fn npz() -> Vec<u8> {
     let inputs: Vec<f64> = (0..72).map(|value| f64::from(value * 5 % 13)).collect();
@@ -93,8 +83,8 @@ fn npz() -> Vec<u8> {
     let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in [
-        ("X.npy", npy("24, 3", &inputs)),
-        ("y.npy", npy("24,", &targets)),
+        ("X.npy", npy(&[24, 3], &inputs)),
+        ("y.npy", npy(&[24], &targets)),
     ] {
         zip.start_file(name, stored).unwrap();
         zip.write_all(&bytes).unwrap();

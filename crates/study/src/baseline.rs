@@ -465,11 +465,12 @@ fn category(cell: &[f32], levels: usize) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use data::{ItemShape, Request, SplitShares};
+    use data::{ItemShape, Request, Source, Split, SplitShares};
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
+    use crate::prepared::PreparedData;
 
     #[test]
     fn trees_get_a_twentieth_of_the_time_but_neither_nothing_nor_more_than_half_a_minute() {
@@ -521,6 +522,42 @@ mod tests {
         assert_eq!(colours[..], [Some(0), Some(1), None, None]);
     }
 
+    /// What a study prepares of such data.
+    fn prepared(source: Source, split: Split, folds: Vec<u8>) -> PreparedData {
+        PreparedData {
+            preprocessor: Preprocessor::fit(&source, &split.train).unwrap(),
+            profile: data::profile(&source, &split),
+            class_weights: ClassWeights::Equal,
+            shares: SplitShares::default(),
+            metric: Metric::Accuracy,
+            source,
+            split,
+            folds,
+        }
+    }
+
+    /// The same on disk, and what grows trees of it.
+    fn written(
+        place: &Path,
+        prepared: &PreparedData,
+        class_weights: ClassWeights,
+    ) -> (PreparedFiles, TreesSetup) {
+        let files = PreparedFiles::at(place);
+        files.write(prepared).unwrap();
+        let setup = TreesSetup {
+            train: files.train.clone(),
+            validation: files.validation.clone(),
+            folds: prepared.folds.clone(),
+            preprocessor: files.preprocessor.clone(),
+            record: place.join("trees.json"),
+            metric: Metric::Accuracy,
+            class_weights,
+            seconds_max: 30.0,
+            memory_bytes_max: None,
+        };
+        (files, setup)
+    }
+
     #[test]
     fn with_folds_no_row_is_judged_by_trees_that_have_learned_from_it() {
         let place = tempfile::tempdir().unwrap();
@@ -551,30 +588,8 @@ mod tests {
         let folds = data::folds(source.dataset.targets(), &rows, 5, &mut rng);
         split.validation.clone_from(&rows);
         split.train = rows;
-        let preprocessor = Preprocessor::fit(&source, &split.train).unwrap();
-        let files = PreparedFiles::at(place.path());
-        let prepared = crate::prepared::PreparedData {
-            profile: data::profile(&source, &split),
-            class_weights: ClassWeights::Equal,
-            shares: SplitShares::default(),
-            source,
-            folds: folds.clone(),
-            split,
-            preprocessor,
-            metric: Metric::Accuracy,
-        };
-        files.write(&prepared).unwrap();
-        let setup = TreesSetup {
-            train: files.train.clone(),
-            validation: files.validation.clone(),
-            folds: folds.clone(),
-            preprocessor: files.preprocessor.clone(),
-            record: place.path().join("trees.json"),
-            metric: Metric::Accuracy,
-            class_weights: ClassWeights::Equal,
-            seconds_max: 30.0,
-            memory_bytes_max: None,
-        };
+        let prepared = prepared(source, split, folds.clone());
+        let (files, setup) = written(place.path(), &prepared, ClassWeights::Equal);
         let grown = setup.grow().unwrap();
         assert_eq!(grown.ensembles.len(), 5);
         assert!(grown.validation[&Metric::Accuracy] < 0.65, "{grown:?}");
@@ -606,30 +621,8 @@ mod tests {
         let source = data::read(&request).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let split = data::split(&source, SplitShares::default(), &mut rng).unwrap();
-        let preprocessor = Preprocessor::fit(&source, &split.train).unwrap();
-        let files = PreparedFiles::at(place.path());
-        let prepared = crate::prepared::PreparedData {
-            profile: data::profile(&source, &split),
-            class_weights: ClassWeights::Equal,
-            shares: SplitShares::default(),
-            source,
-            folds: Vec::new(),
-            split,
-            preprocessor,
-            metric: Metric::Accuracy,
-        };
-        files.write(&prepared).unwrap();
-        let setup = TreesSetup {
-            train: files.train.clone(),
-            validation: files.validation.clone(),
-            folds: Vec::new(),
-            preprocessor: files.preprocessor.clone(),
-            record: place.path().join("trees.json"),
-            metric: Metric::Accuracy,
-            class_weights: ClassWeights::Balanced,
-            seconds_max: 30.0,
-            memory_bytes_max: None,
-        };
+        let prepared = prepared(source, split, Vec::new());
+        let (files, setup) = written(place.path(), &prepared, ClassWeights::Balanced);
         let grown = setup.grow().unwrap();
         assert_eq!((grown.ways_tried, grown.growth), (4, Growth::Whole));
         assert_eq!(grown.validation[&Metric::Accuracy], 1.0);

@@ -10,12 +10,11 @@ use data::{
     DataError, Dataset, Examples, FittedTask, ItemShape, Notice, Preprocessor, Profile, Request,
     Sample, Sides, Source, Split, SplitShares,
 };
-use morph::Shape;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use search::Task;
 use thiserror::Error;
-use train::{ClassWeights, Metric};
+use train::{ClassWeights, Metric, input_shape};
 
 use crate::{
     artifact::write_durably,
@@ -451,23 +450,6 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, PrepareEr
 
 /// What networks for these data take and give.
 pub fn network_task(preprocessor: &Preprocessor) -> Task {
-    let input = match preprocessor.item() {
-        ItemShape::Features(features) => Shape::Flat { features },
-        ItemShape::Image {
-            height,
-            width,
-            channels,
-        } => Shape::Image {
-            channels,
-            height,
-            width,
-        },
-        ItemShape::Series { channels, length } => Shape::Sequence { channels, length },
-        ItemShape::Tokens { length, .. } => Shape::Sequence {
-            channels: 1,
-            length,
-        },
-    };
     let codes = match preprocessor.item() {
         ItemShape::Tokens { codes, .. } => Some(codes),
         _ => None,
@@ -477,7 +459,7 @@ pub fn network_task(preprocessor: &Preprocessor) -> Task {
         FittedTask::Regression { .. } => 1,
     };
     Task {
-        input,
+        input: input_shape(preprocessor.item()),
         codes,
         outputs,
     }

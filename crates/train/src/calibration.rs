@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    evaluate::{Evaluation, evaluate_weighted},
+    evaluate::{Evaluation, evaluate_weighted, first_largest},
     metric::Metric,
 };
 use data::Targets;
@@ -193,17 +193,6 @@ impl Calibration {
         }
         evaluation
     }
-}
-
-/// Index of the largest value; the first among equals.
-pub(crate) fn first_largest(row: &[f64]) -> usize {
-    let mut best = 0;
-    for (index, value) in row.iter().enumerate() {
-        if *value > row[best] {
-            best = index;
-        }
-    }
-    best
 }
 
 /// The temperature at which the mean log-loss is least.

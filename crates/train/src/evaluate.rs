@@ -128,7 +128,8 @@ fn softmax(logits: &[f32]) -> Vec<f64> {
     powers.iter().map(|power| power / sum).collect()
 }
 
-fn first_largest(row: &[f64]) -> usize {
+/// Index of the largest value; the first among equals.
+pub(crate) fn first_largest(row: &[f64]) -> usize {
     let mut best = 0;
     for (index, value) in row.iter().enumerate() {
         if *value > row[best] {

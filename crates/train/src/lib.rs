@@ -44,7 +44,7 @@ pub use fit::{Ended, EpochReport, FitError, FitTask, Fitted, Training, Verdict, 
 pub use loss::BatchTargets;
 pub use metric::Metric;
 pub use network::Network;
-pub use onnx::{ExportError, export_network, export_onnx};
+pub use onnx::{ExportError, export_network, export_onnx, input_shape};
 pub use pass::{Mode, Purpose};
 pub use pause::{Paused, PausedError};
 pub use plan::{Plan, PlanError};

@@ -2,22 +2,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
-    io::Read,
     path::{Component, Path},
 };
 
 use super::{decode, decode::Size, decode_all, entries::Survey};
-use crate::{error::DataError, limits::ReadLimits};
+use crate::{error::DataError, limits::ReadLimits, read::first_bytes};
 
 /// Cells that are looked at to find the column.
 const CELLS_LOOKED_AT: usize = 20;
 
 /// At least this share of them are names of images.
 const NAMES_SHARE: f64 = 0.8;
-
-/// Bytes that are enough to know an image by.
-const SIGNATURE_BYTES: u64 = 64;
 
 /// Images of rows.
 pub(crate) struct Listed {
@@ -64,9 +59,7 @@ fn is_image(folder: &Path, name: &str) -> bool {
 
 /// Whether a file can be read and is an image by its first bytes.
 pub(crate) fn begins_like_an_image(path: &Path) -> bool {
-    let mut start = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(SIGNATURE_BYTES).read_to_end(&mut start));
-    read.is_ok() && ::image::guess_format(&start).is_ok()
+    first_bytes(path).is_ok_and(|start| ::image::guess_format(&start).is_ok())
 }
 
 /// Reads the images of these names, as `size` if a model wants it so; else in the size that most of them have.

@@ -271,11 +271,7 @@ fn find_array_table(
     };
     let dataset = if is_series {
         if request.kind.is_none() {
-            notices.push(Notice::note(format!(
-                "its {} columns are alike as the steps of a series are, and are read as one \
-                 (--kind table says otherwise)",
-                columns.len()
-            )));
+            notices.push(wide::taken_for_series(&columns));
         }
         let series = wide::series_of(&columns, labels.len());
         Dataset::Series(Series { targets, ..series })

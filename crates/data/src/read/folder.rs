@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::format_of;
+use super::{format_of, name_of};
 use crate::error::DataError;
 
 /// Ends of names that data have.
@@ -96,11 +96,4 @@ fn pair(first: &Path, second: &Path) -> Option<DataFiles> {
             name_of(test)
         ),
     })
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
 }

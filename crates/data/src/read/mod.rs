@@ -6,7 +6,11 @@ mod identity;
 mod labelled;
 mod texts;
 
-use std::{fs, io::Read, path::Path};
+use std::{
+    fs,
+    io::{self, Read},
+    path::Path,
+};
 
 use crate::{
     error::DataError,
@@ -203,17 +207,34 @@ fn find_table(request: &Request) -> Result<Found, DataError> {
     })
 }
 
+/// The bytes at the start of a file that say what it is.
+pub(crate) fn first_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    fs::File::open(path)?
+        .take(SIGNATURE_BYTES)
+        .read_to_end(&mut start)?;
+    Ok(start)
+}
+
+/// Whether a file's name is that of a text.
+pub(crate) fn is_text_file(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "txt")
+}
+
+/// The last part of a path, as it is shown.
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
 /// Why a file that is no table is not read as one.
 fn not_read(path: &Path, format: &str) -> Result<Option<String>, DataError> {
-    let unreadable = |source| DataError::Unreadable {
+    let start = first_bytes(path).map_err(|source| DataError::Unreadable {
         path: path.to_path_buf(),
         source,
-    };
-    let mut start = Vec::new();
-    let file = fs::File::open(path).map_err(unreadable)?;
-    file.take(SIGNATURE_BYTES)
-        .read_to_end(&mut start)
-        .map_err(unreadable)?;
+    })?;
     if ::image::guess_format(&start).is_ok() || IMAGE_NAMES.contains(&format) {
         let problem =
             "one image is no data set: bring a folder with one folder of images per class";

@@ -5,7 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Beside, Found, Given, labelled::classes, nothing, refuse_other_kind};
+use super::{
+    Beside, Found, Given, is_text_file, labelled::classes, name_of, nothing, refuse_other_kind,
+};
 use crate::{
     error::DataError,
     images::listed::begins_like_an_image,
@@ -39,7 +41,7 @@ pub(super) fn is_class_folder(path: &Path) -> bool {
     let begins_with_text = |folder: &&PathBuf| {
         entries(folder)
             .first()
-            .is_some_and(|file| is_text(file) && !begins_like_an_image(file))
+            .is_some_and(|file| is_text_file(file) && !begins_like_an_image(file))
     };
     classes.iter().filter(begins_with_text).count() > 1
 }
@@ -94,7 +96,7 @@ fn read_classes(
     let mut others = 0;
     for class in entries(folder).iter().filter(|path| path.is_dir()) {
         for file in entries(class) {
-            if !is_text(&file) {
+            if !is_text_file(&file) {
                 others += 1;
                 continue;
             }
@@ -142,17 +144,6 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-fn is_text(path: &Path) -> bool {
-    path.extension().is_some_and(|end| end == "txt")
-}
-
 fn is_named(path: &Path, name: &str) -> bool {
     path.is_dir() && name_of(path) == name
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
 }

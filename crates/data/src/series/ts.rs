@@ -12,7 +12,7 @@ use crate::{
     limits::ReadLimits,
     notice::Notice,
     source::Series,
-    table::text::{decode, malformed, read_bytes},
+    table::text::{decode, malformed, numbered_lines, read_bytes},
 };
 
 /// Series and what stands behind each.
@@ -45,11 +45,7 @@ struct Declared {
 pub(crate) fn read(path: &Path, limits: &ReadLimits) -> Result<ReadSeries, DataError> {
     let mut notices = Vec::new();
     let text = decode(path, &read_bytes(path, limits)?, &mut notices)?;
-    let mut lines = text
-        .lines()
-        .enumerate()
-        .map(|(index, line)| (index as u64 + 1, line.trim()))
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#') && !line.starts_with('%'));
+    let mut lines = numbered_lines(&text, &['#', '%']);
     let declared = declarations(path, &mut lines)?;
     let (mut series, mut labels) = (None, Vec::new());
     let mut first_length = None;

@@ -4,7 +4,10 @@
 //! their neighbours as to any others.
 
 use super::Growing;
-use crate::source::{Cells, Column, Series};
+use crate::{
+    notice::Notice,
+    source::{Cells, Column, Series},
+};
 
 /// Fewer columns are a table.
 const STEPS_MIN: usize = 16;
@@ -40,6 +43,15 @@ pub(crate) fn looks_like_series(columns: &[Column]) -> bool {
     let standardised: Vec<Vec<f64>> = numbers.iter().map(|values| standardised(values)).collect();
     let (near, any) = correlations(&standardised);
     near >= CORRELATION_MIN && 1.0 - near <= DIFFERENCE_SHARE_MAX * (1.0 - any)
+}
+
+/// That these columns were taken for the steps of a series.
+pub(crate) fn taken_for_series(columns: &[Column]) -> Notice {
+    Notice::note(format!(
+        "its {} columns are alike as the steps of a series are, and are read as one \
+         (--kind table says otherwise)",
+        columns.len()
+    ))
 }
 
 /// Values without their mean, of length 1; what is missing is the mean.

@@ -5,7 +5,8 @@
 use std::path::Path;
 
 use super::text::{
-    Decimal, Declared, Names, Records, Row, check_header, decode, malformed, read_bytes,
+    Decimal, Declared, Names, Records, Row, check_header, decode, malformed, numbered_lines,
+    read_bytes,
 };
 use crate::{error::DataError, limits::ReadLimits};
 
@@ -27,11 +28,7 @@ struct Attribute {
 pub(super) fn read(path: &Path, limits: &ReadLimits) -> Result<Records, DataError> {
     let mut notices = Vec::new();
     let text = decode(path, &read_bytes(path, limits)?, &mut notices)?;
-    let mut lines = text
-        .lines()
-        .enumerate()
-        .map(|(index, line)| (index as u64 + 1, line.trim()))
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with('%'));
+    let mut lines = numbered_lines(&text, &['%']);
     let attributes = declarations(path, &mut lines)?;
     let header: Vec<String> = attributes.iter().map(|a| a.name.clone()).collect();
     check_header(path, &header, limits)?;

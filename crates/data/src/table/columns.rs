@@ -19,6 +19,9 @@ const MISSING: [&str; 12] = [
 /// A column is numeric if at most this share of its cells is neither number nor missing.
 const STRAY_WORDS_SHARE: f64 = 0.1;
 
+/// A column is one of numbers if at least this share of its cells with a value are.
+pub(super) const NUMBERS_SHARE: f64 = 1.0 - STRAY_WORDS_SHARE;
+
 /// A column of words is an identifier if more than this share of its cells are different.
 const IDENTIFIER_SHARE: f64 = 0.95;
 

@@ -3,15 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    columns::{is_missing, number},
+    columns::{NUMBERS_SHARE, is_missing, number},
     text::{Decimal, Row},
 };
 
 /// Rows that are looked at.
 const ROWS_LOOKED_AT: usize = 1_000;
-
-/// A column is one of numbers if at least this share of its cells are.
-const NUMBERS_SHARE: f64 = 0.9;
 
 /// A column with at most so many different words is one of classes.
 const WORDS_MAX: usize = 50;

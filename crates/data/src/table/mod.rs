@@ -9,9 +9,13 @@ mod parquet;
 pub(crate) mod read;
 pub(crate) mod text;
 
-use std::{fs::File, io::Read, path::Path};
+use std::path::Path;
 
-use crate::{error::DataError, limits::ReadLimits};
+use crate::{
+    error::DataError,
+    limits::ReadLimits,
+    read::{first_bytes, format_of},
+};
 use header::HeaderLine;
 use text::{Ragged, Records};
 
@@ -25,17 +29,11 @@ pub(crate) struct Reading<'a> {
 
 /// Reads a table of any format, which is found out by looking.
 pub(crate) fn records(path: &Path, reading: Reading<'_>) -> Result<Records, DataError> {
-    let mut start = Vec::new();
     // What cannot be read at all is said by the reader of text.
-    if let Ok(file) = File::open(path) {
-        let _ = file
-            .take(parquet::MAGIC.len() as u64)
-            .read_to_end(&mut start);
-    }
-    if start == parquet::MAGIC {
+    if first_bytes(path).is_ok_and(|start| start.starts_with(parquet::MAGIC)) {
         return parquet::read(path, reading.limits);
     }
-    match crate::read::format_of(path) {
+    match format_of(path) {
         "arff" => arff::read(path, reading.limits),
         "json" | "jsonl" | "ndjson" => json::read(path, reading.limits),
         _ => text::read(path, reading),

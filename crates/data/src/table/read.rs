@@ -7,7 +7,9 @@ use std::{
 
 use super::{
     Reading,
-    columns::{is_free_text, is_missing, number, typed, without_useless, words_per_cell},
+    columns::{
+        NUMBERS_SHARE, is_free_text, is_missing, number, typed, without_useless, words_per_cell,
+    },
     listed,
     text::{Declared, Names, Ragged, Records, Row, malformed},
 };
@@ -27,9 +29,6 @@ const TARGET_NAMES: [&str; 4] = ["target", "label", "class", "outcome"];
 
 /// Rows that are looked at to find the target.
 const ROWS_LOOKED_AT: usize = 1_000;
-
-/// A column is one of numbers if at least this share of its cells are.
-const NUMBERS_SHARE: f64 = 0.9;
 
 /// Whole numbers with at most so many different values are taken for classes.
 const CLASSES_OF_NUMBERS_MAX: usize = 20;
@@ -195,11 +194,7 @@ fn dataset_of(
             return Ok(texts_of(column, targets, notices));
         }
         None if wide::looks_like_series(&columns) => {
-            notices.push(Notice::note(format!(
-                "its {} columns are alike as the steps of a series are, and are read as one \
-                 (--kind table says otherwise)",
-                columns.len()
-            )));
+            notices.push(wide::taken_for_series(&columns));
             return series_of(request, &columns, targets);
         }
         None | Some(DataKind::Table) => {}

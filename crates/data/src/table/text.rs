@@ -141,6 +141,15 @@ fn shown(header: &[String]) -> String {
     }
 }
 
+/// Lines with their numbers from 1; without those that are empty or begin with a mark of comments.
+pub(crate) fn numbered_lines<'a>(
+    text: &'a str,
+    comments: &'static [char],
+) -> impl Iterator<Item = (u64, &'a str)> {
+    let lines = (1..).zip(text.lines().map(str::trim));
+    lines.filter(move |(_, line)| !line.is_empty() && !line.starts_with(comments))
+}
+
 pub(crate) fn malformed(path: &Path, problem: String) -> DataError {
     DataError::Malformed {
         path: path.to_path_buf(),

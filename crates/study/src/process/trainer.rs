@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use data::{Examples, Targets};
+use data::Examples;
 use morph::{Architecture, Preservation};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -26,7 +26,7 @@ use train::{
 use crate::{
     artifact::ArtifactStore,
     message::{FromTrainer, StopCause, TellTrainer, TrainerSetup, receive, send},
-    prepared::{PreparedFiles, fold_count},
+    prepared::{PreparedFiles, fold_count, out_of_fold, rows_of_fold},
     process::{end_with_parent, first_line, limit_memory},
     trial::{EarlyStop, FailReason, Inheritance, InheritanceProof, Job, TrialResult},
 };
@@ -40,12 +40,10 @@ const PLANNED_SHARE: f64 = 0.9;
 struct Trainer {
     setup: TrainerSetup,
     threads: Threads,
-    /// One; with cross-validation one for each fold.
-    parts: Vec<Part>,
-    /// Targets of all validation rows.
-    targets: Targets,
-    /// How much each of them counts; all the same if absent.
-    weights: Option<Vec<f32>>,
+    train: Examples,
+    validation: Examples,
+    /// With cross-validation one for each fold; none without.
+    folds: Vec<Part>,
     artifacts: ArtifactStore,
     stop: Arc<Mutex<Option<StopCause>>>,
 }
@@ -54,33 +52,20 @@ struct Trainer {
 struct Part {
     train: Examples,
     validation: Examples,
-    /// Where the latter stand among all validation rows.
-    rows: Vec<u32>,
 }
 
 impl Part {
-    /// The parts of prepared rows.
-    fn all(train: Examples, validation: Examples, folds: &[u8]) -> Vec<Part> {
-        if folds.is_empty() {
-            let rows = (0..validation.len() as u32).collect();
-            return vec![Part {
-                train,
-                validation,
-                rows,
-            }];
-        }
-        let rows = |is_chosen: &dyn Fn(u8) -> bool| -> Vec<u32> {
-            let places = folds
-                .iter()
-                .enumerate()
-                .filter(|(_, fold)| is_chosen(**fold));
-            places.map(|(place, _)| place as u32).collect()
+    /// The parts of a cross-validation.
+    fn of_folds(train: &Examples, validation: &Examples, folds: &[u8]) -> Vec<Part> {
+        let count = if folds.is_empty() {
+            0
+        } else {
+            fold_count(folds)
         };
-        (0..fold_count(folds))
+        (0..count)
             .map(|own| Part {
-                train: train.chosen(&rows(&|fold| fold != own)),
-                validation: validation.chosen(&rows(&|fold| fold == own)),
-                rows: rows(&|fold| fold == own),
+                train: train.chosen(&rows_of_fold(folds, &|fold| fold != own)),
+                validation: validation.chosen(&rows_of_fold(folds, &|fold| fold == own)),
             })
             .collect()
     }
@@ -113,9 +98,9 @@ pub fn run() -> io::Result<()> {
     let stop = Arc::new(Mutex::new(None));
     let trainer = Trainer {
         threads: Threads::new(threads),
-        targets: validation.targets().clone(),
-        weights: validation.weights().map(<[f32]>::to_vec),
-        parts: Part::all(train, validation, &setup.folds),
+        folds: Part::of_folds(&train, &validation, &setup.folds),
+        train,
+        validation,
         setup: *setup,
         artifacts,
         stop: Arc::clone(&stop),
@@ -195,8 +180,9 @@ impl Trainer {
     fn train(&self, job: Job) -> Result<Trained, FailReason> {
         let started = Instant::now();
         let memory_bytes = self.check_memory(&job)?;
-        let mut run = Run::of(job, started, self.parts.len());
-        let (start, inheritance) = self.start_weights(&run.job, 0)?;
+        let mut run = Run::of(job, started, self.parts());
+        let parents = self.parents(&run.job)?;
+        let (start, inheritance) = self.start_weights(&run.job, &parents, 0)?;
         let first = self.fit(&mut run, 0, start)?;
         let stopped = |curve: Vec<EpochReport>, run: &Run| EarlyStop {
             curve,
@@ -209,8 +195,8 @@ impl Trainer {
             return Ok(Trained::Stopped(stopped(first.curve, &run)));
         }
         let mut members = vec![first.weights];
-        for part in 1..self.parts.len() {
-            let (start, _) = self.start_weights(&run.job, part)?;
+        for part in 1..self.parts() {
+            let (start, _) = self.start_weights(&run.job, &parents, part)?;
             let fitted = self.fit(&mut run, part, start)?;
             if self.is_behind(&fitted) {
                 return Ok(Trained::Stopped(stopped(first.curve, &run)));
@@ -244,12 +230,23 @@ impl Trainer {
         }))
     }
 
+    /// How many times a model is trained.
+    fn parts(&self) -> usize {
+        self.folds.len().max(1)
+    }
+
+    /// What is learned from in a part, and what validates it.
+    fn rows(&self, part: usize) -> (&Examples, &Examples) {
+        match self.folds.get(part) {
+            Some(fold) => (&fold.train, &fold.validation),
+            None => (&self.train, &self.validation),
+        }
+    }
+
     /// Trains on one part.
     fn fit(&self, run: &mut Run, part: usize, start: Weights) -> Result<Fitted, FailReason> {
         let recipe = run.recipe();
-        let Part {
-            train, validation, ..
-        } = &self.parts[part];
+        let (train, validation) = self.rows(part);
         let (started, job) = (run.started, &run.job);
         let task = FitTask {
             architecture: &job.architecture,
@@ -286,28 +283,35 @@ impl Trainer {
 
     /// How good all members are, each on the rows that it has not learned from.
     fn cross_validated(&self, job: &Job, members: &[Weights]) -> Result<Evaluation, FailReason> {
-        let width = job.architecture.outputs() as usize;
-        let rows: usize = self.parts.iter().map(|part| part.rows.len()).sum();
-        let mut outputs = vec![0.0; rows * width];
-        for (part, weights) in self.parts.iter().zip(members) {
-            let plan = self.plan(&job.architecture, job.recipe.batch_size, Purpose::Infer)?;
-            let all: Vec<u32> = (0..part.validation.len() as u32).collect();
-            let found = Network::new(plan, weights.clone()).outputs(&part.validation, &all);
-            for (row, values) in part.rows.iter().zip(found.chunks_exact(width)) {
-                let start = *row as usize * width;
-                outputs[start..start + width].copy_from_slice(values);
-            }
-        }
-        let (weights, scale) = (self.weights.as_deref(), self.setup.target_scale);
-        Ok(evaluate_weighted(&outputs, &self.targets, weights, scale))
+        let outputs = out_of_fold(&self.validation, &self.setup.folds, &|fold, rows| {
+            self.outputs(job, &job.architecture, members[fold].clone(), rows)
+        })?;
+        let (targets, weights) = (self.validation.targets(), self.validation.weights());
+        Ok(evaluate_weighted(
+            &outputs,
+            targets,
+            weights,
+            self.setup.target_scale,
+        ))
+    }
+
+    /// What a network says of all these rows.
+    fn outputs(
+        &self,
+        job: &Job,
+        architecture: &Architecture,
+        weights: Weights,
+        examples: &Examples,
+    ) -> Result<Vec<f32>, FailReason> {
+        let plan = self.plan(architecture, job.recipe.batch_size, Purpose::Infer)?;
+        let rows: Vec<u32> = (0..examples.len() as u32).collect();
+        Ok(Network::new(plan, weights).outputs(examples, &rows))
     }
 
     /// Refuses a model whose plan does not fit, before any of its memory is taken.
     fn check_memory(&self, job: &Job) -> Result<u64, FailReason> {
-        check_members(&job.architecture, self.parts.len()).map_err(|error| {
-            FailReason::Refused {
-                message: format!("with {} folds {error}", self.parts.len()),
-            }
+        check_members(&job.architecture, self.parts()).map_err(|error| FailReason::Refused {
+            message: format!("with {} folds {error}", self.parts()),
         })?;
         let plan = self.plan(&job.architecture, job.recipe.batch_size, Purpose::Train)?;
         let needed_bytes = plan.memory_bytes();
@@ -333,18 +337,19 @@ impl Trainer {
         })
     }
 
-    /// Weights to begin with on one part; of a variant, made from what its parent learned from the same rows.
+    /// Weights to begin with on one part; of a variant, made from what its parent learned from the same rows,
+    /// with a proof for the first part.
     fn start_weights(
         &self,
         job: &Job,
+        parents: &[Weights],
         part: usize,
     ) -> Result<(Weights, Option<InheritanceProof>), FailReason> {
         let mut rng = ChaCha8Rng::seed_from_u64(job.seed.wrapping_add(part as u64));
         let Some(inheritance) = &job.inheritance else {
             return Ok((Weights::fresh(&job.architecture, &mut rng), None));
         };
-        let parent = self.parent_weights(inheritance, part)?;
-        let validation = &self.parts[part].validation;
+        let parent = &parents[part];
         let (child, weights, inherited_share) = inherit(inheritance, parent.clone(), &mut rng)?;
         if child.canonical_hash() != job.architecture.canonical_hash() {
             return Err(FailReason::Refused {
@@ -354,71 +359,69 @@ impl Trainer {
                 ),
             });
         }
-        let exact = inheritance
-            .morphs
-            .iter()
-            .all(|morph| morph.preservation() == Preservation::Exact);
-        let rows: Vec<u32> = (0..validation.len().min(PROOF_ROWS) as u32).collect();
-        let first = validation.chosen(&rows);
-        let output_difference_max = match exact {
-            true => {
-                Some(self.difference(&inheritance.architecture, parent, job, &weights, &first)?)
-            }
-            false => None,
-        };
-        let proof = InheritanceProof {
-            inherited_share,
-            output_difference_max,
-            rows: first.len(),
+        let proof = match part {
+            0 => Some(self.proof(job, inheritance, parent, &weights, inherited_share)?),
+            _ => None,
         };
         let weights = match inheritance.is_shrunk {
             true => weights.shrunk(&job.architecture, &mut rng),
             false => weights,
         };
-        Ok((weights, Some(proof)))
+        Ok((weights, proof))
     }
 
-    fn parent_weights(
+    /// How far the outputs of a child are from its parent's, if its morphs keep them.
+    fn proof(
         &self,
+        job: &Job,
         inheritance: &Inheritance,
-        part: usize,
-    ) -> Result<Weights, FailReason> {
+        parent: &Weights,
+        weights: &Weights,
+        inherited_share: f64,
+    ) -> Result<InheritanceProof, FailReason> {
+        let exact = inheritance
+            .morphs
+            .iter()
+            .all(|morph| morph.preservation() == Preservation::Exact);
+        let (_, validation) = self.rows(0);
+        let rows: Vec<u32> = (0..validation.len().min(PROOF_ROWS) as u32).collect();
+        let first = validation.chosen(&rows);
+        let output_difference_max = match exact {
+            true => {
+                let before =
+                    self.outputs(job, &inheritance.architecture, parent.clone(), &first)?;
+                let after = self.outputs(job, &job.architecture, weights.clone(), &first)?;
+                let pairs = before.iter().zip(&after);
+                let differences = pairs.map(|(a, b)| f64::from((a - b).abs()));
+                Some(differences.fold(0.0, f64::max))
+            }
+            false => None,
+        };
+        Ok(InheritanceProof {
+            inherited_share,
+            output_difference_max,
+            rows: first.len(),
+        })
+    }
+
+    /// What the parent has learned from each part; nothing if there is no parent.
+    fn parents(&self, job: &Job) -> Result<Vec<Weights>, FailReason> {
+        let Some(inheritance) = &job.inheritance else {
+            return Ok(Vec::new());
+        };
         let refused = |message| FailReason::Refused { message };
         let bytes = self
             .artifacts
             .get(&inheritance.artifact)
             .map_err(|error| refused(format!("the parent's weights: {error}")))?;
-        let mut members = members_from_safetensors(&bytes, &inheritance.architecture)
+        let members = members_from_safetensors(&bytes, &inheritance.architecture)
             .map_err(|error| refused(format!("the parent's weights: {error}")))?;
-        if members.len() != self.parts.len() {
-            let (found, needed) = (members.len(), self.parts.len());
+        let (found, needed) = (members.len(), self.parts());
+        if found != needed {
             let problem = format!("the parent was trained on {found} fold(s), not on {needed}");
             return Err(refused(problem));
         }
-        Ok(members.swap_remove(part))
-    }
-
-    fn difference(
-        &self,
-        parent: &Architecture,
-        parent_weights: Weights,
-        job: &Job,
-        weights: &Weights,
-        examples: &Examples,
-    ) -> Result<f64, FailReason> {
-        let batch = job.recipe.batch_size;
-        let rows: Vec<u32> = (0..examples.len() as u32).collect();
-        let outputs = |architecture: &Architecture, weights: Weights| {
-            let plan = self.plan(architecture, batch, Purpose::Infer)?;
-            Ok(Network::new(plan, weights).outputs(examples, &rows))
-        };
-        let before = outputs(parent, parent_weights)?;
-        let after = outputs(&job.architecture, weights.clone())?;
-        let differences = before
-            .iter()
-            .zip(&after)
-            .map(|(a, b)| f64::from((a - b).abs()));
-        Ok(differences.fold(0.0, f64::max))
+        Ok(members)
     }
 
     fn verdict(&self, started: Instant, seconds_left: Option<f64>) -> Verdict {

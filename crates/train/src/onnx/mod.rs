@@ -190,12 +190,9 @@ fn encoded(
     }
 }
 
-/// Whether the network takes what preprocessing makes, and gives what the task needs.
-pub(crate) fn check_shapes(
-    architecture: &Architecture,
-    preprocessor: &Preprocessor,
-) -> Result<(), ExportError> {
-    let preprocessed = match preprocessor.item() {
+/// The shape of what a network gets for one row.
+pub fn input_shape(item: ItemShape) -> Shape {
+    match item {
         ItemShape::Features(features) => Shape::Flat { features },
         ItemShape::Image {
             height,
@@ -211,7 +208,15 @@ pub(crate) fn check_shapes(
             channels: 1,
             length,
         },
-    };
+    }
+}
+
+/// Whether the network takes what preprocessing makes, and gives what the task needs.
+pub(crate) fn check_shapes(
+    architecture: &Architecture,
+    preprocessor: &Preprocessor,
+) -> Result<(), ExportError> {
+    let preprocessed = input_shape(preprocessor.item());
     let network = architecture.input_shape();
     if network != preprocessed {
         return Err(ExportError::InputShape {
