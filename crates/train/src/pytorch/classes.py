@@ -16,12 +16,15 @@ def predict(source):
 
 
 def main(path):
-    inputs, numbers = prepared(path)
+    inputs, places = prepared(path)
     labels, probabilities = answers(inputs)
     table = csv.writer(sys.stdout, lineterminator="\n")
-    table.writerow(["row", "label", *(f"probability of {name}" for name in CLASSES)])
-    for number, label, row in zip(numbers, labels, probabilities):
-        table.writerow([number, label, *(f"{share:.6f}" for share in row)])
+    # A place is the number of a row; in a folder, its file and its number.
+    named = ["file", "row"] if isinstance(places[0], tuple) else ["row"]
+    table.writerow([*named, "label", *(f"probability of {name}" for name in CLASSES)])
+    for place, label, row in zip(places, labels, probabilities):
+        place = place if isinstance(place, tuple) else (place,)
+        table.writerow([*place, label, *(f"{share:.6f}" for share in row)])
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ def read_files(path):
         try:
             with Image.open(file) as image:
                 pixels.append(pixels_of(image))
-                numbers.append(number)
+                name = file.relative_to(path).as_posix()
+                numbers.append((name, number) if path.is_dir() else number)
         except OSError as error:
             print(f"row {number} is passed over: `{file}`: {error}", file=sys.stderr)
     return numpy.array(pixels, numpy.uint8), numbers

@@ -12,11 +12,14 @@ def predict(source):
 
 
 def main(path):
-    inputs, numbers = prepared(path)
+    inputs, places = prepared(path)
     table = csv.writer(sys.stdout, lineterminator="\n")
-    table.writerow(["row", TARGET])
-    for number, value in zip(numbers, answers(inputs).tolist()):
-        table.writerow([number, value])
+    # A place is the number of a row; in a folder, its file and its number.
+    named = ["file", "row"] if isinstance(places[0], tuple) else ["row"]
+    table.writerow([*named, TARGET])
+    for place, value in zip(places, answers(inputs).tolist()):
+        place = place if isinstance(place, tuple) else (place,)
+        table.writerow([*place, value])
 
 
 if __name__ == "__main__":

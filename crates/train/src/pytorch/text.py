@@ -2,7 +2,8 @@ def read_texts(path):
     """Texts of a table's column, of a .txt file, or of all such files in a folder by their names."""
     if path.is_dir() or path.suffix == ".txt":
         files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
-        return [decoded(file.read_bytes()) for file in files], list(range(1, len(files) + 1))
+        places = [(file.name, number) if path.is_dir() else number for number, file in enumerate(files, 1)]
+        return [decoded(file.read_bytes()) for file in files], places
     table, numbers = read_table(path, [COLUMN], [])
     return ["" if text in MISSING else text for text in table[COLUMN]], numbers
 
