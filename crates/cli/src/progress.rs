@@ -5,8 +5,8 @@ use std::io::IsTerminal;
 use indicatif::{ProgressBar, ProgressStyle};
 use study::{
     config::StudyConfig,
+    desk::{Happening, Rank},
     explore::Snapshot,
-    master::{Happening, Standing},
     trial::FailReason,
 };
 use train::Metric;
@@ -115,7 +115,7 @@ impl Progress {
             Happening::Finished {
                 trial,
                 score,
-                best: Standing::Best,
+                best: Rank::Best,
             } => {
                 let metric = self
                     .metric

@@ -18,7 +18,9 @@ use std::{
 use rand::{Rng, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 use studies::{ledger, lehr, said, write_moons};
-use study::{artifact::ArtifactStore, folder::StudyFolder, ledger::Ledger, trial::TrialState};
+use study::{
+    artifact::ArtifactStore, folder::StudyFolder, ledger::open_to_read, trial::TrialState,
+};
 
 /// Trials of the study.
 const TRIALS: u64 = 60;
@@ -244,7 +246,7 @@ fn a_study_of_other_data_or_settings_is_not_taken_up() {
     let out = place.path().join("study");
     let made = studies::explore(&data, &out, &["--trials", "2", "--seed", "1"]);
     assert!(made.status.success(), "{}", said(&made));
-    let trials_before = Ledger::open_to_read(&out.join("ledger.sqlite"))
+    let trials_before = open_to_read(&StudyFolder::open(&out).unwrap())
         .unwrap()
         .trials()
         .unwrap();

@@ -22,10 +22,11 @@ use train::{Calibration, Weights, export_onnx};
 
 use crate::{
     baseline::{TreesRecord, TreesSetup},
-    config::StudyConfig,
+    config::{Budget, StudyConfig},
+    desk::Happening,
     folder::{FolderError, StudyFolder, StudyLock},
     ledger::{Counts, Ending, Ledger, LedgerError},
-    master::{Action, EndReason, Event, Happening, Master},
+    master::{Action, EndReason, Event, Master},
     message::{Ask, GeneratorSetup, Progress, TrainerSetup, WorkerSetup},
     open::linear,
     prepared::{PrepareError, PreparedFiles, fold_count, network_task, target_scale},
@@ -84,6 +85,27 @@ pub struct Snapshot {
     pub happened: Vec<Happening>,
 }
 
+impl Snapshot {
+    pub(crate) fn read(
+        ledger: &dyn Ledger,
+        budget: Budget,
+        (running, happened): (Vec<Progress>, Vec<Happening>),
+        now: Instant,
+    ) -> Result<Snapshot, LedgerError> {
+        let best = ledger.best()?;
+        let counts = ledger.counts()?;
+        let spent_seconds = ledger.standing(now)?.spent_seconds;
+        Ok(Snapshot {
+            counts,
+            best: best.and_then(|trial| trial.result().map(|result| (trial.id, result.score))),
+            spent_seconds,
+            budget_used: budget.used(spent_seconds, counts.ended()),
+            running,
+            happened,
+        })
+    }
+}
+
 /// An open study, ready to be explored by this process and no other.
 #[derive(Debug)]
 pub struct Study {
@@ -91,7 +113,7 @@ pub struct Study {
     pub folder: StudyFolder,
     /// What is done.
     pub config: StudyConfig,
-    pub(crate) ledger: Ledger,
+    pub(crate) ledger: Box<dyn Ledger>,
     pub(crate) lock: StudyLock,
 }
 
@@ -116,6 +138,7 @@ struct Shell<'a> {
     log: File,
     happened: Vec<Happening>,
     interrupt: &'a AtomicBool,
+    budget: Budget,
 }
 
 /// The time by the system's clock.
@@ -143,14 +166,15 @@ pub fn explore(
         mut ledger,
         lock,
     } = study;
-    take_in_spooled(&folder, &mut ledger)?;
+    take_in_spooled(&folder, &mut *ledger)?;
     let files = PreparedFiles::at(&folder.prepared());
     let targets = PreparedFiles::load(&files.train)?.targets().clone();
-    let setups = worker_setups(&folder, &config, &ledger)?;
+    let setups = worker_setups(&folder, &config, &*ledger)?;
     let trees = match TreesRecord::read(&folder) {
         None => TreesSetup::of(&folder, &config)?,
         Some(_) => None,
     };
+    let budget = config.budget;
     let mut master = Master::take_up(ledger, config, targets, now())?;
     let (events, happenings) = channel();
     let log = OpenOptions::new()
@@ -167,6 +191,7 @@ pub fn explore(
         happened: Vec::new(),
         interrupt,
         setups,
+        budget,
     };
     for name in shell.setups.keys().cloned().collect::<Vec<_>>() {
         shell.start_worker(&name)?;
@@ -187,7 +212,7 @@ fn failed(action: &'static str) -> impl Fn(io::Error) -> ExploreError {
 }
 
 /// Brings results into the ledger that a dead master had not noted yet.
-fn take_in_spooled(folder: &StudyFolder, ledger: &mut Ledger) -> Result<(), ExploreError> {
+fn take_in_spooled(folder: &StudyFolder, ledger: &mut dyn Ledger) -> Result<(), ExploreError> {
     let spool = Spool::at(&folder.spool());
     for spooled in spool.all().map_err(failed("read the spool"))? {
         let ending = Ending::Finished(Box::new(spooled.result));
@@ -202,7 +227,7 @@ fn take_in_spooled(folder: &StudyFolder, ledger: &mut Ledger) -> Result<(), Expl
 fn worker_setups(
     folder: &StudyFolder,
     config: &StudyConfig,
-    ledger: &Ledger,
+    ledger: &dyn Ledger,
 ) -> Result<BTreeMap<WorkerName, WorkerSetup>, ExploreError> {
     let files = PreparedFiles::at(&folder.prepared());
     let preprocessor = files.read_preprocessor()?;
@@ -416,15 +441,14 @@ impl Shell<'_> {
     }
 
     fn snapshot(&mut self, master: &Master, now: Instant) -> Result<Snapshot, ExploreError> {
-        let best = master.ledger().best()?;
-        Ok(Snapshot {
-            counts: master.ledger().counts()?,
-            best: best.and_then(|trial| trial.result().map(|result| (trial.id, result.score))),
-            spent_seconds: master.spent_seconds(now),
-            budget_used: master.budget_used(now)?,
-            running: master.progress().cloned().collect(),
-            happened: std::mem::take(&mut self.happened),
-        })
+        let running = master.progress().cloned().collect();
+        let happened = std::mem::take(&mut self.happened);
+        Ok(Snapshot::read(
+            master.ledger(),
+            self.budget,
+            (running, happened),
+            now,
+        )?)
     }
 }
 

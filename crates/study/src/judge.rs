@@ -26,32 +26,34 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    /// A judge who knows these trials.
-    pub(crate) fn new(rungs: Rungs, trials: &[Trial]) -> Judge {
-        let mut judge = Judge {
+    /// A judge who knows of no training yet.
+    pub(crate) fn new(rungs: Rungs) -> Judge {
+        Judge {
             rungs,
             ladder: Ladder::default(),
             running: BTreeMap::new(),
-        };
-        // Who is trained once more trains for longer, and is compared with nobody.
-        let judged = |trial: &&Trial| trial.candidate.retrains().is_none();
-        for trial in trials.iter().filter(judged) {
-            match &trial.state {
-                TrialState::Finished { result, .. } => {
-                    let birth = birth(result.inheritance.is_some());
-                    let epochs = result.recipe.epochs.get();
-                    judge.note_curve(trial.id, birth, &result.curve, epochs);
-                    judge.ladder.end(trial.id, birth, result.score);
-                }
-                TrialState::Stopped { stop, .. } => {
-                    let birth = birth(stop.inheritance.is_some());
-                    let epochs = stop.recipe.epochs.get();
-                    judge.note_curve(trial.id, birth, &stop.curve, epochs);
-                }
-                _ => {}
-            }
         }
-        judge
+    }
+
+    /// A training has ended somewhere. Who is trained once more trains for longer, and is compared with nobody.
+    pub(crate) fn note_ended(&mut self, trial: &Trial) {
+        if trial.candidate.retrains().is_some() {
+            return;
+        }
+        match &trial.state {
+            TrialState::Finished { result, .. } => {
+                let birth = birth(result.inheritance.is_some());
+                let epochs = result.recipe.epochs.get();
+                self.note_curve(trial.id, birth, &result.curve, epochs);
+                self.ladder.end(trial.id, birth, result.score);
+            }
+            TrialState::Stopped { stop, .. } => {
+                let birth = birth(stop.inheritance.is_some());
+                let epochs = stop.recipe.epochs.get();
+                self.note_curve(trial.id, birth, &stop.curve, epochs);
+            }
+            _ => {}
+        }
     }
 
     fn note_curve(&mut self, trial: TrialId, birth: Birth, curve: &[EpochReport], epochs: u32) {
@@ -90,9 +92,14 @@ impl Judge {
         }
     }
 
+    /// A training has ended before its time.
+    pub(crate) fn forget(&mut self, trial: TrialId) {
+        self.running.remove(&trial);
+    }
+
     /// The score that a training would have ended with that was stopped, out of so many epochs.
-    pub(crate) fn expected(&mut self, trial: TrialId, curve: &[EpochReport], epochs: u32) -> f64 {
-        let birth = self.running.remove(&trial).map(|running| running.birth);
+    pub(crate) fn expected(&self, trial: TrialId, curve: &[EpochReport], epochs: u32) -> f64 {
+        let birth = self.running.get(&trial).map(|running| running.birth);
         let mut longest_first = self.rungs.of(epochs).into_iter().rev();
         let last = longest_first.find(|(_, length)| *length as usize <= curve.len());
         let scored = last.and_then(|(rung, length)| Some((rung, best_of(curve, length)?)));

@@ -23,7 +23,10 @@ use crate::trial::{
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Ask {
     /// The worker has started and has read what it must know.
-    Hello,
+    Hello {
+        /// How many trainers it has.
+        slots: u16,
+    },
     /// It has started a child process.
     Started {
         /// What the child does.
@@ -417,7 +420,7 @@ mod tests {
     #[test]
     fn a_line_cut_by_death_is_the_end_of_the_pipe() {
         let mut pipe = Vec::new();
-        send(&mut pipe, &Ask::Hello).unwrap();
+        send(&mut pipe, &Ask::Hello { slots: 1 }).unwrap();
         pipe.pop();
         assert_eq!(receive::<Ask>(&mut pipe.as_slice()).unwrap(), None);
     }

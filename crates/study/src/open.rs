@@ -15,7 +15,7 @@ use crate::{
     explore::{ExploreError, Study, now},
     folder::{FolderError, StudyFolder},
     latency::measured_latency,
-    ledger::{Ledger, LedgerError, StudyRecord},
+    ledger::{Keeping, LedgerError, Operations, Reading, Sqlite, StudyRecord},
     prepared::{
         PrepareError, PreparedData, PreparedFiles, fold_count, network_task, prepare, request,
     },
@@ -177,16 +177,16 @@ fn make(mut config: StudyConfig, root: &Path) -> Result<Study, OpenError> {
             data: prepared.source.fingerprint.to_string(),
             trials_max: config.budget.trials,
         };
-        let mut ledger = Ledger::create(&folder.ledger(), &record, now())?;
+        let mut ledger = Sqlite::create(&folder.ledger(), &record, now())?;
         ledger.propose(&linear_baseline(&config, &prepared), now())?;
         Ok(())
     })?;
     let lock = folder.lock()?;
-    let ledger = Ledger::open(&folder.ledger())?;
+    let ledger = Sqlite::open(&folder.ledger())?;
     Ok(Study {
         folder,
         config,
-        ledger,
+        ledger: Box::new(ledger),
         lock,
     })
 }
@@ -254,7 +254,7 @@ pub(crate) fn linear(task: &Task) -> Architecture {
 
 fn take_up(folder: StudyFolder, asked: &StudyConfig) -> Result<Study, OpenError> {
     let lock = folder.lock()?;
-    let mut ledger = Ledger::open(&folder.ledger())?;
+    let mut ledger = Sqlite::open(&folder.ledger())?;
     let record = ledger.record()?;
     let known: StudyConfig = serde_json::from_str(&record.config).map_err(OpenError::Config)?;
     let shown = folder.root().display().to_string();
@@ -280,7 +280,7 @@ fn take_up(folder: StudyFolder, asked: &StudyConfig) -> Result<Study, OpenError>
     Ok(Study {
         folder,
         config,
-        ledger,
+        ledger: Box::new(ledger),
         lock,
     })
 }

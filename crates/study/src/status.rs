@@ -46,7 +46,7 @@ impl Status {
     ///
     /// # Errors
     /// If the ledger cannot be read.
-    pub fn read(ledger: &Ledger, config: &StudyConfig) -> Result<Status, LedgerError> {
+    pub fn read(ledger: &dyn Ledger, config: &StudyConfig) -> Result<Status, LedgerError> {
         let trials = ledger.trials()?;
         let counts = ledger.counts()?;
         let spent_seconds = ledger.spent_seconds()?;

@@ -11,7 +11,8 @@ use rand_chacha::ChaCha8Rng;
 use search::{Origin, Rule, Rungs, SearchSettings, Setting, TrialId};
 use study::{
     config::{Budget, Inherit, Resources, Retrain, StudyConfig, TrainingSettings},
-    ledger::{Ledger, StudyRecord},
+    desk,
+    ledger::{Sqlite, StudyRecord},
     master::{self, EndReason, Master},
     message::{Ask, FromGenerator, FromTrainer, Reply, StopCause, TellTrainer},
     trial::{
@@ -102,9 +103,10 @@ impl World {
             data: String::new(),
             trials_max: Some(trials),
         };
-        let ledger = Ledger::in_memory(&record, Instant(0.0)).unwrap();
+        let ledger = Sqlite::in_memory(&record, Instant(0.0)).unwrap();
         let targets = Targets::Values(vec![0.0; 10]);
-        let master = Master::take_up(ledger, config(trials), targets, Instant(0.0)).unwrap();
+        let master =
+            Master::take_up(Box::new(ledger), config(trials), targets, Instant(0.0)).unwrap();
         let names = (1..=WORKERS).map(|number| WorkerName(format!("node-{number}")));
         World {
             master,
@@ -160,7 +162,7 @@ impl World {
                 master::Action::StartWorker(worker) => {
                     self.nodes.insert(worker, Node::new());
                 }
-                master::Action::Log(master::Happening::Finished { trial, .. }) => {
+                master::Action::Log(desk::Happening::Finished { trial, .. }) => {
                     let first = self.noted.insert((trial, 0));
                     assert!(first, "trial {trial} was finished twice");
                 }
@@ -300,7 +302,7 @@ impl Node {
             worker: Worker::new(SLOTS, RUNGS),
             training: BTreeMap::new(),
             replies: VecDeque::new(),
-            asks: [Ask::Hello].into(),
+            asks: [Ask::Hello { slots: SLOTS }].into(),
             gone: false,
         }
     }

@@ -18,7 +18,7 @@ use crate::{
 
 pub(crate) fn run(args: &StudyArgs) -> Result<String> {
     let study = read_study(&args.study)?;
-    let Some((conclusion, model)) = conclude(&study.folder, &study.config, &study.ledger)? else {
+    let Some((conclusion, model)) = conclude(&study.folder, &study.config, &*study.ledger)? else {
         bail!(
             "no trial of the study in {} has a score yet",
             args.study.display()

@@ -16,7 +16,7 @@ const ANCESTORS_MAX: usize = 50;
 pub(crate) fn run(args: &ExplainArgs) -> Result<String> {
     let study = read_study(&args.study)?;
     let trial = study.ledger.trial(TrialId(args.trial))?;
-    let ancestors = ancestors(&study.ledger, &trial)?;
+    let ancestors = ancestors(&*study.ledger, &trial)?;
     if args.json {
         let line: Vec<_> = ancestors.iter().map(|ancestor| ancestor.id).collect();
         return Ok(show::pretty_json(&json!({
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<String> {
     text += &format!("setting     {}\n", trial.candidate.setting);
     text += &format!("origin      {}\n", trial.candidate.origin);
     text += &format!("proposed by {}\n", trial.candidate.proposed_by);
-    text += &promised(&study.ledger, &trial, &study.config.search.objectives)?;
+    text += &promised(&*study.ledger, &trial, &study.config.search.objectives)?;
     text += &how_it_went(&trial);
     for ancestor in &ancestors {
         let score = ancestor.result().map_or(f64::NAN, |result| result.score);
@@ -60,7 +60,7 @@ fn latency(trial: &Trial) -> String {
 }
 
 /// What the surrogate expected of a trial, and what it came to, both among the trials that had ended then.
-fn promised(ledger: &Ledger, trial: &Trial, objectives: &[Objective]) -> Result<String> {
+fn promised(ledger: &dyn Ledger, trial: &Trial, objectives: &[Objective]) -> Result<String> {
     let Some(promise) = trial.candidate.promise else {
         return Ok(String::new());
     };
@@ -91,7 +91,7 @@ fn promised(ledger: &Ledger, trial: &Trial, objectives: &[Objective]) -> Result<
 }
 
 /// Parent, grandparent and so on, nearest first.
-pub(crate) fn ancestors(ledger: &Ledger, trial: &Trial) -> Result<Vec<Trial>> {
+pub(crate) fn ancestors(ledger: &dyn Ledger, trial: &Trial) -> Result<Vec<Trial>> {
     let mut ancestors: Vec<Trial> = Vec::new();
     let mut parent = trial.candidate.parent();
     while let Some(id) = parent.filter(|_| ancestors.len() < ANCESTORS_MAX) {

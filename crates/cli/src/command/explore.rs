@@ -11,7 +11,7 @@ use study::{
     config::StudyConfig,
     explore::{Snapshot, explore},
     folder::StudyFolder,
-    ledger::Ledger,
+    ledger::open_to_read,
     master::EndReason,
     model::Model,
     open::{Opened, open},
@@ -41,14 +41,14 @@ pub(crate) fn run(args: &ExploreArgs) -> Result<Outcome> {
     });
     progress.finish();
     // Even if exploring broke off, what was found is shown.
-    let ledger = Ledger::open_to_read(&folder.ledger())?;
-    let concluded = conclude(&folder, &config, &ledger)?;
+    let ledger = open_to_read(&folder)?;
+    let concluded = conclude(&folder, &config, &*ledger)?;
     let end = end?;
     let Some((conclusion, model)) = concluded else {
         return nothing_found(&folder, &end, &failures);
     };
     write_card(&folder, &conclusion, &model)?;
-    report::write(&folder, &config, &ledger, &conclusion)?;
+    report::write(&folder, &config, &*ledger, &conclusion)?;
     let text = match args.json {
         true => show::pretty_json(&conclusion),
         false => best::text(&folder, &conclusion, &model),

@@ -17,18 +17,23 @@ pub(crate) mod trials;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use study::{config::StudyConfig, folder::StudyFolder, ledger::Ledger, model::Model};
+use study::{
+    config::StudyConfig,
+    folder::StudyFolder,
+    ledger::{self, Ledger},
+    model::Model,
+};
 
 /// A study, opened to be read while another process may explore it.
 pub(crate) struct Reading {
     pub(crate) folder: StudyFolder,
-    pub(crate) ledger: Ledger,
+    pub(crate) ledger: Box<dyn Ledger>,
     pub(crate) config: StudyConfig,
 }
 
 pub(crate) fn read_study(path: &Path) -> Result<Reading> {
     let folder = StudyFolder::open(path)?;
-    let ledger = Ledger::open_to_read(&folder.ledger())?;
+    let ledger = ledger::open_to_read(&folder)?;
     let record = ledger.record()?;
     let config = serde_json::from_str(&record.config)
         .context("the ledger's configuration is not one of this version")?;

@@ -7,7 +7,7 @@ use crate::{args::StudyArgs, command::read_study, show};
 
 pub(crate) fn run(args: &StudyArgs) -> Result<String> {
     let study = read_study(&args.study)?;
-    let status = Status::read(&study.ledger, &study.config)?;
+    let status = Status::read(&*study.ledger, &study.config)?;
     Ok(match args.json {
         true => show::pretty_json(&status),
         false => text(&status),

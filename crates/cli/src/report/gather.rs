@@ -27,7 +27,7 @@ const LEADERS_MAX: usize = 25;
 pub(crate) fn write(
     folder: &StudyFolder,
     config: &StudyConfig,
-    ledger: &Ledger,
+    ledger: &dyn Ledger,
     conclusion: &Conclusion,
 ) -> Result<()> {
     let page = render(&gather(folder, config, ledger, conclusion)?);
@@ -41,7 +41,7 @@ pub(crate) fn write(
 fn gather(
     folder: &StudyFolder,
     config: &StudyConfig,
-    ledger: &Ledger,
+    ledger: &dyn Ledger,
     conclusion: &Conclusion,
 ) -> Result<ReportModel> {
     let metric = conclusion.metric;
@@ -285,7 +285,7 @@ fn failures(trials: &[Trial]) -> Vec<FailureCount> {
     by_kind.into_values().collect()
 }
 
-fn lineage(ledger: &Ledger, best: &Trial, metric: Metric) -> Result<Vec<Generation>> {
+fn lineage(ledger: &dyn Ledger, best: &Trial, metric: Metric) -> Result<Vec<Generation>> {
     let mut line = ancestors(ledger, best)?;
     line.reverse();
     line.push(best.clone());

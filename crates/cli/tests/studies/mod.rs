@@ -11,7 +11,10 @@ use std::{
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use study::{folder::StudyFolder, ledger::Ledger};
+use study::{
+    folder::StudyFolder,
+    ledger::{Ledger, open_to_read},
+};
 
 /// The program under test.
 pub(crate) fn lehr() -> Command {
@@ -66,7 +69,7 @@ pub(crate) fn said(output: &Output) -> String {
 }
 
 /// The ledger of a study on disk.
-pub(crate) fn ledger(out: &Path) -> Ledger {
+pub(crate) fn ledger(out: &Path) -> Box<dyn Ledger> {
     let folder = StudyFolder::open(out).expect("the study was made");
-    Ledger::open_to_read(&folder.ledger()).expect("the ledger can be read")
+    open_to_read(&folder).expect("the ledger can be read")
 }

@@ -203,7 +203,7 @@ struct Ground {
 pub fn conclude(
     folder: &StudyFolder,
     config: &StudyConfig,
-    ledger: &Ledger,
+    ledger: &dyn Ledger,
 ) -> Result<Option<(Conclusion, Model)>, ConcludeError> {
     let trials = ledger.trials()?;
     write_leaderboard(folder, config, &trials)?;

@@ -1,97 +1,54 @@
 //! The ledger: the durable record of a study, and the only place where a trial's life is decided.
 //!
-//! Five operations change it (propose, claim, beat, finish, release), each in one transaction, and
-//! each says in its answer what happened; everything else only reads. The engine is a bundled
-//! SQLite file with one writer, the master; workers reach it through the master's pipes.
-//! Time is an argument: the ledger reads no clock.
+//! Five operations change a trial (propose, claim, beat, finish, release), each in one transaction, and
+//! each says in its answer what happened. Two engines keep the same contract, and the same tests hold them
+//! to it: a bundled SQLite file with one writer ([`Sqlite`]), for one machine, and a PostgreSQL database
+//! ([`Postgres`]), where every node writes for itself.
+//!
+//! SQLite is told the time; PostgreSQL goes by its own clock, the only one that all nodes share.
 
-mod read;
-mod record;
-mod write;
+mod address;
+mod contract;
+mod postgres;
+mod row;
+mod sqlite;
 
-use std::path::Path;
-
-use rusqlite::{Connection, OpenFlags};
-use search::{Fingerprint, TrialId};
+use search::TrialId;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::trial::{
-    Candidate, Digest, EarlyStop, FailReason, Instant, Lease, Sequence, TrialResult,
+use crate::{
+    folder::StudyFolder,
+    message::{Course, Progress},
+    trial::{
+        Candidate, Digest, EarlyStop, FailReason, HistoryRow, Instant, Lease, Sequence,
+        TrialResult, Underway, WorkerName,
+    },
 };
 
-pub use read::{Counts, HISTORY_PAGE};
-pub use record::StudyRecord;
+pub use address::{AddressError, LedgerAddress, StudyName};
+pub use contract::{Keeping, Ledger, Operations, Reading};
+pub use postgres::{Admission, Postgres};
+pub use sqlite::Sqlite;
 
 /// How often a trial's trainer may die before the trial is given up.
 pub const CRASHES_MAX: u32 = 3;
 
+/// How many trainers of a worker may die one after the other, before it gets no more work: the node is to
+/// blame, not the models.
+pub const WORKER_CRASHES_MAX: u32 = 3;
+
 /// How long a lease lasts without a beat, in seconds.
 pub const LEASE_SECS: f64 = 60.0;
 
-/// Version of the tables below; a file of another version is refused, never guessed at.
-const SCHEMA_VERSION: i64 = 3;
+/// How far trials that can be claimed are counted: nobody needs to know of more.
+pub const CLAIMABLE_MAX: u32 = 1024;
 
-const SCHEMA: &str = "
-create table study (
-    only_row       integer primary key check (only_row = 1),
-    config         text not null,
-    data           text not null,
-    proposals_left integer,
-    sequence       integer not null default 0,
-    spent_seconds  real not null default 0,
-    created_at     real not null,
-    best           integer references trial (id)
-) strict;
-create table trial (
-    id          integer primary key,
-    fingerprint text not null unique,
-    candidate   text not null,
-    urgent      integer not null default 0 check (urgent in (0, 1)),
-    state       text not null check (state in ('queued', 'running', 'finished', 'stopped', 'failed')),
-    epoch       integer not null default 0,
-    crashes     integer not null default 0,
-    proposed_at real not null,
-    worker      text,
-    slot        integer,
-    claimed_at  real,
-    lease_until real,
-    finished_at real,
-    sequence    integer unique,
-    score       real,
-    loss        real,
-    result      text,
-    stop        text,
-    expected    real,
-    failure     text,
-    check ((state in ('finished', 'stopped', 'failed')) = (sequence is not null)),
-    check ((state = 'finished') = (result is not null)),
-    check ((state = 'stopped') = (stop is not null)),
-    check ((state = 'failed') = (failure is not null))
-) strict;
-create index trial_queued on trial (urgent desc, id) where state = 'queued';
-create index trial_running on trial (lease_until) where state = 'running';
-create table stray (
-    trial  integer not null references trial (id),
-    epoch  integer not null,
-    result text not null
-) strict;
-create table crash (
-    trial   integer not null references trial (id),
-    epoch   integer not null,
-    at      real not null,
-    message text not null
-) strict;
-create table process (
-    worker     text not null,
-    role       text not null,
-    process    integer not null,
-    started_at real not null
-) strict;
-create table proposals_by (
-    worker text primary key,
-    count  integer not null
-) strict;
-";
+/// How many rows one page of history has at most.
+pub const HISTORY_PAGE: usize = 256;
+
+/// Version of the tables; a ledger of another version is refused, never guessed at.
+const SCHEMA_VERSION: i64 = 4;
 
 /// Why the ledger could not do what was asked.
 #[derive(Debug, Error)]
@@ -105,8 +62,33 @@ pub enum LedgerError {
         #[source]
         source: rusqlite::Error,
     },
+    /// PostgreSQL said no, and would again.
+    #[error("the ledger could not {action}: {message}")]
+    Refused {
+        /// What was to be done.
+        action: &'static str,
+        /// What PostgreSQL said.
+        message: String,
+    },
+    /// PostgreSQL is not there, or does not answer; what was asked may have been done.
+    #[error("the ledger could not {action}: the database does not answer ({message})")]
+    Unreachable {
+        /// What was to be done.
+        action: &'static str,
+        /// What was seen.
+        message: String,
+    },
+    /// There is no client for PostgreSQL.
+    #[error(
+        "a ledger on PostgreSQL needs the program `psql` ({message}): install postgresql-client, or put it \
+         into PATH"
+    )]
+    NoClient {
+        /// What the system said.
+        message: String,
+    },
     /// A record that this version does not understand.
-    #[error("the ledger holds a {what} that cannot be read; the file is damaged or not lehr's")]
+    #[error("the ledger holds a {what} that cannot be read; it is damaged or not lehr's")]
     Damaged {
         /// Which record.
         what: &'static str,
@@ -126,6 +108,24 @@ pub enum LedgerError {
         /// The number asked for.
         trial: TrialId,
     },
+}
+
+impl LedgerError {
+    /// Whether the same may work later.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, LedgerError::Unreachable { .. })
+    }
+}
+
+/// What a study is, fixed when it is created.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StudyRecord {
+    /// The decided configuration, as JSON.
+    pub config: String,
+    /// Fingerprint of the data.
+    pub data: String,
+    /// How many trials may be proposed; unlimited if absent.
+    pub trials_max: Option<u64>,
 }
 
 /// What became of a proposal.
@@ -180,8 +180,13 @@ pub enum Ending {
 /// What became of a report that a trial has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinishOutcome {
-    /// It is the trial's end, at this place of the history.
-    Recorded(Sequence),
+    /// It is the trial's end.
+    Recorded {
+        /// Its place in the history.
+        sequence: Sequence,
+        /// Whether it is the best of all now.
+        is_best: bool,
+    },
     /// It had been recorded before, from this very lease.
     Again(Sequence),
     /// The lease was no longer valid: kept as an extra observation, the trial's end is another.
@@ -211,107 +216,127 @@ pub enum ReleaseOutcome {
     NotHeld,
 }
 
-/// An open ledger: the writer's, or a reader's.
-#[derive(Debug)]
-pub struct Ledger {
-    connection: Connection,
+/// How a study stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// When this was read, by the clock that leases go by.
+    pub at: Instant,
+    /// Seconds of exploring so far, over all runs of the command.
+    pub spent_seconds: f64,
+    /// How many trials may still be proposed; unlimited if absent.
+    pub proposals_left: Option<u64>,
+    /// How many of them are kept back for the last trainings of the best models.
+    pub kept_back: u64,
+    /// The best trial so far.
+    pub best: Option<TrialId>,
+    /// Why it ends, as JSON, if it does.
+    pub ending: Option<String>,
 }
 
-impl Ledger {
-    /// Creates the ledger of a new study.
-    ///
-    /// # Errors
-    /// If the file exists already or cannot be written.
-    pub fn create(path: &Path, record: &StudyRecord, now: Instant) -> Result<Ledger, LedgerError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-        let mut ledger = Ledger {
-            connection: connect(path, flags)?,
-        };
-        ledger.set_up(record, now)?;
-        Ok(ledger)
-    }
-
-    /// A ledger that ends with the process: for tests and simulation.
-    ///
-    /// # Errors
-    /// If SQLite cannot make one.
-    pub fn in_memory(record: &StudyRecord, now: Instant) -> Result<Ledger, LedgerError> {
-        let connection = Connection::open_in_memory().map_err(failed("open"))?;
-        let mut ledger = Ledger { connection };
-        ledger.set_up(record, now)?;
-        Ok(ledger)
-    }
-
-    /// Opens an existing ledger as its one writer; the caller holds the study's lock.
-    ///
-    /// # Errors
-    /// If there is none, or it is of another version.
-    pub fn open(path: &Path) -> Result<Ledger, LedgerError> {
-        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        Ledger { connection }.checked()
-    }
-
-    /// Opens an existing ledger to look at it while another process may write.
-    ///
-    /// # Errors
-    /// If there is none, or it is of another version.
-    pub fn open_to_read(path: &Path) -> Result<Ledger, LedgerError> {
-        // Not read-only: a write-ahead log left by a killed writer must be recovered by whoever
-        // comes first. `query_only` makes sure that nothing else is written.
-        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        connection
-            .pragma_update(None, "query_only", true)
-            .map_err(failed("open"))?;
-        Ledger { connection }.checked()
-    }
-
-    fn set_up(&mut self, record: &StudyRecord, now: Instant) -> Result<(), LedgerError> {
-        let transaction = self
-            .connection
-            .transaction()
-            .map_err(failed("be created"))?;
-        transaction
-            .execute_batch(SCHEMA)
-            .map_err(failed("be created"))?;
-        transaction
-            .pragma_update(None, "user_version", SCHEMA_VERSION)
-            .map_err(failed("be created"))?;
-        record.insert(&transaction, now)?;
-        transaction.commit().map_err(failed("be created"))
-    }
-
-    fn checked(self) -> Result<Ledger, LedgerError> {
-        let found: i64 = self
-            .connection
-            .pragma_query_value(None, "user_version", |row| row.get(0))
-            .map_err(failed("be read"))?;
-        if found != SCHEMA_VERSION {
-            return Err(LedgerError::Version { found });
+impl Standing {
+    /// Whether to go on, if the time is limited to so many seconds.
+    pub fn course(&self, seconds_max: Option<f64>) -> Course {
+        if self.ending.is_some() || seconds_max.is_some_and(|limit| self.spent_seconds >= limit) {
+            return Course::Stop;
         }
-        Ok(self)
+        match self.proposals_left {
+            Some(left) if left <= self.kept_back => Course::Drain,
+            _ => Course::Explore,
+        }
     }
 }
 
-fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
-    let connection = Connection::open_with_flags(path, flags).map_err(failed("open"))?;
-    connection
-        .pragma_update(None, "journal_mode", "wal")
-        .map_err(failed("open"))?;
-    // FULL: an acknowledged result survives a power cut.
-    connection
-        .pragma_update(None, "synchronous", "full")
-        .map_err(failed("open"))?;
-    connection
-        .busy_timeout(std::time::Duration::from_secs(10))
-        .map_err(failed("open"))?;
-    Ok(connection)
+/// How many trials are where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Waiting for a slot.
+    pub queued: u64,
+    /// Being trained.
+    pub running: u64,
+    /// With a score.
+    pub finished: u64,
+    /// Stopped at a rung.
+    pub stopped: u64,
+    /// Without one for good.
+    pub failed: u64,
 }
 
-fn failed(action: &'static str) -> impl Fn(rusqlite::Error) -> LedgerError {
-    move |source| LedgerError::Sqlite { action, source }
+impl Counts {
+    /// All trials ever proposed.
+    pub fn total(self) -> u64 {
+        self.under_way() + self.ended()
+    }
+
+    /// All trials that have not ended.
+    pub fn under_way(self) -> u64 {
+        self.queued + self.running
+    }
+
+    /// All trials that have ended.
+    pub fn ended(self) -> u64 {
+        self.finished + self.stopped + self.failed
+    }
 }
 
-fn to_json<T: serde::Serialize>(value: &T) -> String {
+/// A worker, as the ledger knows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name.
+    pub worker: WorkerName,
+    /// In which order it came, from 1.
+    pub number: u32,
+    /// The machine it runs on.
+    pub host: String,
+    /// How many trainers it has.
+    pub slots: u16,
+    /// When it was last heard of.
+    pub seen_at: Instant,
+    /// Whether it has left.
+    pub has_left: bool,
+    /// Whether its generator finds nothing new.
+    pub is_exhausted: bool,
+    /// How many of its trainers have died, one after the other.
+    pub crashes: u32,
+    /// How far its running trials are.
+    pub progress: Vec<Progress>,
+}
+
+impl Node {
+    /// Whether it has been heard of within the time of a lease.
+    pub fn is_alive(&self, lease_secs: f64, now: Instant) -> bool {
+        !self.has_left && now.since(self.seen_at) < lease_secs
+    }
+
+    /// Whether it gets no more work, because its trainers die.
+    pub fn is_quarantined(&self) -> bool {
+        self.crashes >= WORKER_CRASHES_MAX
+    }
+}
+
+/// What a worker has not heard yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unheard {
+    /// How the study stands.
+    pub standing: Standing,
+    /// How many trials have ended.
+    pub ended: u64,
+    /// How many trials a claim could give out, up to [`CLAIMABLE_MAX`].
+    pub claimable: u64,
+    /// The next page of the history.
+    pub history: Vec<HistoryRow>,
+    /// Models that have no end yet.
+    pub pending: Vec<(TrialId, Underway)>,
+}
+
+/// Opens the ledger of the study in this folder to look at it, wherever it is, while others may write.
+///
+/// # Errors
+/// If it cannot be reached or read, or is of another version.
+pub fn open_to_read(folder: &StudyFolder) -> Result<Box<dyn Ledger>, LedgerError> {
+    Ok(Box::new(Sqlite::open_to_read(&folder.ledger())?))
+}
+
+fn to_json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("records of the ledger have string keys only")
 }
 
@@ -321,10 +346,3 @@ fn from_json<T: serde::de::DeserializeOwned>(
 ) -> Result<T, LedgerError> {
     serde_json::from_str(text).map_err(|source| LedgerError::Damaged { what, source })
 }
-
-fn fingerprint_text(fingerprint: &Fingerprint) -> String {
-    fingerprint.to_string()
-}
-
-#[cfg(test)]
-mod tests;

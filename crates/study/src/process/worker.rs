@@ -84,7 +84,9 @@ enum Then {
 
 impl WorkerProcess {
     fn start_all(&mut self) -> io::Result<()> {
-        ask(&Ask::Hello)?;
+        ask(&Ask::Hello {
+            slots: self.setup.slots,
+        })?;
         for slot in 0..self.setup.slots {
             self.start_trainer(Slot(slot))?;
         }

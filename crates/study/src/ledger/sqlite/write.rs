@@ -4,33 +4,36 @@ use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 use search::TrialId;
 
 use super::{
-    CRASHES_MAX, Claim, Ending, FinishOutcome, LEASE_SECS, Ledger, LedgerError, Parent, Proposed,
-    Release, ReleaseOutcome, failed, fingerprint_text, from_json, record::as_integer, to_json,
+    super::{
+        CRASHES_MAX, Claim, Ending, FinishOutcome, LEASE_SECS, LedgerError, Operations, Parent,
+        Proposed, Release, ReleaseOutcome, WORKER_CRASHES_MAX, from_json, to_json,
+    },
+    Sqlite, failed,
+    record::{as_integer, see},
 };
-use crate::trial::{
-    Candidate, FailReason, Instant, Lease, LeaseEpoch, Sequence, Slot, TrialResult, WorkerName,
+use crate::{
+    message::Progress,
+    trial::{
+        Candidate, FailReason, Instant, Lease, LeaseEpoch, Sequence, Slot, TrialResult, WorkerName,
+    },
 };
 
-impl Ledger {
-    /// Queues a candidate, unless the study has it already or its budget is used up; the budget is
-    /// counted down in the same transaction.
-    ///
-    /// # Errors
-    /// If the ledger cannot be written.
-    pub fn propose(
-        &mut self,
-        candidate: &Candidate,
-        now: Instant,
-    ) -> Result<Proposed, LedgerError> {
+impl Operations for Sqlite {
+    fn propose(&mut self, candidate: &Candidate, now: Instant) -> Result<Proposed, LedgerError> {
         let action = "take a proposal";
         let transaction = self.begin(action)?;
-        let fingerprint = fingerprint_text(&candidate.fingerprint());
+        let fingerprint = candidate.fingerprint().to_string();
         // The last trainings of the best models wait for nobody: time is short.
         let is_urgent = candidate.retrains().is_some();
-        let left: Option<i64> = transaction
-            .query_row("select proposals_left from study", [], |row| row.get(0))
+        let is_spent: bool = transaction
+            .query_row(
+                "select proposals_left is not null
+                 and proposals_left <= case when ?1 then 0 else kept_back end from study",
+                [is_urgent],
+                |row| row.get(0),
+            )
             .map_err(failed(action))?;
-        if left == Some(0) {
+        if is_spent {
             return Ok(Proposed::BudgetSpent);
         }
         let inserted = transaction
@@ -58,12 +61,7 @@ impl Ledger {
         Ok(Proposed::Accepted(trial))
     }
 
-    /// Gives the oldest waiting trial to a slot, a retraining before all others; failing that, one whose
-    /// lease has run out.
-    ///
-    /// # Errors
-    /// If the ledger cannot be written.
-    pub fn claim(
+    fn claim(
         &mut self,
         worker: &WorkerName,
         slot: Slot,
@@ -71,7 +69,11 @@ impl Ledger {
     ) -> Result<Option<Claim>, LedgerError> {
         let action = "give out a trial";
         let transaction = self.begin(action)?;
-        let Some((trial, epoch, candidate)) = next_to_claim(&transaction, now)? else {
+        if see(&transaction, worker, now)?.is_some_and(|crashes| crashes >= WORKER_CRASHES_MAX) {
+            return Ok(None);
+        }
+        let Some((trial, epoch, candidate)) = next_to_claim(&transaction, worker, slot, now)?
+        else {
             return Ok(None);
         };
         let lease = Lease {
@@ -104,13 +106,22 @@ impl Ledger {
         }))
     }
 
-    /// Extends leases; a lease that ran out revives if nobody took the trial. Returns those lost.
-    ///
-    /// # Errors
-    /// If the ledger cannot be written.
-    pub fn beat(&mut self, leases: &[Lease], now: Instant) -> Result<Vec<Lease>, LedgerError> {
+    fn beat(
+        &mut self,
+        worker: &WorkerName,
+        leases: &[Lease],
+        progress: &[Progress],
+        now: Instant,
+    ) -> Result<Vec<Lease>, LedgerError> {
         let action = "extend a lease";
         let transaction = self.begin(action)?;
+        see(&transaction, worker, now)?;
+        transaction
+            .execute(
+                "update node set progress = ?2 where worker = ?1",
+                [&worker.0, &to_json(&progress)],
+            )
+            .map_err(failed(action))?;
         let mut lost = Vec::new();
         for lease in leases {
             let held = transaction
@@ -128,12 +139,7 @@ impl Ledger {
         Ok(lost)
     }
 
-    /// Records how a trial ended, at the next place of the history, and keeps the best up to date;
-    /// saying it twice changes nothing, and a result whose lease was lost is kept as a stray.
-    ///
-    /// # Errors
-    /// If the ledger cannot be written, or there is no such trial.
-    pub fn finish(
+    fn finish(
         &mut self,
         lease: Lease,
         ending: &Ending,
@@ -159,7 +165,10 @@ impl Ledger {
         let outcome = match (epoch == lease.epoch.0, sequence) {
             (true, Some(sequence)) => FinishOutcome::Again(Sequence(sequence)),
             (true, None) if state == "running" => {
-                FinishOutcome::Recorded(end_trial(&transaction, lease.trial, ending, now)?)
+                forgive(&transaction, lease.trial)?;
+                let sequence = end_trial(&transaction, lease.trial, ending, now)?;
+                let is_best = is_best(&transaction, lease.trial)?;
+                FinishOutcome::Recorded { sequence, is_best }
             }
             _ => {
                 keep_stray(&transaction, lease, ending)?;
@@ -170,11 +179,7 @@ impl Ledger {
         Ok(outcome)
     }
 
-    /// Gives a lease back. A trial whose trainer died [`CRASHES_MAX`] times has failed.
-    ///
-    /// # Errors
-    /// If the ledger cannot be written.
-    pub fn release(
+    fn release(
         &mut self,
         lease: Lease,
         release: &Release,
@@ -221,33 +226,35 @@ impl Ledger {
         Ok(outcome)
     }
 
-    /// Puts every running trial of one worker, or of all, back into the queue: its process is gone.
-    ///
-    /// # Errors
-    /// If the ledger cannot be written.
-    pub fn release_all(&mut self, worker: Option<&WorkerName>) -> Result<usize, LedgerError> {
+    fn release_all(&mut self) -> Result<usize, LedgerError> {
         self.connection
             .execute(
                 "update trial set state = 'queued', worker = null, slot = null, claimed_at = null,
-                 lease_until = null
-                 where state = 'running' and (?1 is null or worker = ?1)",
-                [worker.map(|name| &name.0)],
+                 lease_until = null where state = 'running'",
+                [],
             )
             .map_err(failed("take leases back"))
     }
+}
 
-    fn begin(&mut self, action: &'static str) -> Result<Transaction<'_>, LedgerError> {
+impl Sqlite {
+    pub(super) fn begin(&mut self, action: &'static str) -> Result<Transaction<'_>, LedgerError> {
         self.connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failed(action))
     }
 }
 
-/// Two probes, each on its own partial index: one `order by` over both states would sort them all.
+/// A slot that asks runs nothing: what it was given last, it has not heard of, and gets again. Then two probes,
+/// each on its own partial index: one `order by` over both states would sort them all.
 fn next_to_claim(
     transaction: &Transaction<'_>,
+    worker: &WorkerName,
+    slot: Slot,
     now: Instant,
 ) -> Result<Option<(TrialId, u32, Candidate)>, LedgerError> {
+    const UNHEARD: &str = "select id, epoch, candidate from trial
+         where state = 'running' and worker = ?1 and slot = ?2 limit 1";
     const QUEUED: &str = "select id, epoch, candidate from trial where state = 'queued'
          order by urgent desc, id limit 1";
     const EXPIRED: &str = "select id, epoch, candidate from trial
@@ -260,17 +267,22 @@ fn next_to_claim(
         ))
     };
     let action = failed("give out a trial");
-    let queued = transaction
-        .query_row(QUEUED, [], read)
+    let mut found = transaction
+        .query_row(UNHEARD, params![worker.0, slot.0], read)
         .optional()
         .map_err(&action)?;
-    let found = match queued {
-        Some(found) => Some(found),
-        None => transaction
+    if found.is_none() {
+        found = transaction
+            .query_row(QUEUED, [], read)
+            .optional()
+            .map_err(&action)?;
+    }
+    if found.is_none() {
+        found = transaction
             .query_row(EXPIRED, [now.0], read)
             .optional()
-            .map_err(&action)?,
-    };
+            .map_err(&action)?;
+    }
     found
         .map(|(id, epoch, text)| Ok((trial_id(id), epoch, from_json("candidate", &text)?)))
         .transpose()
@@ -351,6 +363,25 @@ fn end_trial(
     Ok(Sequence(sequence))
 }
 
+fn is_best(transaction: &Transaction<'_>, trial: TrialId) -> Result<bool, LedgerError> {
+    transaction
+        .query_row("select best is ?1 from study", [row_id(trial)], |row| {
+            row.get(0)
+        })
+        .map_err(failed("look up the best trial"))
+}
+
+/// A worker that has ended a trial is sound.
+fn forgive(transaction: &Transaction<'_>, trial: TrialId) -> Result<(), LedgerError> {
+    transaction
+        .execute(
+            "update node set crashes = 0 where worker = (select worker from trial where id = ?1)",
+            [row_id(trial)],
+        )
+        .map_err(failed("record a result"))?;
+    Ok(())
+}
+
 fn keep_stray(
     transaction: &Transaction<'_>,
     lease: Lease,
@@ -386,6 +417,13 @@ fn record_crash(
     transaction
         .execute(
             "update trial set crashes = crashes + 1 where id = ?1",
+            [row_id(lease.trial)],
+        )
+        .map_err(failed(action))?;
+    transaction
+        .execute(
+            "update node set crashes = crashes + 1
+             where worker = (select worker from trial where id = ?1)",
             [row_id(lease.trial)],
         )
         .map_err(failed(action))?;

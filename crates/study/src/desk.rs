@@ -1,0 +1,506 @@
+//! What a worker is answered: every question of a slave node meets the ledger here.
+//!
+//! On one machine the master keeps the desk for all its workers; on a cluster every node has one of its own,
+//! and the ledger is what they share. It reads no clock; what it has answered is durable.
+
+use std::collections::BTreeMap;
+
+use data::Targets;
+use search::{Origin, TrialId};
+
+use crate::{
+    config::{Inherit, StudyConfig},
+    judge::Judge,
+    ledger::{
+        Claim, Ending, FinishOutcome, Ledger, LedgerError, Proposed, Release, ReleaseOutcome,
+    },
+    message::{Answer, Ask, Course, News, Progress, ProposalVerdict, Reply},
+    recipe::{self, Start},
+    trial::{
+        EarlyStop, FailReason, Inheritance, Instant, Job, Lease, Sequence, Slot, TrialResult,
+        WorkerName,
+    },
+};
+
+/// What happened, for the log.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Happening {
+    /// A trial has a score.
+    Finished {
+        /// Which.
+        trial: TrialId,
+        /// Its score.
+        score: f64,
+        /// Whether it is the best now.
+        best: Rank,
+    },
+    /// A trial was stopped at a rung.
+    Stopped {
+        /// Which.
+        trial: TrialId,
+        /// After so many epochs.
+        epochs: u32,
+        /// Of so many.
+        planned: u32,
+    },
+    /// A trial will have none.
+    Failed {
+        /// Which.
+        trial: TrialId,
+        /// Why.
+        reason: FailReason,
+    },
+    /// A trainer died; its trial waits again.
+    Crashed {
+        /// Which trial.
+        trial: TrialId,
+        /// Exit status and last words.
+        message: String,
+    },
+    /// A worker's process is gone.
+    WorkerLeft {
+        /// Which.
+        worker: WorkerName,
+        /// How many trials wait again.
+        trials: usize,
+        /// Exit status and last words.
+        message: String,
+    },
+    /// A result came whose lease was lost.
+    Stray {
+        /// Of which trial.
+        trial: TrialId,
+    },
+    /// A generator finds nothing new.
+    Exhausted {
+        /// Whose.
+        worker: WorkerName,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Where a new score stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rank {
+    /// Better than all before.
+    Best,
+    /// Not.
+    Behind,
+}
+
+/// How many beats a lease lasts.
+const BEATS_PER_LEASE: f64 = 5.0;
+
+/// What a worker has been told.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    sequence: Sequence,
+    trial: u64,
+    progress: Vec<Progress>,
+    beat_at: Option<Instant>,
+    is_exhausted: bool,
+    is_stopped: bool,
+}
+
+/// The state of a desk.
+#[derive(Debug)]
+pub struct Desk {
+    ledger: Box<dyn Ledger>,
+    judge: Judge,
+    judged: Sequence,
+    config: StudyConfig,
+    targets: Targets,
+    workers: BTreeMap<WorkerName, Told>,
+    host: String,
+}
+
+impl Desk {
+    /// A desk that knows what has happened so far. `targets` are those of the training rows: their number
+    /// decides how long a trial is. `host` is the machine that its workers are on.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub fn new(
+        ledger: Box<dyn Ledger>,
+        config: StudyConfig,
+        targets: Targets,
+        host: String,
+    ) -> Result<Desk, LedgerError> {
+        let judge = Judge::new(config.training.rungs);
+        let mut desk = Desk {
+            ledger,
+            judge,
+            judged: Sequence(0),
+            config,
+            targets,
+            workers: BTreeMap::new(),
+            host,
+        };
+        desk.follow()?;
+        Ok(desk)
+    }
+
+    /// The ledger, to be read.
+    pub fn ledger(&self) -> &dyn Ledger {
+        &*self.ledger
+    }
+
+    /// The ledger, for decisions about the study as a whole.
+    pub(crate) fn ledger_mut(&mut self) -> &mut dyn Ledger {
+        &mut *self.ledger
+    }
+
+    /// How far the running trials are.
+    pub fn progress(&self) -> impl Iterator<Item = &Progress> {
+        self.workers.values().flat_map(|told| &told.progress)
+    }
+
+    /// How many workers have greeted and not left, and how many of them find nothing new.
+    pub(crate) fn present(&self) -> (usize, usize) {
+        let exhausted = self.workers.values().filter(|told| told.is_exhausted);
+        (self.workers.len(), exhausted.count())
+    }
+
+    /// A worker's process is gone. Returns how many trials wait again.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn leave(&mut self, worker: &WorkerName, now: Instant) -> Result<usize, LedgerError> {
+        self.workers.remove(worker);
+        self.ledger.leave(worker, now)
+    }
+
+    /// Workers that have not heard yet that they should stop, each with what tells it.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub(crate) fn stops(&mut self, now: Instant) -> Result<Vec<(WorkerName, Reply)>, LedgerError> {
+        let untold = self.workers.iter().filter(|(_, told)| !told.is_stopped);
+        let untold: Vec<WorkerName> = untold.map(|(worker, _)| worker.clone()).collect();
+        let answer = Answer::Noted { trial: None };
+        let mut stops = Vec::new();
+        for worker in untold {
+            let news = self.news_for(&worker, now)?;
+            let answer = answer.clone();
+            stops.push((worker, Reply { answer, news }));
+        }
+        Ok(stops)
+    }
+
+    /// Answers a worker; what happened by it is added to `log`.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read or written. The same may be asked again: nothing is counted twice.
+    pub fn answer(
+        &mut self,
+        worker: &WorkerName,
+        ask: &Ask,
+        now: Instant,
+        log: &mut Vec<Happening>,
+    ) -> Result<Reply, LedgerError> {
+        let answer = match ask {
+            Ask::Hello { slots } => {
+                self.ledger.join(worker, &self.host, *slots, now)?;
+                self.workers.insert(worker.clone(), Told::default());
+                Answer::Welcome
+            }
+            Ask::Started { role, process } => {
+                self.ledger.note_process(worker, *role, *process, now)?;
+                Answer::Noted { trial: None }
+            }
+            Ask::Propose { candidate } => Answer::Proposed {
+                verdict: match self.ledger.propose(candidate, now)? {
+                    Proposed::Accepted(_) => ProposalVerdict::Queued,
+                    Proposed::Duplicate => ProposalVerdict::Duplicate,
+                    Proposed::BudgetSpent => ProposalVerdict::BudgetSpent,
+                },
+            },
+            Ask::Exhausted { reason } => {
+                self.ledger.note_exhausted(worker)?;
+                self.told(worker).is_exhausted = true;
+                let (worker, reason) = (worker.clone(), reason.clone());
+                log.push(Happening::Exhausted { worker, reason });
+                Answer::Noted { trial: None }
+            }
+            Ask::Claim { slot } => self.claim(worker, *slot, now, log)?,
+            Ask::Beat { leases, progress } => {
+                self.told(worker).progress.clone_from(progress);
+                let leases = self.beat(worker, leases, now)?;
+                Answer::Lost { leases }
+            }
+            Ask::Look {
+                lease,
+                stage,
+                score,
+            } => Answer::Verdict {
+                lease: *lease,
+                verdict: self.judge.look(lease.trial, *stage, *score),
+            },
+            Ask::Stop { lease, stop } => self.stop(*lease, stop, now, log)?,
+            Ask::Finish { lease, result } => self.finish(*lease, result, now, log)?,
+            Ask::Fail { lease, reason } => self.fail(*lease, reason, now, log)?,
+            Ask::Release { lease, crash } => self.release(*lease, crash.as_deref(), now, log)?,
+        };
+        let news = self.news_for(worker, now)?;
+        Ok(Reply { answer, news })
+    }
+
+    fn told(&mut self, worker: &WorkerName) -> &mut Told {
+        self.workers.entry(worker.clone()).or_default()
+    }
+
+    /// Reports come often, for the eyes; leases are extended, durably, only when it is time.
+    fn beat(
+        &mut self,
+        worker: &WorkerName,
+        leases: &[Lease],
+        now: Instant,
+    ) -> Result<Vec<Lease>, LedgerError> {
+        let pause = self.ledger.lease_secs() / BEATS_PER_LEASE;
+        let told = self.told(worker);
+        if told.beat_at.is_some_and(|at| now.since(at) < pause) {
+            return Ok(Vec::new());
+        }
+        let progress = told.progress.clone();
+        let lost = self.ledger.beat(worker, leases, &progress, now)?;
+        self.told(worker).beat_at = Some(now);
+        Ok(lost)
+    }
+
+    fn claim(
+        &mut self,
+        worker: &WorkerName,
+        slot: Slot,
+        now: Instant,
+        log: &mut Vec<Happening>,
+    ) -> Result<Answer, LedgerError> {
+        let standing = self.ledger.standing(now)?;
+        if standing.course(self.config.budget.seconds) == Course::Stop {
+            return Ok(Answer::NoWork { slot });
+        }
+        let Some(claim) = self.ledger.claim(worker, slot, now)? else {
+            return Ok(Answer::NoWork { slot });
+        };
+        match self.job(claim, standing.spent_seconds) {
+            Ok(job) => {
+                let job = Box::new(job);
+                Ok(Answer::Work { slot, job })
+            }
+            Err((lease, reason)) => {
+                self.fail(lease, &reason, now, log)?;
+                Ok(Answer::NoWork { slot })
+            }
+        }
+    }
+
+    fn job(&mut self, claim: Claim, spent: f64) -> Result<Job, (Lease, FailReason)> {
+        let Claim {
+            lease,
+            candidate,
+            parent,
+        } = claim;
+        let inherit = self.config.training.inherit;
+        let parent = parent.filter(|_| inherit != Inherit::Nothing);
+        let is_again = candidate.retrains().is_some();
+        let start = match (is_again, &parent) {
+            (true, _) => Start::Again,
+            (false, Some(_)) => Start::Inherited,
+            (false, None) => Start::Fresh,
+        };
+        let recipe = recipe::decide(
+            &candidate.setting,
+            &self.config.training,
+            &self.targets,
+            start,
+        )
+        .map_err(|error| {
+            (
+                lease,
+                FailReason::Refused {
+                    message: error.to_string(),
+                },
+            )
+        })?;
+        if !is_again {
+            self.judge
+                .begins(lease.trial, parent.as_ref().map(|parent| parent.score));
+        }
+        let inheritance = parent
+            .zip(candidate.parent())
+            .map(|(parent, id)| Inheritance {
+                parent: id,
+                architecture: parent.candidate.architecture,
+                artifact: parent.artifact,
+                morphs: match candidate.origin {
+                    Origin::Variant { morphs, .. } => morphs,
+                    _ => Vec::new(),
+                },
+                is_shrunk: inherit == Inherit::Shrunk,
+            });
+        Ok(Job {
+            lease,
+            architecture: candidate.architecture,
+            recipe,
+            inheritance,
+            seed: self.config.seed ^ lease.trial.0.wrapping_mul(SEED_SPREAD),
+            seconds_max: match is_again {
+                true => None,
+                false => recipe::seconds_max(self.config.budget, self.config.resources),
+            },
+            seconds_left: self
+                .config
+                .budget
+                .seconds
+                .map(|seconds| (seconds - spent).max(0.0)),
+        })
+    }
+
+    fn finish(
+        &mut self,
+        lease: Lease,
+        result: &TrialResult,
+        now: Instant,
+        log: &mut Vec<Happening>,
+    ) -> Result<Answer, LedgerError> {
+        let (trial, score) = (lease.trial, result.score);
+        let ending = Ending::Finished(Box::new(result.clone()));
+        match self.ledger.finish(lease, &ending, now)? {
+            FinishOutcome::Recorded { sequence, is_best } => {
+                self.note_place(sequence);
+                self.judge.ends(trial, score);
+                let best = match is_best {
+                    true => Rank::Best,
+                    false => Rank::Behind,
+                };
+                log.push(Happening::Finished { trial, score, best });
+            }
+            FinishOutcome::Again(_) => {}
+            FinishOutcome::Stray => log.push(Happening::Stray { trial }),
+        }
+        Ok(Answer::Noted { trial: Some(trial) })
+    }
+
+    fn stop(
+        &mut self,
+        lease: Lease,
+        stop: &EarlyStop,
+        now: Instant,
+        log: &mut Vec<Happening>,
+    ) -> Result<Answer, LedgerError> {
+        let (trial, epochs) = (lease.trial, stop.curve.len() as u32);
+        let planned = stop.recipe.epochs.get();
+        let expected = self.judge.expected(trial, &stop.curve, planned);
+        let stop = Box::new(stop.clone());
+        let ending = Ending::Stopped { stop, expected };
+        let outcome = self.ledger.finish(lease, &ending, now)?;
+        self.judge.forget(trial);
+        if let FinishOutcome::Recorded { sequence, .. } = outcome {
+            self.note_place(sequence);
+            log.push(Happening::Stopped {
+                trial,
+                epochs,
+                planned,
+            });
+        }
+        Ok(Answer::Noted { trial: Some(trial) })
+    }
+
+    fn fail(
+        &mut self,
+        lease: Lease,
+        reason: &FailReason,
+        now: Instant,
+        log: &mut Vec<Happening>,
+    ) -> Result<Answer, LedgerError> {
+        let trial = lease.trial;
+        let noted = Answer::Noted { trial: Some(trial) };
+        if *reason == FailReason::OutOfTime {
+            let standing = self.ledger.standing(now)?;
+            if standing.course(self.config.budget.seconds) == Course::Stop {
+                // Nothing is wrong with it: whoever goes on with the study tries it again.
+                self.ledger.release(lease, &Release::Returned, now)?;
+                return Ok(noted);
+            }
+        }
+        let reason = reason.clone();
+        let ending = Ending::Failed(reason.clone());
+        if let FinishOutcome::Recorded { sequence, .. } = self.ledger.finish(lease, &ending, now)? {
+            self.note_place(sequence);
+        }
+        log.push(Happening::Failed { trial, reason });
+        Ok(noted)
+    }
+
+    fn release(
+        &mut self,
+        lease: Lease,
+        crash: Option<&str>,
+        now: Instant,
+        log: &mut Vec<Happening>,
+    ) -> Result<Answer, LedgerError> {
+        let trial = lease.trial;
+        let crash = crash.map(str::to_string);
+        let release = match crash.clone() {
+            Some(message) => Release::Crashed { message },
+            None => Release::Returned,
+        };
+        let outcome = self.ledger.release(lease, &release, now)?;
+        log.extend(match (outcome, crash) {
+            (ReleaseOutcome::GivenUp(reason), _) => Some(Happening::Failed { trial, reason }),
+            (ReleaseOutcome::Queued, Some(message)) => Some(Happening::Crashed { trial, message }),
+            _ => None,
+        });
+        Ok(Answer::Noted { trial: Some(trial) })
+    }
+
+    fn news_for(&mut self, worker: &WorkerName, now: Instant) -> Result<News, LedgerError> {
+        let (sequence, trial) = match self.workers.get(worker) {
+            Some(told) => (told.sequence, TrialId(told.trial)),
+            None => (Sequence(0), TrialId(0)),
+        };
+        let unheard = self.ledger.unheard(sequence, trial, now)?;
+        if unheard.ended > self.judged.0 {
+            self.follow()?;
+        }
+        let budget = self.config.budget;
+        let course = unheard.standing.course(budget.seconds);
+        let told = self.told(worker);
+        told.sequence = unheard.history.last().map_or(sequence, |row| row.sequence);
+        told.trial = unheard.pending.last().map_or(trial.0, |(trial, _)| trial.0);
+        told.is_stopped |= course == Course::Stop;
+        Ok(News {
+            history: unheard.history,
+            pending: unheard.pending,
+            budget_used: budget.used(unheard.standing.spent_seconds, unheard.ended),
+            queued: unheard.claimable,
+            course,
+        })
+    }
+
+    /// What this desk has recorded itself, in order, needs not be read again.
+    fn note_place(&mut self, sequence: Sequence) {
+        if sequence.0 == self.judged.0 + 1 {
+            self.judged = sequence;
+        }
+    }
+
+    /// Learns what trainings of other nodes have come to, to judge by.
+    fn follow(&mut self) -> Result<(), LedgerError> {
+        loop {
+            let ended = self.ledger.ended(self.judged)?;
+            let Some(last) = ended.last().and_then(|trial| trial.sequence()) else {
+                return Ok(());
+            };
+            for trial in &ended {
+                self.judge.note_ended(trial);
+            }
+            self.judged = last;
+        }
+    }
+}
+
+/// Spreads neighbouring trial numbers over all bits of a seed (2⁶⁴ divided by the golden ratio).
+const SEED_SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;

@@ -1,0 +1,256 @@
+//! Where a study goes: whether it goes on, drains or ends, and when its best models are trained once more.
+//!
+//! Decided from the ledger and the time, by whoever is master: of one machine or of a cluster. Every decision
+//! is written into the ledger, where all desks see it; to decide the same twice changes nothing.
+//!
+//! Towards the end the best models are trained once more, for longer, from scratch and from their own weights.
+//! A model that was found late in a lineage has met many short trainings; one that trains from scratch may
+//! end better (Ash, Adams 2020, arXiv:1910.08475), and one that goes on may, too. Only a measurement tells.
+
+use search::{Origin, Restart, TrialId};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::{Inherit, Retrain, StudyConfig},
+    ledger::{Ledger, LedgerError, Standing},
+    message::Course,
+    trial::{Candidate, Instant, Trial},
+};
+
+/// How often the time spent is written to the ledger, in seconds.
+const SPENT_WRITE_SECS: f64 = 2.0;
+
+/// Share of the time after which the best models so far are trained once more, for longer.
+const FINALE_AT: f64 = 0.8;
+
+/// A budget of fewer trials than this keeps none of them back for that.
+const FINALE_TRIALS_MIN: u64 = 10;
+
+/// Why a study ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "because", rename_all = "snake_case")]
+pub enum EndReason {
+    /// The time is used up.
+    Time,
+    /// The trials are used up.
+    Trials,
+    /// The user stopped it; the same command goes on.
+    Interrupted,
+    /// No generator finds anything new.
+    Exhausted,
+    /// Workers die as soon as they are started.
+    WorkersDie {
+        /// What the last one said.
+        message: String,
+    },
+}
+
+/// Whether the best models are being trained once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finale {
+    /// They never will be.
+    Never,
+    /// Not yet.
+    Ahead,
+    /// Yes, and what becomes the best from now on will be, too.
+    Begun,
+    /// Yes, and nothing else will be proposed.
+    Last,
+}
+
+/// What a master knows of where the study goes.
+#[derive(Debug)]
+pub(crate) struct Helm {
+    config: StudyConfig,
+    finale: Finale,
+    best: Option<TrialId>,
+    ending: Option<EndReason>,
+    counted_at: Instant,
+}
+
+impl Helm {
+    /// Takes a study up, at this time.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read or written.
+    pub(crate) fn take_up(
+        ledger: &mut dyn Ledger,
+        config: StudyConfig,
+        now: Instant,
+    ) -> Result<Helm, LedgerError> {
+        ledger.resume_clock(now)?;
+        ledger.set_ending(None)?;
+        let finale = match config.training.retrain {
+            Retrain::Nothing => Finale::Never,
+            Retrain::Best if ledger.trials()?.iter().any(waits_to_be_trained_again) => {
+                Finale::Begun
+            }
+            Retrain::Best => Finale::Ahead,
+        };
+        let mut helm = Helm {
+            config,
+            finale,
+            best: None,
+            ending: None,
+            counted_at: now,
+        };
+        helm.keep_back(ledger)?;
+        Ok(helm)
+    }
+
+    /// Why the study ends, if it does.
+    pub(crate) fn ending(&self) -> Option<&EndReason> {
+        self.ending.as_ref()
+    }
+
+    /// The study ends, for the first reason there is.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub(crate) fn end_for(
+        &mut self,
+        ledger: &mut dyn Ledger,
+        reason: EndReason,
+    ) -> Result<(), LedgerError> {
+        if self.ending.is_none() {
+            let text = serde_json::to_string(&reason).expect("a reason has string keys only");
+            ledger.set_ending(Some(&text))?;
+            self.ending = Some(reason);
+        }
+        Ok(())
+    }
+
+    /// Decides what follows from what has happened; `present` says how many workers are there, and how many of
+    /// them find nothing new.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read or written.
+    pub(crate) fn decide(
+        &mut self,
+        ledger: &mut dyn Ledger,
+        present: (usize, usize),
+        now: Instant,
+    ) -> Result<(), LedgerError> {
+        if self.ending.is_some() {
+            return Ok(());
+        }
+        if now.since(self.counted_at) >= SPENT_WRITE_SECS {
+            self.counted_at = now;
+            ledger.count_time(now)?;
+        }
+        let standing = ledger.standing(now)?;
+        match self.finale {
+            Finale::Ahead => self.begin_finale(ledger, &standing, now)?,
+            Finale::Begun => self.follow_the_best(ledger, &standing, now)?,
+            Finale::Never | Finale::Last => {}
+        }
+        let limit = self.config.budget.seconds;
+        if limit.is_some_and(|seconds| standing.spent_seconds >= seconds) {
+            return self.end_for(ledger, EndReason::Time);
+        }
+        if ledger.counts()?.under_way() > 0 {
+            return Ok(());
+        }
+        let course = ledger.standing(now)?.course(limit);
+        match present {
+            _ if course == Course::Drain => self.end_for(ledger, EndReason::Trials),
+            (workers, exhausted) if workers > 0 && exhausted >= workers => {
+                self.end_for(ledger, EndReason::Exhausted)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the best models begin with when they are trained once more.
+    fn restarts_of_the_best(&self) -> &'static [Restart] {
+        match self.config.training.inherit {
+            Inherit::Nothing => &[Restart::Scratch],
+            _ => &[Restart::Scratch, Restart::Lineage],
+        }
+    }
+
+    /// Of a budget of trials, some are kept back for the finale while it is ahead; at the end, all that are left.
+    fn keep_back(&mut self, ledger: &mut dyn Ledger) -> Result<(), LedgerError> {
+        let kept_back = match (self.finale, self.config.budget.trials) {
+            (Finale::Last, _) => u64::MAX,
+            (Finale::Ahead, Some(trials)) if trials >= FINALE_TRIALS_MIN => {
+                self.restarts_of_the_best().len() as u64
+            }
+            _ => 0,
+        };
+        ledger.keep_back(kept_back)
+    }
+
+    /// Towards the end the best models are trained once more: as many as there are trainers for.
+    fn begin_finale(
+        &mut self,
+        ledger: &mut dyn Ledger,
+        standing: &Standing,
+        now: Instant,
+    ) -> Result<(), LedgerError> {
+        let limit = self.config.budget.seconds;
+        let is_late = limit.is_some_and(|limit| standing.spent_seconds >= FINALE_AT * limit);
+        // This is asked at every event: trials are counted only where it matters.
+        let is_last = self.config.budget.trials >= Some(FINALE_TRIALS_MIN)
+            && standing.course(None) == Course::Drain
+            && ledger.counts()?.under_way() == 0;
+        if !(is_late || is_last) {
+            return Ok(());
+        }
+        self.finale = match is_last {
+            true => Finale::Last,
+            false => Finale::Begun,
+        };
+        let restarts = self.restarts_of_the_best().len() as u32;
+        let models = (self.config.resources.total_slots() / restarts).max(1);
+        for best in ledger.best_originals(models)? {
+            self.train_again(ledger, &best, now)?;
+        }
+        self.best = standing.best;
+        self.keep_back(ledger)
+    }
+
+    /// While the finale is on, what becomes the best is trained once more like those before it.
+    fn follow_the_best(
+        &mut self,
+        ledger: &mut dyn Ledger,
+        standing: &Standing,
+        now: Instant,
+    ) -> Result<(), LedgerError> {
+        let Some(best) = standing.best.filter(|_| standing.best != self.best) else {
+            return Ok(());
+        };
+        self.best = Some(best);
+        let best = ledger.trial(best)?;
+        match best.candidate.retrains() {
+            None => self.train_again(ledger, &best, now),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Proposes the last trainings of a model; those that the study has already are left out.
+    fn train_again(
+        &self,
+        ledger: &mut dyn Ledger,
+        best: &Trial,
+        now: Instant,
+    ) -> Result<(), LedgerError> {
+        for start in self.restarts_of_the_best() {
+            let origin = Origin::Retrained {
+                of: best.id,
+                start: *start,
+            };
+            let again = Candidate {
+                origin,
+                promise: None,
+                ..best.candidate.clone()
+            };
+            ledger.propose(&again, now)?;
+        }
+        Ok(())
+    }
+}
+
+fn waits_to_be_trained_again(trial: &Trial) -> bool {
+    trial.candidate.retrains().is_some() && trial.sequence().is_none()
+}

@@ -1,0 +1,19 @@
+-- The role by which workers enter: it may call these functions, and touch nothing else.
+do $$ begin
+    -- Where it is allowed, the password stays out of the server's log.
+    set local log_statement = 'none';
+    set local log_min_error_statement = 'panic';
+    set local log_min_duration_statement = -1;
+exception when insufficient_privilege then null; end $$;
+do $$ begin
+    create role LEHR_SCHEMA login;
+exception when duplicate_object then null; end $$;
+alter role LEHR_SCHEMA login password LEHR_PASSWORD;
+grant usage on schema LEHR_SCHEMA to LEHR_SCHEMA;
+grant execute on function
+    LEHR_SCHEMA.propose, LEHR_SCHEMA.claim, LEHR_SCHEMA.beat, LEHR_SCHEMA.finish, LEHR_SCHEMA.release,
+    LEHR_SCHEMA.join_study, LEHR_SCHEMA.leave_study, LEHR_SCHEMA.note_exhausted,
+    LEHR_SCHEMA.note_process, LEHR_SCHEMA.proposals_of, LEHR_SCHEMA.study_record, LEHR_SCHEMA.standing,
+    LEHR_SCHEMA.claimable, LEHR_SCHEMA.history, LEHR_SCHEMA.pending, LEHR_SCHEMA.ended,
+    LEHR_SCHEMA.unheard
+to LEHR_SCHEMA;

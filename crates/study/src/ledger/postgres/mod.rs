@@ -1,0 +1,590 @@
+//! The ledger of a cluster: a schema in a PostgreSQL database, one for each study. Every node writes for
+//! itself; the functions of `schema.sql` are the contract, and the database's clock is everybody's.
+
+mod client;
+
+use std::sync::{Mutex, PoisonError};
+
+use search::TrialId;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use self::client::{Client, quoted};
+use super::{
+    CLAIMABLE_MAX, CRASHES_MAX, Claim, Counts, Ending, FinishOutcome, HISTORY_PAGE, Keeping,
+    LedgerAddress, LedgerError, Node, Operations, Parent, Proposed, Reading, Release,
+    ReleaseOutcome, SCHEMA_VERSION, Standing, StudyName, StudyRecord, Unheard, WORKER_CRASHES_MAX,
+    from_json,
+    row::{EndedRow, PendingRow, TrialRow},
+    to_json,
+};
+use crate::{
+    message::{Progress, Role},
+    trial::{
+        Candidate, FailReason, HistoryRow, Instant, Lease, LeaseEpoch, Sequence, Slot, Trial,
+        TrialResult, Underway, WorkerName,
+    },
+};
+
+/// What a worker needs to enter a study.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// The database, and the role by which workers enter.
+    pub ledger: LedgerAddress,
+    /// The study's name.
+    pub study: StudyName,
+    /// The role's password; absent where the database asks for none, or the environment knows it.
+    pub password: Option<String>,
+}
+
+impl std::fmt::Debug for Admission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Admission({}, {})", self.ledger, self.study)
+    }
+}
+
+/// A study in a PostgreSQL database.
+#[derive(Debug)]
+pub struct Postgres {
+    client: Mutex<Client>,
+    schema: String,
+    lease_secs: f64,
+}
+
+#[derive(Deserialize)]
+struct RecordRow {
+    version: i64,
+    lease_secs: f64,
+    #[serde(flatten)]
+    record: StudyRecord,
+}
+
+#[derive(Deserialize)]
+struct ClaimRow {
+    trial: u64,
+    epoch: u32,
+    candidate: String,
+    parent_candidate: Option<String>,
+    parent_result: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct UnheardRow {
+    standing: Standing,
+    ended: u64,
+    claimable: u64,
+    history: Vec<EndedRow>,
+    pending: Vec<PendingRow>,
+}
+
+#[derive(Deserialize)]
+struct Told {
+    is: String,
+    trial: Option<u64>,
+    sequence: Option<u64>,
+    is_best: Option<bool>,
+}
+
+impl Postgres {
+    /// Creates the study in a database, with leases of so many seconds, and the role by which its workers
+    /// enter; the caller's role owns it.
+    ///
+    /// # Errors
+    /// If the database cannot be reached, there is such a study already, or the role may not create one.
+    pub fn create(
+        address: &LedgerAddress,
+        study: &StudyName,
+        record: &StudyRecord,
+        lease_secs: f64,
+    ) -> Result<(Postgres, Admission), LedgerError> {
+        let schema = study.schema();
+        let password = random_password()?;
+        let trials_max = record
+            .trials_max
+            .map_or("null".to_string(), |max| max.to_string());
+        let row = format!(
+            "insert into {schema}.study (only_row, version, config, data, lease_secs, grace_secs,
+             proposals_left, created_at, counted_at)
+             values (1, {SCHEMA_VERSION}, {}, {}, {lease_secs}, {lease_secs}, {trials_max},
+             {schema}.clock(), {schema}.clock());",
+            quoted(&record.config),
+            quoted(&record.data),
+        );
+        let script = [include_str!("schema.sql"), &row, include_str!("admit.sql")]
+            .join("\n")
+            .replace("LEHR_SCHEMA", &schema)
+            .replace("LEHR_PASSWORD", &quoted(&password));
+        let mut client = Client::new(address.clone(), None);
+        client.run_script("be created", &script)?;
+        let admission = Admission {
+            ledger: address.entered_as(&schema),
+            study: study.clone(),
+            password: Some(password),
+        };
+        let ledger = Postgres {
+            client: Mutex::new(client),
+            schema,
+            lease_secs,
+        };
+        Ok((ledger, admission))
+    }
+
+    /// Opens a study as its owner.
+    ///
+    /// # Errors
+    /// If the database cannot be reached, or there is no such study in it, or it is of another version.
+    pub fn open(address: &LedgerAddress, study: &StudyName) -> Result<Postgres, LedgerError> {
+        Postgres::enter(Client::new(address.clone(), None), study)
+    }
+
+    /// Enters a study as one of its workers.
+    ///
+    /// # Errors
+    /// As for [`Postgres::open`].
+    pub fn admitted(admission: &Admission) -> Result<Postgres, LedgerError> {
+        let client = Client::new(admission.ledger.clone(), admission.password.clone());
+        Postgres::enter(client, &admission.study)
+    }
+
+    fn enter(client: Client, study: &StudyName) -> Result<Postgres, LedgerError> {
+        let mut ledger = Postgres {
+            client: Mutex::new(client),
+            schema: study.schema(),
+            lease_secs: 0.0,
+        };
+        let row: RecordRow = ledger.call("be opened", "study_record", &json!({}))?;
+        if row.version != SCHEMA_VERSION {
+            return Err(LedgerError::Version { found: row.version });
+        }
+        ledger.lease_secs = row.lease_secs;
+        Ok(ledger)
+    }
+
+    fn call<T: DeserializeOwned>(
+        &self,
+        action: &'static str,
+        function: &'static str,
+        request: &Value,
+    ) -> Result<T, LedgerError> {
+        let request = quoted(&request.to_string());
+        let rows = self.rows(action, &format!("{function}({request})"))?;
+        // A null is an empty line, if any.
+        let text = rows.first().map_or("null", String::as_str);
+        from_json("answer", if text.is_empty() { "null" } else { text })
+    }
+
+    /// The values of `select …` in the study's schema, one JSON text each.
+    fn rows(&self, action: &'static str, what: &str) -> Result<Vec<String>, LedgerError> {
+        let schema = &self.schema;
+        let statement = format!("set search_path = {schema}; select {what}");
+        self.locked().rows(action, &statement)
+    }
+
+    /// Changes tables directly: the owner's right.
+    fn change(&mut self, action: &'static str, statement: &str) -> Result<(), LedgerError> {
+        let schema = &self.schema;
+        let statement = format!("set search_path = {schema}; {statement}");
+        self.locked().rows(action, &statement)?;
+        Ok(())
+    }
+
+    fn read_trials(&self, which: &str) -> Result<Vec<Trial>, LedgerError> {
+        let rows = self.rows(
+            "list the trials",
+            &format!("to_jsonb(t) from (select * from trial {which}) t"),
+        )?;
+        let parse = |text: String| from_json::<TrialRow>("trial", &text)?.parse();
+        rows.into_iter().map(parse).collect()
+    }
+
+    fn one<T: DeserializeOwned>(&self, action: &'static str, what: &str) -> Result<T, LedgerError> {
+        let rows = self.rows(action, what)?;
+        from_json("answer", rows.first().map_or("null", String::as_str))
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, Client> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn random_password() -> Result<String, LedgerError> {
+    let mut bytes = [0; 24];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).map_err(
+        |error| LedgerError::Refused {
+            action: "be created",
+            message: format!("no random numbers: {error}"),
+        },
+    )?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn ending_row(lease: Lease, ending: &Ending) -> Value {
+    let mut row = json!({ "trial": lease.trial.0, "epoch": lease.epoch.0 });
+    // Numbers go as texts: they may be infinite, and JSON knows no such thing.
+    match ending {
+        Ending::Finished(result) => {
+            row["state"] = "finished".into();
+            row["score"] = result.score.to_string().into();
+            row["loss"] = result.loss.to_string().into();
+            row["result"] = to_json(result).into();
+        }
+        Ending::Stopped { stop, expected } => {
+            row["state"] = "stopped".into();
+            row["stop"] = to_json(stop).into();
+            row["expected"] = expected.to_string().into();
+        }
+        Ending::Failed(reason) => {
+            row["state"] = "failed".into();
+            row["failure"] = to_json(reason).into();
+        }
+    }
+    row
+}
+
+fn misunderstood(action: &'static str, told: &Told) -> LedgerError {
+    LedgerError::Refused {
+        action,
+        message: format!("it answered `{}`", told.is),
+    }
+}
+
+impl Operations for Postgres {
+    fn propose(&mut self, candidate: &Candidate, _now: Instant) -> Result<Proposed, LedgerError> {
+        let action = "take a proposal";
+        let request = json!({
+            "fingerprint": candidate.fingerprint().to_string(),
+            "candidate": to_json(candidate),
+            "parent": candidate.parent().map(|parent| parent.0),
+            "urgent": candidate.retrains().is_some(),
+            "worker": candidate.proposed_by.0,
+        });
+        let told: Told = self.call(action, "propose", &request)?;
+        match (told.is.as_str(), told.trial) {
+            ("accepted", Some(trial)) => Ok(Proposed::Accepted(TrialId(trial))),
+            ("duplicate", _) => Ok(Proposed::Duplicate),
+            ("budget_spent", _) => Ok(Proposed::BudgetSpent),
+            _ => Err(misunderstood(action, &told)),
+        }
+    }
+
+    fn claim(
+        &mut self,
+        worker: &WorkerName,
+        slot: Slot,
+        _now: Instant,
+    ) -> Result<Option<Claim>, LedgerError> {
+        let request = json!({ "worker": worker, "slot": slot, "crashes_max": WORKER_CRASHES_MAX });
+        let row: Option<ClaimRow> = self.call("give out a trial", "claim", &request)?;
+        let Some(row) = row else { return Ok(None) };
+        let candidate: Candidate = from_json("candidate", &row.candidate)?;
+        let parent = match (row.parent_candidate, row.parent_result, candidate.parent()) {
+            (Some(candidate), Some(result), Some(_)) => {
+                let result: TrialResult = from_json("result", &result)?;
+                Some(Parent {
+                    candidate: from_json("candidate", &candidate)?,
+                    artifact: result.artifact,
+                    score: result.score,
+                })
+            }
+            (_, None, Some(trial)) => return Err(LedgerError::NoSuchTrial { trial }),
+            _ => None,
+        };
+        let lease = Lease {
+            trial: TrialId(row.trial),
+            epoch: LeaseEpoch(row.epoch),
+        };
+        Ok(Some(Claim {
+            lease,
+            candidate,
+            parent,
+        }))
+    }
+
+    fn beat(
+        &mut self,
+        worker: &WorkerName,
+        leases: &[Lease],
+        progress: &[Progress],
+        _now: Instant,
+    ) -> Result<Vec<Lease>, LedgerError> {
+        let request = json!({ "worker": worker, "leases": leases, "progress": to_json(&progress) });
+        self.call("extend a lease", "beat", &request)
+    }
+
+    fn finish(
+        &mut self,
+        lease: Lease,
+        ending: &Ending,
+        _now: Instant,
+    ) -> Result<FinishOutcome, LedgerError> {
+        let action = "record a result";
+        let told: Told = self.call(action, "finish", &ending_row(lease, ending))?;
+        let sequence = told.sequence.map(Sequence);
+        match (told.is.as_str(), sequence, told.is_best) {
+            ("recorded", Some(sequence), Some(is_best)) => {
+                Ok(FinishOutcome::Recorded { sequence, is_best })
+            }
+            ("again", Some(sequence), _) => Ok(FinishOutcome::Again(sequence)),
+            ("stray", ..) => Ok(FinishOutcome::Stray),
+            ("no_such_trial", ..) => Err(LedgerError::NoSuchTrial { trial: lease.trial }),
+            _ => Err(misunderstood(action, &told)),
+        }
+    }
+
+    fn release(
+        &mut self,
+        lease: Lease,
+        release: &Release,
+        _now: Instant,
+    ) -> Result<ReleaseOutcome, LedgerError> {
+        let action = "take a lease back";
+        let crash = match release {
+            Release::Returned => None,
+            Release::Crashed { message } => Some(message.clone()),
+        };
+        let attempts = CRASHES_MAX;
+        let reason = crash
+            .clone()
+            .map(|message| FailReason::Crashed { attempts, message });
+        let request = json!({
+            "trial": lease.trial.0, "epoch": lease.epoch.0, "crash": crash,
+            "crashes_max": CRASHES_MAX, "failure": reason.as_ref().map(to_json),
+        });
+        let told: Told = self.call(action, "release", &request)?;
+        match (told.is.as_str(), reason) {
+            ("queued", _) => Ok(ReleaseOutcome::Queued),
+            ("given_up", Some(reason)) => Ok(ReleaseOutcome::GivenUp(reason)),
+            ("not_held", _) => Ok(ReleaseOutcome::NotHeld),
+            _ => Err(misunderstood(action, &told)),
+        }
+    }
+
+    fn release_all(&mut self) -> Result<usize, LedgerError> {
+        self.one(
+            "take leases back",
+            "1 where false;
+             with taken as (
+                 update trial set state = 'queued', worker = null, slot = null, claimed_at = null,
+                 lease_until = null where state = 'running' returning 1
+             ) select count(*) from taken",
+        )
+    }
+}
+
+impl Keeping for Postgres {
+    fn join(
+        &mut self,
+        worker: &WorkerName,
+        host: &str,
+        slots: u16,
+        _now: Instant,
+    ) -> Result<u32, LedgerError> {
+        let request = json!({ "worker": worker, "host": host, "slots": slots });
+        self.call("let a worker in", "join_study", &request)
+    }
+
+    fn leave(&mut self, worker: &WorkerName, _now: Instant) -> Result<usize, LedgerError> {
+        self.call(
+            "let a worker go",
+            "leave_study",
+            &json!({ "worker": worker }),
+        )
+    }
+
+    fn note_exhausted(&mut self, worker: &WorkerName) -> Result<(), LedgerError> {
+        let action = "note that nothing new was found";
+        self.call(action, "note_exhausted", &json!({ "worker": worker }))
+    }
+
+    fn note_process(
+        &mut self,
+        worker: &WorkerName,
+        role: Role,
+        process: u32,
+        _now: Instant,
+    ) -> Result<(), LedgerError> {
+        let request = json!({ "worker": worker, "role": to_json(&role), "process": process });
+        self.call("note a process", "note_process", &request)
+    }
+
+    fn lead(&mut self, holder: &str, seconds: f64, _now: Instant) -> Result<bool, LedgerError> {
+        let holder = quoted(holder);
+        let changed = self.rows(
+            "choose who leads",
+            &format!(
+                "1 from study where false;
+                 update study set leader = {holder}, leader_until = clock() + {seconds}
+                 where leader is null or leader = {holder} or leader_until < clock() returning 1"
+            ),
+        )?;
+        Ok(!changed.is_empty())
+    }
+
+    fn resume_clock(&mut self, _now: Instant) -> Result<(), LedgerError> {
+        self.change(
+            "record the time spent",
+            "update study set counted_at = clock(), spent_seconds = spent_seconds + greatest(0,
+             coalesce((select max(seen_at) from node), counted_at) - counted_at)",
+        )
+    }
+
+    fn count_time(&mut self, _now: Instant) -> Result<(), LedgerError> {
+        self.change(
+            "record the time spent",
+            "update study set spent_seconds = spent_seconds + greatest(0, clock() - counted_at),
+             counted_at = greatest(counted_at, clock())",
+        )
+    }
+
+    fn keep_back(&mut self, trials: u64) -> Result<(), LedgerError> {
+        let trials = i64::try_from(trials).unwrap_or(i64::MAX);
+        self.change(
+            "keep trials back",
+            &format!("update study set kept_back = {trials}"),
+        )
+    }
+
+    fn set_ending(&mut self, reason: Option<&str>) -> Result<(), LedgerError> {
+        let reason = reason.map_or("null".to_string(), quoted);
+        self.change(
+            "record why the study ends",
+            &format!("update study set ending = {reason}"),
+        )
+    }
+
+    fn set_budget(&mut self, config: &str, trials_max: Option<u64>) -> Result<(), LedgerError> {
+        let max = trials_max.map_or("null".to_string(), |max| max.to_string());
+        let config = quoted(config);
+        self.change(
+            "change the budget",
+            &format!(
+                "update study set config = {config},
+                 proposals_left = case when {max} is null then null else greatest(0, {max} - trials) end"
+            ),
+        )
+    }
+}
+
+impl Reading for Postgres {
+    fn lease_secs(&self) -> f64 {
+        self.lease_secs
+    }
+
+    fn record(&self) -> Result<StudyRecord, LedgerError> {
+        let row: RecordRow = self.call("be read", "study_record", &json!({}))?;
+        Ok(row.record)
+    }
+
+    fn standing(&self, _now: Instant) -> Result<Standing, LedgerError> {
+        self.call("be read", "standing", &json!({}))
+    }
+
+    fn spent_seconds(&self) -> Result<f64, LedgerError> {
+        self.one("be read", "spent_seconds from study")
+    }
+
+    fn nodes(&self) -> Result<Vec<Node>, LedgerError> {
+        let rows = self.rows(
+            "list the workers",
+            "to_jsonb(n) || jsonb_build_object('progress', n.progress::jsonb) from node n order by number",
+        )?;
+        rows.iter().map(|text| from_json("node", text)).collect()
+    }
+
+    fn processes(&self) -> Result<Vec<(WorkerName, Role, u32)>, LedgerError> {
+        let rows = self.rows(
+            "list the processes",
+            "jsonb_build_array(worker, role::jsonb, process) from process order by started_at, process",
+        )?;
+        rows.iter().map(|text| from_json("process", text)).collect()
+    }
+
+    fn trials(&self) -> Result<Vec<Trial>, LedgerError> {
+        self.read_trials("order by id")
+    }
+
+    fn trial(&self, id: TrialId) -> Result<Trial, LedgerError> {
+        let found = self.read_trials(&format!("where id = {}", id.0))?;
+        found
+            .into_iter()
+            .next()
+            .ok_or(LedgerError::NoSuchTrial { trial: id })
+    }
+
+    fn ended(&self, after: Sequence) -> Result<Vec<Trial>, LedgerError> {
+        let request = json!({ "after": after, "page": HISTORY_PAGE });
+        let rows: Vec<TrialRow> = self.call("list the trials", "ended", &request)?;
+        rows.into_iter().map(TrialRow::parse).collect()
+    }
+
+    fn best(&self) -> Result<Option<Trial>, LedgerError> {
+        let best = self.read_trials("where id = (select best from study)")?;
+        Ok(best.into_iter().next())
+    }
+
+    fn best_originals(&self, count: u32) -> Result<Vec<Trial>, LedgerError> {
+        self.read_trials(&format!(
+            "where state = 'finished' and not urgent order by score desc, loss, id limit {count}"
+        ))
+    }
+
+    fn history(&self, after: Sequence) -> Result<Vec<HistoryRow>, LedgerError> {
+        let request = json!({ "after": after, "page": HISTORY_PAGE });
+        let rows: Vec<EndedRow> = self.call("read the history", "history", &request)?;
+        rows.into_iter().map(EndedRow::parse).collect()
+    }
+
+    fn pending(&self, after: TrialId) -> Result<Vec<(TrialId, Underway)>, LedgerError> {
+        let request = json!({ "after_trial": after.0 });
+        let rows: Vec<PendingRow> = self.call("list the pending trials", "pending", &request)?;
+        rows.into_iter().map(PendingRow::parse).collect()
+    }
+
+    fn counts(&self) -> Result<Counts, LedgerError> {
+        self.one(
+            "count the trials",
+            "jsonb_build_object('queued', count(*) filter (where state = 'queued'),
+             'running', count(*) filter (where state = 'running'),
+             'finished', count(*) filter (where state = 'finished'),
+             'stopped', count(*) filter (where state = 'stopped'),
+             'failed', count(*) filter (where state = 'failed')) from trial",
+        )
+    }
+
+    fn claimable(&self, _now: Instant) -> Result<u64, LedgerError> {
+        self.call(
+            "count the trials",
+            "claimable",
+            &json!({ "most": CLAIMABLE_MAX }),
+        )
+    }
+
+    fn proposals_of(&self, worker: &WorkerName) -> Result<u64, LedgerError> {
+        self.call(
+            "count the proposals",
+            "proposals_of",
+            &json!({ "worker": worker }),
+        )
+    }
+
+    fn unheard(
+        &self,
+        after: Sequence,
+        after_trial: TrialId,
+        _now: Instant,
+    ) -> Result<Unheard, LedgerError> {
+        let request = json!({
+            "after": after, "after_trial": after_trial.0, "page": HISTORY_PAGE, "most": CLAIMABLE_MAX,
+        });
+        let row: UnheardRow = self.call("say what is new", "unheard", &request)?;
+        let history = row.history.into_iter().map(EndedRow::parse);
+        let pending = row.pending.into_iter().map(PendingRow::parse);
+        Ok(Unheard {
+            standing: row.standing,
+            ended: row.ended,
+            claimable: row.claimable,
+            history: history.collect::<Result<_, _>>()?,
+            pending: pending.collect::<Result<_, _>>()?,
+        })
+    }
+}

@@ -1,0 +1,189 @@
+//! The one row that says what the study is, and the rows that say who works at it.
+
+use rusqlite::{Connection, OptionalExtension, Params, params};
+
+use super::{
+    super::{Keeping, LedgerError, StudyRecord, to_json},
+    Sqlite, failed,
+};
+use crate::{
+    message::Role,
+    trial::{Instant, WorkerName},
+};
+
+pub(super) fn insert(
+    record: &StudyRecord,
+    connection: &Connection,
+    now: Instant,
+) -> Result<(), LedgerError> {
+    connection
+        .execute(
+            "insert into study (only_row, config, data, proposals_left, created_at, counted_at)
+             values (1, ?1, ?2, ?3, ?4, ?4)",
+            params![
+                record.config,
+                record.data,
+                record.trials_max.map(as_integer),
+                now.0
+            ],
+        )
+        .map_err(failed("be created"))?;
+    Ok(())
+}
+
+/// A worker was heard of. Returns how many of its trainers have died one after the other, if it has joined.
+pub(super) fn see(
+    connection: &Connection,
+    worker: &WorkerName,
+    now: Instant,
+) -> Result<Option<u32>, LedgerError> {
+    connection
+        .query_row(
+            "update node set seen_at = ?2, has_left = 0 where worker = ?1 returning crashes",
+            params![worker.0, now.0],
+            |row| row.get(0),
+        )
+        .optional()
+        .map_err(failed("note a worker"))
+}
+
+impl Sqlite {
+    fn change_study(
+        &mut self,
+        action: &'static str,
+        statement: &str,
+        parameters: impl Params,
+    ) -> Result<(), LedgerError> {
+        self.connection
+            .execute(statement, parameters)
+            .map_err(failed(action))?;
+        Ok(())
+    }
+}
+
+impl Keeping for Sqlite {
+    fn join(
+        &mut self,
+        worker: &WorkerName,
+        host: &str,
+        slots: u16,
+        now: Instant,
+    ) -> Result<u32, LedgerError> {
+        self.connection
+            .query_row(
+                "insert into node (worker, number, host, slots, seen_at)
+                 values (?1, (select count(*) + 1 from node), ?2, ?3, ?4)
+                 on conflict (worker) do update set host = ?2, slots = ?3, seen_at = ?4, has_left = 0,
+                 is_exhausted = 0, crashes = 0, progress = '[]' returning number",
+                params![worker.0, host, slots, now.0],
+                |row| row.get(0),
+            )
+            .map_err(failed("let a worker in"))
+    }
+
+    fn leave(&mut self, worker: &WorkerName, now: Instant) -> Result<usize, LedgerError> {
+        let action = "let a worker go";
+        let transaction = self.begin(action)?;
+        let returned = transaction
+            .execute(
+                "update trial set state = 'queued', worker = null, slot = null, claimed_at = null,
+                 lease_until = null where state = 'running' and worker = ?1",
+                [&worker.0],
+            )
+            .map_err(failed(action))?;
+        transaction
+            .execute(
+                "update node set has_left = 1, seen_at = ?2, progress = '[]' where worker = ?1",
+                params![worker.0, now.0],
+            )
+            .map_err(failed(action))?;
+        transaction.commit().map_err(failed(action))?;
+        Ok(returned)
+    }
+
+    fn note_exhausted(&mut self, worker: &WorkerName) -> Result<(), LedgerError> {
+        self.change_study(
+            "note that nothing new was found",
+            "update node set is_exhausted = 1 where worker = ?1",
+            [&worker.0],
+        )
+    }
+
+    fn lead(&mut self, holder: &str, seconds: f64, now: Instant) -> Result<bool, LedgerError> {
+        let changed = self
+            .connection
+            .execute(
+                "update study set leader = ?1, leader_until = ?2
+                 where leader is null or leader = ?1 or leader_until < ?3",
+                params![holder, now.plus(seconds).0, now.0],
+            )
+            .map_err(failed("choose who leads"))?;
+        Ok(changed == 1)
+    }
+
+    fn resume_clock(&mut self, now: Instant) -> Result<(), LedgerError> {
+        self.change_study(
+            "record the time spent",
+            "update study set counted_at = ?1, spent_seconds = spent_seconds + max(0,
+             coalesce((select max(seen_at) from node), counted_at) - counted_at)",
+            [now.0],
+        )
+    }
+
+    fn count_time(&mut self, now: Instant) -> Result<(), LedgerError> {
+        self.change_study(
+            "record the time spent",
+            "update study set spent_seconds = spent_seconds + max(0, ?1 - counted_at),
+             counted_at = max(counted_at, ?1)",
+            [now.0],
+        )
+    }
+
+    fn keep_back(&mut self, trials: u64) -> Result<(), LedgerError> {
+        self.change_study(
+            "keep trials back",
+            "update study set kept_back = ?1",
+            [as_integer(trials)],
+        )
+    }
+
+    fn set_ending(&mut self, reason: Option<&str>) -> Result<(), LedgerError> {
+        self.change_study(
+            "record why the study ends",
+            "update study set ending = ?1",
+            [reason],
+        )
+    }
+
+    fn note_process(
+        &mut self,
+        worker: &WorkerName,
+        role: Role,
+        process: u32,
+        now: Instant,
+    ) -> Result<(), LedgerError> {
+        self.connection
+            .execute(
+                "insert into process (worker, role, process, started_at) values (?1, ?2, ?3, ?4)",
+                params![worker.0, to_json(&role), process, now.0],
+            )
+            .map_err(failed("note a process"))?;
+        Ok(())
+    }
+
+    fn set_budget(&mut self, config: &str, trials_max: Option<u64>) -> Result<(), LedgerError> {
+        self.connection
+            .execute(
+                "update study set config = ?1,
+                 proposals_left = max(0, ?2 - (select count(*) from trial))",
+                params![config, trials_max.map(as_integer)],
+            )
+            .map_err(failed("change the budget"))?;
+        Ok(())
+    }
+}
+
+/// SQLite's integers are signed; no count of ours comes near the end of them.
+pub(super) fn as_integer(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
