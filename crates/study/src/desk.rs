@@ -13,6 +13,7 @@ use crate::{
     judge::Judge,
     ledger::{
         Claim, Ending, FinishOutcome, Ledger, LedgerError, Proposed, Release, ReleaseOutcome,
+        WORKER_CRASHES_MAX,
     },
     message::{Answer, Ask, Course, News, Progress, ProposalVerdict, Reply},
     recipe::{self, Start},
@@ -57,6 +58,13 @@ pub enum Happening {
         trial: TrialId,
         /// Exit status and last words.
         message: String,
+    },
+    /// A worker has come.
+    WorkerJoined {
+        /// Which.
+        worker: WorkerName,
+        /// On which machine.
+        host: String,
     },
     /// A worker's process is gone.
     WorkerLeft {
@@ -103,6 +111,7 @@ struct Told {
     beat_at: Option<Instant>,
     is_exhausted: bool,
     is_stopped: bool,
+    is_quarantined: bool,
 }
 
 /// The state of a desk.
@@ -115,6 +124,7 @@ pub struct Desk {
     targets: Targets,
     workers: BTreeMap<WorkerName, Told>,
     host: String,
+    quarantines: bool,
 }
 
 impl Desk {
@@ -138,14 +148,30 @@ impl Desk {
             targets,
             workers: BTreeMap::new(),
             host,
+            quarantines: false,
         };
         desk.follow()?;
         Ok(desk)
     }
 
+    /// Sends workers away whose trainers die one after the other: elsewhere they may live.
+    #[must_use]
+    pub fn with_quarantine(self) -> Desk {
+        Desk {
+            quarantines: true,
+            ..self
+        }
+    }
+
     /// The ledger, to be read.
     pub fn ledger(&self) -> &dyn Ledger {
         &*self.ledger
+    }
+
+    /// Whether this worker was sent away because its trainers died.
+    pub(crate) fn is_quarantined(&self, worker: &WorkerName) -> bool {
+        let told = self.workers.get(worker);
+        told.is_some_and(|told| told.is_quarantined)
     }
 
     /// The ledger, for decisions about the study as a whole.
@@ -461,13 +487,18 @@ impl Desk {
             Some(told) => (told.sequence, TrialId(told.trial)),
             None => (Sequence(0), TrialId(0)),
         };
-        let unheard = self.ledger.unheard(sequence, trial, now)?;
+        let unheard = self.ledger.unheard(worker, sequence, trial, now)?;
         if unheard.ended > self.judged.0 {
             self.follow()?;
         }
         let budget = self.config.budget;
-        let course = unheard.standing.course(budget.seconds);
+        let is_quarantined = self.quarantines && unheard.crashes >= WORKER_CRASHES_MAX;
+        let course = match is_quarantined {
+            true => Course::Stop,
+            false => unheard.standing.course(budget.seconds),
+        };
         let told = self.told(worker);
+        told.is_quarantined = is_quarantined;
         told.sequence = unheard.history.last().map_or(sequence, |row| row.sequence);
         told.trial = unheard.pending.last().map_or(trial.0, |(trial, _)| trial.0);
         told.is_stopped |= course == Course::Stop;

@@ -13,12 +13,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use data::Preprocessor;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use search::{Limits, TrialId};
+use search::TrialId;
 use thiserror::Error;
-use train::{Calibration, Weights, export_onnx};
 
 use crate::{
     baseline::{TreesRecord, TreesSetup},
@@ -27,13 +23,12 @@ use crate::{
     folder::{FolderError, StudyFolder, StudyLock},
     ledger::{Counts, Ending, Ledger, LedgerError},
     master::{Action, EndReason, Event, Master},
-    message::{Ask, GeneratorSetup, Progress, TrainerSetup, WorkerSetup},
-    open::linear,
-    prepared::{PrepareError, PreparedFiles, fold_count, network_task, target_scale},
-    process::{Child, Said, baseline::FromBaseline},
+    message::{Ask, Progress, WorkerSetup},
+    prepared::{PrepareError, PreparedFiles},
+    process::{Child, Said, baseline::BaselineRun},
+    setup::CommonSetup,
     spool::Spool,
     trial::{Instant, WorkerName},
-    worker::DeathCause,
 };
 
 /// How often the master looks at the clock.
@@ -41,9 +36,6 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// How long workers may take to leave when told to, in seconds.
 const GRACE_SECS: f64 = 120.0;
-
-/// How long the baseline may take beyond its time, in seconds: to load rows, to end its last tree, to write.
-const BASELINE_GRACE_SECS: f64 = 10.0;
 
 /// Why exploring failed. What was computed before stays in the study folder.
 #[derive(Debug, Error)]
@@ -57,7 +49,7 @@ pub enum ExploreError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// A child process or the spool.
+    /// A child process or a file.
     #[error("could not {action}")]
     Process {
         /// What was to be done.
@@ -117,17 +109,7 @@ pub struct Study {
     pub(crate) lock: StudyLock,
 }
 
-enum Happened {
-    Worker(WorkerName, Said<Ask>),
-    Baseline(Said<FromBaseline>),
-}
-
-/// What grows trees, until it has.
-struct BaselineRun {
-    child: Child,
-    ends_by: std::time::Instant,
-    record: PathBuf,
-}
+struct Happened(WorkerName, Said<Ask>);
 
 struct Shell<'a> {
     setups: BTreeMap<WorkerName, WorkerSetup>,
@@ -169,7 +151,14 @@ pub fn explore(
     take_in_spooled(&folder, &mut *ledger)?;
     let files = PreparedFiles::at(&folder.prepared());
     let targets = PreparedFiles::load(&files.train)?.targets().clone();
-    let setups = worker_setups(&folder, &config, &*ledger)?;
+    let common = CommonSetup::read(&folder.prepared(), &folder.artifacts(), &config)?;
+    let mut setups = BTreeMap::new();
+    for number in 1..=config.resources.workers {
+        let name = WorkerName(format!("node-{number}"));
+        let made = ledger.proposals_of(&name)?;
+        let setup = common.of_worker(&name, u32::from(number), made, &folder.spool());
+        setups.insert(name, setup);
+    }
     let trees = match TreesRecord::read(&folder) {
         None => TreesSetup::of(&folder, &config)?,
         Some(_) => None,
@@ -196,12 +185,19 @@ pub fn explore(
     for name in shell.setups.keys().cloned().collect::<Vec<_>>() {
         shell.start_worker(&name)?;
     }
-    if let Some(setup) = trees {
-        shell.start_baseline(setup)?;
-    }
+    // What the winner will be compared with, beside the workers.
+    shell.baseline = trees
+        .map(|setup| BaselineRun::start(program, setup))
+        .transpose()
+        .map_err(failed("start the baseline"))?;
     let reason = shell.serve(&mut master, &happenings, watch)?;
-    if reason != EndReason::Interrupted {
-        shell.wait_for_baseline(&happenings)?;
+    if let Some(baseline) = shell
+        .baseline
+        .take()
+        .filter(|_| reason != EndReason::Interrupted)
+    {
+        let waited = baseline.wait(interrupt);
+        waited.map_err(failed("write the record of the baseline"))?;
     }
     drop(lock);
     Ok(reason)
@@ -224,86 +220,6 @@ fn take_in_spooled(folder: &StudyFolder, ledger: &mut dyn Ledger) -> Result<(), 
     Ok(())
 }
 
-fn worker_setups(
-    folder: &StudyFolder,
-    config: &StudyConfig,
-    ledger: &dyn Ledger,
-) -> Result<BTreeMap<WorkerName, WorkerSetup>, ExploreError> {
-    let files = PreparedFiles::at(&folder.prepared());
-    let preprocessor = files.read_preprocessor()?;
-    let metric = config
-        .metric
-        .expect("a study's metric is decided when it is made");
-    let folds = files.read_folds()?;
-    let members = u64::from(fold_count(&folds));
-    let trainer = TrainerSetup {
-        folds,
-        train: files.train,
-        validation: files.validation,
-        artifacts: folder.artifacts(),
-        metric,
-        target_scale: target_scale(&preprocessor),
-        threads: config.resources.threads,
-        memory_bytes_max: config.resources.memory_bytes_max,
-    };
-    let mut settings = config.search.clone();
-    if let Some(bytes) = &mut settings.limits.file_bytes {
-        *bytes = bytes.saturating_sub(preprocessing_bytes(&preprocessor));
-    }
-    settings.limits = shared(settings.limits, members);
-    let mut setups = BTreeMap::new();
-    for number in 1..=config.resources.workers {
-        let name = WorkerName(format!("node-{number}"));
-        let generator = GeneratorSetup {
-            worker: name.clone(),
-            task: network_task(&preprocessor),
-            settings: settings.clone(),
-            seed: config.seed.wrapping_add(u64::from(number)),
-            proposals_made: ledger.proposals_of(&name)?,
-            ahead: config.resources.slots + 1,
-        };
-        let setup = WorkerSetup {
-            rungs: config.training.rungs,
-            name: name.clone(),
-            slots: config.resources.slots,
-            generator,
-            trainer: trainer.clone(),
-            spool: folder.spool(),
-        };
-        setups.insert(name, setup);
-    }
-    Ok(setups)
-}
-
-/// What each of so many networks may have, if the model that answers in the end is all of them.
-fn shared(limits: Limits, members: u64) -> Limits {
-    let share = |limit: Option<u64>| limit.map(|limit| limit / members);
-    Limits {
-        parameters: share(limits.parameters),
-        flops: share(limits.flops),
-        memory_bytes: limits.memory_bytes,
-        file_bytes: share(limits.file_bytes),
-        latency_micros: share(limits.latency_micros),
-    }
-}
-
-/// What the preprocessing adds to an exported model, as far as it does not depend on the network.
-fn preprocessing_bytes(preprocessor: &Preprocessor) -> u64 {
-    let task = network_task(preprocessor);
-    let linear = linear(&task);
-    let weights = Weights::fresh(&linear, &mut ChaCha8Rng::seed_from_u64(0));
-    let exported = export_onnx(
-        &linear,
-        &weights,
-        preprocessor,
-        &Calibration::default(),
-        &[],
-    );
-    exported.map_or(0, |bytes| {
-        (bytes.len() as u64).saturating_sub(4 * linear.cost().parameters)
-    })
-}
-
 impl Shell<'_> {
     fn serve(
         &mut self,
@@ -315,12 +231,8 @@ impl Shell<'_> {
         let mut watched_at = Instant(0.0);
         loop {
             let event = match happenings.recv_timeout(TICK) {
-                Ok(Happened::Worker(name, Said::Message(ask))) => Event::Asked(name, ask),
-                Ok(Happened::Worker(name, Said::End)) => self.bury(name),
-                Ok(Happened::Baseline(said)) => {
-                    self.hear_baseline(said)?;
-                    Event::Tick
-                }
+                Ok(Happened(name, Said::Message(ask))) => Event::Asked(name, ask),
+                Ok(Happened(name, Said::End)) => self.bury(name),
                 Err(RecvTimeoutError::Timeout) => Event::Tick,
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the shell holds a sender"),
             };
@@ -371,65 +283,11 @@ impl Shell<'_> {
     fn start_worker(&mut self, name: &WorkerName) -> Result<(), ExploreError> {
         let events = self.events.clone();
         let sender = name.clone();
-        let wrap = move |said| Happened::Worker(sender.clone(), said);
+        let wrap = move |said| Happened(sender.clone(), said);
         let mut child = Child::start(&self.program, "worker", events, wrap)
             .map_err(failed("start a worker"))?;
         child.tell(&self.setups[name]);
         self.workers.insert(name.clone(), child);
-        Ok(())
-    }
-
-    /// Starts what the winner will be compared with, beside the workers.
-    fn start_baseline(&mut self, setup: TreesSetup) -> Result<(), ExploreError> {
-        let events = self.events.clone();
-        let mut child = Child::start(&self.program, "baseline", events, Happened::Baseline)
-            .map_err(failed("start the baseline"))?;
-        child.tell(&setup);
-        let ends_by = Duration::from_secs_f64(setup.seconds_max + BASELINE_GRACE_SECS);
-        self.baseline = Some(BaselineRun {
-            child,
-            ends_by: std::time::Instant::now() + ends_by,
-            record: setup.record,
-        });
-        Ok(())
-    }
-
-    fn hear_baseline(&mut self, said: Said<FromBaseline>) -> Result<(), ExploreError> {
-        let Some(mut run) = self.baseline.take() else {
-            return Ok(());
-        };
-        let reason = match said {
-            Said::Message(FromBaseline::Written) => return Ok(()),
-            Said::Message(FromBaseline::Failed { reason }) => reason,
-            Said::End => match run.child.bury() {
-                (DeathCause::OutOfMemory, _) => "they needed more memory than a trainer has".into(),
-                (DeathCause::Unknown, message) => format!("their process {message}"),
-            },
-        };
-        let record = TreesRecord::Failed { reason };
-        record
-            .write(&run.record)
-            .map_err(failed("write the record of the baseline"))
-    }
-
-    /// A study of a few trials may end before its baseline does; that takes its time all the same.
-    fn wait_for_baseline(&mut self, happenings: &Receiver<Happened>) -> Result<(), ExploreError> {
-        while let Some(run) = &self.baseline {
-            if self.interrupt.load(Ordering::Relaxed) {
-                return Ok(());
-            }
-            match happenings.recv_timeout(TICK) {
-                Ok(Happened::Baseline(said)) => self.hear_baseline(said)?,
-                _ if std::time::Instant::now() < run.ends_by => {}
-                _ => {
-                    let reason = "they did not end in their time".to_string();
-                    let failed_record = TreesRecord::Failed { reason };
-                    let written = failed_record.write(&run.record);
-                    self.baseline = None;
-                    written.map_err(failed("write the record of the baseline"))?;
-                }
-            }
-        }
         Ok(())
     }
 

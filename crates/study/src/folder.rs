@@ -26,7 +26,7 @@ pub enum FolderError {
         source: io::Error,
     },
     /// There is no study.
-    #[error("{} is not a study folder: it has no ledger.sqlite", .path.display())]
+    #[error("{} is not a study folder: it has no ledger", .path.display())]
     NoStudy {
         /// Which folder.
         path: PathBuf,
@@ -71,7 +71,7 @@ impl StudyFolder {
         let folder = StudyFolder {
             root: root.to_path_buf(),
         };
-        if !folder.ledger().is_file() {
+        if !folder.ledger().is_file() && !folder.ledger_place().is_file() {
             return Err(FolderError::NoStudy { path: folder.root });
         }
         Ok(folder)
@@ -95,7 +95,7 @@ impl StudyFolder {
     /// Builds a new study folder: `fill` puts everything in, then it appears at `root` at once.
     ///
     /// # Errors
-    /// If it cannot be written, or lies on a network file system, or `fill` fails.
+    /// If it cannot be written, or `fill` fails.
     pub fn create<E: From<FolderError>>(
         root: &Path,
         fill: impl FnOnce(&StudyFolder) -> Result<(), E>,
@@ -135,6 +135,14 @@ impl StudyFolder {
                 source,
             })?;
         }
+        Ok(())
+    }
+
+    /// Whether SQLite keeps what it is given here.
+    ///
+    /// # Errors
+    /// If the folder lies on a network file system.
+    pub fn check_is_local(&self) -> Result<(), FolderError> {
         refuse_network_file_system(&self.root)
     }
 
@@ -170,6 +178,16 @@ impl StudyFolder {
     /// The ledger.
     pub fn ledger(&self) -> PathBuf {
         self.root.join("ledger.sqlite")
+    }
+
+    /// Where the ledger is, if it is in a database.
+    pub fn ledger_place(&self) -> PathBuf {
+        self.root.join("ledger.json")
+    }
+
+    /// What lets workers into a study whose ledger is in a database; for its owner's eyes only.
+    pub fn invitation(&self) -> PathBuf {
+        self.root.join("invitation.json")
     }
 
     /// Weights, by digest.

@@ -39,6 +39,11 @@ impl Spool {
         }
     }
 
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Keeps a result, durably.
     ///
     /// # Errors

@@ -33,7 +33,7 @@ pub trait Operations {
     fn propose(&mut self, candidate: &Candidate, now: Instant) -> Result<Proposed, LedgerError>;
 
     /// Gives the oldest waiting trial to a slot, a retraining before all others; failing that, one whose
-    /// lease has run out. A worker whose trainers die gets none.
+    /// lease has run out.
     fn claim(
         &mut self,
         worker: &WorkerName,
@@ -176,9 +176,13 @@ pub trait Reading {
     /// How many trials this worker's generators have proposed: where its random stream goes on.
     fn proposals_of(&self, worker: &WorkerName) -> Result<u64, LedgerError>;
 
+    /// How many trainers of this worker have died, one after the other.
+    fn crashes_of(&self, worker: &WorkerName) -> Result<u32, LedgerError>;
+
     /// All that a worker has not heard yet, at once.
     fn unheard(
         &self,
+        worker: &WorkerName,
         after: Sequence,
         after_trial: TrialId,
         now: Instant,
@@ -187,6 +191,7 @@ pub trait Reading {
             standing: self.standing(now)?,
             ended: self.counts()?.ended(),
             claimable: self.claimable(now)?,
+            crashes: self.crashes_of(worker)?,
             history: self.history(after)?,
             pending: self.pending(after_trial)?,
         })

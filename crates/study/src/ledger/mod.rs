@@ -34,8 +34,8 @@ pub use sqlite::Sqlite;
 /// How often a trial's trainer may die before the trial is given up.
 pub const CRASHES_MAX: u32 = 3;
 
-/// How many trainers of a worker may die one after the other, before it gets no more work: the node is to
-/// blame, not the models.
+/// How many trainers of a worker of a cluster may die one after the other, before it gets no more work: the
+/// node is to blame, not the models.
 pub const WORKER_CRASHES_MAX: u32 = 3;
 
 /// How long a lease lasts without a beat, in seconds.
@@ -322,6 +322,8 @@ pub struct Unheard {
     pub ended: u64,
     /// How many trials a claim could give out, up to [`CLAIMABLE_MAX`].
     pub claimable: u64,
+    /// How many trainers of the worker have died, one after the other.
+    pub crashes: u32,
     /// The next page of the history.
     pub history: Vec<HistoryRow>,
     /// Models that have no end yet.

@@ -6,7 +6,10 @@ use std::{
     collections::BTreeMap,
     io::{self, BufReader},
     path::PathBuf,
-    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -26,7 +29,7 @@ use crate::{
 const REPORT: Duration = Duration::from_millis(500);
 
 enum Happened {
-    Master(Said<Reply>),
+    Above(Said<Reply>),
     Generator(Said<FromGenerator>),
     Trainer(Slot, Said<FromTrainer>),
 }
@@ -39,6 +42,26 @@ struct WorkerProcess {
     generator: Option<Child>,
     trainers: BTreeMap<Slot, Child>,
     events: Sender<Happened>,
+    upward: Upward,
+}
+
+/// How a worker asks.
+pub(crate) enum Upward {
+    /// Its master, on standard output.
+    Pipe,
+    /// A desk in the same process.
+    Desk(Sender<Ask>),
+}
+
+impl Upward {
+    fn ask(&self, message: &Ask) -> io::Result<()> {
+        match self {
+            Upward::Pipe => send(&mut io::stdout().lock(), message),
+            Upward::Desk(asks) => asks
+                .send(message.clone())
+                .map_err(|_| io::Error::other("the desk is closed")),
+        }
+    }
 }
 
 /// Runs a worker on standard input and output until its master says stop or is gone.
@@ -49,19 +72,40 @@ pub fn run() -> io::Result<()> {
     end_with_parent();
     let mut input = BufReader::new(io::stdin());
     let setup: WorkerSetup = first_line(&mut input)?;
-    let (events, happenings) = channel();
-    let from_master = events.clone();
+    let (replies, heard) = channel();
     thread::spawn(move || {
+        // The loop ends with the worker: nobody listens any more, and nobody needs to.
         while let Ok(Some(reply)) = receive::<Reply>(&mut input) {
-            if from_master
-                .send(Happened::Master(Said::Message(reply)))
+            if replies.send(reply).is_err() {
+                return;
+            }
+        }
+    });
+    work(setup, Upward::Pipe, heard, &AtomicBool::new(false))
+}
+
+/// Works until what answers says stop or is gone, or `leave` is set.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) fn work(
+    setup: WorkerSetup,
+    upward: Upward,
+    replies: Receiver<Reply>,
+    leave: &AtomicBool,
+) -> io::Result<()> {
+    let (events, happenings) = channel();
+    let from_above = events.clone();
+    thread::spawn(move || {
+        for reply in replies {
+            if from_above
+                .send(Happened::Above(Said::Message(reply)))
                 .is_err()
             {
                 return;
             }
         }
-        // The loop ends with the worker: nobody listens any more, and nobody needs to.
-        let _ = from_master.send(Happened::Master(Said::End));
+        let _ = from_above.send(Happened::Above(Said::End));
     });
     let mut process = WorkerProcess {
         worker: Worker::new(setup.slots, setup.rungs),
@@ -71,9 +115,10 @@ pub fn run() -> io::Result<()> {
         generator: None,
         trainers: BTreeMap::new(),
         events,
+        upward,
     };
     process.start_all()?;
-    process.serve(&happenings)
+    process.serve(&happenings, leave)
 }
 
 /// Whether the loop goes on.
@@ -84,7 +129,7 @@ enum Then {
 
 impl WorkerProcess {
     fn start_all(&mut self) -> io::Result<()> {
-        ask(&Ask::Hello {
+        self.upward.ask(&Ask::Hello {
             slots: self.setup.slots,
         })?;
         for slot in 0..self.setup.slots {
@@ -93,14 +138,14 @@ impl WorkerProcess {
         self.start_generator()
     }
 
-    fn serve(&mut self, happenings: &Receiver<Happened>) -> io::Result<()> {
+    fn serve(&mut self, happenings: &Receiver<Happened>, leave: &AtomicBool) -> io::Result<()> {
         let mut report_due = Instant::now() + REPORT;
         loop {
             let patience = report_due.saturating_duration_since(Instant::now());
             let event = match happenings.recv_timeout(patience) {
                 Ok(happened) => match self.event(happened) {
                     Some(event) => event,
-                    // The master is gone, and this process with it.
+                    // Nobody answers any more: this worker ends, too.
                     None => return Ok(()),
                 },
                 Err(RecvTimeoutError::Timeout) => {
@@ -109,6 +154,9 @@ impl WorkerProcess {
                 }
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             };
+            if leave.load(Ordering::Relaxed) {
+                return Ok(());
+            }
             for action in self.worker.step(event) {
                 if let Then::Leave = self.carry_out(action)? {
                     return Ok(());
@@ -120,8 +168,8 @@ impl WorkerProcess {
     /// What happened, in the words of the step function; `None` when the master is gone.
     fn event(&mut self, happened: Happened) -> Option<Event> {
         Some(match happened {
-            Happened::Master(Said::Message(reply)) => Event::Reply(Box::new(reply)),
-            Happened::Master(Said::End) => return None,
+            Happened::Above(Said::Message(reply)) => Event::Reply(Box::new(reply)),
+            Happened::Above(Said::End) => return None,
             Happened::Generator(Said::Message(said)) => {
                 // A generator that has to be started again goes on where this one was.
                 self.setup.generator.proposals_made += 1;
@@ -147,7 +195,7 @@ impl WorkerProcess {
 
     fn carry_out(&mut self, action: Action) -> io::Result<Then> {
         match action {
-            Action::Ask(message) => ask(&message)?,
+            Action::Ask(message) => self.upward.ask(&message)?,
             Action::TellGenerator(message) => {
                 if let Some(generator) = &mut self.generator {
                     generator.tell(&message);
@@ -173,7 +221,7 @@ impl WorkerProcess {
         let mut child = Child::start(&self.program, "trainer", self.events.clone(), wrap)?;
         let setup = Box::new(self.setup.trainer.clone());
         child.tell(&TellTrainer::Setup { setup });
-        ask(&Ask::Started {
+        self.upward.ask(&Ask::Started {
             role: Role::Trainer { slot },
             process: child.id(),
         })?;
@@ -186,15 +234,11 @@ impl WorkerProcess {
         let mut child = Child::start(&self.program, "generator", events, Happened::Generator)?;
         let setup = Box::new(self.setup.generator.clone());
         child.tell(&TellGenerator::Setup { setup });
-        ask(&Ask::Started {
+        self.upward.ask(&Ask::Started {
             role: Role::Generator,
             process: child.id(),
         })?;
         self.generator = Some(child);
         Ok(())
     }
-}
-
-fn ask(message: &Ask) -> io::Result<()> {
-    send(&mut io::stdout().lock(), message)
 }

@@ -13,8 +13,7 @@ use self::client::{Client, quoted};
 use super::{
     CLAIMABLE_MAX, CRASHES_MAX, Claim, Counts, Ending, FinishOutcome, HISTORY_PAGE, Keeping,
     LedgerAddress, LedgerError, Node, Operations, Parent, Proposed, Reading, Release,
-    ReleaseOutcome, SCHEMA_VERSION, Standing, StudyName, StudyRecord, Unheard, WORKER_CRASHES_MAX,
-    from_json,
+    ReleaseOutcome, SCHEMA_VERSION, Standing, StudyName, StudyRecord, Unheard, from_json,
     row::{EndedRow, PendingRow, TrialRow},
     to_json,
 };
@@ -73,6 +72,7 @@ struct UnheardRow {
     standing: Standing,
     ended: u64,
     claimable: u64,
+    crashes: u32,
     history: Vec<EndedRow>,
     pending: Vec<PendingRow>,
 }
@@ -273,7 +273,7 @@ impl Operations for Postgres {
         slot: Slot,
         _now: Instant,
     ) -> Result<Option<Claim>, LedgerError> {
-        let request = json!({ "worker": worker, "slot": slot, "crashes_max": WORKER_CRASHES_MAX });
+        let request = json!({ "worker": worker, "slot": slot });
         let row: Option<ClaimRow> = self.call("give out a trial", "claim", &request)?;
         let Some(row) = row else { return Ok(None) };
         let candidate: Candidate = from_json("candidate", &row.candidate)?;
@@ -559,6 +559,14 @@ impl Reading for Postgres {
         )
     }
 
+    fn crashes_of(&self, worker: &WorkerName) -> Result<u32, LedgerError> {
+        self.call(
+            "look up a worker",
+            "crashes_of",
+            &json!({ "worker": worker }),
+        )
+    }
+
     fn proposals_of(&self, worker: &WorkerName) -> Result<u64, LedgerError> {
         self.call(
             "count the proposals",
@@ -569,12 +577,13 @@ impl Reading for Postgres {
 
     fn unheard(
         &self,
+        worker: &WorkerName,
         after: Sequence,
         after_trial: TrialId,
         _now: Instant,
     ) -> Result<Unheard, LedgerError> {
         let request = json!({
-            "after": after, "after_trial": after_trial.0, "page": HISTORY_PAGE, "most": CLAIMABLE_MAX,
+            "worker": worker, "after": after, "after_trial": after_trial.0, "page": HISTORY_PAGE, "most": CLAIMABLE_MAX,
         });
         let row: UnheardRow = self.call("say what is new", "unheard", &request)?;
         let history = row.history.into_iter().map(EndedRow::parse);
@@ -583,6 +592,7 @@ impl Reading for Postgres {
             standing: row.standing,
             ended: row.ended,
             claimable: row.claimable,
+            crashes: row.crashes,
             history: history.collect::<Result<_, _>>()?,
             pending: pending.collect::<Result<_, _>>()?,
         })

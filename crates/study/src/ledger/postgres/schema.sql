@@ -97,9 +97,8 @@ create table proposals_by (
 create function clock() returns float8 language sql volatile as
 $$ select extract(epoch from clock_timestamp())::float8 $$;
 
--- A worker was heard of. Gives how many of its trainers have died one after the other.
-create function see(who text) returns integer language sql volatile as
-$$ update node set seen_at = clock(), has_left = false where worker = who returning crashes $$;
+create function see(who text) returns void language sql volatile as
+$$ update node set seen_at = clock(), has_left = false where worker = who $$;
 
 create function requeue(which bigint) returns void language sql volatile as
 $$ update trial set state = 'queued', worker = null, slot = null, claimed_at = null, lease_until = null
@@ -152,18 +151,9 @@ declare
     s study;
     t trial;
 begin
-    if see(r->>'worker') >= (r->>'crashes_max')::integer then
-        return null;
-    end if;
     select * into s from study;
-    -- A slot that asks runs nothing: what it was given last, it has not heard of.
-    select * into t from trial
-    where state = 'running' and worker = r->>'worker' and slot = (r->>'slot')::integer
-    for update skip locked;
-    if not found then
-        select * into t from trial where state = 'queued'
-        order by urgent desc, id limit 1 for update skip locked;
-    end if;
+    select * into t from trial where state = 'queued'
+    order by urgent desc, id limit 1 for update skip locked;
     if not found and clock() - extract(epoch from pg_postmaster_start_time()) > s.grace_secs then
         select * into t from trial where state = 'running' and lease_until < clock()
         order by lease_until limit 1 for update skip locked;
@@ -329,9 +319,14 @@ $$ select coalesce(jsonb_agg(to_jsonb(e) order by e.sequence), '[]')
    from (select * from trial where sequence > (r->>'after')::bigint
          order by sequence limit (r->>'page')::bigint) e $$;
 
+create function crashes_of(r jsonb) returns jsonb language sql stable
+security definer set search_path = LEHR_SCHEMA, pg_temp as
+$$ select coalesce((select to_jsonb(crashes) from node where worker = r->>'worker'), '0') $$;
+
 create function unheard(r jsonb) returns jsonb language sql volatile
 security definer set search_path = LEHR_SCHEMA, pg_temp as
 $$ select jsonb_build_object('standing', standing(r), 'ended', (select sequence from study),
-                             'claimable', claimable(r), 'history', history(r), 'pending', pending(r)) $$;
+                             'claimable', claimable(r), 'crashes', crashes_of(r),
+                             'history', history(r), 'pending', pending(r)) $$;
 
 revoke all on all functions in schema LEHR_SCHEMA from public;

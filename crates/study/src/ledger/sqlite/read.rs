@@ -224,6 +224,19 @@ impl Reading for Sqlite {
             .map_err(failed("count the trials"))
     }
 
+    fn crashes_of(&self, worker: &WorkerName) -> Result<u32, LedgerError> {
+        let crashes = self
+            .connection
+            .query_row(
+                "select crashes from node where worker = ?1",
+                [&worker.0],
+                |row| row.get(0),
+            )
+            .optional()
+            .map_err(failed("look up a worker"))?;
+        Ok(crashes.unwrap_or(0))
+    }
+
     fn proposals_of(&self, worker: &WorkerName) -> Result<u64, LedgerError> {
         let count: Option<u64> = self
             .connection

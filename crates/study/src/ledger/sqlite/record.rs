@@ -1,6 +1,6 @@
 //! The one row that says what the study is, and the rows that say who works at it.
 
-use rusqlite::{Connection, OptionalExtension, Params, params};
+use rusqlite::{Connection, Params, params};
 
 use super::{
     super::{Keeping, LedgerError, StudyRecord, to_json},
@@ -31,20 +31,19 @@ pub(super) fn insert(
     Ok(())
 }
 
-/// A worker was heard of. Returns how many of its trainers have died one after the other, if it has joined.
+/// A worker was heard of.
 pub(super) fn see(
     connection: &Connection,
     worker: &WorkerName,
     now: Instant,
-) -> Result<Option<u32>, LedgerError> {
+) -> Result<(), LedgerError> {
     connection
-        .query_row(
-            "update node set seen_at = ?2, has_left = 0 where worker = ?1 returning crashes",
+        .execute(
+            "update node set seen_at = ?2, has_left = 0 where worker = ?1",
             params![worker.0, now.0],
-            |row| row.get(0),
         )
-        .optional()
-        .map_err(failed("note a worker"))
+        .map_err(failed("note a worker"))?;
+    Ok(())
 }
 
 impl Sqlite {

@@ -6,7 +6,7 @@ use search::TrialId;
 use super::{
     super::{
         CRASHES_MAX, Claim, Ending, FinishOutcome, LEASE_SECS, LedgerError, Operations, Parent,
-        Proposed, Release, ReleaseOutcome, WORKER_CRASHES_MAX, from_json, to_json,
+        Proposed, Release, ReleaseOutcome, from_json, to_json,
     },
     Sqlite, failed,
     record::{as_integer, see},
@@ -69,11 +69,7 @@ impl Operations for Sqlite {
     ) -> Result<Option<Claim>, LedgerError> {
         let action = "give out a trial";
         let transaction = self.begin(action)?;
-        if see(&transaction, worker, now)?.is_some_and(|crashes| crashes >= WORKER_CRASHES_MAX) {
-            return Ok(None);
-        }
-        let Some((trial, epoch, candidate)) = next_to_claim(&transaction, worker, slot, now)?
-        else {
+        let Some((trial, epoch, candidate)) = next_to_claim(&transaction, now)? else {
             return Ok(None);
         };
         let lease = Lease {
@@ -245,16 +241,11 @@ impl Sqlite {
     }
 }
 
-/// A slot that asks runs nothing: what it was given last, it has not heard of, and gets again. Then two probes,
-/// each on its own partial index: one `order by` over both states would sort them all.
+/// Two probes, each on its own partial index: one `order by` over both states would sort them all.
 fn next_to_claim(
     transaction: &Transaction<'_>,
-    worker: &WorkerName,
-    slot: Slot,
     now: Instant,
 ) -> Result<Option<(TrialId, u32, Candidate)>, LedgerError> {
-    const UNHEARD: &str = "select id, epoch, candidate from trial
-         where state = 'running' and worker = ?1 and slot = ?2 limit 1";
     const QUEUED: &str = "select id, epoch, candidate from trial where state = 'queued'
          order by urgent desc, id limit 1";
     const EXPIRED: &str = "select id, epoch, candidate from trial
@@ -268,15 +259,9 @@ fn next_to_claim(
     };
     let action = failed("give out a trial");
     let mut found = transaction
-        .query_row(UNHEARD, params![worker.0, slot.0], read)
+        .query_row(QUEUED, [], read)
         .optional()
         .map_err(&action)?;
-    if found.is_none() {
-        found = transaction
-            .query_row(QUEUED, [], read)
-            .optional()
-            .map_err(&action)?;
-    }
     if found.is_none() {
         found = transaction
             .query_row(EXPIRED, [now.0], read)

@@ -1,0 +1,176 @@
+//! Where a study's ledger is, and the file that lets workers into it.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use thiserror::Error;
+
+use crate::{
+    artifact::replace_durably,
+    ledger::{Admission, LedgerAddress, StudyName},
+};
+
+/// Permissions of a file with a secret: its owner reads and writes it, nobody else does.
+const SECRET_MODE: u32 = 0o600;
+
+/// Why a file about a study in a database cannot be used.
+#[derive(Debug, Error)]
+pub enum InvitationError {
+    /// It cannot be read or written.
+    #[error("{} could not be {action}", .path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What was to be done.
+        action: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// It is something else.
+    #[error("{} is not a file that lehr wrote to let workers into a study", .path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What the parser said.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Others may read it.
+    #[error(
+        "{} holds a password, and others may read it (mode {mode:o}): `chmod 600` it",
+        .path.display()
+    )]
+    Open {
+        /// Which file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+}
+
+/// Where the ledger of a study is that lies in a database.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LedgerPlace {
+    /// The database, and the role that owns the study.
+    pub ledger: LedgerAddress,
+    /// The study's name.
+    pub study: StudyName,
+    /// How long a lease lasts without a beat, in seconds.
+    pub lease_secs: f64,
+}
+
+impl LedgerPlace {
+    /// Reads it from a study's folder.
+    ///
+    /// # Errors
+    /// If it is not there, or something else.
+    pub fn read(path: &Path) -> Result<LedgerPlace, InvitationError> {
+        read(path)
+    }
+
+    /// Writes it into a study's folder.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), InvitationError> {
+        let text = serde_json::to_vec_pretty(self).expect("a place has string keys only");
+        replace_durably(path, &text).map_err(failed(path, "written"))
+    }
+}
+
+/// All that a worker needs to join a study.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Invitation {
+    /// Lets it into the ledger.
+    pub admission: Admission,
+    /// The study's folder, which all nodes can reach: prepared rows and weights are in it.
+    pub folder: PathBuf,
+}
+
+impl Invitation {
+    /// Reads one, if nobody else can.
+    ///
+    /// # Errors
+    /// If it is not there, or something else, or others may read it.
+    pub fn read(path: &Path) -> Result<Invitation, InvitationError> {
+        let metadata = fs::metadata(path).map_err(failed(path, "read"))?;
+        let mode = metadata.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            let path = path.to_path_buf();
+            return Err(InvitationError::Open { path, mode });
+        }
+        read(path)
+    }
+
+    /// Writes it so that only its owner can read it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), InvitationError> {
+        let text = serde_json::to_vec_pretty(self).expect("an invitation has string keys only");
+        let mut options = OpenOptions::new();
+        options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(SECRET_MODE);
+        let mut file = options.open(path).map_err(failed(path, "written"))?;
+        file.write_all(&text)
+            .and_then(|()| file.sync_all())
+            .map_err(failed(path, "written"))
+    }
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T, InvitationError> {
+    let text = fs::read(path).map_err(failed(path, "read"))?;
+    serde_json::from_slice(&text).map_err(|source| InvitationError::Damaged {
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+fn failed(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> InvitationError {
+    let path = path.to_path_buf();
+    move |source| InvitationError::Io {
+        path,
+        action,
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invitation() -> Invitation {
+        Invitation {
+            admission: Admission {
+                ledger: "postgres://lehr_digits@127.0.0.1/work".parse().unwrap(),
+                study: "digits".parse().unwrap(),
+                password: Some("secret".to_string()),
+            },
+            folder: "/shared/digits.lehr".into(),
+        }
+    }
+
+    #[test]
+    fn an_invitation_is_for_its_owners_eyes_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("invitation.json");
+        invitation().write(&path).unwrap();
+        assert_eq!(Invitation::read(&path).unwrap(), invitation());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let error = Invitation::read(&path).unwrap_err();
+        assert!(
+            matches!(error, InvitationError::Open { mode: 0o640, .. }),
+            "{error}"
+        );
+        assert!(!format!("{:?}", invitation()).contains("secret"));
+    }
+}
