@@ -5,7 +5,8 @@
 //! they decide), [`explore`] and [`process`] (what carries the decisions out), [`open`] (making and
 //! taking up a study), [`prepared`] and [`balance`] (what is decided about its data), [`baseline`] (trees
 //! to compare with), [`conclude`] (the winner and its scores), [`model`] (what a user takes away),
-//! [`predictor`] (asking it), [`certificate`] (what an exported model is proven to do).
+//! [`predictor`] (asking it), [`certificate`] (what an exported model is proven to do), [`outside`] and
+//! [`launch`] (other programs, and the engines among them that start nodes elsewhere).
 
 pub mod artifact;
 pub mod balance;
@@ -18,11 +19,13 @@ pub mod folder;
 pub mod front;
 mod judge;
 mod latency;
+pub mod launch;
 pub mod ledger;
 pub mod master;
 pub mod message;
 pub mod model;
 pub mod open;
+pub mod outside;
 pub mod predictor;
 pub mod prepared;
 pub mod process;
