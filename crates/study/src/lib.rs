@@ -14,6 +14,7 @@ pub mod baseline;
 pub mod certificate;
 pub mod conclude;
 pub mod config;
+pub mod database;
 pub mod explore;
 pub mod folder;
 pub mod front;

@@ -8,6 +8,7 @@ use std::{
     fmt,
     io::{self, Read, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex,
@@ -146,6 +147,12 @@ impl Outside {
                 self.command.env_remove(&name);
             }
         }
+        self
+    }
+
+    /// In this folder.
+    pub fn folder(mut self, folder: &Path) -> Outside {
+        self.command.current_dir(folder);
         self
     }
 

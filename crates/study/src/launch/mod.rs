@@ -170,6 +170,19 @@ pub enum LaunchError {
     },
 }
 
+impl LaunchError {
+    /// Whether the engine's commands are not installed on this machine.
+    pub fn is_engine_missing(&self) -> bool {
+        matches!(
+            self,
+            LaunchError::Command {
+                cause: OutsideError::Missing { .. },
+                ..
+            }
+        )
+    }
+}
+
 /// The command that every node runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeCommand {

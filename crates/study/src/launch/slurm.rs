@@ -207,17 +207,6 @@ impl Slurm {
             .without("SLURM_", &["SLURM_CONF"])
     }
 
-    fn listing(&self) -> Outside {
-        Outside::new("squeue")
-            .args(["--noheader", "--array", "--all"])
-            .arg(format!("--user={}", rustix::process::geteuid().as_raw()))
-            .arg(format!("--name={}", self.group))
-            .args(["-o", "%i|%T|%N|%r"])
-            // A filter of the user's own would hide what is placed, and more would be started.
-            .without("SQUEUE_", &[])
-            .without("SLURM_", &["SLURM_CONF"])
-    }
-
     fn cancel(&self, ids: &[&PlacedId], signal: &[&str]) -> Result<(), LaunchError> {
         for ids in ids.chunks(IDS_MAX) {
             let cancelled = Outside::new("scancel")
@@ -233,7 +222,7 @@ impl Slurm {
                 one.state != PlacedState::Ending && ids.iter().any(|id| **id == one.id)
             };
             let is_missing = matches!(cause, OutsideError::Missing { .. });
-            if is_missing || self.list()?.iter().any(is_there) {
+            if is_missing || list(&self.group)?.iter().any(is_there) {
                 return Err(failed(
                     format!("stop {} nodes with Slurm", ids.len()),
                     cause,
@@ -242,14 +231,25 @@ impl Slurm {
         }
         Ok(())
     }
+}
 
-    fn list(&self) -> Result<Vec<Placed>, LaunchError> {
-        let listing = self.listing();
-        let line = listing.line();
-        let action = || format!("list the jobs of {}", self.group);
-        let answer = listing.run().map_err(|cause| failed(action(), cause))?;
-        read_listing(&line, &answer)
-    }
+/// All jobs of a group that have not ended, oldest first.
+///
+/// # Errors
+/// If `squeue` does not answer, or says what is not understood.
+pub fn list(group: &GroupName) -> Result<Vec<Placed>, LaunchError> {
+    let listing = Outside::new("squeue")
+        .args(["--noheader", "--array", "--all"])
+        .arg(format!("--user={}", rustix::process::geteuid().as_raw()))
+        .arg(format!("--name={group}"))
+        .args(["-o", "%i|%T|%N|%r"])
+        // A filter of the user's own would hide what is placed, and more would be started.
+        .without("SQUEUE_", &[])
+        .without("SLURM_", &["SLURM_CONF"]);
+    let line = listing.line();
+    let action = || format!("list the jobs of {group}");
+    let answer = listing.run().map_err(|cause| failed(action(), cause))?;
+    read_listing(&line, &answer)
 }
 
 fn failed(action: String, cause: OutsideError) -> LaunchError {
@@ -341,7 +341,7 @@ impl Closed for Slurm {}
 
 impl Launcher for Slurm {
     fn placed(&mut self) -> Result<Vec<Placed>, LaunchError> {
-        self.list()
+        list(&self.group)
     }
 
     fn start(

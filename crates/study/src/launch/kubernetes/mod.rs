@@ -156,21 +156,11 @@ impl Kubernetes {
     }
 
     fn kubectl(&self, arguments: &[&str]) -> Outside {
-        let command = Outside::new("kubectl").args(arguments);
-        match &self.options.namespace {
-            Some(namespace) => command.arg(format!("--namespace={namespace}")),
-            None => command,
-        }
+        kubectl(self.options.namespace.as_ref(), arguments)
     }
 
     fn list(&self) -> Result<Listing, LaunchError> {
-        let label = format!("--selector={GROUP_LABEL}={}", self.group);
-        let command = self.kubectl(&["get", "jobs,pods", &label, "--output=json"]);
-        let line = command.line();
-        let answer = command
-            .run()
-            .map_err(failed(format!("list the jobs of {}", self.group)))?;
-        Listing::read(&line, &answer)
+        read(&self.group, self.options.namespace.as_ref())
     }
 
     /// Puts the invitation where the pods find it. It travels on standard input, never as an argument.
@@ -255,6 +245,32 @@ impl Kubernetes {
             deletion.map_err(failed(format!("stop {} pods", pods.len())))?;
         }
         Ok(())
+    }
+}
+
+/// All nodes of a group that have not ended, oldest first.
+///
+/// # Errors
+/// If the cluster does not answer, or says what is not understood.
+pub fn list(group: &GroupName, namespace: Option<&DnsLabel>) -> Result<Vec<Placed>, LaunchError> {
+    Ok(read(group, namespace)?.placed())
+}
+
+fn read(group: &GroupName, namespace: Option<&DnsLabel>) -> Result<Listing, LaunchError> {
+    let label = format!("--selector={GROUP_LABEL}={group}");
+    let command = kubectl(namespace, &["get", "jobs,pods", &label, "--output=json"]);
+    let line = command.line();
+    let answer = command
+        .run()
+        .map_err(failed(format!("list the jobs of {group}")))?;
+    Listing::read(&line, &answer)
+}
+
+fn kubectl(namespace: Option<&DnsLabel>, arguments: &[&str]) -> Outside {
+    let command = Outside::new("kubectl").args(arguments);
+    match namespace {
+        Some(namespace) => command.arg(format!("--namespace={namespace}")),
+        None => command,
     }
 }
 
