@@ -1,5 +1,7 @@
 //! What can be typed: commands, arguments and flags. Nothing is decided here.
 
+mod cluster;
+
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use bench::SearcherKind;
@@ -8,6 +10,11 @@ use data::{DataKind, HeaderLine, TaskKind};
 use search::{Objective, Rule, Strategy};
 use study::config::{Inherit, Retrain};
 use train::Metric;
+
+pub(crate) use cluster::{
+    EngineArg, LaunchCommand, LaunchCommandArgs, LaunchKubernetesArgs, LaunchSlurmArgs,
+    LedgerCommand, LedgerPlaceArgs, LedgerStatusArgs, LedgerUpArgs, NodesArgs, WaitingArgs,
+};
 
 /// Explores deep-learning models for your data in parallel, and gives back the best trained one.
 #[derive(Debug, Parser)]
@@ -29,7 +36,7 @@ pub(crate) enum Command {
     Trials(TrialsArgs),
     /// The best model so far and its three scores.
     Best(StudyArgs),
-    /// Where a trial comes from, why it was proposed, how it went.
+    /// Where a trial comes from, why it was proposed, how it went; or why nothing runs.
     Explain(ExplainArgs),
     /// What a model says of the rows or images in FILE.
     Predict(PredictArgs),
@@ -37,6 +44,12 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Write a model for use elsewhere.
     Export(ExportArgs),
+    /// Start nodes of a study in a cluster, as many as are missing.
+    #[command(subcommand)]
+    Launch(LaunchCommand),
+    /// A private PostgreSQL as the ledger of a cluster, for those who have none.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// The schema of lehr.toml, or a study's configuration with every default visible.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -322,9 +335,13 @@ pub(crate) struct TrialsArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
     /// Number of the trial.
-    pub(crate) trial: u64,
+    #[arg(required_unless_present = "waiting")]
+    pub(crate) trial: Option<u64>,
     /// Folder of the study.
-    pub(crate) study: PathBuf,
+    #[arg(required_unless_present = "waiting")]
+    pub(crate) study: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) waiting: WaitingArgs,
     /// Print as JSON.
     #[arg(long)]
     pub(crate) json: bool,

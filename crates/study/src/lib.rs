@@ -5,7 +5,8 @@
 //! they decide), [`explore`] and [`process`] (what carries the decisions out), [`open`] (making and
 //! taking up a study), [`prepared`] and [`balance`] (what is decided about its data), [`baseline`] (trees
 //! to compare with), [`conclude`] (the winner and its scores), [`model`] (what a user takes away),
-//! [`predictor`] (asking it), [`certificate`] (what an exported model is proven to do).
+//! [`predictor`] (asking it), [`certificate`] (what an exported model is proven to do), [`outside`] and
+//! [`launch`] (other programs, and the engines among them that start nodes elsewhere).
 
 pub mod artifact;
 pub mod balance;
@@ -14,6 +15,7 @@ pub mod certificate;
 pub mod cluster;
 pub mod conclude;
 pub mod config;
+pub mod database;
 pub mod desk;
 pub mod explore;
 pub mod folder;
@@ -21,11 +23,13 @@ pub mod front;
 mod helm;
 mod judge;
 mod latency;
+pub mod launch;
 pub mod ledger;
 pub mod master;
 pub mod message;
 pub mod model;
 pub mod open;
+pub mod outside;
 pub mod predictor;
 pub mod prepared;
 pub mod process;

@@ -1,6 +1,6 @@
 //! `lehr explain`: where a trial comes from, why it was proposed, what was trained, how it went.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use search::{Objective, TrialId, standing};
 use serde_json::json;
 use study::{
@@ -8,14 +8,26 @@ use study::{
     trial::{Bytes, InheritanceProof, Trial, TrialResult, TrialState},
 };
 
-use crate::{args::ExplainArgs, command::read_study, show};
+use crate::{
+    args::ExplainArgs,
+    command::{read_study, waiting},
+    show,
+};
 
 /// Generations of ancestors that are shown.
 const ANCESTORS_MAX: usize = 50;
 
 pub(crate) fn run(args: &ExplainArgs) -> Result<String> {
-    let study = read_study(&args.study)?;
-    let trial = study.ledger.trial(TrialId(args.trial))?;
+    if args.waiting.waiting {
+        return waiting::run(&args.waiting, args.json);
+    }
+    let folder = args
+        .study
+        .as_ref()
+        .context("name the study's folder behind the trial")?;
+    let trial = args.trial.context("name a trial, or ask with --waiting")?;
+    let study = read_study(folder)?;
+    let trial = study.ledger.trial(TrialId(trial))?;
     let ancestors = ancestors(&*study.ledger, &trial)?;
     if args.json {
         let line: Vec<_> = ancestors.iter().map(|ancestor| ancestor.id).collect();

@@ -9,10 +9,13 @@ pub(crate) mod explore;
 pub(crate) mod export;
 pub(crate) mod findings;
 pub(crate) mod inspect;
+pub(crate) mod launch;
+pub(crate) mod ledger;
 pub(crate) mod predict;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod trials;
+pub(crate) mod waiting;
 
 use std::path::Path;
 

@@ -1,0 +1,333 @@
+//! `lehr launch`: as many nodes as are wanted, in an engine that starts them elsewhere.
+//!
+//! Whoever runs this again, on this machine or another, finds the same nodes and completes them.
+
+use std::{
+    env, fs,
+    num::NonZeroU32,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use study::launch::{
+    GroupName, Launcher, NodeCommand, Placed, PlacedState, StopHow,
+    command::UserCommands,
+    kubernetes::{Kubernetes, KubernetesOptions},
+    reconcile::{Patience, Step, alive, carry_out, reconcile},
+    slurm::{Slurm, SlurmOptions},
+    waiting::LedgerFacts,
+};
+
+use crate::{
+    Ended, Outcome,
+    args::{LaunchCommand, LaunchCommandArgs, LaunchKubernetesArgs, LaunchSlurmArgs, NodesArgs},
+    tell,
+};
+
+/// An engine that does not answer is asked again so often in a row.
+const FAILURES_MAX: u32 = 20;
+
+/// How often those that were told to leave are looked at, and an interrupt is noticed.
+const GLANCE: Duration = Duration::from_millis(500);
+
+/// After a kill, an engine may take so long to take it in.
+const KILLED: Duration = Duration::from_secs(15);
+
+pub(crate) fn run(command: &LaunchCommand) -> Result<Outcome> {
+    match command {
+        LaunchCommand::Slurm(args) => slurm(args),
+        LaunchCommand::Kubernetes(args) => kubernetes(args),
+        LaunchCommand::Command(args) => user_commands(args),
+    }
+}
+
+fn slurm(args: &LaunchSlurmArgs) -> Result<Outcome> {
+    let node = node(&args.nodes, args.program.as_deref())?;
+    let logs = match &args.logs {
+        Some(logs) => std::path::absolute(logs).context("could not find the folder for logs")?,
+        None => node.invitation().with_file_name("logs"),
+    };
+    let options = SlurmOptions {
+        partition: args.partition.clone(),
+        account: args.account.clone(),
+        qos: args.qos.clone(),
+        constraint: args.constraint.clone(),
+        time: args.time,
+        cpus: args.cpus_per_node,
+        gpus: args.gpus_per_node,
+        memory_mib: args.memory_mib_per_node,
+        logs: logs.clone(),
+    };
+    let group = group(&args.nodes, &node);
+    let mut launcher = Slurm::new(group.clone(), node, options)?;
+    if args.nodes.dry_run {
+        return Ok(launcher
+            .rehearsal(wanted(&args.nodes)?, &Default::default())
+            .into());
+    }
+    if !args.nodes.stop {
+        // Slurm throws away what a job prints if its folder is not there.
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&logs);
+        made.with_context(|| format!("could not make the folder {}", logs.display()))?;
+    }
+    let logs = format!("the logs of the nodes are in {}", logs.display());
+    tend(&mut launcher, &group, &args.nodes, &logs)
+}
+
+fn kubernetes(args: &LaunchKubernetesArgs) -> Result<Outcome> {
+    let node = node(&args.nodes, None)?;
+    let options = KubernetesOptions {
+        namespace: args.namespace.clone(),
+        image: args.image.clone(),
+        program: args.program.clone(),
+        queue: args.queue.clone(),
+        cpus: args.cpus_per_node,
+        memory_mib: args.memory_mib_per_node,
+        gpus: args.gpus_per_node,
+        gpu_resource: args.gpu_resource.clone(),
+    };
+    let group = group(&args.nodes, &node);
+    let mut launcher = Kubernetes::new(group.clone(), &node, options)?;
+    if args.nodes.dry_run {
+        return Ok(launcher
+            .rehearsal(wanted(&args.nodes)?, &Default::default())
+            .into());
+    }
+    let logs = format!("`kubectl logs --selector=lehr/group={group}` shows what they print");
+    let outcome = tend(&mut launcher, &group, &args.nodes, &logs)?;
+    if args.nodes.stop {
+        launcher.forget()?;
+    }
+    Ok(outcome)
+}
+
+fn user_commands(args: &LaunchCommandArgs) -> Result<Outcome> {
+    let node = node(&args.nodes, args.program.as_deref())?;
+    let shown = args.recipe.display();
+    let text = fs::read_to_string(&args.recipe)
+        .with_context(|| format!("could not read the recipe {shown}"))?;
+    let recipe = toml::from_str(&text).with_context(|| {
+        format!("{shown} is no recipe: it needs `start`, `list` and `stop`, and may have `seconds`")
+    })?;
+    let group = group(&args.nodes, &node);
+    let mut launcher = UserCommands::new(group.clone(), node, recipe)?;
+    if args.nodes.dry_run {
+        return Ok(launcher
+            .rehearsal(wanted(&args.nodes)?, &Default::default())
+            .into());
+    }
+    tend(
+        &mut launcher,
+        &group,
+        &args.nodes,
+        "the engine of the recipe knows where the logs of the nodes are",
+    )
+}
+
+fn node(args: &NodesArgs, program: Option<&Path>) -> Result<NodeCommand> {
+    let program: PathBuf = match program {
+        Some(program) => program.to_path_buf(),
+        None => env::current_exe().context("could not find this program's own file")?,
+    };
+    Ok(NodeCommand::new(&program, &args.join)?)
+}
+
+fn group(args: &NodesArgs, node: &NodeCommand) -> GroupName {
+    let told = || GroupName::of_invitation(node.invitation());
+    args.name.clone().unwrap_or_else(told)
+}
+
+fn wanted(args: &NodesArgs) -> Result<NonZeroU32> {
+    let nodes = args.nodes.and_then(NonZeroU32::new);
+    nodes.context("--nodes must say how many nodes there shall be")
+}
+
+/// What a study's ledger says about its nodes; nothing yet, because no launcher asks it.
+fn ask_ledger(_join: &Path) -> Result<Option<LedgerFacts>> {
+    Ok(None)
+}
+
+fn tend(
+    launcher: &mut dyn Launcher,
+    group: &GroupName,
+    args: &NodesArgs,
+    logs: &str,
+) -> Result<Outcome> {
+    if args.stop {
+        return stop(launcher, group, args.grace);
+    }
+    let wanted = wanted(args)?.get();
+    let facts = ask_ledger(&args.join)?;
+    let first = look(launcher, wanted, facts.as_ref())?;
+    tell(logs);
+    let text = first.shown(group, wanted);
+    if !args.keep {
+        return Ok(text.into());
+    }
+    tell(text.trim_end());
+    keep(launcher, wanted, args, logs, &first)
+}
+
+/// What was found at a look, and what was done about it.
+struct Look {
+    placed: Vec<Placed>,
+    alive: usize,
+    step: Step,
+}
+
+impl Look {
+    fn shown(&self, group: &GroupName, wanted: u32) -> String {
+        let count = |matches: fn(&PlacedState) -> bool| {
+            self.placed.iter().filter(|one| matches(&one.state)).count()
+        };
+        let running = count(|state| matches!(state, PlacedState::Running { .. }));
+        let waiting = count(|state| matches!(state, PlacedState::Waiting { .. }));
+        format!(
+            "{group}: {wanted} wanted; {running} ran and {waiting} waited; {} started, {} stopped\n",
+            self.step.start,
+            self.step.stops.len()
+        )
+    }
+}
+
+fn look(launcher: &mut dyn Launcher, wanted: u32, facts: Option<&LedgerFacts>) -> Result<Look> {
+    let doubts = facts.map(|facts| facts.doubts.clone()).unwrap_or_default();
+    let placed = launcher.placed()?;
+    let step = reconcile(wanted, &placed, &doubts);
+    carry_out(launcher, &step, &doubts)?;
+    Ok(Look {
+        alive: alive(&placed, &doubts),
+        placed,
+        step,
+    })
+}
+
+/// Looks again and again, until the study ends, nothing that is started stays, or somebody interrupts.
+fn keep(
+    launcher: &mut dyn Launcher,
+    wanted: u32,
+    args: &NodesArgs,
+    logs: &str,
+    first: &Look,
+) -> Result<Outcome> {
+    let interrupt = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&interrupt))
+            .context("could not listen for interrupts")?;
+    }
+    let mut patience = Patience::default();
+    patience.note(first.alive, first.step.start);
+    let mut failures = 0;
+    loop {
+        if wait(patience.pause(args.every), &interrupt) {
+            tell("no longer looking; the nodes stay until their study ends or `--stop`");
+            return Ok(Outcome {
+                text: String::new(),
+                ended: Ended::Resumable,
+            });
+        }
+        // A ledger that is away for a while says nothing new.
+        let facts = ask_ledger(&args.join).unwrap_or_default();
+        if facts.as_ref().is_some_and(|facts| facts.has_ended) {
+            return Ok("the study has ended; its nodes leave by themselves\n"
+                .to_string()
+                .into());
+        }
+        match look(launcher, wanted, facts.as_ref()) {
+            Ok(look) => {
+                failures = 0;
+                patience.note(look.alive, look.step.start);
+                if look.step != Step::default() {
+                    let (start, stops) = (look.step.start, look.step.stops.len());
+                    tell(&format!(
+                        "{} of {wanted} nodes were alive; {start} started, {stops} stopped",
+                        look.alive
+                    ));
+                }
+            }
+            Err(error) => {
+                failures += 1;
+                tell(&format!("{error:#}"));
+                if failures >= FAILURES_MAX {
+                    return Err(
+                        error.context(format!("the engine failed {failures} times in a row"))
+                    );
+                }
+            }
+        }
+        if patience.is_exhausted() {
+            bail!("nodes end as soon as they are started: {logs}");
+        }
+    }
+}
+
+/// Waits; says whether somebody interrupted.
+fn wait(time: Duration, interrupt: &AtomicBool) -> bool {
+    let begin = Instant::now();
+    while begin.elapsed() < time {
+        if interrupt.load(Ordering::Relaxed) {
+            return true;
+        }
+        thread::sleep(GLANCE.min(time.saturating_sub(begin.elapsed())));
+    }
+    interrupt.load(Ordering::Relaxed)
+}
+
+/// Those that have not been told to leave, or have not heard it.
+fn remaining(launcher: &mut dyn Launcher) -> Result<Vec<Placed>> {
+    let placed = launcher.placed()?;
+    Ok(placed
+        .into_iter()
+        .filter(|one| one.state != PlacedState::Ending)
+        .collect())
+}
+
+fn stop(launcher: &mut dyn Launcher, group: &GroupName, grace: Duration) -> Result<Outcome> {
+    let found = remaining(launcher)?;
+    if found.is_empty() {
+        return Ok(format!("{group}: no node is placed\n").into());
+    }
+    launcher.stop(&found, StopHow::Gracefully)?;
+    let mut left = wait_for_end(launcher, grace)?;
+    let killed = left.len();
+    if killed > 0 {
+        launcher.stop(&left, StopHow::Now)?;
+        left = wait_for_end(launcher, KILLED)?;
+    }
+    if !left.is_empty() {
+        let ids: Vec<&str> = left.iter().map(|one| one.id.as_str()).collect();
+        bail!(
+            "{} of {} nodes do not end, although they were killed: {}",
+            ids.len(),
+            found.len(),
+            ids.join(", ")
+        );
+    }
+    Ok(format!(
+        "{group}: {} nodes were there; {killed} of them had to be killed\n",
+        found.len()
+    )
+    .into())
+}
+
+/// Those that are still there after this time.
+fn wait_for_end(launcher: &mut dyn Launcher, time: Duration) -> Result<Vec<Placed>> {
+    let begin = Instant::now();
+    loop {
+        let left = remaining(launcher)?;
+        if left.is_empty() || begin.elapsed() >= time {
+            return Ok(left);
+        }
+        thread::sleep(GLANCE.min(time));
+    }
+}

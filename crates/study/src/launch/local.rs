@@ -1,0 +1,178 @@
+//! Nodes as children of this process: the engine of one machine.
+//!
+//! They end with the launcher: when it is dropped, they are told to leave, and killed if they do not.
+//! Unlike the workers that `explore` starts with pipes, these join through an invitation as all others do.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, OpenOptions},
+    num::NonZeroU32,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{
+    LaunchError, Launcher, NODE_VARIABLE, NodeCommand, NodeName, PLACED_VARIABLE, Placed, PlacedId,
+    PlacedState, StopHow, closed::Closed,
+};
+
+/// How long children may take to leave when their launcher is dropped.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// Nodes on this machine.
+#[derive(Debug)]
+pub struct Local {
+    node: NodeCommand,
+    logs: PathBuf,
+    host: NodeName,
+    children: Vec<Running>,
+    started: u32,
+}
+
+#[derive(Debug)]
+struct Running {
+    id: PlacedId,
+    process: Child,
+    is_leaving: bool,
+}
+
+impl Local {
+    /// A launcher whose children write what they print into this folder.
+    ///
+    /// # Errors
+    /// If the folder cannot be made.
+    pub fn new(node: NodeCommand, logs: &Path) -> Result<Local, LaunchError> {
+        fs::create_dir_all(logs).map_err(|source| LaunchError::System {
+            action: "make the folder",
+            path: logs.to_path_buf(),
+            source,
+        })?;
+        let host = rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned();
+        Ok(Local {
+            node,
+            logs: logs.to_path_buf(),
+            host: host.parse().or_else(|_| "localhost".parse())?,
+            children: Vec::new(),
+            started: 0,
+        })
+    }
+
+    fn start_one(&mut self) -> Result<(), LaunchError> {
+        self.started += 1;
+        let id: PlacedId = format!("local-{}", self.started).parse()?;
+        let log = self.logs.join(format!("{id}.log"));
+        let failed = |action, path: &Path| {
+            let path = path.to_path_buf();
+            move |source| LaunchError::System {
+                action,
+                path,
+                source,
+            }
+        };
+        let opened = OpenOptions::new().create(true).append(true).open(&log);
+        let output = opened.map_err(failed("open", &log))?;
+        let complaints = output.try_clone().map_err(failed("open", &log))?;
+        let process = Command::new(self.node.program())
+            .args(self.node.arguments())
+            .env(NODE_VARIABLE, self.host.as_str())
+            .env(PLACED_VARIABLE, id.as_str())
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(complaints)
+            // Ctrl-C is for the launcher, which then tells everybody in order.
+            .process_group(0)
+            .spawn()
+            .map_err(failed("start", self.node.program()))?;
+        self.children.push(Running {
+            id,
+            process,
+            is_leaving: false,
+        });
+        Ok(())
+    }
+
+    /// Forgets those that have ended.
+    fn bury(&mut self) {
+        // One that cannot be asked is not ours any more.
+        self.children
+            .retain_mut(|child| matches!(child.process.try_wait(), Ok(None)));
+    }
+}
+
+fn tell(child: &Child, signal: Signal) {
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // It has not been waited for, so the number is still its own; gone is as good as told.
+        let _ = kill_process(pid, signal);
+    }
+}
+
+impl Closed for Local {}
+
+impl Launcher for Local {
+    fn placed(&mut self) -> Result<Vec<Placed>, LaunchError> {
+        self.bury();
+        let host = &self.host;
+        let placed = self.children.iter().map(|child| Placed {
+            id: child.id.clone(),
+            state: match child.is_leaving {
+                true => PlacedState::Ending,
+                false => PlacedState::Running {
+                    node: Some(host.clone()),
+                },
+            },
+        });
+        Ok(placed.collect())
+    }
+
+    /// There is no other machine: if this one is to be avoided, nothing is started.
+    fn start(
+        &mut self,
+        count: NonZeroU32,
+        avoided: &BTreeSet<NodeName>,
+    ) -> Result<(), LaunchError> {
+        if avoided.contains(&self.host) {
+            return Ok(());
+        }
+        (0..count.get()).try_for_each(|_| self.start_one())
+    }
+
+    fn stop(&mut self, stopped: &[Placed], how: StopHow) -> Result<(), LaunchError> {
+        self.bury();
+        for child in &mut self.children {
+            if stopped.iter().any(|one| one.id == child.id) {
+                child.is_leaving = true;
+                match how {
+                    StopHow::Gracefully => tell(&child.process, Signal::TERM),
+                    StopHow::Now => tell(&child.process, Signal::KILL),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        for child in &self.children {
+            tell(&child.process, Signal::TERM);
+        }
+        let start = Instant::now();
+        while !self.children.is_empty() && start.elapsed() < LEAVE {
+            self.bury();
+            thread::sleep(Duration::from_millis(10));
+        }
+        for child in &mut self.children {
+            // Whatever it still does, nobody would look after it.
+            let _ = child.process.kill();
+            let _ = child.process.wait();
+        }
+    }
+}
