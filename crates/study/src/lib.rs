@@ -5,7 +5,8 @@
 //! they decide), [`explore`] and [`process`] (what carries the decisions out), [`open`] (making and
 //! taking up a study), [`prepared`] and [`balance`] (what is decided about its data), [`baseline`] (trees
 //! to compare with), [`conclude`] (the winner and its scores), [`model`] (what a user takes away),
-//! [`predictor`] (asking it), [`certificate`] (what an exported model is proven to do).
+//! [`predictor`] (asking it), [`certificate`] (what an exported model is proven to do), [`store`] (where
+//! weights and data lie when nodes share them).
 
 pub mod artifact;
 pub mod balance;
@@ -29,6 +30,7 @@ pub mod process;
 pub mod recipe;
 pub mod spool;
 pub mod status;
+pub mod store;
 pub mod trial;
 pub mod worker;
 
