@@ -366,10 +366,7 @@ impl NodeCache {
                     .to_string_lossy()
                     .into_owned(),
                 bytes: entry.bytes,
-                age_seconds: entry
-                    .used_at
-                    .elapsed()
-                    .map_or(0.0, |age| age.as_secs_f64()),
+                age_seconds: entry.used_at.elapsed().map_or(0.0, |age| age.as_secs_f64()),
             })
             .collect();
         listed.sort_by(|a, b| a.name.cmp(&b.name));

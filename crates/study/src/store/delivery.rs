@@ -86,16 +86,14 @@ fn is_digest(digest: &Digest) -> bool {
 /// Puts files of a directory into a store and says under which digest a node finds them. What is there already
 /// is not sent again, so this may be broken off and repeated.
 ///
+/// `chunk_bytes` is usually [`CHUNK_BYTES`].
+///
 /// # Errors
 /// If a file cannot be read, or the store refuses or fails.
 ///
 /// # Cost
 /// Memory for one piece; each piece is written once beside its file.
-pub fn publish(store: &Store, directory: &Path, names: &[&str]) -> Result<Digest, StoreError> {
-    publish_in_chunks(store, directory, names, CHUNK_BYTES)
-}
-
-fn publish_in_chunks(
+pub fn publish(
     store: &Store,
     directory: &Path,
     names: &[&str],

@@ -40,9 +40,10 @@ impl Directory {
         let path = self.root.join(name.to_string());
         if self.look(&path)? == Some(bytes) {
             // Somebody may be about to collect what nobody has named for long: it is young again.
-            let touched = OpenOptions::new().append(true).open(&path).and_then(|own| {
-                own.set_times(FileTimes::new().set_modified(SystemTime::now()))
-            });
+            let touched = OpenOptions::new()
+                .append(true)
+                .open(&path)
+                .and_then(|own| own.set_times(FileTimes::new().set_modified(SystemTime::now())));
             if touched.is_ok() {
                 return Ok(Stored::There);
             }
@@ -149,7 +150,10 @@ fn trouble(action: &'static str, path: &Path, source: io::Error) -> Trouble {
             | ErrorKind::NetworkUnreachable
     );
     match is_passing {
-        true => Trouble::Passing(format!("{} could not be {action}: {source}", path.display())),
+        true => Trouble::Passing(format!(
+            "{} could not be {action}: {source}",
+            path.display()
+        )),
         false => Trouble::Final(failed(action, path)(source)),
     }
 }

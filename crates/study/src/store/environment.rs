@@ -175,9 +175,10 @@ fn read_credentials(path: &Path) -> Result<BTreeMap<String, String>, StoreError>
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let is_known =
-            |name: &&str| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-        let pair = line.split_once('=').map(|(name, value)| (name.trim(), value.trim()));
+        let is_known = |name: &&str| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        let pair = line
+            .split_once('=')
+            .map(|(name, value)| (name.trim(), value.trim()));
         // The line is not repeated: it may hold a secret.
         let Some((name, value)) = pair.filter(|(name, _)| is_known(name)) else {
             return Err(refused(format!(
@@ -232,7 +233,10 @@ mod tests {
             "# ours\nAWS_ACCESS_KEY_ID = key\n\nAWS_SECRET_ACCESS_KEY=hunter\n",
             0o600,
         );
-        let own = environment(&format!("s3://bucket?credentials={}", file.path().display()));
+        let own = environment(&format!(
+            "s3://bucket?credentials={}",
+            file.path().display()
+        ));
         assert_eq!(own.0["AWS_SECRET_ACCESS_KEY"], "hunter");
         assert_eq!(own.0["AWS_ACCESS_KEY_ID"], "key");
         assert!(!format!("{own:?}").contains("hunter"), "{own:?}");

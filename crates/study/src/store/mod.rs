@@ -29,12 +29,12 @@ use std::{
 
 use thiserror::Error;
 
+pub use self::cache::{InUse, NodeCache, NodeWeights};
 pub use self::{
     address::StoreAddress,
     object::{Kind, Listed, ObjectName, Stored},
     patience::Patience,
 };
-pub use self::cache::{InUse, NodeCache, NodeWeights};
 use self::{
     directory::Directory,
     patience::{chance, random_bytes, sleep_unless_stopped},

@@ -133,10 +133,7 @@ impl Remote {
                 remote,
                 path,
                 choices,
-            } => (
-                Environment::of_remote(choices)?,
-                format!("{remote}:{path}"),
-            ),
+            } => (Environment::of_remote(choices)?, format!("{remote}:{path}")),
             StoreAddress::Directory(path) => (Environment::default(), path.display().to_string()),
         };
         Ok(Remote {
@@ -155,8 +152,7 @@ impl Remote {
     ) -> Result<Stored, Trouble> {
         let found = self.find(name, stop)?;
         let is_there = found.is_some_and(|found| {
-            found.bytes() == bytes
-                && found.age_seconds(SystemTime::now()) < RENEWED_AFTER_SECONDS
+            found.bytes() == bytes && found.age_seconds(SystemTime::now()) < RENEWED_AFTER_SECONDS
         });
         if is_there {
             return Ok(Stored::There);
@@ -228,7 +224,9 @@ impl Remote {
         };
         let now = SystemTime::now();
         let found: Vec<Found> = self.read_json(&output)?;
-        let ours = found.into_iter().filter(|found| Listed::is_ours(&found.name));
+        let ours = found
+            .into_iter()
+            .filter(|found| Listed::is_ours(&found.name));
         let listed = ours.map(|found| Listed {
             bytes: found.bytes(),
             age_seconds: found.age_seconds(now),
@@ -373,18 +371,21 @@ fn time_for(bytes: u64) -> Duration {
     SHORT + Duration::from_secs(bytes / BYTES_PER_SECOND_MIN)
 }
 
-/// The last of rclone's complaints, without the time that it puts before each.
+/// Letters of a complaint that are told; what is longer repeats itself.
+const SAID_LETTERS_MAX: usize = 400;
+
+/// The last of rclone's complaints, without the time that it puts before each, and with its cause.
 fn said(complaint: &str) -> String {
+    let lines: Vec<&str> = complaint.lines().map(str::trim).collect();
+    let last = lines.iter().rposition(|line| is_dated(line)).unwrap_or(0);
     let is_stamp = |word: &&str| word.starts_with(|letter: char| letter.is_ascii_digit());
-    let lines = complaint.lines().map(str::trim);
-    let last = lines
-        .filter(|line| !line.is_empty() && is_dated(line))
-        .next_back();
-    let Some(line) = last.or_else(|| complaint.lines().next_back()) else {
-        return String::new();
-    };
-    let words: Vec<&str> = line.split_whitespace().skip_while(is_stamp).collect();
-    words.join(" ")
+    // Numbers of requests are of use to nobody who reads this.
+    let told = lines[last.min(lines.len())..]
+        .iter()
+        .filter(|line| !line.starts_with("status code:"));
+    let words = told.flat_map(|line| line.split_whitespace().skip_while(is_stamp));
+    let all = words.collect::<Vec<&str>>().join(" ");
+    all.chars().take(SAID_LETTERS_MAX).collect()
 }
 
 /// Whether a line begins with rclone's time; what follows without belongs to the line before.
@@ -408,6 +409,12 @@ mod tests {
         );
         assert_eq!(said(""), "");
         assert_eq!(said("rclone: no\n"), "rclone: no");
+        let refused =
+            "2026/11/26 00:14:31 Failed to lsjson: send request failed\ncaused by: dial tcp\n";
+        assert_eq!(
+            said(refused),
+            "Failed to lsjson: send request failed caused by: dial tcp"
+        );
         assert!(is_lasting(complaint));
     }
 

@@ -65,7 +65,10 @@ impl Needs {
                 .filter_map(|trial| artifact(trial))
                 .chain(checkpoints.iter().cloned())
                 .collect(),
-            ranked: finished.iter().filter_map(|trial| artifact(trial)).collect(),
+            ranked: finished
+                .iter()
+                .filter_map(|trial| artifact(trial))
+                .collect(),
         }
     }
 }
@@ -110,11 +113,7 @@ impl Sweep {
     /// # Errors
     /// If the store refuses or fails; doing it again is right then.
     pub fn carry_out(&self, store: &Store) -> Result<(), StoreError> {
-        let names: Vec<String> = self
-            .goes
-            .iter()
-            .map(|listed| listed.name.clone())
-            .collect();
+        let names: Vec<String> = self.goes.iter().map(|listed| listed.name.clone()).collect();
         store.remove(&names)?;
         store.forget_broken_uploads()
     }

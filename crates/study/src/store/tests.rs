@@ -286,10 +286,17 @@ fn a_store_that_fails_is_asked_again_and_then_said_to_fail() {
     assert_eq!(asked, 2);
     let error = failed.unwrap_err().to_string();
     assert!(error.starts_with("asking the store "), "{error}");
-    assert!(error.ends_with("failed 2 time(s), at last because the cable is out"), "{error}");
+    assert!(
+        error.ends_with("failed 2 time(s), at last because the cable is out"),
+        "{error}"
+    );
     let stop = Arc::new(AtomicBool::new(true));
-    let stopped = ground.store.clone().stopped_by(stop).patiently::<()>("asking", || {
-        Err(Trouble::Passing("the cable is out".to_string()))
-    });
+    let stopped = ground
+        .store
+        .clone()
+        .stopped_by(stop)
+        .patiently::<()>("asking", || {
+            Err(Trouble::Passing("the cable is out".to_string()))
+        });
     assert!(matches!(stopped, Err(StoreError::Stopped { .. })));
 }

@@ -24,7 +24,7 @@ impl Ground {
             fs::write(own.join(name), bytes).unwrap();
         }
         let store = Store::open(&shared.to_str().unwrap().parse().unwrap()).unwrap();
-        let digest = publish_in_chunks(&store, &own, &NAMES, 10).unwrap();
+        let digest = publish(&store, &own, &NAMES, 10).unwrap();
         Ground {
             place,
             store,
@@ -64,7 +64,12 @@ fn files_arrive_as_they_were_sent_and_only_once() {
     ground.remove(&ground.store.list().unwrap());
     let _second = ground.check_fetched(&cache);
     assert_eq!(fs::read_dir(cache.data()).unwrap().count(), 1);
-    assert_eq!(fs::read_dir(ground.place.path().join("prepared")).unwrap().count(), 3);
+    assert_eq!(
+        fs::read_dir(ground.place.path().join("prepared"))
+            .unwrap()
+            .count(),
+        3
+    );
 }
 
 #[test]
@@ -72,11 +77,14 @@ fn the_same_files_have_the_same_manifest() {
     let ground = Ground::new();
     let own = ground.place.path().join("prepared");
     let before = ground.store.list().unwrap().len();
-    let again = publish_in_chunks(&ground.store, &own, &NAMES, 10).unwrap();
+    let again = publish(&ground.store, &own, &NAMES, 10).unwrap();
     assert_eq!(again, ground.digest);
     assert_eq!(ground.store.list().unwrap().len(), before);
     fs::write(own.join(NAMES[1]), b"validatioN").unwrap();
-    assert_ne!(publish_in_chunks(&ground.store, &own, &NAMES, 10).unwrap(), ground.digest);
+    assert_ne!(
+        publish(&ground.store, &own, &NAMES, 10).unwrap(),
+        ground.digest
+    );
 }
 
 #[test]
@@ -145,7 +153,10 @@ fn a_worker_that_waits_for_another_can_be_stopped() {
     let cache = ground.cache(1 << 20);
     let other = cache.lock_file(&lock_name(ground.digest.as_str())).unwrap();
     other.lock_shared().unwrap();
-    let store = ground.store.clone().stopped_by(Arc::new(AtomicBool::new(true)));
+    let store = ground
+        .store
+        .clone()
+        .stopped_by(Arc::new(AtomicBool::new(true)));
     let error = fetch(&store, &ground.digest, &cache).unwrap_err();
     assert!(matches!(error, StoreError::Stopped { .. }), "{error}");
 }
@@ -157,13 +168,13 @@ fn data_that_nobody_uses_make_room_for_others() {
     let own = ground.place.path().join("prepared");
     let first = ground.check_fetched(&cache);
     fs::write(own.join(NAMES[1]), b"other rows").unwrap();
-    let other = publish_in_chunks(&ground.store, &own, &NAMES, 10).unwrap();
+    let other = publish(&ground.store, &own, &NAMES, 10).unwrap();
     let _second = fetch(&ground.store, &other, &cache).unwrap();
     assert!(first.path(NAMES[0]).exists(), "it is in use");
     let place = first.path(NAMES[0]);
     drop(first);
     fs::write(own.join(NAMES[1]), b"third rows").unwrap();
-    let third = publish_in_chunks(&ground.store, &own, &NAMES, 10).unwrap();
+    let third = publish(&ground.store, &own, &NAMES, 10).unwrap();
     let _third = fetch(&ground.store, &third, &cache).unwrap();
     assert!(!place.exists(), "nobody used it");
 }

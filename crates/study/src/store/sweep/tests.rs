@@ -116,16 +116,26 @@ fn listed(number: u64, age_hours: f64) -> Listed {
 
 fn check_goes(trials: &[Trial], keep: usize, expected: &[u64]) {
     let needs = Needs::of(trials, &[], &[]);
-    let list: Vec<Listed> = trials.iter().map(|trial| listed(trial.id.0, 100.0)).collect();
+    let list: Vec<Listed> = trials
+        .iter()
+        .map(|trial| listed(trial.id.0, 100.0))
+        .collect();
     let keep = Keep {
         best: keep,
         ..Keep::default()
     };
     let swept = sweep(&needs, keep, &list);
     let names = |numbers: &[u64]| -> Vec<String> {
-        numbers.iter().map(|number| listed(*number, 0.0).name).collect()
+        numbers
+            .iter()
+            .map(|number| listed(*number, 0.0).name)
+            .collect()
     };
-    let goes: Vec<String> = swept.goes.iter().map(|listed| listed.name.clone()).collect();
+    let goes: Vec<String> = swept
+        .goes
+        .iter()
+        .map(|listed| listed.name.clone())
+        .collect();
     assert_eq!(goes, names(expected));
     assert_eq!(swept.bytes_freed(), 100 * expected.len() as u64);
 }
@@ -176,7 +186,10 @@ fn what_the_end_of_a_study_compares_with_stays() {
         best: 1,
         ..Keep::default()
     };
-    assert!(sweep(&needs, keep, &list).goes.is_empty(), "2 is of the front");
+    assert!(
+        sweep(&needs, keep, &list).goes.is_empty(),
+        "2 is of the front"
+    );
 }
 
 #[test]
@@ -191,7 +204,13 @@ fn what_nobody_names_stays_for_a_day() {
         bytes: 1,
         age_seconds: 1_000.0 * HOUR,
     };
-    let list = [listed(1, 23.0), listed(2, 25.0), part(23.0), part(25.0), chunk];
+    let list = [
+        listed(1, 23.0),
+        listed(2, 25.0),
+        part(23.0),
+        part(25.0),
+        chunk,
+    ];
     let swept = sweep(&Needs::default(), Keep::default(), &list);
     assert_eq!(swept.goes, [list[1].clone(), list[3].clone()]);
 }
@@ -223,7 +242,13 @@ fn ledger(drawn: &[Drawn]) -> Vec<Trial> {
 }
 
 /// Whether a file may not go, as slowly as it can be said.
-fn is_needed(trials: &[Trial], front: &[TrialId], checkpoint: u64, keep: usize, file: &Listed) -> bool {
+fn is_needed(
+    trials: &[Trial],
+    front: &[TrialId],
+    checkpoint: u64,
+    keep: usize,
+    file: &Listed,
+) -> bool {
     let of = |trial: &Trial| listed(trial.id.0, 0.0).name == file.name;
     let better_than = |trial: &Trial| {
         let own = trial.result().unwrap();
@@ -244,7 +269,10 @@ fn is_needed(trials: &[Trial], front: &[TrialId], checkpoint: u64, keep: usize, 
     if file.name == listed(checkpoint, 0.0).name {
         return true;
     }
-    match trials.iter().find(|trial| trial.result().is_some() && of(trial)) {
+    match trials
+        .iter()
+        .find(|trial| trial.result().is_some() && of(trial))
+    {
         Some(trial) => {
             better_than(trial) < keep.max(1) || is_begun_with(trial) || front.contains(&trial.id)
         }
