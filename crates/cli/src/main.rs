@@ -73,6 +73,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Predict(args) => command::predict::run(&args).map(Outcome::from),
         Command::Serve(args) => command::serve::run(&args).map(Outcome::from),
         Command::Export(args) => command::export::run(&args).map(Outcome::from),
+        Command::Clean(args) => command::clean::run(&args).map(Outcome::from),
         Command::Config(ConfigCommand::Schema) => {
             Ok(Outcome::from(show::pretty_json(&settings::schema())))
         }

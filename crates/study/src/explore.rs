@@ -2,7 +2,7 @@
 //! their questions to the master and its answers back, until the master says that it is over.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
@@ -21,6 +21,7 @@ use thiserror::Error;
 use train::{Calibration, Weights, export_onnx};
 
 use crate::{
+    artifact::ArtifactStore,
     baseline::{TreesRecord, TreesSetup},
     config::StudyConfig,
     folder::{FolderError, StudyFolder, StudyLock},
@@ -31,7 +32,7 @@ use crate::{
     prepared::{PrepareError, PreparedFiles, fold_count, network_task, target_scale},
     process::{Child, Said, baseline::FromBaseline},
     spool::Spool,
-    trial::{Instant, WorkerName},
+    trial::{Digest, Instant, WorkerName},
     worker::DeathCause,
 };
 
@@ -151,7 +152,8 @@ pub fn explore(
         None => TreesSetup::of(&folder, &config)?,
         Some(_) => None,
     };
-    let mut master = Master::take_up(ledger, config, targets, now())?;
+    let weightless = weightless(&folder, &ledger)?;
+    let mut master = Master::take_up(ledger, config, targets, now())?.without(weightless);
     let (events, happenings) = channel();
     let log = OpenOptions::new()
         .create(true)
@@ -197,6 +199,15 @@ fn take_in_spooled(folder: &StudyFolder, ledger: &mut Ledger) -> Result<(), Expl
             .map_err(failed("clear the spool"))?;
     }
     Ok(())
+}
+
+/// Weights that rows name and that are no longer there, because `lehr clean` has removed them.
+fn weightless(folder: &StudyFolder, ledger: &Ledger) -> Result<BTreeSet<Digest>, ExploreError> {
+    let artifacts = ArtifactStore::at(&folder.artifacts());
+    let trials = ledger.trials()?;
+    let named = trials.iter().filter_map(|trial| trial.result());
+    let gone = named.filter(|result| !artifacts.path(&result.artifact).exists());
+    Ok(gone.map(|result| result.artifact.clone()).collect())
 }
 
 fn worker_setups(

@@ -6,12 +6,13 @@
 //! taking up a study), [`prepared`] and [`balance`] (what is decided about its data), [`baseline`] (trees
 //! to compare with), [`conclude`] (the winner and its scores), [`model`] (what a user takes away),
 //! [`predictor`] (asking it), [`certificate`] (what an exported model is proven to do), [`store`] (where
-//! weights and data lie when nodes share them).
+//! weights and data lie when nodes share them), [`clean`] (weights that nobody needs go).
 
 pub mod artifact;
 pub mod balance;
 pub mod baseline;
 pub mod certificate;
+pub mod clean;
 pub mod conclude;
 pub mod config;
 pub mod explore;

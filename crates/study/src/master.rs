@@ -14,13 +14,14 @@ use crate::{
     config::{Inherit, StudyConfig},
     judge::Judge,
     ledger::{
-        Claim, Ending, FinishOutcome, Ledger, LedgerError, Proposed, Release, ReleaseOutcome,
+        Claim, Ending, FinishOutcome, Ledger, LedgerError, Parent, Proposed, Release,
+        ReleaseOutcome,
     },
     master::finale::Finale,
     message::{Answer, Ask, Course, News, Progress, ProposalVerdict, Reply},
     recipe::{self, Start},
     trial::{
-        Candidate, EarlyStop, FailReason, Inheritance, Instant, Job, Lease, Sequence, Slot,
+        Candidate, Digest, EarlyStop, FailReason, Inheritance, Instant, Job, Lease, Sequence, Slot,
         TrialResult, WorkerName,
     },
 };
@@ -177,6 +178,8 @@ pub struct Master {
     finale: Finale,
     ending: Option<EndReason>,
     restarts: u32,
+    /// Weights that rows name and that are no longer there.
+    weightless: BTreeSet<Digest>,
 }
 
 impl Master {
@@ -210,7 +213,14 @@ impl Master {
             spent_written_at: now,
             ending: None,
             restarts: 0,
+            weightless: BTreeSet::new(),
         })
+    }
+
+    /// The same master, told which weights are no longer there: what would inherit them begins with random ones.
+    #[must_use]
+    pub fn without(self, weightless: BTreeSet<Digest>) -> Master {
+        Master { weightless, ..self }
     }
 
     /// The ledger, to be read.
@@ -376,7 +386,8 @@ impl Master {
             parent,
         } = claim;
         let inherit = self.config.training.inherit;
-        let parent = parent.filter(|_| inherit != Inherit::Nothing);
+        let is_there = |parent: &Parent| !self.weightless.contains(&parent.artifact);
+        let parent = parent.filter(|parent| inherit != Inherit::Nothing && is_there(parent));
         let is_again = candidate.retrains().is_some();
         let start = match (is_again, &parent) {
             (true, _) => Start::Again,

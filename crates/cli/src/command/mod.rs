@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod best;
+pub(crate) mod clean;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod explain;

@@ -45,16 +45,17 @@ pub struct Needs {
 
 impl Needs {
     /// What these trials need, all of a study's. `front` are those that none beats in all objectives;
-    /// `checkpoints` are what running trainings would go on from.
-    pub fn of(trials: &[Trial], front: &[TrialId], checkpoints: &[Digest]) -> Needs {
+    /// `under_way` is what running trainings would go on from, and the weights of results that the ledger has
+    /// not heard of.
+    pub fn of(trials: &[Trial], front: &[TrialId], under_way: &[Digest]) -> Needs {
         let mut finished: Vec<&Trial> = trials
             .iter()
             .filter(|trial| trial.result().is_some())
             .collect();
         finished.sort_by(|a, b| by_standing(a, b));
         let artifact = |trial: &&Trial| trial.result().map(|result| result.artifact.clone());
-        let under_way = trials.iter().filter(|trial| trial.sequence().is_none());
-        let named: BTreeSet<TrialId> = under_way
+        let not_ended = trials.iter().filter(|trial| trial.sequence().is_none());
+        let named: BTreeSet<TrialId> = not_ended
             .filter_map(|trial| trial.candidate.parent())
             .chain(front.iter().copied())
             .chain(trials.iter().find(|t| is_linear_baseline(t)).map(|t| t.id))
@@ -63,7 +64,7 @@ impl Needs {
         Needs {
             needed: needed
                 .filter_map(|trial| artifact(trial))
-                .chain(checkpoints.iter().cloned())
+                .chain(under_way.iter().cloned())
                 .collect(),
             ranked: finished
                 .iter()
