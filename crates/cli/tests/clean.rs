@@ -79,6 +79,12 @@ fn a_cleaned_study_keeps_its_best_says_what_went_and_goes_on() {
 
     let trials = finished(&study);
     assert!(trials[..2].iter().all(|trial| has_weights(&study, trial)));
+    let is_gone = |trial: &&Trial| !has_weights(&study, trial);
+    let gone: Vec<_> = trials
+        .iter()
+        .filter(is_gone)
+        .map(|trial| trial.id)
+        .collect();
     let loser = trials
         .iter()
         .find(|trial| !has_weights(&study, trial))
@@ -99,8 +105,23 @@ fn a_cleaned_study_keeps_its_best_says_what_went_and_goes_on() {
         .filter(|trial| matches!(trial.state, TrialState::Failed { .. }))
         .collect();
     assert!(failed.is_empty(), "{failed:?}");
-    // What was found is compared with weights that are there, and with what was removed by its row alone.
-    assert!(finished(&study).len() > 14);
+    // Who would inherit what is gone began anew, and its row says so; the others inherited.
+    let children: Vec<_> = trials
+        .iter()
+        .filter(|trial| trial.id.0 > 14)
+        .filter_map(|trial| Some((trial.candidate.parent()?, trial.result()?)))
+        .collect();
+    for (parent, result) in &children {
+        assert_eq!(
+            result.inheritance.is_none(),
+            gone.contains(parent),
+            "a child of {parent}"
+        );
+    }
+    assert!(
+        children.iter().any(|(parent, _)| gone.contains(parent)),
+        "{children:?}"
+    );
 }
 
 #[test]

@@ -48,8 +48,8 @@ fn text(args: &CleanArgs, cleaned: Cleaned) -> String {
         false => ("removed", "left"),
     };
     let best = match args.keep {
-        1 => "the best trial's".to_string(),
-        count => format!("the best {count} trials'"),
+        1 => "those of the best trial".to_string(),
+        count => format!("those of the best {count} trials"),
     };
     format!(
         "{said} the weights in {removed} of {} files: {} before, {} {left}\n\

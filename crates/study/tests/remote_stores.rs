@@ -1,4 +1,5 @@
-//! A store in a real S3 server: what is sent, killed, damaged, refused and away for a while.
+//! A store in a real S3 server, and one on a remote of rclone's configuration: what is sent, killed, damaged,
+//! refused and away for a while.
 //!
 //! Needs `rclone`, and a Python with `moto[server]` (`LEHR_PYTHON`, otherwise `python3`). Without them these
 //! tests are skipped and say so; with `LEHR_REQUIRE_S3=1` they fail, so that nothing is skipped in CI.
@@ -10,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use serde::Deserialize;
@@ -399,6 +400,57 @@ fn damage_in_the_store_is_noticed_by_a_node_and_never_used() {
     let _in_use = other.provide(&digest).unwrap();
     let copy = other.directory().join(name.to_string());
     assert!(fs::read(copy).unwrap() == bytes);
+}
+
+#[test]
+fn a_remote_of_rclones_own_configuration_is_a_store() {
+    if python().is_none() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let (shared, config) = (
+        place.path().join("shared"),
+        place.path().join("rclone.conf"),
+    );
+    fs::create_dir(&shared).unwrap();
+    fs::write(
+        &config,
+        format!("[ours]\ntype = alias\nremote = {}\n", shared.display()),
+    )
+    .unwrap();
+    let address = format!("rclone:ours:a/b?config={}", config.display());
+    let store = Store::open(&address.parse().unwrap())
+        .unwrap()
+        .with_patience(one_try());
+    let file = place.path().join("file");
+    fs::write(&file, b"weights").unwrap();
+    // As old as can be: what is sent is young all the same.
+    fs::File::open(&file)
+        .unwrap()
+        .set_modified(SystemTime::UNIX_EPOCH)
+        .unwrap();
+    let name = ObjectName::weights(&Digest::of(b"weights"));
+    assert!(store.list().unwrap().is_empty());
+    assert_eq!(store.put(&name, &file).unwrap(), Stored::Sent);
+    assert_eq!(store.put(&name, &file).unwrap(), Stored::There);
+    let listed = store.list().unwrap();
+    assert!(
+        listed.len() == 1 && listed[0].age_seconds < 600.0,
+        "{listed:?}"
+    );
+    // Such a remote may show half of what a killed upload has sent; nobody takes it, and it is mended.
+    fs::write(shared.join("a/b").join(name.to_string()), b"wei").unwrap();
+    let copy = place.path().join("copy");
+    let error = store.get(&name, &copy).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert_eq!(store.put(&name, &file).unwrap(), Stored::Sent);
+    assert_eq!(store.get(&name, &copy).unwrap(), 7);
+    store.remove(&[name.to_string()]).unwrap();
+    assert!(!store.has(&name).unwrap());
+    let unknown = format!("rclone:theirs:a?config={}", config.display());
+    let store = Store::open(&unknown.parse().unwrap()).unwrap();
+    let error = store.put(&name, &file).unwrap_err();
+    assert!(matches!(error, StoreError::Refused { .. }), "{error}");
 }
 
 /// Not a test of its own: the process that the next one kills.
