@@ -8,7 +8,10 @@ use bench::SearcherKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use data::{DataKind, HeaderLine, TaskKind};
 use search::{Objective, Rule, Strategy};
-use study::config::{Inherit, Retrain};
+use study::{
+    config::{Inherit, Retrain},
+    store::sweep::KEPT_BEST,
+};
 use train::Metric;
 
 pub(crate) use cluster::{
@@ -50,6 +53,8 @@ pub(crate) enum Command {
     /// A private PostgreSQL as the ledger of a cluster, for those who have none.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Remove weights of trials that nobody needs any more, and keep everything else about them.
+    Clean(CleanArgs),
     /// The schema of lehr.toml, or a study's configuration with every default visible.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -342,6 +347,21 @@ pub(crate) struct ExplainArgs {
     pub(crate) study: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) waiting: WaitingArgs,
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CleanArgs {
+    /// Folder of the study.
+    pub(crate) study: PathBuf,
+    /// Keep the weights of so many of the best trials.
+    #[arg(long, value_name = "N", default_value_t = KEPT_BEST)]
+    pub(crate) keep: usize,
+    /// Say what would go, and remove nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Print as JSON.
     #[arg(long)]
     pub(crate) json: bool,

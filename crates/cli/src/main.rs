@@ -75,6 +75,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Export(args) => command::export::run(&args).map(Outcome::from),
         Command::Launch(command) => command::launch::run(&command),
         Command::Ledger(command) => command::ledger::run(&command).map(Outcome::from),
+        Command::Clean(args) => command::clean::run(&args).map(Outcome::from),
         Command::Config(ConfigCommand::Schema) => {
             Ok(Outcome::from(show::pretty_json(&settings::schema())))
         }

@@ -138,6 +138,9 @@ impl Progress {
             Happening::Crashed { trial, message } => Some(format!(
                 "{at:>8}  the trainer of trial {trial} died, it waits again: {message}"
             )),
+            Happening::WorkerJoined { worker, host } => {
+                Some(format!("{at:>8}  {worker} has joined on {host}"))
+            }
             Happening::WorkerLeft {
                 worker,
                 trials,

@@ -28,6 +28,18 @@ pub enum ArtifactError {
         #[source]
         source: io::Error,
     },
+    /// It was removed: a trial keeps its row for ever, its weights only while they are worth it.
+    #[error(
+        "the weights {digest} are no longer at {}: `lehr clean` keeps those of the best trials only, or somebody \
+         has removed them; the trial's row and scores stay, its weights would have to be trained again",
+        .path.display()
+    )]
+    Removed {
+        /// Which.
+        digest: Digest,
+        /// Where they were.
+        path: PathBuf,
+    },
     /// The bytes are not those that were written.
     #[error("artifact {digest} at {} is damaged: its bytes have digest {found}", .path.display())]
     Damaged {
@@ -91,11 +103,17 @@ impl ArtifactStore {
     /// If it is missing or damaged.
     pub fn get(&self, digest: &Digest) -> Result<Vec<u8>, ArtifactError> {
         let path = self.path(digest);
-        let bytes = fs::read(&path).map_err(|source| ArtifactError::Io {
-            digest: digest.clone(),
-            action: "read",
-            path: path.clone(),
-            source,
+        let bytes = fs::read(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => ArtifactError::Removed {
+                digest: digest.clone(),
+                path: path.clone(),
+            },
+            _ => ArtifactError::Io {
+                digest: digest.clone(),
+                action: "read",
+                path: path.clone(),
+                source,
+            },
         })?;
         let found = Digest::of(&bytes);
         if found != *digest {
@@ -142,6 +160,14 @@ mod tests {
         assert_eq!(store.put(b"weights").unwrap(), digest);
         assert_eq!(store.get(&digest).unwrap(), b"weights");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_artifact_that_was_removed_is_said_to_be() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = ArtifactStore::at(directory.path());
+        let error = store.get(&Digest::of(b"weights")).unwrap_err();
+        assert!(error.to_string().contains("`lehr clean`"), "{error}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! On one machine the master keeps the desk for all its workers; on a cluster every node has one of its own,
 //! and the ledger is what they share. It reads no clock; what it has answered is durable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use data::Targets;
 use search::{Origin, TrialId};
@@ -12,14 +12,14 @@ use crate::{
     config::{Inherit, StudyConfig},
     judge::Judge,
     ledger::{
-        Claim, Ending, FinishOutcome, Ledger, LedgerError, Proposed, Release, ReleaseOutcome,
-        WORKER_CRASHES_MAX,
+        Claim, Ending, FinishOutcome, Ledger, LedgerError, Parent, Proposed, Release,
+        ReleaseOutcome, WORKER_CRASHES_MAX,
     },
     message::{Answer, Ask, Course, News, Progress, ProposalVerdict, Reply},
     recipe::{self, Start},
     trial::{
-        EarlyStop, FailReason, Inheritance, Instant, Job, Lease, Sequence, Slot, TrialResult,
-        WorkerName,
+        Digest, EarlyStop, FailReason, Inheritance, Instant, Job, Lease, Sequence, Slot,
+        TrialResult, WorkerName,
     },
 };
 
@@ -125,6 +125,8 @@ pub struct Desk {
     workers: BTreeMap<WorkerName, Told>,
     host: String,
     quarantines: bool,
+    /// Weights that rows name and that are no longer there.
+    weightless: BTreeSet<Digest>,
 }
 
 impl Desk {
@@ -149,9 +151,16 @@ impl Desk {
             workers: BTreeMap::new(),
             host,
             quarantines: false,
+            weightless: BTreeSet::new(),
         };
         desk.follow()?;
         Ok(desk)
+    }
+
+    /// Is told which weights are no longer there: what would inherit them begins with random ones.
+    #[must_use]
+    pub fn without(self, weightless: BTreeSet<Digest>) -> Desk {
+        Desk { weightless, ..self }
     }
 
     /// Sends workers away whose trainers die one after the other: elsewhere they may live.
@@ -329,7 +338,8 @@ impl Desk {
             parent,
         } = claim;
         let inherit = self.config.training.inherit;
-        let parent = parent.filter(|_| inherit != Inherit::Nothing);
+        let is_there = |parent: &Parent| !self.weightless.contains(&parent.artifact);
+        let parent = parent.filter(|parent| inherit != Inherit::Nothing && is_there(parent));
         let is_again = candidate.retrains().is_some();
         let start = match (is_again, &parent) {
             (true, _) => Start::Again,

@@ -2,7 +2,7 @@
 //! their questions to the master and its answers back, until the master says that it is over.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
@@ -17,6 +17,7 @@ use search::TrialId;
 use thiserror::Error;
 
 use crate::{
+    artifact::ArtifactStore,
     baseline::{TreesRecord, TreesSetup},
     config::{Budget, StudyConfig},
     desk::Happening,
@@ -28,7 +29,7 @@ use crate::{
     process::{Child, Said, baseline::BaselineRun},
     setup::CommonSetup,
     spool::Spool,
-    trial::{Instant, WorkerName},
+    trial::{Digest, Instant, WorkerName},
 };
 
 /// How often the master looks at the clock.
@@ -164,7 +165,8 @@ pub fn explore(
         Some(_) => None,
     };
     let budget = config.budget;
-    let mut master = Master::take_up(ledger, config, targets, now())?;
+    let weightless = weightless(&folder, &*ledger)?;
+    let mut master = Master::take_up(ledger, config, targets, now())?.without(weightless);
     let (events, happenings) = channel();
     let log = OpenOptions::new()
         .create(true)
@@ -218,6 +220,15 @@ fn take_in_spooled(folder: &StudyFolder, ledger: &mut dyn Ledger) -> Result<(), 
             .map_err(failed("clear the spool"))?;
     }
     Ok(())
+}
+
+/// Weights that rows name and that are no longer there, because `lehr clean` has removed them.
+fn weightless(folder: &StudyFolder, ledger: &dyn Ledger) -> Result<BTreeSet<Digest>, ExploreError> {
+    let artifacts = ArtifactStore::at(&folder.artifacts());
+    let trials = ledger.trials()?;
+    let named = trials.iter().filter_map(|trial| trial.result());
+    let gone = named.filter(|result| !artifacts.path(&result.artifact).exists());
+    Ok(gone.map(|result| result.artifact.clone()).collect())
 }
 
 impl Shell<'_> {

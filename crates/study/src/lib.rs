@@ -5,13 +5,16 @@
 //! they decide), [`explore`] and [`process`] (what carries the decisions out), [`open`] (making and
 //! taking up a study), [`prepared`] and [`balance`] (what is decided about its data), [`baseline`] (trees
 //! to compare with), [`conclude`] (the winner and its scores), [`model`] (what a user takes away),
-//! [`predictor`] (asking it), [`certificate`] (what an exported model is proven to do), [`outside`] and
-//! [`launch`] (other programs, and the engines among them that start nodes elsewhere).
+//! [`predictor`] (asking it), [`certificate`] (what an exported model is proven to do), [`store`] (where
+//! weights and data lie when nodes share them), [`clean`] (weights that nobody needs go), [`cluster`] (the
+//! same on many machines), [`outside`] and [`launch`] (other programs, and the engines among them that start
+//! nodes elsewhere).
 
 pub mod artifact;
 pub mod balance;
 pub mod baseline;
 pub mod certificate;
+pub mod clean;
 pub mod cluster;
 pub mod conclude;
 pub mod config;
@@ -37,6 +40,7 @@ pub mod recipe;
 mod setup;
 pub mod spool;
 pub mod status;
+pub mod store;
 pub mod trial;
 pub mod worker;
 

@@ -4,6 +4,8 @@
 //! Events in, actions out. It owns the ledger, so every answer it gives is already durable; it
 //! reads no clock and starts no process: the shell around it ([`crate::explore`]) does.
 
+use std::collections::BTreeSet;
+
 use data::Targets;
 
 use crate::{
@@ -12,7 +14,7 @@ use crate::{
     helm::Helm,
     ledger::{Ledger, LedgerError},
     message::{Ask, Progress, Reply},
-    trial::{Instant, WorkerName},
+    trial::{Digest, Instant, WorkerName},
 };
 
 pub use crate::helm::EndReason;
@@ -79,6 +81,15 @@ impl Master {
             helm,
             restarts: 0,
         })
+    }
+
+    /// The same master, told which weights are no longer there.
+    #[must_use]
+    pub fn without(self, weightless: BTreeSet<Digest>) -> Master {
+        Master {
+            desk: self.desk.without(weightless),
+            ..self
+        }
     }
 
     /// The ledger, to be read.

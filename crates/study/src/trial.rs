@@ -2,7 +2,7 @@
 //!
 //! Plain values that cross pipes and the ledger as JSON. Nothing here acts.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, io};
 
 use morph::{Architecture, Morph};
 use search::{Fingerprint, Origin, Outcome, Promise, Restart, Setting, TrialId};
@@ -174,6 +174,23 @@ impl Digest {
     /// The digest of these bytes.
     pub fn of(bytes: &[u8]) -> Digest {
         Digest(blake3::hash(bytes).to_hex().to_string())
+    }
+
+    /// The digest of all that can be read here.
+    ///
+    /// # Errors
+    /// If reading fails.
+    pub fn of_reader(reader: impl io::Read) -> io::Result<Digest> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(reader)?;
+        Ok(Digest(hasher.finalize().to_hex().to_string()))
+    }
+
+    /// The digest that is written like this: 64 hexadecimal digits, letters small.
+    pub fn from_hex(text: &str) -> Option<Digest> {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        let is_digest = text.len() == 2 * blake3::OUT_LEN && text.bytes().all(is_digit);
+        is_digest.then(|| Digest(text.to_string()))
     }
 
     /// Its 64 hexadecimal digits.

@@ -4,6 +4,8 @@ use anyhow::{Context, Result};
 use search::{Objective, TrialId, standing};
 use serde_json::json;
 use study::{
+    artifact::ArtifactStore,
+    folder::StudyFolder,
     ledger::Ledger,
     trial::{Bytes, InheritanceProof, Trial, TrialResult, TrialState},
 };
@@ -53,6 +55,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<String> {
     text += &format!("proposed by {}\n", trial.candidate.proposed_by);
     text += &promised(&*study.ledger, &trial, &study.config.search.objectives)?;
     text += &how_it_went(&trial);
+    text += removed(&study.folder, &trial);
     for ancestor in &ancestors {
         let score = ancestor.result().map_or(f64::NAN, |result| result.score);
         text += &format!(
@@ -63,6 +66,17 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<String> {
         );
     }
     Ok(text)
+}
+
+/// Whether its weights are no longer there.
+fn removed(folder: &StudyFolder, trial: &Trial) -> &'static str {
+    let weights = ArtifactStore::at(&folder.artifacts());
+    match trial.result() {
+        Some(result) if !weights.path(&result.artifact).exists() => {
+            "removed     its weights, by `lehr clean`: they would have to be trained again\n"
+        }
+        _ => "",
+    }
 }
 
 /// How long its network takes, if that was measured before it was proposed.
@@ -139,7 +153,7 @@ fn how_it_went(trial: &Trial) -> String {
             inherited(stop.inheritance)
         ),
         TrialState::Finished { run, result, .. } => {
-            let lines = finished(result);
+            let lines = finished(result, trial.candidate.parent());
             format!(
                 "state       finished on {}, slot {}\n{lines}",
                 run.worker, run.slot.0
@@ -148,7 +162,7 @@ fn how_it_went(trial: &Trial) -> String {
     }
 }
 
-fn finished(result: &TrialResult) -> String {
+fn finished(result: &TrialResult, parent: Option<TrialId>) -> String {
     let metrics: Vec<String> = result
         .metrics
         .iter()
@@ -162,6 +176,9 @@ fn finished(result: &TrialResult) -> String {
         result.recipe.epochs
     );
     text += &inherited(result.inheritance);
+    if let (None, Some(parent)) = (result.inheritance, parent) {
+        text += &format!("inherited   nothing of trial {parent}: it began with random weights\n");
+    }
     text += &format!(
         "cost        {}, {} of memory, weights {} in {}\n",
         show::seconds(result.seconds),

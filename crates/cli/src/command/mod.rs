@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod best;
+pub(crate) mod clean;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod explain;
@@ -23,7 +24,7 @@ use anyhow::{Context, Result};
 use study::{
     config::StudyConfig,
     folder::StudyFolder,
-    ledger::{self, Ledger},
+    ledger::{Ledger, open_to_read},
     model::Model,
 };
 
@@ -36,7 +37,7 @@ pub(crate) struct Reading {
 
 pub(crate) fn read_study(path: &Path) -> Result<Reading> {
     let folder = StudyFolder::open(path)?;
-    let ledger = ledger::open_to_read(&folder)?;
+    let ledger = open_to_read(&folder)?;
     let record = ledger.record()?;
     let config = serde_json::from_str(&record.config)
         .context("the ledger's configuration is not one of this version")?;

@@ -410,7 +410,7 @@ fn retrained(best: &Trial, trials: &[Trial], metric: Metric) -> Vec<Retrained> {
     }
 }
 
-fn is_linear_baseline(trial: &Trial) -> bool {
+pub(crate) fn is_linear_baseline(trial: &Trial) -> bool {
     let named =
         |origin: &Origin| matches!(origin, Origin::Seed { name } if name == LINEAR_BASELINE);
     trial.result().is_some() && named(&trial.candidate.origin)

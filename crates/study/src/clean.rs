@@ -1,0 +1,121 @@
+//! Weights that a study of one machine needs no more; its rows, scores and curves stay.
+
+use search::TrialId;
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::{
+    config::StudyConfig,
+    folder::{FolderError, StudyFolder},
+    front::front_of,
+    ledger::{self, Ledger, LedgerError},
+    spool::Spool,
+    store::{
+        Store, StoreAddress, StoreError,
+        sweep::{Keep, Needs, Sweep, sweep},
+    },
+    trial::Digest,
+};
+
+/// Why a study could not be cleaned.
+#[derive(Debug, Error)]
+pub enum CleanError {
+    /// Somebody explores it, or the folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The weights.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Results that the ledger has not heard of.
+    #[error("the results on their way into the ledger could not be read")]
+    Spool {
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Whether files really go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// It is only said what would go.
+    Said,
+    /// They go.
+    Done,
+}
+
+/// What went, or would go, and what is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Cleaned {
+    /// Files that went.
+    pub removed: usize,
+    /// Their bytes.
+    pub removed_bytes: u64,
+    /// Files that stay.
+    pub kept: usize,
+    /// Their bytes.
+    pub kept_bytes: u64,
+}
+
+impl From<&Sweep> for Cleaned {
+    fn from(swept: &Sweep) -> Cleaned {
+        Cleaned {
+            removed: swept.goes.len(),
+            removed_bytes: swept.bytes_freed(),
+            kept: swept.stays.len(),
+            kept_bytes: swept.bytes_kept(),
+        }
+    }
+}
+
+/// Removes the weights that nobody needs from a study's folder.
+///
+/// # Errors
+/// If somebody explores the study, or something cannot be read or removed.
+pub fn clean(
+    folder: &StudyFolder,
+    config: &StudyConfig,
+    keep: Keep,
+    extent: Extent,
+) -> Result<Cleaned, CleanError> {
+    // Held while files go: a master would give out trials that begin with them.
+    let _lock = match extent {
+        Extent::Done => Some(folder.lock()?),
+        Extent::Said => None,
+    };
+    let ledger = ledger::open_to_read(folder)?;
+    let needs = needs(folder, config, &*ledger)?;
+    let store = Store::open(&StoreAddress::Directory(folder.artifacts()))?;
+    let swept = sweep(&needs, keep, &store.list()?);
+    if extent == Extent::Done {
+        swept.carry_out(&store)?;
+    }
+    Ok(Cleaned::from(&swept))
+}
+
+fn needs(
+    folder: &StudyFolder,
+    config: &StudyConfig,
+    ledger: &dyn Ledger,
+) -> Result<Needs, CleanError> {
+    let trials = ledger.trials()?;
+    let objectives = &config.search.objectives;
+    let front: Vec<TrialId> = match config.metric.filter(|_| !objectives.is_empty()) {
+        Some(metric) => {
+            let front = front_of(&trials, objectives, metric);
+            front.iter().map(|model| model.trial).collect()
+        }
+        None => Vec::new(),
+    };
+    let spooled = Spool::at(&folder.spool())
+        .all()
+        .map_err(|source| CleanError::Spool { source })?;
+    let under_way: Vec<Digest> = spooled
+        .into_iter()
+        .map(|spooled| spooled.result.artifact)
+        .collect();
+    Ok(Needs::of(&trials, &front, &under_way))
+}
