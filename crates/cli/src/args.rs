@@ -15,8 +15,9 @@ use study::{
 use train::Metric;
 
 pub(crate) use cluster::{
-    EngineArg, LaunchCommand, LaunchCommandArgs, LaunchKubernetesArgs, LaunchSlurmArgs,
-    LedgerCommand, LedgerPlaceArgs, LedgerStatusArgs, LedgerUpArgs, NodesArgs, WaitingArgs,
+    EngineArg, JoinArgs, LaunchCommand, LaunchCommandArgs, LaunchKubernetesArgs, LaunchSlurmArgs,
+    LedgerCommand, LedgerPlaceArgs, LedgerStatusArgs, LedgerUpArgs, NodesArgs, PlaceArgs,
+    WaitingArgs,
 };
 
 /// Explores deep-learning models for your data in parallel, and gives back the best trained one.
@@ -63,9 +64,8 @@ pub(crate) enum Command {
     Bench(BenchCommand),
     /// What this machine offers, and whether anything stands in the way.
     Doctor(DoctorArgs),
-    /// A slave node; started by `explore`.
-    #[command(hide = true)]
-    Worker,
+    /// A slave node: joins the study of an invitation, and works until it is over.
+    Worker(JoinArgs),
     /// The first process of a worker; started by it.
     #[command(hide = true)]
     Generator,
@@ -194,6 +194,8 @@ pub(crate) struct ExploreArgs {
     /// No model may take longer for one example, as in `2ms` or `500us`; measured on this machine.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) latency_max: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
     /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,

@@ -23,6 +23,9 @@ use clap::Parser;
 /// The study was stopped before its budget was used; the same command goes on.
 const STOPPED_BUT_RESUMABLE: u8 = 75;
 
+/// Exit code of a node that should not be started again on its machine (`EX_CONFIG`).
+const MACHINE_UNFIT: u8 = 78;
+
 /// What a command leaves behind: text for standard output, and how it ended.
 pub(crate) struct Outcome {
     pub(crate) text: String,
@@ -33,6 +36,8 @@ pub(crate) struct Outcome {
 pub(crate) enum Ended {
     Done,
     Resumable,
+    /// This machine should not be asked again.
+    Unfit,
 }
 
 impl From<String> for Outcome {
@@ -58,6 +63,7 @@ fn main() -> ExitCode {
     match outcome.ended {
         Ended::Done => ExitCode::SUCCESS,
         Ended::Resumable => ExitCode::from(STOPPED_BUT_RESUMABLE),
+        Ended::Unfit => ExitCode::from(MACHINE_UNFIT),
     }
 }
 
@@ -89,9 +95,12 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
             command::bench::rungs(&args).map(Outcome::from)
         }
         Command::Doctor(args) => command::doctor::run(&args).map(Outcome::from),
-        Command::Worker => Ok(study::process::worker::run()
-            .map(|()| String::new())?
-            .into()),
+        Command::Worker(args) => match &args.join {
+            Some(invitation) => command::worker::join(&args, invitation),
+            None => Ok(study::process::worker::run()
+                .map(|()| String::new())?
+                .into()),
+        },
         Command::Generator => Ok(study::process::generator::run()
             .map(|()| String::new())?
             .into()),

@@ -15,13 +15,18 @@ use data::{DataKind, HeaderLine, TaskKind};
 use schemars::JsonSchema;
 use search::{Hyperparameters, Limits, Objective, Rule, Rungs, SearchSettings, Space, Strategy};
 use serde::{Deserialize, Serialize};
-use study::config::{Budget, Inherit, Resources, Retrain, StudyConfig, TrainingSettings};
+use study::{
+    cluster::invitation::LedgerPlace,
+    config::{Budget, Inherit, Resources, Retrain, StudyConfig, TrainingSettings},
+};
 use train::{ClassWeights, Metric, Precision};
 
 use crate::args::{DataArgs, ExploreArgs};
 
+mod ledger;
 mod rows;
 
+use ledger::LedgerToml;
 use rows::SplitToml;
 
 /// How long a study explores if nobody says.
@@ -89,6 +94,9 @@ pub(crate) struct StudyToml {
     /// How models are searched.
     #[serde(default)]
     pub(crate) search: SearchToml,
+    /// Where the ledger is, if it is not a file in the study's folder.
+    #[serde(default, skip_serializing_if = "LedgerToml::is_absent")]
+    pub(crate) ledger: LedgerToml,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // Serde asks for a reference.
@@ -223,6 +231,7 @@ pub(crate) struct SearchToml {
 pub(crate) struct Told {
     pub(crate) config: StudyConfig,
     pub(crate) out: PathBuf,
+    pub(crate) place: Option<LedgerPlace>,
 }
 
 /// Decides a study from flags and, if there is one, a `lehr.toml`; flags win.
@@ -234,7 +243,9 @@ pub(crate) fn decide(args: &ExploreArgs) -> Result<Told> {
         .out
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("{name}.lehr")));
-    Ok(Told { config, out })
+    typed.ledger.apply_flags(args);
+    let place = typed.ledger.decided(&out)?;
+    Ok(Told { config, out, place })
 }
 
 /// Decides what is read and how it is split, as for a study.
@@ -527,7 +538,7 @@ pub(crate) fn free_memory_bytes() -> Option<u64> {
 }
 
 /// A decided study as a `lehr.toml`, with every default visible.
-pub(crate) fn render(config: &StudyConfig) -> Result<String> {
+pub(crate) fn render(config: &StudyConfig, place: Option<&LedgerPlace>) -> Result<String> {
     let absolute = |path: &PathBuf| fs::canonicalize(path).unwrap_or_else(|_| path.clone());
     let search = &config.search;
     let typed = StudyToml {
@@ -582,6 +593,7 @@ pub(crate) fn render(config: &StudyConfig) -> Result<String> {
             objectives: (!search.objectives.is_empty()).then(|| search.objectives.clone()),
             space: (!search.space.is_empty()).then(|| search.space.clone()),
         },
+        ledger: place.map(LedgerToml::from).unwrap_or_default(),
     };
     toml::to_string(&typed).context("the configuration could not be shown as TOML")
 }

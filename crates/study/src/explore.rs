@@ -19,9 +19,11 @@ use thiserror::Error;
 use crate::{
     artifact::ArtifactStore,
     baseline::{TreesRecord, TreesSetup},
+    cluster::{self, invitation::InvitationError},
     config::{Budget, StudyConfig},
     desk::Happening,
     folder::{FolderError, StudyFolder, StudyLock},
+    launch::LaunchError,
     ledger::{Counts, Ending, Ledger, LedgerError},
     master::{Action, EndReason, Event, Master},
     message::{Ask, Progress, WorkerSetup},
@@ -50,6 +52,12 @@ pub enum ExploreError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// Where the ledger is.
+    #[error(transparent)]
+    Invitation(#[from] InvitationError),
+    /// Nodes could not be started.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
     /// A child process or a file.
     #[error("could not {action}")]
     Process {
@@ -107,7 +115,8 @@ pub struct Study {
     /// What is done.
     pub config: StudyConfig,
     pub(crate) ledger: Box<dyn Ledger>,
-    pub(crate) lock: StudyLock,
+    /// Held where the ledger is a file; a database sorts out by itself who leads.
+    pub(crate) lock: Option<StudyLock>,
 }
 
 struct Happened(WorkerName, Said<Ask>);
@@ -143,6 +152,9 @@ pub fn explore(
     interrupt: &AtomicBool,
     watch: &mut dyn FnMut(&Snapshot),
 ) -> Result<EndReason, ExploreError> {
+    if study.lock.is_none() {
+        return cluster::explore::explore(study, program, interrupt, watch);
+    }
     let Study {
         folder,
         config,
@@ -205,7 +217,7 @@ pub fn explore(
     Ok(reason)
 }
 
-fn failed(action: &'static str) -> impl Fn(io::Error) -> ExploreError {
+pub(crate) fn failed(action: &'static str) -> impl Fn(io::Error) -> ExploreError {
     move |source| ExploreError::Process { action, source }
 }
 

@@ -235,6 +235,11 @@ impl StudyFolder {
         self.root.join("report.html")
     }
 
+    /// What the nodes of this machine print, where they join by invitation.
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
     /// What happened, for machines.
     pub fn log(&self) -> PathBuf {
         self.root.join("log.jsonl")

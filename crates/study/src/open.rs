@@ -11,11 +11,12 @@ use search::{Limits, Objective, Origin, Space, Task, TaskHint};
 use thiserror::Error;
 
 use crate::{
+    cluster::invitation::{Invitation, InvitationError, LedgerPlace},
     config::StudyConfig,
     explore::{ExploreError, Study, now},
     folder::{FolderError, StudyFolder},
     latency::measured_latency,
-    ledger::{Keeping, LedgerError, Operations, Reading, Sqlite, StudyRecord},
+    ledger::{Ledger, LedgerError, Postgres, Sqlite, StudyRecord},
     prepared::{
         PrepareError, PreparedData, PreparedFiles, fold_count, network_task, prepare, request,
     },
@@ -35,6 +36,9 @@ pub enum OpenError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// Where the ledger is.
+    #[error(transparent)]
+    Invitation(#[from] InvitationError),
     /// A budget of nothing.
     #[error("the budget is {budget}: give at least a second or one trial")]
     NoBudget {
@@ -101,6 +105,7 @@ impl From<OpenError> for ExploreError {
             OpenError::Prepare(error) => error.into(),
             OpenError::Folder(error) => error.into(),
             OpenError::Ledger(error) => error.into(),
+            OpenError::Invitation(error) => error.into(),
             other => ExploreError::Process {
                 action: "open the study",
                 source: std::io::Error::other(other),
@@ -118,19 +123,24 @@ pub enum Opened {
     TakenUp,
 }
 
-/// Makes the study of this configuration at `root`, or takes up the one that is there.
+/// Makes the study of this configuration at `root`, or takes up the one that is there. With a `place`, the
+/// ledger of a new study is made there, in a database.
 ///
 /// # Errors
 /// If the data, the budget or the folder cannot be used, or the folder holds another study.
-pub fn open(config: StudyConfig, root: &Path) -> Result<(Study, Opened), OpenError> {
-    check(&config)?;
+pub fn open(
+    config: StudyConfig,
+    root: &Path,
+    place: Option<&LedgerPlace>,
+) -> Result<(Study, Opened), OpenError> {
+    check(&config, place)?;
     match StudyFolder::find(root)? {
-        Some(folder) => Ok((take_up(folder, &config)?, Opened::TakenUp)),
-        None => Ok((make(config, root)?, Opened::Made)),
+        Some(folder) => Ok((take_up(folder, &config, place)?, Opened::TakenUp)),
+        None => Ok((make(config, root, place)?, Opened::Made)),
     }
 }
 
-fn check(config: &StudyConfig) -> Result<(), OpenError> {
+fn check(config: &StudyConfig, place: Option<&LedgerPlace>) -> Result<(), OpenError> {
     let budget = config.budget;
     let nothing = budget
         .seconds
@@ -149,7 +159,8 @@ fn check(config: &StudyConfig) -> Result<(), OpenError> {
         return Err(OpenError::NoBudget { budget });
     }
     let resources = config.resources;
-    if resources.total_slots() == 0 {
+    // Nodes of a cluster may all come from elsewhere.
+    if resources.slots == 0 || (resources.workers == 0 && place.is_none()) {
         return Err(OpenError::NoSlots {
             workers: resources.workers,
             slots: resources.slots,
@@ -158,7 +169,11 @@ fn check(config: &StudyConfig) -> Result<(), OpenError> {
     recipe::check_space(&config.search.space).map_err(OpenError::Space)
 }
 
-fn make(mut config: StudyConfig, root: &Path) -> Result<Study, OpenError> {
+fn make(
+    mut config: StudyConfig,
+    root: &Path,
+    place: Option<&LedgerPlace>,
+) -> Result<Study, OpenError> {
     let prepared = prepare(&config)?;
     config.metric = Some(prepared.metric);
     config.folds = Some(fold_count(&prepared.folds));
@@ -177,16 +192,52 @@ fn make(mut config: StudyConfig, root: &Path) -> Result<Study, OpenError> {
             data: prepared.source.fingerprint.to_string(),
             trials_max: config.budget.trials,
         };
-        let mut ledger = Sqlite::create(&folder.ledger(), &record, now())?;
+        let mut ledger = make_ledger(folder, root, &record, place)?;
         ledger.propose(&linear_baseline(&config, &prepared), now())?;
         Ok(())
     })?;
-    let lock = folder.lock()?;
-    let ledger = Sqlite::open(&folder.ledger())?;
+    opened(folder, config)
+}
+
+/// Makes the ledger of a study that will lie at `root`.
+fn make_ledger(
+    folder: &StudyFolder,
+    root: &Path,
+    record: &StudyRecord,
+    place: Option<&LedgerPlace>,
+) -> Result<Box<dyn Ledger>, OpenError> {
+    let Some(place) = place else {
+        folder.check_is_local()?;
+        return Ok(Box::new(Sqlite::create(&folder.ledger(), record, now())?));
+    };
+    place.write(&folder.ledger_place())?;
+    let root = std::path::absolute(root).map_err(|source| OpenError::Write {
+        path: root.display().to_string(),
+        source,
+    })?;
+    let created = Postgres::create(&place.ledger, &place.study, record, place.lease_secs);
+    let (ledger, admission) = created?;
+    let invitation = Invitation {
+        admission,
+        folder: root,
+    };
+    invitation.write(&folder.invitation())?;
+    Ok(Box::new(ledger))
+}
+
+/// Opens the ledger of a study to explore it.
+fn opened(folder: StudyFolder, config: StudyConfig) -> Result<Study, OpenError> {
+    let (ledger, lock): (Box<dyn Ledger>, _) = match LedgerPlace::of(&folder)? {
+        Some(place) => (Box::new(Postgres::open(&place.ledger, &place.study)?), None),
+        None => {
+            let lock = folder.lock()?;
+            (Box::new(Sqlite::open(&folder.ledger())?), Some(lock))
+        }
+    };
     Ok(Study {
         folder,
         config,
-        ledger: Box::new(ledger),
+        ledger,
         lock,
     })
 }
@@ -252,12 +303,23 @@ pub(crate) fn linear(task: &Task) -> Architecture {
     Architecture::new(nodes).expect("a linear model fits every input shape")
 }
 
-fn take_up(folder: StudyFolder, asked: &StudyConfig) -> Result<Study, OpenError> {
-    let lock = folder.lock()?;
-    let mut ledger = Sqlite::open(&folder.ledger())?;
-    let record = ledger.record()?;
-    let known: StudyConfig = serde_json::from_str(&record.config).map_err(OpenError::Config)?;
+fn take_up(
+    folder: StudyFolder,
+    asked: &StudyConfig,
+    place: Option<&LedgerPlace>,
+) -> Result<Study, OpenError> {
     let shown = folder.root().display().to_string();
+    if let Some(place) = place {
+        let known = match LedgerPlace::of(&folder)? {
+            Some(known) => format!("{} ({})", known.ledger, known.study),
+            None => "a file in its folder".to_string(),
+        };
+        let given = format!("{} ({})", place.ledger, place.study);
+        differs(&shown, "ledger", &known, &given)?;
+    }
+    let mut study = opened(folder, asked.clone())?;
+    let record = study.ledger.record()?;
+    let known: StudyConfig = serde_json::from_str(&record.config).map_err(OpenError::Config)?;
     refuse_other_settings(&shown, &known, asked)?;
     let given = data::read(&request(asked))
         .map_err(PrepareError::from)?
@@ -270,19 +332,15 @@ fn take_up(folder: StudyFolder, asked: &StudyConfig) -> Result<Study, OpenError>
             given,
         });
     }
-    let config = StudyConfig {
+    study.config = StudyConfig {
         budget: asked.budget,
         resources: asked.resources,
         ..known
     };
-    let text = serde_json::to_string(&config).expect("a configuration has string keys only");
-    ledger.set_budget(&text, config.budget.trials)?;
-    Ok(Study {
-        folder,
-        config,
-        ledger: Box::new(ledger),
-        lock,
-    })
+    let text = serde_json::to_string(&study.config).expect("a configuration has string keys only");
+    let trials = study.config.budget.trials;
+    study.ledger.set_budget(&text, trials)?;
+    Ok(study)
 }
 
 /// Budget and resources may change from run to run; what would make scores incomparable may not.

@@ -8,6 +8,45 @@ use study::{
     launch::{DnsLabel, GroupName, Word},
 };
 
+/// Where the ledger of a study is.
+#[derive(Debug, Args)]
+pub(crate) struct PlaceArgs {
+    /// A PostgreSQL database for the study's ledger, as in `postgres://USER@HOST:PORT/DATABASE`, so that nodes
+    /// on other machines can join [default: a file in the study's folder].
+    #[arg(long, value_name = "URL")]
+    pub(crate) ledger: Option<String>,
+    /// What the study is called in the database [default: its folder's name].
+    #[arg(long, value_name = "NAME", requires = "ledger")]
+    pub(crate) study: Option<String>,
+    /// How long a node may be silent before its trials are given to others [default: 60s].
+    #[arg(long, value_name = "TIME", requires = "ledger", value_parser = humantime::parse_duration)]
+    pub(crate) lease: Option<Duration>,
+}
+
+/// A node that joins a study.
+#[derive(Debug, Args)]
+pub(crate) struct JoinArgs {
+    /// The study's invitation: `invitation.json` in its folder. Without it, this is a worker that `explore`
+    /// has started.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) join: Option<PathBuf>,
+    /// The node's name, unique in the study [default: what its launcher calls it, or machine and process].
+    #[arg(long, requires = "join")]
+    pub(crate) name: Option<String>,
+    /// Trainers [default: as many as the processors that it was given].
+    #[arg(long, value_name = "N", requires = "join")]
+    pub(crate) slots: Option<u16>,
+    /// Threads of one trainer.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) threads: u8,
+    /// Memory of one trainer in MiB [default: its share of what is free].
+    #[arg(long, value_name = "MIB", requires = "join")]
+    pub(crate) memory_mib: Option<u64>,
+    /// A folder on this machine for results on their way [default: the folder for temporary files].
+    #[arg(long, value_name = "DIR", requires = "join")]
+    pub(crate) scratch: Option<PathBuf>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum LaunchCommand {
     /// Nodes in a Slurm cluster, through sbatch, squeue and scancel.

@@ -3,16 +3,21 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use study::folder::StudyFolder;
+use study::{cluster::invitation::LedgerPlace, folder::StudyFolder};
 
 use crate::{command::read_study, settings};
 
 pub(crate) fn render(path: &Path) -> Result<String> {
     if StudyFolder::open(path).is_ok() {
-        return settings::render(&read_study(path)?.config);
+        let study = read_study(path)?;
+        return settings::render(&study.config, LedgerPlace::of(&study.folder)?.as_ref());
     }
     match settings::toml_of(path) {
-        Some(file) => settings::render(&settings::decided(&settings::read(&file)?)?),
+        Some(file) => {
+            let typed = settings::read(&file)?;
+            let place = typed.ledger.decided(path)?;
+            settings::render(&settings::decided(&typed)?, place.as_ref())
+        }
         None => bail!(
             "{} is no lehr.toml, no folder with one, and no study",
             path.display()

@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use study::{
+    cluster::invitation::LedgerPlace,
     conclude::{Conclusion, conclude},
     config::StudyConfig,
     explore::{Snapshot, explore},
@@ -25,7 +26,7 @@ use crate::{
 
 pub(crate) fn run(args: &ExploreArgs) -> Result<Outcome> {
     let told = settings::decide(args)?;
-    let (study, opened) = open(told.config, &told.out)?;
+    let (study, opened) = open(told.config, &told.out, told.place.as_ref())?;
     let (folder, config) = (study.folder.clone(), study.config.clone());
     greet(&folder, &config, opened)?;
     let interrupt = Arc::new(AtomicBool::new(false));
@@ -78,13 +79,22 @@ fn greet(folder: &StudyFolder, config: &StudyConfig, opened: Opened) -> Result<(
         tell(&format!("taking up the study in {shown}"));
         return Ok(());
     }
-    let rendered = settings::render(config)?;
+    let place = LedgerPlace::of(folder)?;
+    let rendered = settings::render(config, place.as_ref())?;
     fs::write(folder.config(), rendered).context("could not write lehr.toml into the study")?;
     tell(&format!("data    {}", described.data));
     for notice in &described.notices {
         tell(&format!("        {notice}"));
     }
     tell(&format!("study   {shown}"));
+    if let Some(place) = place {
+        let invitation = folder.invitation();
+        tell(&format!("ledger  {} as {}", place.ledger, place.study));
+        tell(&format!(
+            "nodes   lehr worker --join {}",
+            invitation.display()
+        ));
+    }
     Ok(())
 }
 

@@ -17,6 +17,7 @@ pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod trials;
 pub(crate) mod waiting;
+pub(crate) mod worker;
 
 use std::path::Path;
 

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::{
     artifact::replace_durably,
+    folder::StudyFolder,
     ledger::{Admission, LedgerAddress, StudyName},
 };
 
@@ -66,12 +67,13 @@ pub struct LedgerPlace {
 }
 
 impl LedgerPlace {
-    /// Reads it from a study's folder.
+    /// Where the ledger of the study in this folder is; `None` if it is a file there.
     ///
     /// # Errors
-    /// If it is not there, or something else.
-    pub fn read(path: &Path) -> Result<LedgerPlace, InvitationError> {
-        read(path)
+    /// If the file that says so cannot be read.
+    pub fn of(folder: &StudyFolder) -> Result<Option<LedgerPlace>, InvitationError> {
+        let path = folder.ledger_place();
+        path.is_file().then(|| read(&path)).transpose()
     }
 
     /// Writes it into a study's folder.

@@ -98,6 +98,11 @@ impl Lead {
         })
     }
 
+    /// Why the study ends, if this process knows that it does.
+    pub fn ending(&self) -> Option<&EndReason> {
+        self.helm.as_ref().and_then(Helm::ending)
+    }
+
     /// The user wants the study to end.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! when a node asks the ledger what. [`node`] and [`explore`] carry them out with processes, pipes and clocks.
 //! Nothing listens: nodes and master reach the database, and the database is all they share beside files.
 
-//pub mod explore;
+pub(crate) mod explore;
 pub mod invitation;
 pub mod lead;
 pub mod link;

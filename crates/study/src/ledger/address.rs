@@ -55,7 +55,14 @@ impl LedgerAddress {
     #[must_use]
     pub fn entered_as(&self, role: &str) -> LedgerAddress {
         let (scheme, _, place) = parts(&self.0).expect("an address has all parts");
-        LedgerAddress(format!("{scheme}://{role}@{place}"))
+        let (place, options) = place.split_once('?').unwrap_or((place, ""));
+        // Where the owner's password lies is nobody else's business.
+        let kept: Vec<&str> = options
+            .split('&')
+            .filter(|option| !option.is_empty() && !option.starts_with("passfile="))
+            .collect();
+        let mark = if kept.is_empty() { "" } else { "?" };
+        LedgerAddress(format!("{scheme}://{role}@{place}{mark}{}", kept.join("&")))
     }
 
     /// What libpq is given; encrypted and verified wherever it leaves this machine.
@@ -242,10 +249,17 @@ mod tests {
 
     #[test]
     fn workers_enter_the_same_database_as_another_role() {
-        let address: LedgerAddress = "postgres://me@db.lab:5432/work".parse().unwrap();
+        let entered = |address: &str| {
+            let address: LedgerAddress = address.parse().unwrap();
+            address.entered_as("lehr_digits").to_string()
+        };
         assert_eq!(
-            address.entered_as("lehr_digits").to_string(),
+            entered("postgres://me@db.lab:5432/work?passfile=/home/me/.pgpass"),
             "postgres://lehr_digits@db.lab:5432/work"
+        );
+        assert_eq!(
+            entered("postgres://db.lab/work?passfile=/x&sslrootcert=/ca.pem"),
+            "postgres://lehr_digits@db.lab/work?sslrootcert=/ca.pem"
         );
     }
 

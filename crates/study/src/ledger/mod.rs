@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
+    cluster::invitation::{InvitationError, LedgerPlace},
     folder::StudyFolder,
     message::{Course, Progress},
     trial::{
@@ -87,6 +88,9 @@ pub enum LedgerError {
         /// What the system said.
         message: String,
     },
+    /// The file that says where the ledger is.
+    #[error(transparent)]
+    Place(#[from] InvitationError),
     /// A record that this version does not understand.
     #[error("the ledger holds a {what} that cannot be read; it is damaged or not lehr's")]
     Damaged {
@@ -335,7 +339,10 @@ pub struct Unheard {
 /// # Errors
 /// If it cannot be reached or read, or is of another version.
 pub fn open_to_read(folder: &StudyFolder) -> Result<Box<dyn Ledger>, LedgerError> {
-    Ok(Box::new(Sqlite::open_to_read(&folder.ledger())?))
+    Ok(match LedgerPlace::of(folder)? {
+        Some(place) => Box::new(Postgres::open(&place.ledger, &place.study)?),
+        None => Box::new(Sqlite::open_to_read(&folder.ledger())?),
+    })
 }
 
 fn to_json<T: Serialize>(value: &T) -> String {
