@@ -11,7 +11,10 @@ use search::{Limits, Objective, Origin, Space, Task, TaskHint};
 use thiserror::Error;
 
 use crate::{
-    cluster::invitation::{Invitation, InvitationError, LedgerPlace},
+    cluster::{
+        invitation::{Invitation, InvitationError, LedgerPlace},
+        share::offer,
+    },
     config::StudyConfig,
     explore::{ExploreError, Study, now},
     folder::{FolderError, StudyFolder},
@@ -21,6 +24,7 @@ use crate::{
         PrepareError, PreparedData, PreparedFiles, fold_count, network_task, prepare, request,
     },
     recipe::{self, RecipeError},
+    store::StoreError,
     trial::{Candidate, WorkerName},
 };
 
@@ -39,6 +43,9 @@ pub enum OpenError {
     /// Where the ledger is.
     #[error(transparent)]
     Invitation(#[from] InvitationError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A budget of nothing.
     #[error("the budget is {budget}: give at least a second or one trial")]
     NoBudget {
@@ -215,12 +222,11 @@ fn make_ledger(
         path: root.display().to_string(),
         source,
     })?;
+    // Before the database: a store that cannot be written leaves no study behind there.
+    let share = offer(folder, root, place)?;
     let created = Postgres::create(&place.ledger, &place.study, record, place.lease_secs);
     let (ledger, admission) = created?;
-    let invitation = Invitation {
-        admission,
-        folder: root,
-    };
+    let invitation = Invitation { admission, share };
     invitation.write(&folder.invitation())?;
     Ok(Box::new(ledger))
 }

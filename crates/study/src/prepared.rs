@@ -318,6 +318,16 @@ impl PreparedFiles {
         }
     }
 
+    /// Those that a node needs; the vault is not among them.
+    pub(crate) fn names_for_nodes() -> [&'static str; 4] {
+        [
+            "train.safetensors",
+            "validation.safetensors",
+            "preprocessor.json",
+            "folds.json",
+        ]
+    }
+
     /// Writes all of them.
     ///
     /// # Errors

@@ -18,6 +18,10 @@ pub(crate) struct PlaceArgs {
     /// What the study is called in the database [default: its folder's name].
     #[arg(long, value_name = "NAME", requires = "ledger")]
     pub(crate) study: Option<String>,
+    /// Where nodes find prepared rows and weights: a directory that all see, `s3://BUCKET/PREFIX`, `gs://…`,
+    /// `az://…` or `rclone:REMOTE:PATH` [default: the study's folder, which all must see].
+    #[arg(long, value_name = "URL", requires = "ledger")]
+    pub(crate) store: Option<String>,
     /// How long a node may be silent before its trials are given to others [default: 60s].
     #[arg(long, value_name = "TIME", requires = "ledger", value_parser = humantime::parse_duration)]
     pub(crate) lease: Option<Duration>,
@@ -45,6 +49,9 @@ pub(crate) struct JoinArgs {
     /// A folder on this machine for results on their way [default: the folder for temporary files].
     #[arg(long, value_name = "DIR", requires = "join")]
     pub(crate) scratch: Option<PathBuf>,
+    /// Most MiB of weights that are kept of a store, and as many of rows.
+    #[arg(long, value_name = "MIB", default_value_t = 20_480)]
+    pub(crate) cache_mib: u64,
 }
 
 #[derive(Debug, Subcommand)]

@@ -84,6 +84,7 @@ fn options(args: &JoinArgs) -> Result<NodeOptions> {
                 .or_else(|| free_memory_bytes().map(share)),
         },
         scratch: scratch.join("lehr"),
+        cache_bytes_max: args.cache_mib << 20,
     })
 }
 

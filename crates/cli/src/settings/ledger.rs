@@ -16,7 +16,7 @@ use crate::args::ExploreArgs;
 const LEASE_SECS_MIN: f64 = 2.0;
 
 /// `[ledger]`: a database that several machines reach.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LedgerToml {
     /// The database, as in `postgres://USER@HOST:PORT/DATABASE`; the password comes from ~/.pgpass or
@@ -26,6 +26,10 @@ pub(crate) struct LedgerToml {
     /// What the study is called there; told from the study's folder if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) study: Option<String>,
+    /// Where nodes find prepared rows and weights: a directory that all see, `s3://BUCKET/PREFIX`, `gs://…`,
+    /// `az://…` or `rclone:REMOTE:PATH`; the study's folder if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) store: Option<String>,
     /// How long a node may be silent before its trials are given to others, as in `60s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lease: Option<String>,
@@ -37,6 +41,7 @@ impl From<&LedgerPlace> for LedgerToml {
         LedgerToml {
             address: Some(place.ledger.to_string()),
             study: Some(place.study.to_string()),
+            store: place.store.as_ref().map(ToString::to_string),
             lease: Some(humantime::format_duration(lease).to_string()),
         }
     }
@@ -44,7 +49,7 @@ impl From<&LedgerPlace> for LedgerToml {
 
 impl LedgerToml {
     pub(super) fn is_absent(&self) -> bool {
-        self.address.is_none() && self.study.is_none() && self.lease.is_none()
+        *self == LedgerToml::default()
     }
 
     /// Flags win.
@@ -54,6 +59,7 @@ impl LedgerToml {
         for (typed, flag) in [
             (&mut self.address, place.ledger.clone()),
             (&mut self.study, place.study.clone()),
+            (&mut self.store, place.store.clone()),
             (&mut self.lease, lease.map(|lease| lease.to_string())),
         ] {
             if flag.is_some() {
@@ -67,7 +73,7 @@ impl LedgerToml {
         let Some(address) = &self.address else {
             ensure!(
                 self.is_absent(),
-                "`study` and `lease` say something about a ledger in a database: give its address with --ledger"
+                "`study`, `store` and `lease` say something about a ledger in a database: give its address with --ledger"
             );
             return Ok(None);
         };
@@ -86,6 +92,7 @@ impl LedgerToml {
             ledger: address.parse()?,
             study,
             lease_secs,
+            store: self.store.as_deref().map(str::parse).transpose()?,
         }))
     }
 }

@@ -13,6 +13,7 @@ use std::{
 use crate::{
     baseline::{TreesRecord, TreesSetup},
     cluster::lead::{Lead, Seen},
+    config::Resources,
     desk::Happening,
     explore::{ExploreError, Snapshot, Study, failed, now},
     launch::{
@@ -45,6 +46,7 @@ pub(crate) fn explore(
     watch: &mut dyn FnMut(&Snapshot),
 ) -> Result<EndReason, ExploreError> {
     let node = NodeCommand::new(program, &study.folder.invitation())?;
+    let node = node.with(&resources_of(study.config.resources));
     let local = Local::new(node, &study.folder.logs())?;
     let baseline = start_baseline(&study, program)?;
     let host = rustix::system::uname()
@@ -84,6 +86,17 @@ fn start_baseline(study: &Study, program: &Path) -> Result<Option<BaselineRun>, 
     };
     let started = trees.map(|setup| BaselineRun::start(program, setup));
     started.transpose().map_err(failed("start the baseline"))
+}
+
+/// The nodes of this machine share it as the user has said.
+fn resources_of(resources: Resources) -> Vec<String> {
+    let mut said = vec![
+        format!("--slots={}", resources.slots),
+        format!("--threads={}", resources.threads),
+    ];
+    let mib = resources.memory_bytes_max.map(|bytes| bytes >> 20);
+    said.extend(mib.map(|mib| format!("--memory-mib={mib}")));
+    said
 }
 
 struct Shell {

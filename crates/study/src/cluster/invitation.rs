@@ -14,6 +14,8 @@ use crate::{
     artifact::replace_durably,
     folder::StudyFolder,
     ledger::{Admission, LedgerAddress, StudyName},
+    store::{Store, StoreAddress, StoreError},
+    trial::Digest,
 };
 
 /// Permissions of a file with a secret: its owner reads and writes it, nobody else does.
@@ -64,6 +66,9 @@ pub struct LedgerPlace {
     pub study: StudyName,
     /// How long a lease lasts without a beat, in seconds.
     pub lease_secs: f64,
+    /// Where nodes find prepared rows and weights; in the study's folder if absent, which all of them see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreAddress>,
 }
 
 impl LedgerPlace {
@@ -74,6 +79,15 @@ impl LedgerPlace {
     pub fn of(folder: &StudyFolder) -> Result<Option<LedgerPlace>, InvitationError> {
         let path = folder.ledger_place();
         path.is_file().then(|| read(&path)).transpose()
+    }
+
+    /// The study's part of the store, if there is one.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn store(&self) -> Result<Option<Store>, StoreError> {
+        let within = |address| Store::open(address)?.within(&self.study.to_string());
+        self.store.as_ref().map(within).transpose()
     }
 
     /// Writes it into a study's folder.
@@ -91,8 +105,23 @@ impl LedgerPlace {
 pub struct Invitation {
     /// Lets it into the ledger.
     pub admission: Admission,
-    /// The study's folder, which all nodes can reach: prepared rows and weights are in it.
-    pub folder: PathBuf,
+    /// Where it finds prepared rows and weights.
+    pub share: Share,
+}
+
+/// What nodes share beside the ledger.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Share {
+    /// The study's folder, which all nodes see.
+    Folder(PathBuf),
+    /// A store: its address, and the manifest of the prepared rows.
+    Store {
+        /// The study's part of it.
+        address: StoreAddress,
+        /// Digest of the manifest.
+        data: Digest,
+    },
 }
 
 impl Invitation {
@@ -157,7 +186,7 @@ mod tests {
                 study: "digits".parse().unwrap(),
                 password: Some("secret".to_string()),
             },
-            folder: "/shared/digits.lehr".into(),
+            share: Share::Folder("/shared/digits.lehr".into()),
         }
     }
 

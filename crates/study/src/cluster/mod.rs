@@ -9,3 +9,5 @@ pub mod invitation;
 pub mod lead;
 pub mod link;
 pub mod node;
+pub(crate) mod porter;
+pub mod share;

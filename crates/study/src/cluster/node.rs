@@ -18,16 +18,19 @@ use crate::{
     cluster::{
         invitation::{Invitation, InvitationError},
         link::Link,
+        porter,
+        share::receive,
     },
     config::{Resources, StudyConfig},
-    desk::Desk,
+    desk::{Desk, Happening},
     explore::now,
     ledger::{Ending, Keeping, LedgerError, Operations, Postgres, Reading},
-    message::{Ask, Reply},
+    message::{Ask, Reply, WorkerSetup},
     prepared::{PrepareError, PreparedFiles},
     process::worker::{Upward, work},
     setup::CommonSetup,
     spool::Spool,
+    store::{NodeWeights, StoreError},
     trial::WorkerName,
 };
 
@@ -46,6 +49,9 @@ pub enum NodeError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The prepared rows.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
@@ -72,8 +78,10 @@ pub struct NodeOptions {
     pub host: String,
     /// Trainers, and what each may take.
     pub resources: Resources,
-    /// A folder on this machine, for results on their way.
+    /// A folder on this machine, for results on their way and what is brought from a store.
     pub scratch: PathBuf,
+    /// Most bytes of weights that are kept of a store, and as many of rows.
+    pub cache_bytes_max: u64,
 }
 
 /// How a node came to leave.
@@ -102,22 +110,17 @@ pub fn run(
     let mut config: StudyConfig =
         serde_json::from_str(&record.config).map_err(NodeError::Config)?;
     config.resources = options.resources;
+    let cache = options.scratch.join("cache");
+    let shared = receive(&invitation.share, &cache, options.cache_bytes_max)?;
     let spool = spool_of(options, &invitation)?;
-    for spooled in spool.all().map_err(failed("read the spool"))? {
-        let ending = Ending::Finished(Box::new(spooled.result));
-        patient(leave, || ledger.finish(spooled.lease, &ending, now()))?;
-        spool
-            .remove(spooled.lease)
-            .map_err(failed("clear the spool"))?;
-    }
+    take_in_spooled(&spool, &shared.weights, &mut ledger, leave)?;
     let (name, slots) = (&options.name, options.resources.slots);
     let number = patient(leave, || ledger.join(name, &options.host, slots, now()))?;
     let made = patient(leave, || ledger.proposals_of(name))?;
     let lease_secs = ledger.lease_secs();
-    let prepared = invitation.folder.join("prepared");
-    let common = CommonSetup::read(&prepared, &invitation.folder.join("artifacts"), &config)?;
+    let common = CommonSetup::read(&shared.prepared, &shared.weights.directory(), &config)?;
     let setup = common.of_worker(name, number, made, spool.directory());
-    let files = PreparedFiles::at(&prepared);
+    let files = PreparedFiles::at(&shared.prepared);
     let targets = PreparedFiles::load(&files.train)?.targets().clone();
     let desk = Desk::new(Box::new(ledger), config, targets, options.host.clone())?;
     let counter = Counter {
@@ -125,11 +128,27 @@ pub fn run(
         link: Link::new(slots, lease_secs, u64::from(number), now()),
         name: name.clone(),
     };
+    staff(setup, counter, &shared.weights, leave)
+}
+
+/// The worker, its desk, and who carries weights for it, each in a thread of its own.
+fn staff(
+    setup: WorkerSetup,
+    counter: Counter,
+    weights: &NodeWeights,
+    leave: &AtomicBool,
+) -> Result<Farewell, NodeError> {
     let (asks, asked) = channel();
-    let (answers, replies) = channel();
+    let (finishes, finished) = channel();
+    let (answers, answered) = channel();
+    let (provided, replies) = channel();
     thread::scope(|scope| {
+        let published = asks.clone();
+        scope.spawn(move || porter::publish(weights, finished, &published, leave));
+        scope.spawn(move || porter::provide(weights, answered, &provided, leave));
         let counter = scope.spawn(move || counter.serve(&asked, answers));
-        let worked = work(setup, Upward::Desk(asks), replies, leave);
+        let upward = Upward::Desk { asks, finishes };
+        let worked = work(setup, upward, replies, leave);
         let quarantined = counter.join().unwrap_or(Ok(false))?;
         worked.map_err(failed("work"))?;
         Ok(match (quarantined, leave.load(Ordering::Relaxed)) {
@@ -138,6 +157,24 @@ pub fn run(
             (false, false) => Farewell::Over,
         })
     })
+}
+
+/// Brings results into the ledger that this node has computed before, and could not report.
+fn take_in_spooled(
+    spool: &Spool,
+    weights: &NodeWeights,
+    ledger: &mut Postgres,
+    leave: &AtomicBool,
+) -> Result<(), NodeError> {
+    for spooled in spool.all().map_err(failed("read the spool"))? {
+        weights.publish(&spooled.result.artifact)?;
+        let ending = Ending::Finished(Box::new(spooled.result));
+        patient(leave, || ledger.finish(spooled.lease, &ending, now()))?;
+        spool
+            .remove(spooled.lease)
+            .map_err(failed("clear the spool"))?;
+    }
+    Ok(())
 }
 
 fn failed(action: &'static str) -> impl Fn(io::Error) -> NodeError {
@@ -203,10 +240,7 @@ impl Counter {
     }
 
     /// Asks what is due; `None` if nothing is, or the ledger is away.
-    fn ask_next(
-        &mut self,
-        log: &mut Vec<crate::desk::Happening>,
-    ) -> Result<Option<Reply>, LedgerError> {
+    fn ask_next(&mut self, log: &mut Vec<Happening>) -> Result<Option<Reply>, LedgerError> {
         let at = now();
         let Some(ask) = self.link.next(at).cloned() else {
             return Ok(None);
@@ -225,7 +259,7 @@ impl Counter {
     }
 
     /// Results first, then the trials that it gives back; but not for ever: leases run out by themselves.
-    fn say_farewell(&mut self, log: &mut Vec<crate::desk::Happening>) -> Result<bool, LedgerError> {
+    fn say_farewell(&mut self, log: &mut Vec<Happening>) -> Result<bool, LedgerError> {
         self.link.forget_claims();
         let until = Moment::now() + Duration::from_secs_f64(FAREWELL_SECS);
         while !self.link.is_empty() && Moment::now() < until {

@@ -44,6 +44,7 @@ use crate::{
     artifact::{ArtifactError, ArtifactStore},
     baseline::TreesRecord,
     certificate::{Certificate, CertifyError, ROWS_MAX},
+    cluster::share::weights_of,
     config::StudyConfig,
     folder::StudyFolder,
     front::{FrontModel, files_of, front_of},
@@ -55,6 +56,7 @@ use crate::{
     prepared::{
         PrepareError, PreparedFiles, RowNames, fold_count, network_task, out_of_fold, target_scale,
     },
+    store::StoreError,
     trial::{Digest, Trial, notation},
 };
 
@@ -73,6 +75,9 @@ pub enum ConcludeError {
     /// The winner's weights.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
+    /// The store that has them.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The winner's weights do not fit it.
     #[error(transparent)]
     Weights(#[from] train::WeightsError),
@@ -421,6 +426,13 @@ fn members_of(folder: &StudyFolder, trial: &Trial) -> Result<Vec<Weights>, Concl
     let result = trial
         .result()
         .ok_or(LedgerError::NoSuchTrial { trial: trial.id })?;
+    let weights = weights_of(folder)?;
+    // Kept until it is read: where weights are in a store, they are brought here first.
+    let _in_use = match weights.provide(&result.artifact) {
+        // Reading it says what is wrong, and what to do.
+        Err(StoreError::Missing { .. }) => None,
+        provided => Some(provided?),
+    };
     let bytes = ArtifactStore::at(&folder.artifacts()).get(&result.artifact)?;
     Ok(members_from_safetensors(
         &bytes,

@@ -18,6 +18,7 @@ pub mod waiting;
 
 use std::{
     collections::BTreeSet,
+    ffi::{OsStr, OsString},
     fs, io,
     num::NonZeroU32,
     os::unix::fs::{MetadataExt, PermissionsExt},
@@ -188,6 +189,7 @@ impl LaunchError {
 pub struct NodeCommand {
     program: PathBuf,
     invitation: PathBuf,
+    more: Vec<OsString>,
 }
 
 impl NodeCommand {
@@ -206,8 +208,16 @@ impl NodeCommand {
         let command = NodeCommand {
             program: printable(program)?,
             invitation: checked_invitation(invitation)?,
+            more: Vec::new(),
         };
         Ok(command)
+    }
+
+    /// The same with more arguments behind.
+    #[must_use]
+    pub fn with(mut self, more: &[String]) -> NodeCommand {
+        self.more.extend(more.iter().map(OsString::from));
+        self
     }
 
     /// The program that is run.
@@ -221,12 +231,14 @@ impl NodeCommand {
     }
 
     /// What follows the program.
-    fn arguments(&self) -> [&std::ffi::OsStr; 3] {
-        [
+    fn arguments(&self) -> impl Iterator<Item = &OsStr> {
+        let join = [
             "worker".as_ref(),
             "--join".as_ref(),
             self.invitation.as_os_str(),
-        ]
+        ];
+        join.into_iter()
+            .chain(self.more.iter().map(OsString::as_os_str))
     }
 
     /// All of it, as a shell reads it.

@@ -50,16 +50,26 @@ pub(crate) enum Upward {
     /// Its master, on standard output.
     Pipe,
     /// A desk in the same process.
-    Desk(Sender<Ask>),
+    Desk {
+        /// Goes straight there.
+        asks: Sender<Ask>,
+        /// Goes there when the weights are where they should be.
+        finishes: Sender<Ask>,
+    },
 }
 
 impl Upward {
     fn ask(&self, message: &Ask) -> io::Result<()> {
         match self {
             Upward::Pipe => send(&mut io::stdout().lock(), message),
-            Upward::Desk(asks) => asks
-                .send(message.clone())
-                .map_err(|_| io::Error::other("the desk is closed")),
+            Upward::Desk { asks, finishes } => {
+                let way = match message {
+                    Ask::Finish { .. } => finishes,
+                    _ => asks,
+                };
+                way.send(message.clone())
+                    .map_err(|_| io::Error::other("the desk is closed"))
+            }
         }
     }
 }

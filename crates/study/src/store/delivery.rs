@@ -51,6 +51,11 @@ pub struct DataSet {
 }
 
 impl DataSet {
+    /// Where all of them lie.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Where a file of the manifest lies.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)

@@ -1,0 +1,86 @@
+//! Prepared rows and weights of a study that nodes share: in the study's folder, or in a store.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    cluster::invitation::{LedgerPlace, Share},
+    folder::StudyFolder,
+    prepared::PreparedFiles,
+    store::{
+        NodeCache, NodeWeights, Store, StoreError,
+        delivery::{CHUNK_BYTES, DataSet, fetch, publish},
+    },
+};
+
+/// What a node has on its own disk of what is shared.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Where the prepared rows are.
+    pub(crate) prepared: PathBuf,
+    /// Where weights are.
+    pub(crate) weights: NodeWeights,
+    /// Held while the rows are used.
+    _rows: Option<DataSet>,
+}
+
+/// Puts what nodes need into the store, or says where they find it in this folder, which will lie at `root`.
+///
+/// # Errors
+/// If the store cannot be written.
+pub(crate) fn offer(
+    folder: &StudyFolder,
+    root: PathBuf,
+    place: &LedgerPlace,
+) -> Result<Share, StoreError> {
+    let Some(store) = place.store()? else {
+        return Ok(Share::Folder(root));
+    };
+    let names = PreparedFiles::names_for_nodes();
+    let prepared = folder.prepared();
+    let there = names
+        .into_iter()
+        .filter(|name| prepared.join(name).exists());
+    let names: Vec<&str> = there.collect();
+    let data = publish(&store, &prepared, &names, CHUNK_BYTES)?;
+    let address = store.address().clone();
+    Ok(Share::Store { address, data })
+}
+
+/// Brings what a node needs onto its own disk, into `cache`, which holds at most so many bytes of a kind.
+///
+/// # Errors
+/// If the store cannot be read.
+pub(crate) fn receive(share: &Share, cache: &Path, bytes_max: u64) -> Result<Shared, StoreError> {
+    match share {
+        Share::Folder(folder) => Ok(Shared {
+            prepared: folder.join("prepared"),
+            weights: NodeWeights::InPlace(folder.join("artifacts")),
+            _rows: None,
+        }),
+        Share::Store { address, data } => {
+            let store = Store::open(address)?;
+            let cache = NodeCache::at(cache, bytes_max)?;
+            let rows = fetch(&store, data, &cache)?;
+            Ok(Shared {
+                prepared: rows.directory().to_path_buf(),
+                weights: NodeWeights::Cached(cache, store),
+                _rows: Some(rows),
+            })
+        }
+    }
+}
+
+/// The weights of a study, as whoever has its folder sees them.
+///
+/// # Errors
+/// If the store cannot be opened.
+pub fn weights_of(folder: &StudyFolder) -> Result<NodeWeights, StoreError> {
+    let place = LedgerPlace::of(folder).ok().flatten();
+    Ok(
+        match place.map(|place| place.store()).transpose()?.flatten() {
+            // The folder's own artifacts are the cache.
+            Some(store) => NodeWeights::Cached(NodeCache::at(folder.root(), u64::MAX)?, store),
+            None => NodeWeights::InPlace(folder.artifacts()),
+        },
+    )
+}
