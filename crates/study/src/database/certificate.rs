@@ -161,7 +161,7 @@ impl Maker<'_> {
 
     /// The key is written by `openssl` itself, as the owner, into a folder that nobody else can enter.
     fn make_key(&self, name: &str) -> Result<(), DatabaseError> {
-        let fresh = format!("{name}.new");
+        let fresh = format!("{name}.part");
         self.openssl(&[
             "genpkey",
             "-algorithm",

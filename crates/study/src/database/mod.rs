@@ -262,8 +262,9 @@ impl Database {
         let settings = Settings::decide(old.as_ref(), wish);
         let is_made = self.data().join("PG_VERSION").is_file();
         let programs = Programs::find(is_made.then(|| self.data()).as_deref())?;
-        if is_made && self.readiness(&programs, &settings) != Readiness::Absent {
-            let old = old.unwrap_or_else(|| settings.clone());
+        // It runs with the settings of its last start, whatever is wished now.
+        let old = old.unwrap_or_else(|| settings.clone());
+        if is_made && self.readiness(&programs, &old) != Readiness::Absent {
             if old != settings {
                 return Err(DatabaseError::OtherSettings {
                     folder: self.folder.clone(),
