@@ -83,7 +83,8 @@ fn options(args: &JoinArgs) -> Result<NodeOptions> {
                 .map(|mib| mib << 20)
                 .or_else(|| free_memory_bytes().map(share)),
         },
-        scratch: scratch.join("lehr"),
+        // Others may use the same folder for temporary files.
+        scratch: scratch.join(format!("lehr-{}", rustix::process::geteuid().as_raw())),
         cache_bytes_max: args.cache_mib << 20,
     })
 }
