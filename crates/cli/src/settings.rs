@@ -628,7 +628,7 @@ mod tests {
              [search]\nobjectives = [\"latency\", \"params\"]\n",
         );
         let decided_once = decided(&read(&path).unwrap()).unwrap();
-        let (_second, again) = written(&render(&decided_once).unwrap());
+        let (_second, again) = written(&render(&decided_once, None).unwrap());
         let decided_twice = decided(&read(&again).unwrap()).unwrap();
         assert_eq!(decided_once.budget, decided_twice.budget);
         assert_eq!(decided_once.seed, decided_twice.seed);

@@ -9,9 +9,15 @@ mod engines;
 use std::{
     collections::BTreeSet,
     fs,
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -36,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Everything that the test starts, in a folder of its own.
 struct Site {
-    slurm: SlurmCluster,
+    slurm: Option<SlurmCluster>,
     port: u16,
     address: String,
     begun: Instant,
@@ -45,18 +51,24 @@ struct Site {
 }
 
 impl Site {
-    fn start() -> Option<Site> {
-        let place = tempfile::tempdir().unwrap();
-        // The owner of the database must be able to reach its folder.
-        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fn with_slurm() -> Option<Site> {
+        let mut site = Site::without_slurm()?;
+        site.slurm = Some(SlurmCluster::start(site.place.path())?);
+        Some(site)
+    }
+
+    fn without_slurm() -> Option<Site> {
         if !installed(&["psql"], "LEHR_REQUIRE_POSTGRES") {
             return None;
         }
-        let slurm = SlurmCluster::start(place.path())?;
+        let place = tempfile::tempdir().unwrap();
+        // The owner of the database must be able to reach its folder.
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let mut site = Site {
-            port: free_ports(1) + 7,
+            // Slurm, in the same process, takes the first ones.
+            port: free_ports(8) + 7,
             place,
-            slurm,
+            slurm: None,
             address: String::new(),
             begun: Instant::now(),
         };
@@ -70,9 +82,10 @@ impl Site {
 
     fn lehr(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lehr"));
-        command
-            .current_dir(self.place.path())
-            .env("SLURM_CONF", self.slurm.configuration());
+        command.current_dir(self.place.path());
+        if let Some(slurm) = &self.slurm {
+            command.env("SLURM_CONF", slurm.configuration());
+        }
         command
     }
 
@@ -108,13 +121,17 @@ impl Site {
             .unwrap()
     }
 
-    fn master(&self) -> Child {
+    fn slurm(&self) -> &SlurmCluster {
+        self.slurm.as_ref().unwrap()
+    }
+
+    fn master(&self, trials: u64) -> Child {
         let digits = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/digits");
         let mut command = self.lehr();
         command.arg("explore").arg(digits);
         command.args([
             "--trials",
-            &TRIALS.to_string(),
+            &trials.to_string(),
             "--workers",
             "0",
             "--slots",
@@ -148,6 +165,25 @@ impl Site {
     fn counts(&self) -> Counts {
         let counts = self.ledger().and_then(|ledger| ledger.counts().ok());
         counts.unwrap_or_default()
+    }
+
+    fn until_made(&self) {
+        while !self.path("study/invitation.json").exists() {
+            assert!(self.begun.elapsed() < PATIENCE, "{}", self.said());
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits until the master has ended, well.
+    fn until_over(&self, master: &mut Child) {
+        let ended = loop {
+            if let Some(status) = master.try_wait().unwrap() {
+                break status;
+            }
+            assert!(self.begun.elapsed() < PATIENCE, "{}", self.said());
+            thread::sleep(Duration::from_millis(200));
+        };
+        assert!(ended.success(), "{}", self.said());
     }
 
     /// Waits until so many trials have ended: then the next thing happens.
@@ -207,17 +243,43 @@ fn kill(process: Pid, signal: Signal) {
     kill_process(process, signal).unwrap();
 }
 
+/// Neither the master nor a node waits for anybody to connect.
+fn assert_nothing_listens(site: &Site, master: &Child) {
+    const LISTENS: &str = "0A";
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap());
+    let rows = tables.iter().flat_map(|table| table.lines());
+    let words = rows.map(|row| row.split_whitespace().collect::<Vec<&str>>());
+    let listening = words.filter(|words| words.get(3) == Some(&LISTENS));
+    let sockets: BTreeSet<String> = listening
+        .map(|words| format!("socket:[{}]", words[9]))
+        .collect();
+    assert!(!sockets.is_empty(), "the database listens");
+    let ours = site
+        .nodes()
+        .into_iter()
+        .map(|pid| pid.as_raw_nonzero().get());
+    for process in ours.chain([i32::try_from(master.id()).unwrap()]) {
+        let files = fs::read_dir(format!("/proc/{process}/fd"))
+            .unwrap()
+            .flatten();
+        for target in files.filter_map(|file| fs::read_link(file.path()).ok()) {
+            let target = target.display().to_string();
+            assert!(!sockets.contains(&target), "process {process} listens");
+        }
+    }
+}
+
 #[test]
 fn whatever_a_cluster_does_every_trial_of_the_budget_is_finished_exactly_once() {
-    let Some(site) = Site::start() else { return };
-    let mut master = Held(site.master());
-    while !site.path("study/invitation.json").exists() {
-        assert!(site.begun.elapsed() < PATIENCE, "{}", site.said());
-        thread::sleep(Duration::from_millis(100));
-    }
+    let Some(site) = Site::with_slurm() else {
+        return;
+    };
+    let mut master = Held(site.master(TRIALS));
+    site.until_made();
     let launcher = Held(site.launcher());
     site.until_ended(2);
 
+    assert_nothing_listens(&site, &master.0);
     // A node is killed: its lease runs out, and the launcher replaces it.
     kill(site.nodes()[0], Signal::KILL);
     site.until_ended(5);
@@ -235,7 +297,7 @@ fn whatever_a_cluster_does_every_trial_of_the_budget_is_finished_exactly_once() 
     assert_eq!(site.ledger_up(), site.address);
     site.until_ended(15);
     // The daemon of a node is killed; what runs there runs on.
-    assert!(site.slurm.tool(&["node-kill", "2"]).status.success());
+    assert!(site.slurm().tool(&["node-kill", "2"]).status.success());
     site.until_ended(20);
     // A node is preempted: it gives its trial back and leaves.
     kill(site.nodes()[0], Signal::TERM);
@@ -243,33 +305,26 @@ fn whatever_a_cluster_does_every_trial_of_the_budget_is_finished_exactly_once() 
     // The master is killed; nodes work on, and another one takes over.
     drop(master);
     site.until_ended(27);
-    master = Held(site.master());
+    master = Held(site.master(TRIALS));
 
-    let ended = loop {
-        if let Some(status) = master.0.try_wait().unwrap() {
-            break status;
-        }
-        assert!(site.begun.elapsed() < PATIENCE, "{}", site.said());
-        thread::sleep(Duration::from_millis(200));
-    };
-    assert!(ended.success(), "{}", site.said());
+    site.until_over(&mut master.0);
     drop(launcher);
-    check(&site);
+    check(&site, TRIALS);
 }
 
 /// All trials of the budget have ended, each once; nothing that the ledger names is missing; the best is the best.
-fn check(site: &Site) {
+fn check(site: &Site, budget: u64) {
     let folder = StudyFolder::open(&site.path("study")).unwrap();
     let ledger = open_to_read(&folder).unwrap();
     let counts = ledger.counts().unwrap();
     assert_eq!(
         (counts.ended(), counts.under_way()),
-        (TRIALS, 0),
+        (budget, 0),
         "{counts:?}"
     );
     let trials = ledger.trials().unwrap();
     let places: BTreeSet<u64> = trials.iter().map(|t| t.sequence().unwrap().0).collect();
-    assert_eq!(places, (1..=TRIALS).collect());
+    assert_eq!(places, (1..=budget).collect());
     let artifacts = ArtifactStore::at(&folder.artifacts());
     let mut best = f64::NEG_INFINITY;
     for trial in &trials {
@@ -290,5 +345,129 @@ fn check(site: &Site) {
     let secret: serde_json::Value = serde_json::from_str(&secret).unwrap();
     let password = secret["admission"]["password"].as_str().unwrap();
     assert!(!site.said().contains(password), "a password was said");
-    assert!(site.begun.elapsed() < PATIENCE);
+    let log = fs::read_to_string(site.path("pg/log")).unwrap_or_default();
+    assert!(
+        !log.contains(password),
+        "the database has logged a password"
+    );
+    let Some(slurm) = &site.slurm else { return };
+    let records = slurm.ask("scontrol", &["show", "jobs", "--details"]);
+    assert!(
+        !records.contains(password),
+        "Slurm's records hold a password"
+    );
+}
+
+/// Carries bytes between a node and the database, until it is cut: then they go nowhere, and nobody is told.
+struct Relay {
+    port: u16,
+    is_cut: Arc<AtomicBool>,
+}
+
+impl Relay {
+    fn to(port: u16) -> Relay {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let relay = Relay {
+            port: listener.local_addr().unwrap().port(),
+            is_cut: Arc::default(),
+        };
+        let is_cut = Arc::clone(&relay.is_cut);
+        thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                let Ok(far) = TcpStream::connect(("127.0.0.1", port)) else {
+                    continue;
+                };
+                let (back, forth) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+                for (from, to) in [(near, forth), (far, back)] {
+                    let is_cut = Arc::clone(&is_cut);
+                    thread::spawn(move || carry(from, to, &is_cut));
+                }
+            }
+        });
+        relay
+    }
+
+    fn cut(&self, is_cut: bool) {
+        self.is_cut.store(is_cut, Ordering::SeqCst);
+    }
+}
+
+/// A connection that has met a cut stays silent for ever, as one behind a dead switch.
+fn carry(mut from: TcpStream, mut to: TcpStream, is_cut: &AtomicBool) {
+    let mut bytes = [0; 65536];
+    loop {
+        match from.read(&mut bytes) {
+            Ok(0) | Err(_) => {
+                let _ = to.shutdown(Shutdown::Both);
+                return;
+            }
+            Ok(_) if is_cut.load(Ordering::SeqCst) => thread::sleep(PATIENCE),
+            Ok(count) => {
+                if to.write_all(&bytes[..count]).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_node_that_is_cut_off_works_on_and_reports_once_when_the_network_is_back() {
+    const BUDGET: u64 = 8;
+    let Some(site) = Site::without_slurm() else {
+        return;
+    };
+    let mut master = Held(site.master(BUDGET));
+    site.until_made();
+    let relay = Relay::to(site.port);
+    let invitation = site.path("study/invitation.json");
+    let text = fs::read_to_string(&invitation).unwrap();
+    let far = site.path("far.json");
+    fs::write(
+        &far,
+        text.replace(&site.port.to_string(), &relay.port.to_string()),
+    )
+    .unwrap();
+    fs::set_permissions(&far, fs::Permissions::from_mode(0o600)).unwrap();
+    let mut command = site.lehr();
+    command
+        .args(["worker", "--slots", "1", "--name", "far", "--join"])
+        .arg(&far);
+    command.arg("--scratch").arg(site.path("scratch"));
+    let _node = Held(site.spawn("node.log", &mut command));
+    site.until_ended(3);
+
+    relay.cut(true);
+    let spool = site.path("scratch");
+    let is_spooled = || !files_below(&spool, "json").is_empty();
+    while !is_spooled() {
+        assert!(
+            site.begun.elapsed() < PATIENCE,
+            "nothing was computed while cut off"
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
+    let before = site.counts().ended();
+    // Longer than a lease, so that it is known to be lost.
+    thread::sleep(Duration::from_secs(LEASE_SECS + 1));
+    assert_eq!(site.counts().ended(), before, "the network was not cut");
+    relay.cut(false);
+
+    site.until_over(&mut master.0);
+    check(&site, BUDGET);
+    assert!(!is_spooled(), "a result is still on its way");
+    let trials = site.ledger().unwrap().trials().unwrap();
+    assert!(trials.iter().all(|trial| trial.crashes == 0));
+}
+
+fn files_below(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    paths
+        .flat_map(|path| match path.is_dir() {
+            true => files_below(&path, ending),
+            false => vec![path],
+        })
+        .filter(|path| path.extension().is_some_and(|found| found == ending))
+        .collect()
 }

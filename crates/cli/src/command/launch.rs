@@ -16,13 +16,16 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use study::launch::{
-    GroupName, Launcher, NodeCommand, Placed, PlacedState, StopHow,
-    command::UserCommands,
-    kubernetes::{Kubernetes, KubernetesOptions},
-    reconcile::{Patience, Step, alive, carry_out, reconcile},
-    slurm::{Slurm, SlurmOptions},
-    waiting::LedgerFacts,
+use study::{
+    cluster::facts,
+    launch::{
+        GroupName, Launcher, NodeCommand, Placed, PlacedState, StopHow,
+        command::UserCommands,
+        kubernetes::{Kubernetes, KubernetesOptions},
+        reconcile::{Patience, Step, alive, carry_out, reconcile},
+        slurm::{Slurm, SlurmOptions},
+        waiting::LedgerFacts,
+    },
 };
 
 use crate::{
@@ -152,9 +155,12 @@ fn wanted(args: &NodesArgs) -> Result<NonZeroU32> {
     nodes.context("--nodes must say how many nodes there shall be")
 }
 
-/// What a study's ledger says about its nodes; nothing yet, because no launcher asks it.
-fn ask_ledger(_join: &Path) -> Result<Option<LedgerFacts>> {
-    Ok(None)
+/// What a study's ledger says about its nodes. Nodes are started without it, too: it may be out of reach from
+/// where this runs, or away for a while.
+fn ask_ledger(join: &Path) -> Option<LedgerFacts> {
+    let said = facts::ask(join).map_err(anyhow::Error::from);
+    said.inspect_err(|error| tell(&format!("the ledger was not asked: {error:#}")))
+        .ok()
 }
 
 fn tend(
@@ -167,7 +173,7 @@ fn tend(
         return stop(launcher, group, args.grace);
     }
     let wanted = wanted(args)?.get();
-    let facts = ask_ledger(&args.join)?;
+    let facts = ask_ledger(&args.join);
     let first = look(launcher, wanted, facts.as_ref())?;
     tell(logs);
     let text = first.shown(group, wanted);
@@ -236,8 +242,7 @@ fn keep(
                 ended: Ended::Resumable,
             });
         }
-        // A ledger that is away for a while says nothing new.
-        let facts = ask_ledger(&args.join).unwrap_or_default();
+        let facts = ask_ledger(&args.join);
         if facts.as_ref().is_some_and(|facts| facts.has_ended) {
             return Ok("the study has ended; its nodes leave by themselves\n"
                 .to_string()

@@ -2,9 +2,12 @@
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
-use study::launch::{
-    GroupName, LaunchError, Placed, PlacedState, kubernetes, slurm,
-    waiting::{Finding, why},
+use study::{
+    cluster::facts,
+    launch::{
+        GroupName, LaunchError, Placed, PlacedState, kubernetes, slurm,
+        waiting::{Finding, LedgerFacts, why},
+    },
 };
 
 use crate::{
@@ -21,7 +24,14 @@ struct Asked {
 
 pub(crate) fn run(args: &WaitingArgs, is_json: bool) -> Result<String> {
     let group = group(args)?;
-    let (asked, failures) = ask(args, &group);
+    let mut unasked = None;
+    let facts = args.join.as_deref().and_then(|join| {
+        let said = facts::ask(join);
+        said.map_err(|error| unasked = Some(format!("ledger: {error}")))
+            .ok()
+    });
+    let (asked, mut failures) = ask(args, &group, facts.as_ref());
+    failures.extend(unasked);
     if asked.is_empty() {
         match failures.is_empty() {
             true => bail!(
@@ -60,12 +70,16 @@ fn group(args: &WaitingArgs) -> Result<GroupName> {
 }
 
 /// Asks those engines that are meant; one that is not installed says nothing.
-fn ask(args: &WaitingArgs, group: &GroupName) -> (Vec<Asked>, Vec<String>) {
+fn ask(
+    args: &WaitingArgs,
+    group: &GroupName,
+    facts: Option<&LedgerFacts>,
+) -> (Vec<Asked>, Vec<String>) {
     let (mut asked, mut failures) = (Vec::new(), Vec::new());
     let mut note = |engine: &'static str, answer: Result<Vec<Placed>, LaunchError>| match answer {
         Ok(placed) => asked.push(Asked {
             engine,
-            findings: why(&placed, None),
+            findings: why(&placed, facts),
             placed,
         }),
         Err(error) if error.is_engine_missing() && args.engine.is_none() => {}

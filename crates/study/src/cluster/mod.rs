@@ -5,6 +5,7 @@
 //! Nothing listens: nodes and master reach the database, and the database is all they share beside files.
 
 pub(crate) mod explore;
+pub mod facts;
 pub mod invitation;
 pub mod lead;
 pub mod link;

@@ -484,11 +484,7 @@ impl Reading for Postgres {
     }
 
     fn nodes(&self) -> Result<Vec<Node>, LedgerError> {
-        let rows = self.rows(
-            "list the workers",
-            "to_jsonb(n) || jsonb_build_object('progress', n.progress::jsonb) from node n order by number",
-        )?;
-        rows.iter().map(|text| from_json("node", text)).collect()
+        self.call("list the workers", "nodes", &json!({}))
     }
 
     fn processes(&self) -> Result<Vec<(WorkerName, Role, u32)>, LedgerError> {

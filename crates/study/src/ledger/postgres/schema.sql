@@ -323,6 +323,11 @@ create function crashes_of(r jsonb) returns jsonb language sql stable
 security definer set search_path = LEHR_SCHEMA, pg_temp as
 $$ select coalesce((select to_jsonb(crashes) from node where worker = r->>'worker'), '0') $$;
 
+create function nodes(r jsonb) returns jsonb language sql stable
+security definer set search_path = LEHR_SCHEMA, pg_temp as
+$$ select coalesce(jsonb_agg(to_jsonb(n) || jsonb_build_object('progress', n.progress::jsonb)
+                             order by n.number), '[]') from node n $$;
+
 create function unheard(r jsonb) returns jsonb language sql volatile
 security definer set search_path = LEHR_SCHEMA, pg_temp as
 $$ select jsonb_build_object('standing', standing(r), 'ended', (select sequence from study),
