@@ -11,8 +11,9 @@ use engines::{Nodes, SECRET, until, write_program};
 use tempfile::TempDir;
 
 struct Scene {
-    place: TempDir,
+    // Dropped in this order: nodes are ended before their folder goes.
     nodes: Nodes,
+    place: TempDir,
 }
 
 impl Scene {
@@ -208,7 +209,8 @@ list = '''
 for file in "$PLACE"/*; do
     [ -e "$file" ] || continue
     pid=$(basename "$file")
-    if kill -0 "$pid" 2>/dev/null; then echo "$pid running here"; else rm "$file"; fi
+    # One that is dead and not yet buried has a number, but no command line.
+    if grep -qs . "/proc/$pid/cmdline"; then echo "$pid running here"; else rm "$file"; fi
 done
 '''
 stop = '''

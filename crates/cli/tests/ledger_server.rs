@@ -273,9 +273,9 @@ fn without_openssl_it_stays_on_loopback() {
     let few = server.place.path().join("bin");
     fs::create_dir(&few).unwrap();
     for program in ["setpriv", "id"] {
-        let path =
-            env::split_paths(&env::var_os("PATH").unwrap()).map(|folder| folder.join(program));
-        if let Some(found) = path.into_iter().find(|path| path.is_file()) {
+        let path = env::var_os("PATH").unwrap();
+        let mut places = env::split_paths(&path).map(|folder| folder.join(program));
+        if let Some(found) = places.find(|place| place.is_file()) {
             std::os::unix::fs::symlink(found, few.join(program)).unwrap();
         }
     }

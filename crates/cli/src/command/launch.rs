@@ -40,6 +40,9 @@ const FAILURES_MAX: u32 = 20;
 /// How often those that were told to leave are looked at, and an interrupt is noticed.
 const GLANCE: Duration = Duration::from_millis(500);
 
+/// Those that do not leave are told again so often: one that was only just started may not have heard.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// After a kill, an engine may take so long to take it in.
 const KILLED: Duration = Duration::from_secs(15);
 
@@ -302,12 +305,10 @@ fn stop(launcher: &mut dyn Launcher, group: &GroupName, grace: Duration) -> Resu
     if found.is_empty() {
         return Ok(format!("{group}: no node is placed\n").into());
     }
-    launcher.stop(&found, StopHow::Gracefully)?;
-    let mut left = wait_for_end(launcher, grace)?;
+    let mut left = end(launcher, StopHow::Gracefully, grace)?;
     let killed = left.len();
     if killed > 0 {
-        launcher.stop(&left, StopHow::Now)?;
-        left = wait_for_end(launcher, KILLED)?;
+        left = end(launcher, StopHow::Now, KILLED)?;
     }
     if !left.is_empty() {
         let ids: Vec<&str> = left.iter().map(|one| one.id.as_str()).collect();
@@ -325,13 +326,18 @@ fn stop(launcher: &mut dyn Launcher, group: &GroupName, grace: Duration) -> Resu
     .into())
 }
 
-/// Those that are still there after this time.
-fn wait_for_end(launcher: &mut dyn Launcher, time: Duration) -> Result<Vec<Placed>> {
+/// Stops all; gives those that are still there after this time.
+fn end(launcher: &mut dyn Launcher, how: StopHow, time: Duration) -> Result<Vec<Placed>> {
     let begin = Instant::now();
+    let mut told: Option<Instant> = None;
     loop {
         let left = remaining(launcher)?;
-        if left.is_empty() || begin.elapsed() >= time {
+        if left.is_empty() || told.is_some() && begin.elapsed() >= time {
             return Ok(left);
+        }
+        if told.is_none_or(|told| told.elapsed() >= AGAIN) {
+            launcher.stop(&left, how)?;
+            told = Some(Instant::now());
         }
         thread::sleep(GLANCE.min(time));
     }

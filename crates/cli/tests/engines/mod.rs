@@ -8,6 +8,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::atomic::{AtomicU16, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -54,14 +55,19 @@ pub(crate) fn installed(programs: &[&str], required: &str) -> bool {
     false
 }
 
-/// The first of some ports that nobody uses, each in the reach of this test's process alone.
+/// The first of some ports that nobody uses. Each process has a reach of its own, and gives none out twice.
 pub(crate) fn free_ports(count: u16) -> u16 {
-    let begin = 20_000 + u16::try_from(std::process::id() % 1000).unwrap() * 12;
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let begin = 20_000 + u16::try_from(std::process::id() % 600).unwrap() * 20;
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let mut candidates = (begin..begin + 400).step_by(usize::from(count));
-    candidates
-        .find(|first| (*first..first + count).all(is_free))
-        .expect("some ports are free")
+    loop {
+        let given = GIVEN.fetch_add(count, Ordering::SeqCst);
+        assert!(given < 2000, "no ports are free");
+        let first = begin + given;
+        if (first..first + count).all(is_free) {
+            return first;
+        }
+    }
 }
 
 /// Waits until something holds.

@@ -315,7 +315,7 @@ impl Database {
         Ok(Standing {
             process: self.process(&programs),
             answers: self.readiness(&programs, &settings) == Readiness::Ready,
-            address: self.address(&settings, USER),
+            address: self.address(&settings),
             listens: settings.listens(),
         })
     }
@@ -333,14 +333,14 @@ impl Database {
         }
     }
 
-    /// Address of a database of the server. The password stays in its file.
-    fn address(&self, settings: &Settings, database: &str) -> String {
+    /// Address of the ledger's database. The password stays in its file.
+    fn address(&self, settings: &Settings) -> String {
         let host = settings
             .listen
             .as_ref()
             .map_or("127.0.0.1".to_string(), Host::in_address);
         let mut address = format!(
-            "postgresql://{USER}@{host}:{}/{database}?passfile={}",
+            "postgresql://{USER}@{host}:{}/{USER}?passfile={}",
             settings.port,
             percent_encoded(&self.password_file())
         );
@@ -379,6 +379,8 @@ impl Database {
         self.owner
             .command(&program)
             .folder(&self.folder)
+            // The home of whoever runs lehr may be closed to the owner.
+            .variable("HOME", &self.folder)
             // Settings of another server that the user works with must not reach this one.
             .without("PG", &[])
     }
@@ -471,7 +473,13 @@ impl Database {
     }
 
     fn make_database(&self, programs: &Programs, settings: &Settings) -> Result<(), DatabaseError> {
-        let address = self.address(settings, "postgres");
+        // Through its socket, as the programs beside it do: TLS and names are for others.
+        let address = format!(
+            "postgresql://{USER}@/postgres?host={}&port={}&passfile={}",
+            percent_encoded(&self.folder),
+            settings.port,
+            percent_encoded(&self.password_file())
+        );
         let ask = |statement: &str| {
             self.run(programs.program("psql"))
                 .args([

@@ -176,3 +176,94 @@ impl Drop for Local {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::launch::tests::invitation;
+
+    /// A launcher of shells that leave when told to, or do not.
+    fn local(folder: &Path, when_told: &str) -> Local {
+        let program = folder.join("node");
+        let script = format!(
+            "#!/bin/sh\ntrap '{when_told}' TERM\necho \"$LEHR_PLACED ready\"\n\
+             for i in $(seq 100); do sleep 0.1; done\n"
+        );
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let node = NodeCommand::new(&program, &invitation(folder)).unwrap();
+        Local::new(node, &folder.join("logs")).unwrap()
+    }
+
+    fn start(launcher: &mut Local, count: u32) {
+        let count = NonZeroU32::new(count).unwrap();
+        launcher.start(count, &BTreeSet::new()).unwrap();
+    }
+
+    fn until(mut holds: impl FnMut() -> bool) {
+        let begin = Instant::now();
+        while !holds() {
+            assert!(begin.elapsed() < Duration::from_secs(10), "still not so");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn until_ready(folder: &Path, count: u32) {
+        let said = |number| fs::read_to_string(folder.join(format!("logs/local-{number}.log")));
+        until(|| (1..=count).all(|number| said(number).is_ok_and(|text| text.contains("ready"))));
+    }
+
+    #[test]
+    fn children_are_listed_told_to_leave_and_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut launcher = local(folder.path(), "exit 0");
+        start(&mut launcher, 2);
+        until_ready(folder.path(), 2);
+        let placed = launcher.placed().unwrap();
+        assert_eq!(placed.len(), 2);
+        launcher.stop(&placed[..1], StopHow::Gracefully).unwrap();
+        until(|| launcher.placed().unwrap().len() == 1);
+        assert_eq!(launcher.placed().unwrap()[0].id, placed[1].id);
+        start(&mut launcher, 1);
+        assert_eq!(
+            launcher.placed().unwrap()[1].id.as_str(),
+            "local-3",
+            "no name is used twice"
+        );
+    }
+
+    #[test]
+    fn one_that_does_not_listen_is_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut launcher = local(folder.path(), "echo no");
+        start(&mut launcher, 1);
+        until_ready(folder.path(), 1);
+        let placed = launcher.placed().unwrap();
+        launcher.stop(&placed, StopHow::Gracefully).unwrap();
+        assert_eq!(launcher.placed().unwrap()[0].state, PlacedState::Ending);
+        launcher.stop(&placed, StopHow::Now).unwrap();
+        until(|| launcher.placed().unwrap().is_empty());
+    }
+
+    #[test]
+    fn children_end_with_their_launcher() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut launcher = local(folder.path(), "exit 0");
+        start(&mut launcher, 1);
+        until_ready(folder.path(), 1);
+        let process = launcher.children[0].process.id();
+        drop(launcher);
+        assert!(!Path::new(&format!("/proc/{process}")).exists());
+    }
+
+    #[test]
+    fn nothing_is_started_on_a_machine_that_is_avoided() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut launcher = local(folder.path(), "exit 0");
+        let here = [launcher.host.clone()].into();
+        launcher.start(NonZeroU32::MIN, &here).unwrap();
+        assert_eq!(launcher.placed().unwrap(), []);
+    }
+}
