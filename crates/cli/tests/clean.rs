@@ -6,6 +6,7 @@ mod studies;
 
 use std::{fs, path::Path};
 
+use search::TrialId;
 use serde_json::Value;
 use studies::{explore, ledger, lehr, said, write_moons};
 use study::trial::{Trial, TrialState};
@@ -45,17 +46,46 @@ fn finished(study: &Path) -> Vec<Trial> {
     trials
 }
 
+/// Explores a study further; children of what is gone begin anew, and their rows say so, the others inherit.
+fn check_goes_on(data: &Path, study: &Path, arguments: &[&str], gone: &[TrialId]) {
+    let before = ledger(study).trials().unwrap().len() as u64;
+    let more = explore(data, study, arguments);
+    assert!(more.status.success(), "{}", said(&more));
+    let trials = ledger(study).trials().unwrap();
+    let failed: Vec<_> = trials
+        .iter()
+        .filter(|trial| matches!(trial.state, TrialState::Failed { .. }))
+        .collect();
+    assert!(failed.is_empty(), "{failed:?}");
+    let children: Vec<_> = trials
+        .iter()
+        .filter(|trial| trial.id.0 > before)
+        .filter_map(|trial| Some((trial.candidate.parent()?, trial.result()?)))
+        .collect();
+    for (parent, result) in &children {
+        assert_eq!(
+            result.inheritance.is_none(),
+            gone.contains(parent),
+            "a child of {parent}"
+        );
+    }
+    assert!(
+        children.iter().any(|(parent, _)| gone.contains(parent)),
+        "{children:?}"
+    );
+}
+
 #[test]
 fn a_cleaned_study_keeps_its_best_says_what_went_and_goes_on() {
     let place = tempfile::tempdir().unwrap();
-    let data = write_moons(place.path(), 300);
+    let data = write_moons(place.path(), 200);
     let study = place.path().join("study");
     let budget = |trials: &'static str| {
         [
             "--trials", trials, "--slots", "2", "--seed", "3", "--rungs", "none",
         ]
     };
-    let explored = explore(&data, &study, &budget("14"));
+    let explored = explore(&data, &study, &budget("10"));
     assert!(explored.status.success(), "{}", said(&explored));
     let before = weights(&study);
     let best = run("best", &study, &["--json"]);
@@ -97,31 +127,7 @@ fn a_cleaned_study_keeps_its_best_says_what_went_and_goes_on() {
     let same = |text: &str| serde_json::from_str::<Value>(text).unwrap()["trial"].clone();
     assert_eq!(same(&run("best", &study, &["--json"])), same(&best));
 
-    let more = explore(&data, &study, &budget("30"));
-    assert!(more.status.success(), "{}", said(&more));
-    let trials = ledger(&study).trials().unwrap();
-    let failed: Vec<_> = trials
-        .iter()
-        .filter(|trial| matches!(trial.state, TrialState::Failed { .. }))
-        .collect();
-    assert!(failed.is_empty(), "{failed:?}");
-    // Who would inherit what is gone began anew, and its row says so; the others inherited.
-    let children: Vec<_> = trials
-        .iter()
-        .filter(|trial| trial.id.0 > 14)
-        .filter_map(|trial| Some((trial.candidate.parent()?, trial.result()?)))
-        .collect();
-    for (parent, result) in &children {
-        assert_eq!(
-            result.inheritance.is_none(),
-            gone.contains(parent),
-            "a child of {parent}"
-        );
-    }
-    assert!(
-        children.iter().any(|(parent, _)| gone.contains(parent)),
-        "{children:?}"
-    );
+    check_goes_on(&data, &study, &budget("20"), &gone);
 }
 
 #[test]

@@ -47,7 +47,7 @@ const BROKEN_AFTER: &str = "max-age=24h";
 /// for a server that says nothing.
 const ALWAYS: [&str; 11] = [
     "--ask-password=false",
-    "--log-level=ERROR",
+    "--log-level=NOTICE",
     "--stats=0",
     "--retries=1",
     "--low-level-retries=2",
@@ -60,7 +60,7 @@ const ALWAYS: [&str; 11] = [
 ];
 
 /// Words of complaints that will be the same the next time.
-const LASTING: [&str; 20] = [
+const LASTING: [&str; 21] = [
     "AccessDenied",
     "AuthenticationFailed",
     "AuthorizationFailure",
@@ -79,6 +79,7 @@ const LASTING: [&str; 20] = [
     "couldn't find type of fs",
     "didn't find backend",
     "didn't find section in config file",
+    "no EC2 IMDS role found",
     "no authentication method",
     "unknown flag",
 ];
