@@ -1,0 +1,231 @@
+//! Studies on nodes that share a real PostgreSQL, started by hand, by the master or by a real Slurm, and everything
+//! that is done to them: nodes killed, frozen, preempted and cut off, the database, a node's daemon and the master
+//! killed, the store away. Nothing may be lost, nothing counted twice.
+
+#![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
+
+#[path = "../engines/mod.rs"]
+mod engines;
+mod relay;
+mod s3;
+mod site;
+
+use std::{
+    collections::BTreeSet, fs, os::unix::fs::PermissionsExt, process::Child, thread, time::Duration,
+};
+
+use relay::Relay;
+use rustix::process::{Pid, Signal, kill_process};
+use s3::S3Server;
+use site::{Held, LEASE_SECS, PATIENCE, Site, files_below};
+use study::{
+    cluster::share::weights_of, folder::StudyFolder, ledger::open_to_read, trial::TrialState,
+};
+
+/// How many trials the study may make.
+const TRIALS: u64 = 40;
+
+fn kill(process: Pid, signal: Signal) {
+    kill_process(process, signal).unwrap();
+}
+
+/// Neither the master nor a node waits for anybody to connect.
+fn assert_nothing_listens(site: &Site, master: &Child) {
+    const LISTENS: &str = "0A";
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap());
+    let rows = tables.iter().flat_map(|table| table.lines());
+    let words = rows.map(|row| row.split_whitespace().collect::<Vec<&str>>());
+    let listening = words.filter(|words| words.get(3) == Some(&LISTENS));
+    let sockets: BTreeSet<String> = listening
+        .map(|words| format!("socket:[{}]", words[9]))
+        .collect();
+    assert!(!sockets.is_empty(), "the database listens");
+    let ours = site
+        .nodes()
+        .into_iter()
+        .map(|pid| pid.as_raw_nonzero().get());
+    for process in ours.chain([i32::try_from(master.id()).unwrap()]) {
+        let files = fs::read_dir(format!("/proc/{process}/fd"))
+            .unwrap()
+            .flatten();
+        for target in files.filter_map(|file| fs::read_link(file.path()).ok()) {
+            let target = target.display().to_string();
+            assert!(!sockets.contains(&target), "process {process} listens");
+        }
+    }
+}
+
+#[test]
+fn whatever_a_cluster_does_every_trial_of_the_budget_is_finished_exactly_once() {
+    let Some(site) = Site::with_slurm() else {
+        return;
+    };
+    let mut master = Held(site.master(TRIALS, &["--workers", "0"]));
+    site.until_made();
+    let launcher = Held(site.launcher());
+    site.until_ended(2);
+
+    assert_nothing_listens(&site, &master.0);
+    // A node is killed: its lease runs out, and the launcher replaces it.
+    kill(site.nodes()[0], Signal::KILL);
+    site.until_ended(5);
+    // A node is frozen beyond its lease, and wakes up as a zombie.
+    let frozen = site.nodes()[0];
+    kill(frozen, Signal::STOP);
+    thread::sleep(Duration::from_secs(LEASE_SECS + 2));
+    kill(frozen, Signal::CONT);
+    site.until_ended(10);
+    // The database is killed while everybody works.
+    let pids = fs::read_to_string(site.path("pg/data/postmaster.pid")).unwrap();
+    let postmaster = pids.lines().next().unwrap().parse().unwrap();
+    kill(Pid::from_raw(postmaster).unwrap(), Signal::KILL);
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(site.ledger_up(), site.address);
+    site.until_ended(15);
+    // The daemon of a node is killed; what runs there runs on.
+    assert!(site.slurm().tool(&["node-kill", "2"]).status.success());
+    site.until_ended(20);
+    // A node is preempted: it gives its trial back and leaves.
+    kill(site.nodes()[0], Signal::TERM);
+    site.until_ended(24);
+    // The master is killed; nodes work on, and another one takes over.
+    drop(master);
+    site.until_ended(27);
+    master = Held(site.master(TRIALS, &["--workers", "0"]));
+
+    site.until_over(&mut master.0);
+    drop(launcher);
+    check(&site, TRIALS);
+}
+
+/// All trials of the budget have ended, each once; nothing that the ledger names is missing; the best is the best.
+fn check(site: &Site, budget: u64) {
+    let folder = StudyFolder::open(&site.path("study")).unwrap();
+    let ledger = open_to_read(&folder).unwrap();
+    let counts = ledger.counts().unwrap();
+    assert_eq!(
+        (counts.ended(), counts.under_way()),
+        (budget, 0),
+        "{counts:?}"
+    );
+    let trials = ledger.trials().unwrap();
+    let places: BTreeSet<u64> = trials.iter().map(|t| t.sequence().unwrap().0).collect();
+    assert_eq!(places, (1..=budget).collect());
+    let weights = weights_of(&folder).unwrap();
+    let mut best = f64::NEG_INFINITY;
+    for trial in &trials {
+        match &trial.state {
+            TrialState::Finished { result, .. } => {
+                drop(weights.provide(&result.artifact).unwrap());
+                best = best.max(result.score);
+            }
+            TrialState::Stopped { .. } => {}
+            other => panic!("trial {}: {other:?}", trial.id),
+        }
+    }
+    let shown = ledger.best().unwrap().unwrap();
+    assert_eq!(shown.result().map(|result| result.score), Some(best));
+    assert!(folder.best().join("model.onnx").is_file());
+    // No node found anything to complain about but being gone.
+    let secret = fs::read_to_string(folder.invitation()).unwrap();
+    let secret: serde_json::Value = serde_json::from_str(&secret).unwrap();
+    let password = secret["admission"]["password"].as_str().unwrap();
+    assert!(!site.said().contains(password), "a password was said");
+    let log = fs::read_to_string(site.path("pg/log")).unwrap_or_default();
+    assert!(
+        !log.contains(password),
+        "the database has logged a password"
+    );
+    let Some(slurm) = &site.slurm else { return };
+    let records = slurm.ask("scontrol", &["show", "jobs", "--details"]);
+    assert!(
+        !records.contains(password),
+        "Slurm's records hold a password"
+    );
+}
+
+#[test]
+fn a_node_that_is_cut_off_works_on_and_reports_once_when_the_network_is_back() {
+    const BUDGET: u64 = 8;
+    let Some(site) = Site::without_slurm() else {
+        return;
+    };
+    let mut master = Held(site.master(BUDGET, &["--workers", "0"]));
+    site.until_made();
+    let relay = Relay::to(site.port);
+    let invitation = site.path("study/invitation.json");
+    let text = fs::read_to_string(&invitation).unwrap();
+    let far = site.path("far.json");
+    fs::write(
+        &far,
+        text.replace(&site.port.to_string(), &relay.port.to_string()),
+    )
+    .unwrap();
+    fs::set_permissions(&far, fs::Permissions::from_mode(0o600)).unwrap();
+    let mut command = site.lehr();
+    command
+        .args(["worker", "--slots", "1", "--name", "far", "--join"])
+        .arg(&far);
+    command.arg("--scratch").arg(site.path("scratch"));
+    let _node = Held(site.spawn("node.log", &mut command));
+    site.until_ended(3);
+
+    relay.cut(true);
+    let spool = site.path("scratch");
+    let is_spooled = || !files_below(&spool, "json").is_empty();
+    while !is_spooled() {
+        assert!(
+            site.begun.elapsed() < PATIENCE,
+            "nothing was computed while cut off"
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
+    let before = site.counts().ended();
+    // Longer than a lease, so that it is known to be lost.
+    thread::sleep(Duration::from_secs(LEASE_SECS + 1));
+    assert_eq!(site.counts().ended(), before, "the network was not cut");
+    relay.cut(false);
+
+    site.until_over(&mut master.0);
+    check(&site, BUDGET);
+    assert!(!is_spooled(), "a result is still on its way");
+    let trials = site.ledger().unwrap().trials().unwrap();
+    assert!(trials.iter().all(|trial| trial.crashes == 0));
+}
+
+#[test]
+fn weights_in_an_object_store_survive_its_absence_and_the_death_of_transfers() {
+    const BUDGET: u64 = 10;
+    let Some(mut server) = S3Server::start() else {
+        return;
+    };
+    let Some(site) = Site::without_slurm() else {
+        return;
+    };
+    let store = server.slow_address(&site.path("keys"));
+    let more = ["--workers", "2", "--store", &store];
+    let mut master = Held(site.master(BUDGET, &more));
+    site.until_made();
+
+    // Transfers are killed in the middle; they are made again.
+    let mut killed = 0;
+    while killed < 3 {
+        assert!(site.begun.elapsed() < PATIENCE, "{}", site.said());
+        for transfer in site.transfers() {
+            killed += u32::from(kill_process(transfer, Signal::KILL).is_ok());
+        }
+        thread::sleep(Duration::from_millis(300));
+    }
+    site.until_ended(3);
+    // The store goes away; results wait, leases are kept.
+    server.tell("stop");
+    thread::sleep(Duration::from_secs(2 * LEASE_SECS));
+    let before = site.counts();
+    assert!(before.running > 0, "{before:?}");
+    server.tell("start");
+
+    site.until_over(&mut master.0);
+    check(&site, BUDGET);
+    let trials = site.ledger().unwrap().trials().unwrap();
+    assert!(trials.iter().all(|trial| trial.crashes == 0));
+}
