@@ -116,6 +116,7 @@ fn needs(
     let under_way: Vec<Digest> = spooled
         .into_iter()
         .map(|spooled| spooled.result.artifact)
+        .chain(ledger.checkpoints()?)
         .collect();
     Ok(Needs::of(&trials, &front, &under_way))
 }

@@ -277,7 +277,19 @@ impl Desk {
             Ask::Stop { lease, stop } => self.stop(*lease, stop, now, log)?,
             Ask::Finish { lease, result } => self.finish(*lease, result, now, log)?,
             Ask::Fail { lease, reason } => self.fail(*lease, reason, now, log)?,
-            Ask::Release { lease, crash } => self.release(*lease, crash.as_deref(), now, log)?,
+            Ask::Release {
+                lease,
+                crash,
+                checkpoint,
+            } => {
+                let release = match crash.clone() {
+                    Some(message) => Release::Crashed { message },
+                    None => Release::Returned {
+                        checkpoint: checkpoint.clone(),
+                    },
+                };
+                self.release(*lease, &release, now, log)?
+            }
         };
         let news = self.news_for(worker, now)?;
         Ok(Reply { answer, news })
@@ -336,6 +348,7 @@ impl Desk {
             lease,
             candidate,
             parent,
+            checkpoint,
         } = claim;
         let inherit = self.config.training.inherit;
         let is_there = |parent: &Parent| !self.weightless.contains(&parent.artifact);
@@ -381,6 +394,7 @@ impl Desk {
             architecture: candidate.architecture,
             recipe,
             inheritance,
+            checkpoint,
             seed: self.config.seed ^ lease.trial.0.wrapping_mul(SEED_SPREAD),
             seconds_max: match is_again {
                 true => None,
@@ -457,7 +471,9 @@ impl Desk {
             let standing = self.ledger.standing(now)?;
             if standing.course(self.config.budget.seconds) == Course::Stop {
                 // Nothing is wrong with it: whoever goes on with the study tries it again.
-                self.ledger.release(lease, &Release::Returned, now)?;
+                let checkpoint = None;
+                let release = Release::Returned { checkpoint };
+                self.ledger.release(lease, &release, now)?;
                 return Ok(noted);
             }
         }
@@ -473,20 +489,18 @@ impl Desk {
     fn release(
         &mut self,
         lease: Lease,
-        crash: Option<&str>,
+        release: &Release,
         now: Instant,
         log: &mut Vec<Happening>,
     ) -> Result<Answer, LedgerError> {
         let trial = lease.trial;
-        let crash = crash.map(str::to_string);
-        let release = match crash.clone() {
-            Some(message) => Release::Crashed { message },
-            None => Release::Returned,
-        };
-        let outcome = self.ledger.release(lease, &release, now)?;
-        log.extend(match (outcome, crash) {
+        let outcome = self.ledger.release(lease, release, now)?;
+        log.extend(match (outcome, release) {
             (ReleaseOutcome::GivenUp(reason), _) => Some(Happening::Failed { trial, reason }),
-            (ReleaseOutcome::Queued, Some(message)) => Some(Happening::Crashed { trial, message }),
+            (ReleaseOutcome::Queued, Release::Crashed { message }) => {
+                let message = message.clone();
+                Some(Happening::Crashed { trial, message })
+            }
             _ => None,
         });
         Ok(Answer::Noted { trial: Some(trial) })

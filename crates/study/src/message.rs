@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use train::{EpochReport, Metric};
 
 use crate::trial::{
-    Candidate, EarlyStop, FailReason, HistoryRow, Job, Lease, Slot, TrialResult, Underway,
+    Candidate, Digest, EarlyStop, FailReason, HistoryRow, Job, Lease, Slot, TrialResult, Underway,
     WorkerName,
 };
 
@@ -92,6 +92,8 @@ pub enum Ask {
         lease: Lease,
         /// The trainer's exit status and last words, if it died.
         crash: Option<String>,
+        /// Where its training was paused, if it was.
+        checkpoint: Option<Digest>,
     },
 }
 
@@ -334,6 +336,8 @@ pub enum StopCause {
     Over,
     /// It is behind others at a rung: it has no result.
     Behind,
+    /// The node must leave: another one goes on.
+    Leave,
 }
 
 /// What a trainer tells its worker.
@@ -362,6 +366,13 @@ pub enum FromTrainer {
         lease: Lease,
         /// How far it came.
         stop: Box<EarlyStop>,
+    },
+    /// The training was paused, because its node must leave.
+    Paused {
+        /// Which trial.
+        lease: Lease,
+        /// Where to go on; absent where that is the beginning.
+        checkpoint: Option<Digest>,
     },
     /// The trial cannot have one.
     Failed {

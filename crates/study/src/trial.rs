@@ -217,6 +217,9 @@ pub struct Job {
     pub recipe: Recipe,
     /// From whose weights, if from any.
     pub inheritance: Option<Inheritance>,
+    /// Where another node has paused it, if one has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Digest>,
     /// Seed of initial weights, order of examples and dropout.
     pub seed: u64,
     /// How long one trial may take before it must end with what it has.

@@ -15,7 +15,7 @@ use crate::{
         StopCause, TellGenerator, TellTrainer,
     },
     spool::Spooled,
-    trial::{Candidate, FailReason, HistoryRow, Lease, Slot, Underway},
+    trial::{Candidate, Digest, FailReason, HistoryRow, Lease, Slot, Underway},
 };
 
 /// How often a child may die without having done anything before the worker gives up.
@@ -46,6 +46,8 @@ pub enum Event {
     },
     /// Time to beat.
     Tick,
+    /// The node must leave: what it trains is paused and given back.
+    Leave,
 }
 
 /// Why a child process died, as far as its parent can see.
@@ -113,6 +115,7 @@ pub struct Worker {
     reported: BTreeMap<TrialId, Lease>,
     budget_used: f64,
     idle_deaths: u32,
+    is_leaving: bool,
 }
 
 impl Worker {
@@ -133,6 +136,7 @@ impl Worker {
             reported: BTreeMap::new(),
             budget_used: 0.0,
             idle_deaths: 0,
+            is_leaving: false,
         }
     }
 
@@ -152,10 +156,13 @@ impl Worker {
                 self.on_trainer_death(slot, cause, message, &mut actions);
             }
             Event::Tick => self.on_tick(&mut actions),
+            Event::Leave => self.on_leave(&mut actions),
         }
-        self.propose_ahead(&mut actions);
-        self.claim_for_idle(&mut actions);
-        if self.course == Course::Stop && self.is_idle() {
+        if !self.is_leaving {
+            self.propose_ahead(&mut actions);
+            self.claim_for_idle(&mut actions);
+        }
+        if (self.is_leaving || self.course == Course::Stop) && self.is_idle() {
             actions.push(Action::Leave);
         }
         actions
@@ -170,6 +177,10 @@ impl Worker {
                 if verdict == ProposalVerdict::BudgetSpent {
                     self.ready.clear();
                 }
+            }
+            Answer::Work { slot, job } if self.is_leaving => {
+                actions.push(Action::Ask(give_back(job.lease, job.checkpoint)));
+                self.slots.insert(slot, SlotState::Idle);
             }
             Answer::Work { slot, job } => {
                 let training = SlotState::Training {
@@ -218,6 +229,15 @@ impl Worker {
             }
         }
         self.course = self.course.max(news.course);
+    }
+
+    fn on_leave(&mut self, actions: &mut Vec<Action>) {
+        self.is_leaving = true;
+        for (slot, state) in &self.slots {
+            if matches!(state, SlotState::Training { .. }) {
+                actions.push(stop(*slot, StopCause::Leave));
+            }
+        }
     }
 
     fn on_lost(&mut self, lost: &[Lease], actions: &mut Vec<Action>) {
@@ -296,6 +316,10 @@ impl Worker {
                 actions.push(Action::Ask(Ask::Finish { lease, result }));
                 self.slots.insert(slot, SlotState::Idle);
             }
+            FromTrainer::Paused { lease, checkpoint } => {
+                actions.push(Action::Ask(give_back(lease, checkpoint)));
+                self.slots.insert(slot, SlotState::Idle);
+            }
             FromTrainer::Failed { lease, reason } => {
                 actions.push(Action::Ask(Ask::Fail { lease, reason }));
                 self.slots.insert(slot, SlotState::Idle);
@@ -355,13 +379,14 @@ impl Worker {
                 DeathCause::Unknown => Ask::Release {
                     lease,
                     crash: Some(message),
+                    checkpoint: None,
                 },
             }));
         } else if let Some(give_up) = self.count_idle_death("trainer", message) {
             actions.push(give_up);
             return;
         }
-        if self.course != Course::Stop {
+        if self.course != Course::Stop && !self.is_leaving {
             actions.push(Action::StartTrainer(slot));
             if matches!(before, Some(SlotState::Claiming)) {
                 // The answer is on its way and will find the new trainer.
@@ -430,6 +455,14 @@ impl Worker {
 
     fn is_idle(&self) -> bool {
         self.reported.is_empty() && self.slots.values().all(|state| *state == SlotState::Idle)
+    }
+}
+
+fn give_back(lease: Lease, checkpoint: Option<Digest>) -> Ask {
+    Ask::Release {
+        lease,
+        crash: None,
+        checkpoint,
     }
 }
 

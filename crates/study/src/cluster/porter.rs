@@ -20,7 +20,7 @@ use crate::{
 /// Pause before the same transfer is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Passes on results whose weights are where every node finds them. What is not when the node leaves stays in
+/// Passes on results and paused trainings whose weights are where every node finds them. What is not when the node leaves stays in
 /// its spool and its cache.
 pub(crate) fn publish(
     weights: &NodeWeights,
@@ -31,6 +31,7 @@ pub(crate) fn publish(
     for ask in finishes {
         let digest = match &ask {
             Ask::Finish { result, .. } => Some(&result.artifact),
+            Ask::Release { checkpoint, .. } => checkpoint.as_ref(),
             _ => None,
         };
         let published =
@@ -49,13 +50,13 @@ pub(crate) fn provide(
     answers: &Sender<Reply>,
     leave: &AtomicBool,
 ) {
-    let mut held: BTreeMap<Slot, InUse> = BTreeMap::new();
+    let mut held: BTreeMap<Slot, Vec<InUse>> = BTreeMap::new();
     for reply in replies {
-        if let Answer::Work { slot, job } = &reply.answer
-            && let Some(inheritance) = &job.inheritance
-            && let Some(in_use) = persistently(leave, || weights.provide(&inheritance.artifact))
-        {
-            held.insert(*slot, in_use);
+        if let Answer::Work { slot, job } = &reply.answer {
+            let parent = job.inheritance.as_ref().map(|from| &from.artifact);
+            let needed = parent.into_iter().chain(&job.checkpoint);
+            let provided = needed.map(|digest| persistently(leave, || weights.provide(digest)));
+            held.insert(*slot, provided.flatten().collect());
         }
         if answers.send(reply).is_err() {
             return;

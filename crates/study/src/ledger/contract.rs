@@ -18,7 +18,9 @@ use super::{
 };
 use crate::{
     message::{Progress, Role},
-    trial::{Candidate, HistoryRow, Instant, Lease, Sequence, Slot, Trial, Underway, WorkerName},
+    trial::{
+        Candidate, Digest, HistoryRow, Instant, Lease, Sequence, Slot, Trial, Underway, WorkerName,
+    },
 };
 
 /// A ledger of either kind.
@@ -175,6 +177,9 @@ pub trait Reading {
 
     /// How many trials this worker's generators have proposed: where its random stream goes on.
     fn proposals_of(&self, worker: &WorkerName) -> Result<u64, LedgerError>;
+
+    /// Where trainings that have no end yet were paused.
+    fn checkpoints(&self) -> Result<Vec<Digest>, LedgerError>;
 
     /// How many trainers of this worker have died, one after the other.
     fn crashes_of(&self, worker: &WorkerName) -> Result<u32, LedgerError>;

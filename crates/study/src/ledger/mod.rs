@@ -152,6 +152,8 @@ pub struct Claim {
     pub candidate: Candidate,
     /// Whose weights it inherits, if anybody's.
     pub parent: Option<Parent>,
+    /// Where its training was paused, if it was.
+    pub checkpoint: Option<Digest>,
 }
 
 /// The trial whose weights a claimed one inherits.
@@ -201,7 +203,10 @@ pub enum FinishOutcome {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Release {
     /// The worker stops; nobody is to blame.
-    Returned,
+    Returned {
+        /// Where the training was paused, if it was; what was known before stays otherwise.
+        checkpoint: Option<Digest>,
+    },
     /// The trainer died.
     Crashed {
         /// Exit status and last words.

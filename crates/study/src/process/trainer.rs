@@ -17,8 +17,8 @@ use morph::{Architecture, Preservation};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use train::{
-    Ended, EpochReport, Evaluation, FitError, FitTask, Fitted, Network, Plan, Purpose, Recipe,
-    Threads, Verdict, Weights,
+    Ended, EpochReport, Evaluation, FitError, FitTask, Fitted, Network, Paused, Plan, Purpose,
+    Recipe, Threads, Training, Verdict, Weights,
     ensemble::{check_members, members_from_safetensors, members_to_safetensors},
     evaluate_weighted,
 };
@@ -28,7 +28,7 @@ use crate::{
     message::{FromTrainer, StopCause, TellTrainer, TrainerSetup, receive, send},
     prepared::{PreparedFiles, fold_count, out_of_fold, rows_of_fold},
     process::{end_with_parent, first_line, limit_memory},
-    trial::{EarlyStop, FailReason, Inheritance, InheritanceProof, Job, TrialResult},
+    trial::{Digest, EarlyStop, FailReason, Inheritance, InheritanceProof, Job, TrialResult},
 };
 
 /// Rows on which parent and child are compared.
@@ -75,6 +75,14 @@ impl Part {
 enum Trained {
     Whole(TrialResult),
     Stopped(EarlyStop),
+    /// Its node must leave; where to go on, if not at the beginning.
+    Paused(Option<Digest>),
+}
+
+/// What training on one part came to.
+enum PartTrained {
+    Fitted(Fitted),
+    Paused(Paused),
 }
 
 /// Runs a trainer on standard input and output until its worker is gone.
@@ -136,6 +144,7 @@ pub fn run() -> io::Result<()> {
                 lease,
                 stop: Box::new(stop),
             },
+            Ok(Trained::Paused(checkpoint)) => FromTrainer::Paused { lease, checkpoint },
             Err(reason) => FromTrainer::Failed { lease, reason },
         };
         send(&mut io::stdout().lock(), &said)?;
@@ -183,7 +192,13 @@ impl Trainer {
         let mut run = Run::of(job, started, self.parts());
         let parents = self.parents(&run.job)?;
         let (start, inheritance) = self.start_weights(&run.job, &parents, 0)?;
-        let first = self.fit(&mut run, 0, start)?;
+        let first = match self.fit(&mut run, 0, start)? {
+            PartTrained::Fitted(fitted) => fitted,
+            PartTrained::Paused(paused) => return self.keep(&paused),
+        };
+        if self.is_leaving() && self.parts() > 1 {
+            return Ok(Trained::Paused(None));
+        }
         let stopped = |curve: Vec<EpochReport>, run: &Run| EarlyStop {
             curve,
             inheritance,
@@ -197,7 +212,12 @@ impl Trainer {
         let mut members = vec![first.weights];
         for part in 1..self.parts() {
             let (start, _) = self.start_weights(&run.job, &parents, part)?;
-            let fitted = self.fit(&mut run, part, start)?;
+            let PartTrained::Fitted(fitted) = self.fit(&mut run, part, start)? else {
+                return Ok(Trained::Paused(None));
+            };
+            if self.is_leaving() {
+                return Ok(Trained::Paused(None));
+            }
             if self.is_behind(&fitted) {
                 return Ok(Trained::Stopped(stopped(first.curve, &run)));
             }
@@ -244,7 +264,7 @@ impl Trainer {
     }
 
     /// Trains on one part.
-    fn fit(&self, run: &mut Run, part: usize, start: Weights) -> Result<Fitted, FailReason> {
+    fn fit(&self, run: &mut Run, part: usize, start: Weights) -> Result<PartTrained, FailReason> {
         let recipe = run.recipe();
         let (train, validation) = self.rows(part);
         let (started, job) = (run.started, &run.job);
@@ -261,7 +281,7 @@ impl Trainer {
             heard: &|_| {},
         };
         let mut planned = recipe.epochs;
-        let fitted = train::fit(&task, start, &mut |report| {
+        let mut observe = |report: &EpochReport| {
             if part > 0 {
                 return Verdict::Continue;
             }
@@ -271,9 +291,54 @@ impl Trainer {
             }
             self.report(job, report, planned);
             verdict
-        });
+        };
+        let mut training = self.begin(&task, job, start).map_err(fail_reason)?;
+        while training.ended().is_none() {
+            training.epoch(&mut observe).map_err(fail_reason)?;
+            if training.ended().is_none() && self.can_pause() && self.is_leaving() {
+                return Ok(PartTrained::Paused(training.pause()));
+            }
+        }
         run.planned = planned;
-        fitted.map_err(fail_reason)
+        let fitted = training.finish().map_err(fail_reason)?;
+        Ok(PartTrained::Fitted(fitted))
+    }
+
+    /// A training from its start, or from where another node has paused it; if that is lost, from the start.
+    fn begin<'a>(
+        &self,
+        task: &'a FitTask<'a>,
+        job: &Job,
+        start: Weights,
+    ) -> Result<Training<'a>, FitError> {
+        let bytes = job
+            .checkpoint
+            .as_ref()
+            .map(|digest| self.artifacts.get(digest));
+        let paused = bytes.and_then(|bytes| Paused::from_bytes(&bytes.ok()?).ok());
+        let resumed = paused
+            .filter(|_| self.can_pause())
+            .and_then(|paused| Training::resume(task, &paused).ok());
+        match resumed {
+            Some(training) => Ok(training),
+            None => Training::begin(task, start),
+        }
+    }
+
+    /// Keeps a paused training where the next node finds it.
+    fn keep(&self, paused: &Paused) -> Result<Trained, FailReason> {
+        let kept = self.artifacts.put(&paused.to_bytes());
+        // Without room for it, the next node begins anew.
+        Ok(Trained::Paused(kept.ok()))
+    }
+
+    /// A cross-validation is several trainings; it is begun anew.
+    fn can_pause(&self) -> bool {
+        self.parts() == 1
+    }
+
+    fn is_leaving(&self) -> bool {
+        *locked(&self.stop) == Some(StopCause::Leave)
     }
 
     /// Whether a training was stopped because others are better.
@@ -426,7 +491,13 @@ impl Trainer {
 
     fn verdict(&self, started: Instant, seconds_left: Option<f64>) -> Verdict {
         let over = seconds_left.is_some_and(|seconds| started.elapsed().as_secs_f64() > seconds);
-        match over || locked(&self.stop).is_some() {
+        let is_stopped = match *locked(&self.stop) {
+            None => false,
+            // What can be paused is, at the end of the epoch.
+            Some(StopCause::Leave) => !self.can_pause(),
+            Some(StopCause::Over | StopCause::Behind) => true,
+        };
+        match over || is_stopped {
             true => Verdict::Stop,
             false => Verdict::Continue,
         }

@@ -28,6 +28,10 @@ use crate::{
 /// Time between two reports to the master; it extends the leases at every thirtieth.
 const REPORT: Duration = Duration::from_millis(500);
 
+/// How long trainings may take to come to the end of an epoch when the node must leave; engines give it two
+/// minutes in all.
+const LEAVE: Duration = Duration::from_secs(90);
+
 enum Happened {
     Above(Said<Reply>),
     Generator(Said<FromGenerator>),
@@ -64,7 +68,11 @@ impl Upward {
             Upward::Pipe => send(&mut io::stdout().lock(), message),
             Upward::Desk { asks, finishes } => {
                 let way = match message {
-                    Ask::Finish { .. } => finishes,
+                    Ask::Finish { .. }
+                    | Ask::Release {
+                        checkpoint: Some(_),
+                        ..
+                    } => finishes,
                     _ => asks,
                 };
                 way.send(message.clone())
@@ -150,6 +158,7 @@ impl WorkerProcess {
 
     fn serve(&mut self, happenings: &Receiver<Happened>, leave: &AtomicBool) -> io::Result<()> {
         let mut report_due = Instant::now() + REPORT;
+        let mut leaving_since = None;
         loop {
             let patience = report_due.saturating_duration_since(Instant::now());
             let event = match happenings.recv_timeout(patience) {
@@ -164,10 +173,17 @@ impl WorkerProcess {
                 }
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             };
+            let mut actions = self.worker.step(event);
             if leave.load(Ordering::Relaxed) {
-                return Ok(());
+                let since = *leaving_since.get_or_insert_with(|| {
+                    actions.extend(self.worker.step(Event::Leave));
+                    Instant::now()
+                });
+                if since.elapsed() > LEAVE {
+                    return Ok(());
+                }
             }
-            for action in self.worker.step(event) {
+            for action in actions {
                 if let Then::Leave = self.carry_out(action)? {
                     return Ok(());
                 }

@@ -47,6 +47,7 @@ macro_rules! facts {
 }
 
 facts! {
+    a_paused_training_is_given_out_with_where_it_was,
     a_model_trained_once_more_is_given_out_before_all_that_wait,
     the_oldest_waiting_trial_is_claimed_first_and_only_once,
     the_same_trial_is_never_proposed_twice,
@@ -205,10 +206,39 @@ fn a_returned_trial_waits_again_and_nobody_is_to_blame(bench: &mut Bench<'_>) {
     let trial = bench.propose(8);
     for _ in 0..10 {
         let lease = bench.claim(1).unwrap();
-        let outcome = bench.release(lease, &Release::Returned);
+        let outcome = bench.release(lease, &Release::Returned { checkpoint: None });
         assert_eq!(outcome, ReleaseOutcome::Queued);
     }
     assert_eq!(bench.ledger.trial(trial).unwrap().crashes, 0);
+}
+
+fn a_paused_training_is_given_out_with_where_it_was(bench: &mut Bench<'_>) {
+    bench.propose(8);
+    let now = bench.now();
+    let mut claim = |number| {
+        let claim = bench.ledger.claim(&node(number), Slot(0), now).unwrap();
+        claim.unwrap()
+    };
+    let first = claim(1);
+    assert_eq!(first.checkpoint, None);
+    let checkpoint = Some(Digest::of(b"half a training"));
+    let paused = Release::Returned {
+        checkpoint: checkpoint.clone(),
+    };
+    bench.release(first.lease, &paused);
+    assert_eq!(
+        bench.ledger.checkpoints().unwrap(),
+        checkpoint.clone().into_iter().collect::<Vec<_>>()
+    );
+    let now = bench.now();
+    let again = bench.ledger.claim(&node(2), Slot(0), now).unwrap().unwrap();
+    assert_eq!(again.checkpoint, checkpoint);
+    // Who gives it back without having come further leaves what there was.
+    bench.release(again.lease, &Release::Returned { checkpoint: None });
+    let last = bench.ledger.claim(&node(3), Slot(0), now).unwrap().unwrap();
+    assert_eq!(last.checkpoint, checkpoint);
+    bench.finish(last.lease, 0.5);
+    assert!(bench.ledger.checkpoints().unwrap().is_empty());
 }
 
 fn the_best_is_the_highest_score_then_the_lowest_loss(bench: &mut Bench<'_>) {

@@ -20,8 +20,8 @@ use super::{
 use crate::{
     message::{Progress, Role},
     trial::{
-        Candidate, FailReason, HistoryRow, Instant, Lease, LeaseEpoch, Sequence, Slot, Trial,
-        TrialResult, Underway, WorkerName,
+        Candidate, Digest, FailReason, HistoryRow, Instant, Lease, LeaseEpoch, Sequence, Slot,
+        Trial, TrialResult, Underway, WorkerName,
     },
 };
 
@@ -65,6 +65,7 @@ struct ClaimRow {
     candidate: String,
     parent_candidate: Option<String>,
     parent_result: Option<String>,
+    checkpoint: Option<Digest>,
 }
 
 #[derive(Deserialize)]
@@ -297,6 +298,7 @@ impl Operations for Postgres {
             lease,
             candidate,
             parent,
+            checkpoint: row.checkpoint,
         }))
     }
 
@@ -338,9 +340,9 @@ impl Operations for Postgres {
         _now: Instant,
     ) -> Result<ReleaseOutcome, LedgerError> {
         let action = "take a lease back";
-        let crash = match release {
-            Release::Returned => None,
-            Release::Crashed { message } => Some(message.clone()),
+        let (crash, checkpoint) = match release {
+            Release::Returned { checkpoint } => (None, checkpoint.clone()),
+            Release::Crashed { message } => (Some(message.clone()), None),
         };
         let attempts = CRASHES_MAX;
         let reason = crash
@@ -348,6 +350,7 @@ impl Operations for Postgres {
             .map(|message| FailReason::Crashed { attempts, message });
         let request = json!({
             "trial": lease.trial.0, "epoch": lease.epoch.0, "crash": crash,
+            "checkpoint": checkpoint,
             "crashes_max": CRASHES_MAX, "failure": reason.as_ref().map(to_json),
         });
         let told: Told = self.call(action, "release", &request)?;
@@ -553,6 +556,16 @@ impl Reading for Postgres {
             "claimable",
             &json!({ "most": CLAIMABLE_MAX }),
         )
+    }
+
+    fn checkpoints(&self) -> Result<Vec<Digest>, LedgerError> {
+        let rows = self.rows(
+            "list the checkpoints",
+            "to_jsonb(checkpoint) from trial where checkpoint is not null order by id",
+        )?;
+        rows.iter()
+            .map(|text| from_json("checkpoint", text))
+            .collect()
     }
 
     fn crashes_of(&self, worker: &WorkerName) -> Result<u32, LedgerError> {

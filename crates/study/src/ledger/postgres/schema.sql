@@ -51,6 +51,7 @@ create table trial (
     stop        text,
     expected    float8,
     failure     text,
+    checkpoint  text,
     check ((state in ('finished', 'stopped', 'failed')) = (sequence is not null)),
     check ((state = 'finished') = (result is not null)),
     check ((state = 'stopped') = (stop is not null)),
@@ -114,7 +115,7 @@ begin
     update trial set state = r->>'state', sequence = place, finished_at = clock(),
         score = (r->>'score')::float8, loss = (r->>'loss')::float8, result = r->>'result',
         failure = r->>'failure', stop = r->>'stop', expected = (r->>'expected')::float8,
-        lease_until = null
+        lease_until = null, checkpoint = null
     where id = which;
     update study set best = (
         select id from trial where state = 'finished' order by score desc, loss, id limit 1);
@@ -165,6 +166,7 @@ begin
         slot = (r->>'slot')::integer, claimed_at = clock(), lease_until = clock() + s.lease_secs
     where id = t.id;
     return (select jsonb_build_object('trial', t.id, 'epoch', t.epoch + 1, 'candidate', t.candidate,
+                                      'checkpoint', t.checkpoint,
                                       'parent_candidate', p.candidate, 'parent_result', p.result)
             from (select 1) one left join trial p on p.id = t.parent);
 end $$;
@@ -225,6 +227,7 @@ begin
         return '{"is": "not_held"}';
     end if;
     if r->>'crash' is null then
+        update trial set checkpoint = coalesce(r->>'checkpoint', checkpoint) where id = t.id;
         perform requeue(t.id);
         return '{"is": "queued"}';
     end if;

@@ -49,6 +49,7 @@ create table trial (
     stop        text,
     expected    real,
     failure     text,
+    checkpoint  text,
     check ((state in ('finished', 'stopped', 'failed')) = (sequence is not null)),
     check ((state = 'finished') = (result is not null)),
     check ((state = 'stopped') = (stop is not null)),

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     message::Role,
-    trial::{HistoryRow, Instant, Sequence, Trial, Underway, WorkerName},
+    trial::{Digest, HistoryRow, Instant, Sequence, Trial, Underway, WorkerName},
 };
 
 const COLUMNS: &str = "id, candidate, state, epoch, crashes, proposed_at, worker, slot, claimed_at,
@@ -222,6 +222,19 @@ impl Reading for Sqlite {
                 |row| row.get(0),
             )
             .map_err(failed("count the trials"))
+    }
+
+    fn checkpoints(&self) -> Result<Vec<Digest>, LedgerError> {
+        let named = self.read_rows(
+            "list the checkpoints",
+            "select checkpoint from trial where checkpoint is not null order by id",
+            [],
+            |row| row.get::<_, String>(0),
+        )?;
+        Ok(named
+            .iter()
+            .filter_map(|text| Digest::from_hex(text))
+            .collect())
     }
 
     fn crashes_of(&self, worker: &WorkerName) -> Result<u32, LedgerError> {

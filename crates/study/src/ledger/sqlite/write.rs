@@ -14,7 +14,8 @@ use super::{
 use crate::{
     message::Progress,
     trial::{
-        Candidate, FailReason, Instant, Lease, LeaseEpoch, Sequence, Slot, TrialResult, WorkerName,
+        Candidate, Digest, FailReason, Instant, Lease, LeaseEpoch, Sequence, Slot, TrialResult,
+        WorkerName,
     },
 };
 
@@ -69,9 +70,15 @@ impl Operations for Sqlite {
     ) -> Result<Option<Claim>, LedgerError> {
         let action = "give out a trial";
         let transaction = self.begin(action)?;
-        let Some((trial, epoch, candidate)) = next_to_claim(&transaction, now)? else {
+        let Some(waiting) = next_to_claim(&transaction, now)? else {
             return Ok(None);
         };
+        let Waiting {
+            trial,
+            epoch,
+            candidate,
+            checkpoint,
+        } = waiting;
         let lease = Lease {
             trial,
             epoch: LeaseEpoch(epoch + 1),
@@ -99,6 +106,7 @@ impl Operations for Sqlite {
             lease,
             candidate,
             parent,
+            checkpoint,
         }))
     }
 
@@ -195,7 +203,10 @@ impl Operations for Sqlite {
             return Ok(ReleaseOutcome::NotHeld);
         };
         let outcome = match release {
-            Release::Returned => ReleaseOutcome::Queued,
+            Release::Returned { checkpoint } => {
+                note_checkpoint(&transaction, lease.trial, checkpoint.as_ref())?;
+                ReleaseOutcome::Queued
+            }
             Release::Crashed { message } => {
                 record_crash(&transaction, lease, message, now)?;
                 let attempts = crashes + 1;
@@ -241,20 +252,29 @@ impl Sqlite {
     }
 }
 
+/// A trial that can be given out.
+struct Waiting {
+    trial: TrialId,
+    epoch: u32,
+    candidate: Candidate,
+    checkpoint: Option<Digest>,
+}
+
 /// Two probes, each on its own partial index: one `order by` over both states would sort them all.
 fn next_to_claim(
     transaction: &Transaction<'_>,
     now: Instant,
-) -> Result<Option<(TrialId, u32, Candidate)>, LedgerError> {
-    const QUEUED: &str = "select id, epoch, candidate from trial where state = 'queued'
+) -> Result<Option<Waiting>, LedgerError> {
+    const QUEUED: &str = "select id, epoch, candidate, checkpoint from trial where state = 'queued'
          order by urgent desc, id limit 1";
-    const EXPIRED: &str = "select id, epoch, candidate from trial
+    const EXPIRED: &str = "select id, epoch, candidate, checkpoint from trial
          where state = 'running' and lease_until < ?1 order by lease_until limit 1";
     let read = |row: &rusqlite::Row<'_>| {
         Ok((
             row.get::<_, i64>(0)?,
             row.get::<_, u32>(1)?,
             row.get::<_, String>(2)?,
+            row.get::<_, Option<String>>(3)?,
         ))
     };
     let action = failed("give out a trial");
@@ -269,7 +289,14 @@ fn next_to_claim(
             .map_err(&action)?;
     }
     found
-        .map(|(id, epoch, text)| Ok((trial_id(id), epoch, from_json("candidate", &text)?)))
+        .map(|(id, epoch, text, checkpoint)| {
+            Ok(Waiting {
+                trial: trial_id(id),
+                epoch,
+                candidate: from_json("candidate", &text)?,
+                checkpoint: checkpoint.as_deref().and_then(Digest::from_hex),
+            })
+        })
         .transpose()
 }
 
@@ -323,7 +350,7 @@ fn end_trial(
     transaction
         .execute(
             "update trial set state = ?2, sequence = ?3, finished_at = ?4, score = ?5, loss = ?6,
-             result = ?7, failure = ?8, stop = ?9, expected = ?10, lease_until = null where id = ?1",
+             result = ?7, failure = ?8, stop = ?9, expected = ?10, lease_until = null, checkpoint = null where id = ?1",
             params![
                 row_id(trial),
                 state,
@@ -412,6 +439,20 @@ fn record_crash(
             [row_id(lease.trial)],
         )
         .map_err(failed(action))?;
+    Ok(())
+}
+
+fn note_checkpoint(
+    transaction: &Transaction<'_>,
+    trial: TrialId,
+    checkpoint: Option<&Digest>,
+) -> Result<(), LedgerError> {
+    transaction
+        .execute(
+            "update trial set checkpoint = coalesce(?2, checkpoint) where id = ?1",
+            params![row_id(trial), checkpoint.map(Digest::as_str)],
+        )
+        .map_err(failed("take a lease back"))?;
     Ok(())
 }
 

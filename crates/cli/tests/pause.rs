@@ -1,0 +1,172 @@
+//! A training that its node must leave: another trainer goes on where it was, to the same bits.
+
+#![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
+
+mod studies;
+
+use std::{
+    io::{BufReader, Write},
+    path::Path,
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+use search::{Setting, TrialId};
+use study::{
+    config::StudyConfig,
+    folder::StudyFolder,
+    message::{FromTrainer, StopCause, TellTrainer, TrainerSetup, receive},
+    prepared::PreparedFiles,
+    recipe::{Start, decide},
+    trial::{Digest, Job, Lease, LeaseEpoch, TrialResult},
+};
+
+/// A trainer that is spoken to as its worker does.
+struct Trainer {
+    process: Child,
+    said: BufReader<ChildStdout>,
+}
+
+impl Drop for Trainer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Trainer {
+    fn start(folder: &StudyFolder, config: &StudyConfig) -> Trainer {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_lehr"))
+            .arg("trainer")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(process.stdout.take().unwrap());
+        let files = PreparedFiles::at(&folder.prepared());
+        let setup = TrainerSetup {
+            train: files.train,
+            validation: files.validation,
+            folds: Vec::new(),
+            artifacts: folder.artifacts(),
+            metric: config.metric.unwrap(),
+            target_scale: 1.0,
+            threads: 1,
+            memory_bytes_max: None,
+        };
+        let mut trainer = Trainer { process, said };
+        let setup = Box::new(setup);
+        trainer.tell(&TellTrainer::Setup { setup });
+        trainer
+    }
+
+    fn tell(&mut self, message: &TellTrainer) {
+        let line = serde_json::to_string(message).unwrap();
+        writeln!(self.process.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// What comes of a job; `leave_after` an epoch it is told that its node must leave.
+    fn train(&mut self, job: &Job, leave_after: Option<u32>) -> (u32, FromTrainer) {
+        let job = Box::new(job.clone());
+        self.tell(&TellTrainer::Train { job });
+        let mut first_epoch = None;
+        loop {
+            match receive(&mut self.said).unwrap().unwrap() {
+                FromTrainer::Epoch { report, .. } => {
+                    first_epoch.get_or_insert(report.epoch);
+                    if leave_after == Some(report.epoch) {
+                        let cause = StopCause::Leave;
+                        self.tell(&TellTrainer::Stop { cause });
+                    }
+                }
+                end => return (first_epoch.unwrap_or_default(), end),
+            }
+        }
+    }
+}
+
+fn job(config: &StudyConfig, folder: &StudyFolder) -> Job {
+    let files = PreparedFiles::at(&folder.prepared());
+    let train = PreparedFiles::load(&files.train).unwrap();
+    let mut recipe = decide(
+        &Setting::default(),
+        &config.training,
+        train.targets(),
+        Start::Fresh,
+    )
+    .unwrap();
+    recipe.epochs = 40.try_into().unwrap();
+    recipe.patience = None;
+    Job {
+        lease: Lease {
+            trial: TrialId(7),
+            epoch: LeaseEpoch(1),
+        },
+        architecture: format!(
+            "in {} | dense 64 | bn | relu | dropout 0.2 | dense 64 | relu | dense 2",
+            train.item_len()
+        )
+        .parse()
+        .unwrap(),
+        recipe,
+        inheritance: None,
+        checkpoint: None,
+        seed: 11,
+        seconds_max: None,
+        seconds_left: None,
+    }
+}
+
+fn finished(end: FromTrainer) -> Box<TrialResult> {
+    match end {
+        FromTrainer::Finished { result, .. } => result,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn paused(end: FromTrainer) -> Digest {
+    match end {
+        FromTrainer::Paused { checkpoint, .. } => checkpoint.unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_training_that_was_paused_goes_on_elsewhere_to_the_same_bits() {
+    let place = tempfile::tempdir().unwrap();
+    let data = studies::write_moons(place.path(), 1500);
+    let out = place.path().join("moons.lehr");
+    let made = studies::explore(&data, &out, &["--trials", "1", "--folds", "1"]);
+    assert!(made.status.success(), "{}", studies::said(&made));
+    let folder = StudyFolder::open(&out).unwrap();
+    let config = study_config(&out);
+    let job = job(&config, &folder);
+
+    let (_, whole) = Trainer::start(&folder, &config).train(&job, None);
+    let whole = finished(whole);
+    assert!(whole.curve.len() > 10, "{}", whole.curve.len());
+
+    let (first, left) = Trainer::start(&folder, &config).train(&job, Some(3));
+    assert_eq!(first, 1);
+    let rest = Job {
+        checkpoint: Some(paused(left)),
+        ..job.clone()
+    };
+    let (first, end) = Trainer::start(&folder, &config).train(&rest, None);
+    assert!(first > 3, "it began again with epoch {first}");
+    let end = finished(end);
+    assert_eq!(end.artifact, whole.artifact);
+    assert_eq!((end.score, end.epoch), (whole.score, whole.epoch));
+    assert_eq!(end.curve.len(), whole.curve.len());
+
+    // One whose checkpoint is lost is begun anew, and comes to the same, too.
+    let lost = Job {
+        checkpoint: Some(Digest::of(b"nowhere")),
+        ..job
+    };
+    let (first, end) = Trainer::start(&folder, &config).train(&lost, None);
+    assert_eq!((first, finished(end).artifact), (1, whole.artifact));
+}
+
+fn study_config(out: &Path) -> StudyConfig {
+    serde_json::from_str(&studies::ledger(out).record().unwrap().config).unwrap()
+}
