@@ -4,6 +4,9 @@
 //! Needs `rclone`, and a Python with `moto[server]` (`LEHR_PYTHON`, otherwise `python3`). Without them these
 //! tests are skipped and say so; with `LEHR_REQUIRE_S3=1` they fail, so that nothing is skipped in CI.
 
+#![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
+#![allow(clippy::print_stderr)] // A test that is skipped says so.
+
 use std::{
     env, fs,
     io::{BufRead, BufReader, Write},
@@ -386,9 +389,9 @@ fn damage_in_the_store_is_noticed_by_a_node_and_never_used() {
     let digest = Digest::of(&bytes);
     let name = ObjectName::weights(&digest);
     fs::write(first.weights().join(name.to_string()), &bytes).unwrap();
-    let own = NodeWeights::Cached(first, store.clone());
+    let own = NodeWeights::cached(first, store.clone());
     own.publish(&digest).unwrap();
-    let other = NodeWeights::Cached(second, store.clone());
+    let other = NodeWeights::cached(second, store.clone());
     server.do_it(&format!("damage weights/{name}"));
     let error = other.provide(&digest).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
