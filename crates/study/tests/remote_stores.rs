@@ -389,9 +389,9 @@ fn damage_in_the_store_is_noticed_by_a_node_and_never_used() {
     let digest = Digest::of(&bytes);
     let name = ObjectName::weights(&digest);
     fs::write(first.weights().join(name.to_string()), &bytes).unwrap();
-    let own = NodeWeights::cached(first, store.clone());
+    let own = NodeWeights::Cached(first, store.clone());
     own.publish(&digest).unwrap();
-    let other = NodeWeights::cached(second, store.clone());
+    let other = NodeWeights::Cached(second, store.clone());
     server.do_it(&format!("damage weights/{name}"));
     let error = other.provide(&digest).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");

@@ -209,27 +209,15 @@ pub enum NodeWeights {
     /// In the study's own directory: every process sees it, and nothing is copied.
     InPlace(PathBuf),
     /// In the node's cache, in front of a store.
-    Cached(Box<Cached>),
-}
-
-/// A node's cache, and the store behind it.
-#[derive(Clone, Debug)]
-pub struct Cached {
-    cache: NodeCache,
-    store: Store,
+    Cached(NodeCache, Store),
 }
 
 impl NodeWeights {
-    /// In this cache, in front of this store.
-    pub fn cached(cache: NodeCache, store: Store) -> NodeWeights {
-        NodeWeights::Cached(Box::new(Cached { cache, store }))
-    }
-
     /// Where trainers write weights, and read those of parents.
     pub fn directory(&self) -> PathBuf {
         match self {
             NodeWeights::InPlace(directory) => directory.clone(),
-            NodeWeights::Cached(cached) => cached.cache.weights(),
+            NodeWeights::Cached(cache, _) => cache.weights(),
         }
     }
 
@@ -240,8 +228,8 @@ impl NodeWeights {
     /// If they are not there, or the store refuses or fails; it may be tried again for ever.
     pub fn publish(&self, digest: &Digest) -> Result<(), StoreError> {
         let name = ObjectName::weights(digest);
-        let Cached { cache, store } = match self {
-            NodeWeights::Cached(cached) => cached.as_ref(),
+        let (cache, store) = match self {
+            NodeWeights::Cached(cache, store) => (cache, store),
             NodeWeights::InPlace(directory) => {
                 let path = directory.join(name.to_string());
                 return fs::metadata(&path)
@@ -273,8 +261,8 @@ impl NodeWeights {
     /// The file is read once to check it.
     pub fn provide(&self, digest: &Digest) -> Result<InUse, StoreError> {
         let name = ObjectName::weights(digest);
-        let Cached { cache, store } = match self {
-            NodeWeights::Cached(cached) => cached.as_ref(),
+        let (cache, store) = match self {
+            NodeWeights::Cached(cache, store) => (cache, store),
             NodeWeights::InPlace(directory) => {
                 return match directory.join(name.to_string()).exists() {
                     true => Ok(InUse { _lock: None }),
@@ -312,11 +300,11 @@ impl NodeWeights {
     /// # Errors
     /// If the store refuses or fails.
     pub fn publish_leftovers(&self) -> Result<usize, StoreError> {
-        let NodeWeights::Cached(cached) = self else {
+        let NodeWeights::Cached(cache, _) = self else {
             return Ok(0);
         };
         let mut published = 0;
-        for entry in cached.cache.entries()? {
+        for entry in cache.entries()? {
             let name = entry.path.file_name().unwrap_or_default().to_string_lossy();
             let Some(name) = ObjectName::parse(&name).filter(|_| !entry.is_in_store) else {
                 continue;

@@ -37,7 +37,7 @@ impl Ground {
     }
 
     fn weights(&self) -> NodeWeights {
-        NodeWeights::cached(self.cache.clone(), self.store.clone())
+        NodeWeights::Cached(self.cache.clone(), self.store.clone())
     }
 
     /// What a trainer leaves in the cache.
@@ -174,7 +174,7 @@ fn a_node_gives_and_takes_weights_through_the_store() {
     let digest = first.published(b"weights");
     let node = first.place.path().join("second");
     let second = NodeCache::at(&node, 1 << 20).unwrap();
-    let weights = NodeWeights::cached(second.clone(), first.store.clone());
+    let weights = NodeWeights::Cached(second.clone(), first.store.clone());
     let _in_use = weights.provide(&digest).unwrap();
     let own = crate::artifact::ArtifactStore::at(&weights.directory());
     assert_eq!(own.get(&digest).unwrap(), b"weights");
