@@ -4,6 +4,9 @@
 //! Needs `rclone`, and a Python with `moto[server]` (`LEHR_PYTHON`, otherwise `python3`). Without them these
 //! tests are skipped and say so; with `LEHR_REQUIRE_S3=1` they fail, so that nothing is skipped in CI.
 
+#![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
+#![allow(clippy::print_stderr)] // A test that is skipped says so.
+
 use std::{
     env, fs,
     io::{BufRead, BufReader, Write},

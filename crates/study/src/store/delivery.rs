@@ -74,7 +74,7 @@ impl Manifest {
             && self.files.iter().all(|file| {
                 is_plain(&file.name)
                     && file.chunks.len() as u64 == file.bytes.div_ceil(self.chunk_bytes)
-                    && file.chunks.iter().all(|chunk| is_digest(chunk))
+                    && file.chunks.iter().all(is_digest)
             })
     }
 

@@ -159,11 +159,11 @@ pub(crate) fn failed(
     }
 }
 
-/// A store of objects that are named by their content.
+/// A store of objects that are named by their content; a clone is the same store.
 #[derive(Clone, Debug)]
 pub struct Store {
     address: StoreAddress,
-    place: Place,
+    place: Arc<Place>,
     patience: Patience,
     stop: Arc<AtomicBool>,
 }
@@ -186,7 +186,7 @@ impl Store {
         };
         Ok(Store {
             address: address.clone(),
-            place,
+            place: Arc::new(place),
             patience: Patience::default(),
             stop: Arc::new(AtomicBool::new(false)),
         })
@@ -240,7 +240,7 @@ impl Store {
     /// The file is read twice; an object store is asked once more, whether it has it.
     pub fn put(&self, name: &ObjectName, file: &Path) -> Result<Stored, StoreError> {
         let bytes = check_file(name, file)?;
-        self.patiently("sending to", || match &self.place {
+        self.patiently("sending to", || match &*self.place {
             Place::Directory(directory) => directory.put(name, file, bytes),
             Place::Remote(remote) => remote.put(name, file, bytes, &self.stop),
         })
@@ -261,7 +261,7 @@ impl Store {
     fn get_once(&self, name: &ObjectName, file: &Path) -> Result<u64, StoreError> {
         let part = unfinished(file);
         let got = self
-            .patiently("reading from", || match &self.place {
+            .patiently("reading from", || match &*self.place {
                 Place::Directory(directory) => directory.get(name, &part),
                 Place::Remote(remote) => remote.get(name, &part, &self.stop),
             })
@@ -297,7 +297,7 @@ impl Store {
     /// # Errors
     /// If the store refuses or fails.
     pub fn size_of(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
-        self.patiently("asking", || match &self.place {
+        self.patiently("asking", || match &*self.place {
             Place::Directory(directory) => directory.size_of(name),
             Place::Remote(remote) => remote.size_of(name, &self.stop),
         })
@@ -316,7 +316,7 @@ impl Store {
     /// # Errors
     /// If the store refuses or fails.
     pub fn list(&self) -> Result<Vec<Listed>, StoreError> {
-        let mut listed = self.patiently("listing", || match &self.place {
+        let mut listed = self.patiently("listing", || match &*self.place {
             Place::Directory(directory) => directory.list(),
             Place::Remote(remote) => remote.list(&self.stop),
         })?;
@@ -332,7 +332,7 @@ impl Store {
         if names.is_empty() {
             return Ok(());
         }
-        self.patiently("removing from", || match &self.place {
+        self.patiently("removing from", || match &*self.place {
             Place::Directory(directory) => directory.remove(names),
             Place::Remote(remote) => remote.remove(names, &self.stop),
         })
@@ -344,7 +344,7 @@ impl Store {
     /// # Errors
     /// If the store refuses or fails.
     pub fn forget_broken_uploads(&self) -> Result<(), StoreError> {
-        self.patiently("tidying", || match &self.place {
+        self.patiently("tidying", || match &*self.place {
             // Their `.part` files are listed like everything else.
             Place::Directory(_) => Ok(()),
             Place::Remote(remote) => remote.forget_broken_uploads(&self.stop),

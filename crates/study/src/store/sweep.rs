@@ -63,13 +63,10 @@ impl Needs {
         let needed = finished.iter().filter(|trial| named.contains(&trial.id));
         Needs {
             needed: needed
-                .filter_map(|trial| artifact(trial))
+                .filter_map(&artifact)
                 .chain(under_way.iter().cloned())
                 .collect(),
-            ranked: finished
-                .iter()
-                .filter_map(|trial| artifact(trial))
-                .collect(),
+            ranked: finished.iter().filter_map(artifact).collect(),
         }
     }
 }
