@@ -29,6 +29,11 @@ const STATUS_CONFIGURATION: u32 = 78;
 /// Folder in which the invitation lies.
 const INVITATION_FOLDER: &str = "/etc/lehr";
 
+/// Starts the node with an invitation that it alone can read: whatever mode is asked for, the files of a secret
+/// are readable by a group too. The copy stays in memory.
+const START: &str = "umask 077 && cp \"$1\" /dev/shm/invitation.json && \
+                     exec \"$0\" worker --join /dev/shm/invitation.json";
+
 /// The only folder that a node may write.
 const SCRATCH: &str = "/scratch";
 
@@ -144,7 +149,8 @@ fn container(job: &str, options: &KubernetesOptions) -> Value {
     json!({
         "name": "node",
         "image": options.image,
-        "command": [options.program, "worker", "--join", format!("{INVITATION_FOLDER}/{INVITATION_KEY}")],
+        "command": ["/bin/sh", "-c", START],
+        "args": [options.program, format!("{INVITATION_FOLDER}/{INVITATION_KEY}")],
         "workingDir": SCRATCH,
         "env": [
             { "name": NODE_VARIABLE, "valueFrom": field("spec.nodeName") },
