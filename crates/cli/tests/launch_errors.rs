@@ -7,7 +7,7 @@ mod engines;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
-use engines::{Nodes, SECRET, until, write_program};
+use engines::{Nodes, SECRET, write_program};
 use tempfile::TempDir;
 
 struct Scene {
@@ -194,73 +194,4 @@ fn a_rehearsal_asks_nobody_and_can_be_read() {
     let manifest: serde_json::Value =
         serde_json::from_str(&said).expect("the manifest alone is printed");
     assert_eq!(manifest["kind"], "Job");
-}
-
-/// Processes of this machine as nodes; the engine is the shell.
-const SHELL_RECIPE: &str = r#"
-start = '''
-mkdir -p "$PLACE"
-for i in $(seq "$LEHR_COUNT"); do
-    LEHR_PLACED=shell-$i-$$ setsid "$LEHR_PROGRAM" worker --join "$LEHR_JOIN" >/dev/null 2>&1 </dev/null &
-    echo $! > "$PLACE/$!"
-done
-'''
-list = '''
-for file in "$PLACE"/*; do
-    [ -e "$file" ] || continue
-    pid=$(basename "$file")
-    # One that is dead and not yet buried has a number, but no command line.
-    if grep -qs . "/proc/$pid/cmdline"; then echo "$pid running here"; else rm "$file"; fi
-done
-'''
-stop = '''
-signal=TERM; [ "$LEHR_HOW" = now ] && signal=KILL
-for pid in $LEHR_IDS; do kill -$signal "$pid" 2>/dev/null || true; done
-'''
-"#;
-
-#[test]
-fn three_commands_of_the_user_are_a_launcher_too() {
-    let scene = Scene::new();
-    let recipe = scene.place.path().join("shell.toml");
-    let pids = scene.place.path().join("pids");
-    fs::write(
-        &recipe,
-        SHELL_RECIPE.replace("$PLACE", pids.to_str().unwrap()),
-    )
-    .unwrap();
-    let program = scene.nodes.program();
-    let path = |path: &Path| path.to_str().unwrap().to_string();
-    let (recipe, program) = (path(&recipe), path(&program));
-    let common = [
-        "launch",
-        "command",
-        "--recipe",
-        &recipe,
-        "--program",
-        &program,
-    ];
-    let launch = |more: &[&str]| {
-        // The recipe uses the tools of the system.
-        let output = Command::new(env!("CARGO_BIN_EXE_lehr"))
-            .args([&common[..], more].concat())
-            .arg("--join")
-            .arg(scene.nodes.invitation())
-            .output()
-            .unwrap();
-        let said =
-            String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
-        said.into_owned()
-    };
-    assert!(launch(&["--nodes", "3"]).contains("3 started"));
-    until("all have begun", || scene.nodes.events().len() == 3);
-    scene.nodes.kill(scene.nodes.processes()[0]);
-    until("the dead one is gone", || {
-        scene.nodes.processes().len() == 2
-    });
-    assert!(launch(&["--nodes", "3"]).contains("1 started"));
-    assert!(launch(&["--nodes", "1"]).contains("2 stopped"));
-    until("two have left", || scene.nodes.processes().len() == 1);
-    assert!(launch(&["--stop"]).contains("1 nodes were there; 0 of them had to be killed"));
 }

@@ -123,19 +123,23 @@ impl GroupName {
     /// The group of the nodes that an invitation is for: told from its full path, so that every launcher
     /// with the same invitation finds the same nodes.
     pub fn of_invitation(path: &Path) -> GroupName {
-        let stem = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .to_ascii_lowercase();
+        // The file has the same name in all studies; the folder around it is called like the study.
+        let folder = path.parent().and_then(Path::file_stem).unwrap_or_default();
+        let folder = folder.to_string_lossy().to_ascii_lowercase();
         let plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
-        let stem: String = stem
+        let words = folder
+            .split(|letter| !plain(letter))
+            .filter(|word| !word.is_empty());
+        let name: String = words
+            .collect::<Vec<_>>()
+            .join("-")
             .chars()
-            .map(|letter| if plain(letter) { letter } else { '-' })
+            .take(20)
             .collect();
         let digest = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
-        let short: String = stem.chars().take(20).collect();
-        GroupName(format!("lehr-{}-{}", short.trim_matches('-'), &digest[..8]).replace("--", "-"))
+        let parts = ["lehr", name.trim_end_matches('-'), &digest[..8]];
+        let parts = parts.into_iter().filter(|part| !part.is_empty());
+        GroupName(parts.collect::<Vec<_>>().join("-"))
     }
 }
 
@@ -169,14 +173,17 @@ mod tests {
     #[test]
     fn the_same_invitation_gives_the_same_group_and_another_gives_another() {
         let group = |path: &str| GroupName::of_invitation(Path::new(path));
-        assert_eq!(group("/a/moons.join"), group("/a/moons.join"));
-        assert_ne!(group("/a/moons.join"), group("/b/moons.join"));
-        assert!(group("/a/moons.join").as_str().starts_with("lehr-moons-"));
+        let moons = group("/a/moons.lehr/invitation.json");
+        assert_eq!(moons, group("/a/moons.lehr/invitation.json"));
+        assert_ne!(moons, group("/b/moons.lehr/invitation.json"));
+        assert!(moons.as_str().starts_with("lehr-moons-"), "{moons}");
         for path in [
             "/",
-            "/a/__.json",
-            "/a/ÄÖ.json",
-            "/a/a very long name of a study for you.json",
+            "/i",
+            "/__/i",
+            "/ÄÖ/i",
+            "/a very long name of a study/i",
+            "/a--b.c/i",
         ] {
             let name = group(path);
             assert!(
