@@ -142,20 +142,7 @@ fn what_dies_is_replaced_and_what_is_silent_is_replaced_elsewhere() {
         "{after:?}"
     );
 
-    // Surplus ones are told to leave, and do.
-    let leaving = step(&mut launcher, 1, &doubts);
-    assert_eq!(leaving.stops.len(), 2);
-    until("two have left", || {
-        // One that has only just been started may not hear the first time; whoever looks again tells it again.
-        step(&mut launcher, 1, &doubts);
-        alive(&launcher.placed().unwrap(), &doubts) == 1
-    });
-    let left = nodes
-        .events()
-        .iter()
-        .filter(|event| event.ends_with("left"))
-        .count();
-    assert_eq!(left, 2, "{:?}", nodes.events());
+    check_surplus_leaves(&mut launcher, &nodes, &doubts);
     let rest = launcher.placed().unwrap();
     launcher.stop(&rest, StopHow::Now).unwrap();
     launcher
@@ -163,6 +150,23 @@ fn what_dies_is_replaced_and_what_is_silent_is_replaced_elsewhere() {
         .expect("one that is gone is no error");
     cluster.run(&["node-start", lost.as_str().trim_start_matches('n')]);
     check_no_secret(&nodes);
+}
+
+/// Of three nodes two are told to leave, and do.
+fn check_surplus_leaves(launcher: &mut Slurm, nodes: &Nodes, doubts: &Doubts) {
+    let leaving = step(launcher, 1, doubts);
+    assert_eq!(leaving.stops.len(), 2);
+    until("two have left", || {
+        // One that has only just been started may not hear the first time; whoever looks again tells it again.
+        step(launcher, 1, doubts);
+        alive(&launcher.placed().unwrap(), doubts) == 1
+    });
+    let left = nodes
+        .events()
+        .iter()
+        .filter(|event| event.ends_with("left"))
+        .count();
+    assert_eq!(left, 2, "{:?}", nodes.events());
 }
 
 /// The cluster that this test runs inside of.
@@ -257,6 +261,38 @@ fn slurm_says_why_nodes_wait_and_it_is_put_into_words() {
     many.stop(&rest, StopHow::Now).unwrap();
 }
 
+/// The program, as a user of this cluster would run it.
+struct User<'a> {
+    cluster: &'a SlurmCluster,
+    nodes: &'a Nodes,
+}
+
+impl User<'_> {
+    fn lehr(&self, arguments: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lehr"));
+        command
+            .args(arguments.split(' '))
+            .arg("--join")
+            .arg(self.nodes.invitation())
+            .env("SLURM_CONF", self.cluster.configuration());
+        command
+    }
+
+    fn launch(&self, arguments: &str) -> Command {
+        let small = "launch slurm --gpus-per-node 1 --memory-mib-per-node 100";
+        let mut command = self.lehr(&format!("{small} {arguments}"));
+        command.arg("--program").arg(self.nodes.program());
+        command
+    }
+}
+
+fn said(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{text}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 #[test]
 fn the_command_completes_keeps_explains_and_stops() {
     let place = place();
@@ -264,39 +300,16 @@ fn the_command_completes_keeps_explains_and_stops() {
         return;
     };
     let nodes = Nodes::in_folder(place.path());
-    let lehr = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lehr"));
-        let invitation = nodes.invitation();
-        command
-            .args(arguments)
-            .arg("--join")
-            .arg(invitation)
-            .env("SLURM_CONF", cluster.configuration());
-        command
+    let user = User {
+        cluster: &cluster,
+        nodes: &nodes,
     };
-    let program = nodes.program();
-    let launch = [
-        "launch",
-        "slurm",
-        "--gpus-per-node",
-        "1",
-        "--memory-mib-per-node",
-        "100",
-        "--program",
-    ];
-    let launch = [&launch[..], &[program.to_str().unwrap()]].concat();
-    let said = |mut command: Command| {
-        let output = command.output().unwrap();
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{text}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    assert!(said(lehr(&[&launch[..], &["--nodes", "2"]].concat())).contains("2 started"));
-    assert!(said(lehr(&[&launch[..], &["--nodes", "2"]].concat())).contains("0 started"));
+    assert!(said(user.launch("--nodes 2")).contains("2 started"));
+    assert!(said(user.launch("--nodes 2")).contains("0 started"));
     until("both have begun", || nodes.events().len() == 2);
 
-    let kept = [&launch[..], &["--nodes", "3", "--keep", "--every", "1s"]].concat();
-    let mut keeper = lehr(&kept)
+    let mut keeper = user
+        .launch("--nodes 3 --keep --every 1s")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -304,35 +317,24 @@ fn the_command_completes_keeps_explains_and_stops() {
     until("the third has begun", || nodes.events().len() == 3);
     nodes.kill(nodes.processes()[0]);
     until("the dead one is replaced", || nodes.events().len() == 4);
-    kill_process(
-        Pid::from_raw(keeper.id().try_into().unwrap()).unwrap(),
-        Signal::INT,
-    )
-    .unwrap();
-    assert_eq!(
-        keeper.wait().unwrap().code(),
-        Some(75),
-        "stopped, but nodes and study go on"
-    );
+    let process = Pid::from_raw(keeper.id().try_into().unwrap()).unwrap();
+    kill_process(process, Signal::INT).unwrap();
+    let status = keeper.wait().unwrap();
+    assert_eq!(status.code(), Some(75), "nodes and study go on");
 
-    let explained = said(lehr(&["explain", "--waiting", "--engine", "slurm"]));
+    let explain = "explain --waiting --engine slurm";
+    let explained = said(user.lehr(explain));
     assert!(
         explained.contains("3 placed, 3 running (on n1"),
         "{explained}"
     );
-    let stopped = said(lehr(&[&launch[..], &["--stop"]].concat()));
+    let stopped = said(user.launch("--stop"));
     assert!(
         stopped.contains("3 nodes were there; 0 of them had to be killed"),
         "{stopped}"
     );
     assert_eq!(nodes.processes(), Vec::<i32>::new());
-    let explained = said(lehr(&[
-        "explain",
-        "--waiting",
-        "--json",
-        "--engine",
-        "slurm",
-    ]));
+    let explained = said(user.lehr(&format!("{explain} --json")));
     assert!(explained.contains("nothing placed"), "{explained}");
     assert_eq!(cluster.ask("squeue", &["--noheader"]), "");
 }
