@@ -4,6 +4,7 @@
 //! With KUBECONFIG set, the last test starts and stops a node in that cluster.
 
 #![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
+#![allow(clippy::print_stderr)] // A test that is skipped says so.
 
 mod engines;
 #[path = "studies/python.rs"]

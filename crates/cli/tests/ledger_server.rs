@@ -2,6 +2,7 @@
 //! and closed to everybody without the password, TLS and the right certificate.
 
 #![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
+#![allow(clippy::print_stderr)] // A test that is skipped says so.
 
 mod engines;
 

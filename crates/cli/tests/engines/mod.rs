@@ -1,6 +1,7 @@
 //! Engines for the tests: a real Slurm on this machine, stand-ins for commands, a node that does nothing.
 
 #![allow(dead_code)] // Each test program uses its own part of this.
+#![allow(clippy::print_stderr)] // A test that is skipped says so.
 
 use std::{
     env, fs,
