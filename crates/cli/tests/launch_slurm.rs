@@ -142,6 +142,14 @@ fn what_dies_is_replaced_and_what_is_silent_is_replaced_elsewhere() {
         "{after:?}"
     );
 
+    // One that has not begun yet could not say that it left.
+    let has_begun = |one: &Placed| {
+        let begin = format!("{} ", one.id);
+        nodes.events().iter().any(|event| event.starts_with(&begin))
+    };
+    until("all have begun", || {
+        after.iter().all(|(one, _)| has_begun(one))
+    });
     check_surplus_leaves(&mut launcher, &nodes, &doubts);
     let rest = launcher.placed().unwrap();
     launcher.stop(&rest, StopHow::Now).unwrap();

@@ -22,10 +22,10 @@ pub(crate) const SECRET: &str = "hush-4711-hush";
 /// A node that does nothing until it is told to leave. It writes down what it was given.
 const NODE: &str = r#"#!/bin/bash
 here=$(dirname "$0")
+trap 'echo "$LEHR_PLACED left" >> "$here/events"; exit 0' TERM
 echo $$ > "$here/pid.$$"
 env > "$here/env.${LEHR_PLACED//\//-}"
 echo "$LEHR_PLACED $LEHR_NODE began with $*" >> "$here/events"
-trap 'echo "$LEHR_PLACED left" >> "$here/events"; exit 0' TERM
 for _ in $(seq 600); do sleep 0.2 & wait $!; done
 "#;
 
