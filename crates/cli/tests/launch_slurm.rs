@@ -142,15 +142,7 @@ fn what_dies_is_replaced_and_what_is_silent_is_replaced_elsewhere() {
         "{after:?}"
     );
 
-    // One that has not begun yet could not say that it left.
-    let has_begun = |one: &Placed| {
-        let begin = format!("{} ", one.id);
-        nodes.events().iter().any(|event| event.starts_with(&begin))
-    };
-    until("all have begun", || {
-        after.iter().all(|(one, _)| has_begun(one))
-    });
-    check_surplus_leaves(&mut launcher, &nodes, &doubts);
+    check_surplus_leaves(&mut launcher, &nodes, &doubts, &after);
     let rest = launcher.placed().unwrap();
     launcher.stop(&rest, StopHow::Now).unwrap();
     launcher
@@ -161,7 +153,20 @@ fn what_dies_is_replaced_and_what_is_silent_is_replaced_elsewhere() {
 }
 
 /// Of three nodes two are told to leave, and do.
-fn check_surplus_leaves(launcher: &mut Slurm, nodes: &Nodes, doubts: &Doubts) {
+fn check_surplus_leaves(
+    launcher: &mut Slurm,
+    nodes: &Nodes,
+    doubts: &Doubts,
+    running: &[(Placed, NodeName)],
+) {
+    // One that has not begun yet could not say that it left.
+    let has_begun = |one: &Placed| {
+        let begin = format!("{} ", one.id);
+        nodes.events().iter().any(|event| event.starts_with(&begin))
+    };
+    until("all have begun", || {
+        running.iter().all(|(one, _)| has_begun(one))
+    });
     let leaving = step(launcher, 1, doubts);
     assert_eq!(leaving.stops.len(), 2);
     until("two have left", || {
