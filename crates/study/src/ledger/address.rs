@@ -254,7 +254,7 @@ mod tests {
             address.entered_as("lehr_digits").to_string()
         };
         assert_eq!(
-            entered("postgres://me@db.lab:5432/work?passfile=/home/me/.pgpass"),
+            entered("postgres://me@db.lab:5432/work?passfile=/keys/pgpass"),
             "postgres://lehr_digits@db.lab:5432/work"
         );
         assert_eq!(
