@@ -25,8 +25,17 @@ use study::{
 /// How many trials the study may make.
 const TRIALS: u64 = 40;
 
-fn kill(process: Pid, signal: Signal) {
-    kill_process(process, signal).unwrap();
+/// Sends a signal to a node that is there; returns which.
+fn signal_a_node(site: &Site, signal: Signal) -> Pid {
+    loop {
+        assert!(site.begun.elapsed() < PATIENCE, "{}", site.said());
+        // One that is listed may be gone a moment later.
+        let told = |node: &Pid| kill_process(*node, signal).is_ok();
+        if let Some(node) = site.nodes().into_iter().find(told) {
+            return node;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// Neither the master nor a node waits for anybody to connect.
@@ -67,18 +76,17 @@ fn whatever_a_cluster_does_every_trial_of_the_budget_is_finished_exactly_once() 
 
     assert_nothing_listens(&site, &master.0);
     // A node is killed: its lease runs out, and the launcher replaces it.
-    kill(site.nodes()[0], Signal::KILL);
+    signal_a_node(&site, Signal::KILL);
     site.until_ended(5);
-    // A node is frozen beyond its lease, and wakes up as a zombie.
-    let frozen = site.nodes()[0];
-    kill(frozen, Signal::STOP);
+    // A node is frozen beyond its lease, and wakes up as a zombie, if its launcher has not replaced it.
+    let frozen = signal_a_node(&site, Signal::STOP);
     thread::sleep(Duration::from_secs(LEASE_SECS + 2));
-    kill(frozen, Signal::CONT);
+    let _ = kill_process(frozen, Signal::CONT);
     site.until_ended(10);
     // The database is killed while everybody works.
     let pids = fs::read_to_string(site.path("pg/data/postmaster.pid")).unwrap();
     let postmaster = pids.lines().next().unwrap().parse().unwrap();
-    kill(Pid::from_raw(postmaster).unwrap(), Signal::KILL);
+    kill_process(Pid::from_raw(postmaster).unwrap(), Signal::KILL).unwrap();
     thread::sleep(Duration::from_secs(2));
     assert_eq!(site.ledger_up(), site.address);
     site.until_ended(15);
@@ -86,7 +94,7 @@ fn whatever_a_cluster_does_every_trial_of_the_budget_is_finished_exactly_once() 
     assert!(site.slurm().tool(&["node-kill", "2"]).status.success());
     site.until_ended(20);
     // A node is preempted: it gives its trial back and leaves.
-    kill(site.nodes()[0], Signal::TERM);
+    signal_a_node(&site, Signal::TERM);
     site.until_ended(24);
     // The master is killed; nodes work on, and another one takes over.
     drop(master);
