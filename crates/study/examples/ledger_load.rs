@@ -277,11 +277,9 @@ fn cpu_seconds() -> f64 {
         let text = std::fs::read_to_string(entry.path().join("stat")).ok()?;
         let rest = text.strip_prefix(&format!("{} (postgres) ", entry.file_name().to_str()?))?;
         let words: Vec<&str> = rest.split(' ').collect();
-        let (user, system) = (
-            words.get(11)?.parse::<f64>().ok()?,
-            words.get(12)?.parse::<f64>().ok()?,
-        );
-        Some((user + system) / ticks)
+        // Its own time, and that of connections that have ended: user and system of each.
+        let parts = words.get(11..15)?.iter().map(|word| word.parse::<f64>());
+        Some(parts.sum::<Result<f64, _>>().ok()? / ticks)
     });
     used.sum()
 }

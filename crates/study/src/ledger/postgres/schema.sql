@@ -18,6 +18,7 @@ create table study (
     proposals_left bigint,
     kept_back      bigint not null default 0,
     trials         bigint not null default 0,
+    nodes          integer not null default 0,
     sequence       bigint not null default 0,
     spent_seconds  float8 not null default 0,
     created_at     float8 not null,
@@ -248,12 +249,15 @@ security definer set search_path = LEHR_SCHEMA, pg_temp as $$
 declare
     given integer;
 begin
-    perform 1 from study for update;
-    insert into node as n (worker, number, host, slots, seen_at)
-    values (r->>'worker', (select count(*) + 1 from node), r->>'host', (r->>'slots')::integer, clock())
-    on conflict (worker) do update set host = excluded.host, slots = excluded.slots,
-        seen_at = excluded.seen_at, has_left = false, is_exhausted = false, crashes = 0, progress = '[]'
-    returning n.number into given;
+    update node set host = r->>'host', slots = (r->>'slots')::integer, seen_at = clock(),
+        has_left = false, is_exhausted = false, crashes = 0, progress = '[]'
+    where worker = r->>'worker' returning number into given;
+    if given is null then
+        -- The row stays locked until the number is taken, so that none is given twice.
+        update study set nodes = nodes + 1 returning nodes into given;
+        insert into node (worker, number, host, slots, seen_at)
+        values (r->>'worker', given, r->>'host', (r->>'slots')::integer, clock());
+    end if;
     return to_jsonb(given);
 end $$;
 
