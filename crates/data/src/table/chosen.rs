@@ -132,7 +132,7 @@ fn file_bytes(path: &Path) -> Option<u64> {
 fn said(chosen: u64, rows: u64) -> Notice {
     Notice::note(format!(
         "the table is larger than what is held in memory: {chosen} of its {rows} rows, drawn by chance, \
-         decide on kinds, preprocessing, profile, validation and vault (a mean is off by about {:.2} \
+         decide on kinds, preprocessing, profile, validation and vault (a mean is off by about {:.4} \
          standard deviations, a median by {:.2} % of the rows); the others are learned from by networks \
          alone",
         1.0 / (chosen.max(1) as f64).sqrt(),
