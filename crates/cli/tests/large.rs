@@ -17,10 +17,10 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// Megabytes of the table: more than are held, and far more in memory than processes here may take.
-const TABLE_MB: usize = 220;
+const TABLE_MB: usize = 150;
 
 /// KiB of addresses that a process may take, its program and stacks among them.
-const MEMORY_KIB: usize = 1_200_000;
+const MEMORY_KIB: usize = 1_000_000;
 
 /// A table of ten numbers and a class that two of them tell.
 fn write_table(folder: &Path) -> PathBuf {

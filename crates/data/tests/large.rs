@@ -7,6 +7,7 @@ use std::{
     fs,
     io::Write as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use data::{
@@ -14,6 +15,11 @@ use data::{
     RestTask, Roles, Shards, Source, Split, SplitBy, SplitShares, Targets,
 };
 use flate2::{Compression, write::GzEncoder};
+use parquet::{
+    data_type::{ByteArray, ByteArrayType, DoubleType},
+    file::writer::SerializedFileWriter,
+    schema::parser::parse_message_type,
+};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -309,6 +315,64 @@ fn json_lines_become_the_same_rows() {
     let read = data::read(&request(&path, &[], 100 << 10));
     // The first part of a file this small is all of it.
     assert!(read.is_ok_and(|source| texts(&source.notices).contains("drawn by chance")));
+}
+
+/// A Parquet file of a number and a class, in groups of a thousand rows.
+fn parquet_bytes(rows: i32) -> Vec<u8> {
+    let schema = "message schema { REQUIRED DOUBLE v; REQUIRED BYTE_ARRAY label (UTF8); }";
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let mut bytes = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::default()).unwrap();
+    for start in (0..rows).step_by(1_000) {
+        let numbers: Vec<i32> = (start..start + 1_000).collect();
+        let values: Vec<f64> = numbers
+            .iter()
+            .map(|row| f64::from(row * 7 % 5_003))
+            .collect();
+        let labels: Vec<ByteArray> = numbers
+            .iter()
+            .map(|row| ByteArray::from(if row % 3 == 0 { "a" } else { "b" }))
+            .collect();
+        let mut group = writer.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        column
+            .typed::<DoubleType>()
+            .write_batch(&values, None, None)
+            .unwrap();
+        column.close().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        column
+            .typed::<ByteArrayType>()
+            .write_batch(&labels, None, None)
+            .unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+    }
+    writer.close().unwrap();
+    bytes
+}
+
+#[test]
+fn parquet_becomes_the_same_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(folder.path(), "t.parquet", &parquet_bytes(20_000));
+    let large = study(&request(&path, &[], 60 << 10));
+    let small = study(&request(&path, &[], 1 << 30));
+    let (counted, rows) = large.all_rows(folder.path());
+    let held = large.source.dataset.rows();
+    assert_eq!(counted.rows as usize + held, 20_000);
+    let numbers = large.numbers(&(0..held as u32).collect::<Vec<_>>());
+    assert!(numbers.is_sorted() && *numbers.last().unwrap() > 10_000);
+    let all: Vec<u32> = (0..20_000).collect();
+    let expected = large
+        .preprocessor
+        .apply(&small.source.dataset, &all)
+        .unwrap();
+    let expected: BTreeSet<Vec<u32>> = bits(&expected).into_iter().collect();
+    assert!(
+        rows.iter().all(|row| expected.contains(row)),
+        "a row differs"
+    );
 }
 
 #[test]

@@ -445,13 +445,13 @@ fn with_rest(held: Examples, rest: &Examples) -> (tempfile::TempDir, Examples) {
 #[test]
 fn rows_on_disk_are_learned_from_a_portion_in_each_epoch() {
     let few = Case {
-        train: bars(30, 1),
-        ..Case::bars(recipe(40))
+        train: moons(6, 1),
+        ..Case::moons(300)
     };
-    let (folder, train) = with_rest(bars(30, 1), &bars(1_500, 9));
+    let (folder, train) = with_rest(moons(6, 1), &moons(1_500, 9));
     let many = Case {
         train,
-        ..Case::bars(recipe(40))
+        ..Case::moons(300)
     };
     let (few, fitted) = (few.fit().unwrap(), many.fit().unwrap());
     assert!(
