@@ -30,19 +30,21 @@ fn write_table(folder: &Path) -> PathBuf {
         let values: Vec<f64> = (0..10).map(|_| rng.random_range(-1.0..1.0)).collect();
         values
             .iter()
-            .for_each(|value| write!(block, "{value:.5},").unwrap());
+            .for_each(|value| write!(block, "{value:.5},").expect("a string can always grow"));
         let class = if values[0] + values[1] > 0.0 {
             "up"
         } else {
             "down"
         };
-        writeln!(block, "{class}").unwrap();
+        writeln!(block, "{class}").expect("a string can always grow");
     }
     let path = folder.join("large.csv");
-    let mut file = File::create(&path).unwrap();
-    file.write_all(b"a,b,c,d,e,f,g,h,i,j,class\n").unwrap();
+    let mut file = File::create(&path).expect("the test's folder can be written");
+    file.write_all(b"a,b,c,d,e,f,g,h,i,j,class\n")
+        .expect("the test's folder can be written");
     for _ in 0..TABLE_MB * 1_000_000 / block.len() {
-        file.write_all(block.as_bytes()).unwrap();
+        file.write_all(block.as_bytes())
+            .expect("the test's folder can be written");
     }
     path
 }
@@ -71,7 +73,7 @@ fn limited(folder: &Path, limit: &str, data: &Path, out: &str) -> Command {
 }
 
 fn run(mut command: Command) -> Output {
-    command.output().unwrap()
+    command.output().expect("the program can be started")
 }
 
 fn names(folder: &Path) -> Vec<String> {

@@ -15,6 +15,7 @@ use crate::{
     preprocess::Preprocessor,
     rows::{Places, RawRows, Wanted, unfit},
     table::{
+        flow::large_text,
         header::{is_numbered, numbered},
         parts::{TextPart, TextParts},
         text::{self, Decimal, Names, Quoting, Row, malformed},
@@ -42,6 +43,26 @@ struct TableForm {
     places: Places,
     /// Of the rows so far.
     decimal: Decimal,
+}
+
+impl<'a> RowStream<'a, Box<dyn Read + Send>> {
+    /// A file that is too large to be read as a whole, if the model takes tables and it is one with
+    /// delimiters; nothing otherwise.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn of_large_file(
+        preprocessor: &'a Preprocessor,
+        path: &Path,
+        limits: ReadLimits,
+    ) -> Result<Option<Self>, DataError> {
+        if preprocessor.wanted().is_none() || !path.is_file() {
+            return Ok(None);
+        }
+        let source = large_text(path, &limits)?;
+        let stream = source.map(|source| RowStream::new(preprocessor, path, source, limits));
+        stream.transpose()
+    }
 }
 
 impl<'a, R: Read> RowStream<'a, R> {

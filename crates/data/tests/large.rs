@@ -12,7 +12,7 @@ use std::{
 
 use data::{
     Counted, DataError, Dataset, Examples, FittedKind, Notice, Preprocessor, ReadLimits, Request,
-    RestTask, Roles, Shards, Source, Split, SplitBy, SplitShares, Targets,
+    RestTask, Roles, RowStream, Shards, Source, Split, SplitBy, SplitShares, Targets,
 };
 use flate2::{Compression, write::GzEncoder};
 use parquet::{
@@ -77,10 +77,11 @@ struct Study {
 }
 
 fn study(request: &Request) -> Study {
-    let source = data::read(request).unwrap();
+    let source = data::read(request).expect("the test's data are sound");
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let split = data::split(&source, SplitShares::default(), &mut rng).unwrap();
-    let preprocessor = Preprocessor::fit(&source, &split.train).unwrap();
+    let split =
+        data::split(&source, SplitShares::default(), &mut rng).expect("the test's data are sound");
+    let preprocessor = Preprocessor::fit(&source, &split.train).expect("the test's data are sound");
     Study {
         source,
         split,
@@ -91,7 +92,10 @@ fn study(request: &Request) -> Study {
 impl Study {
     fn held(&self) -> Examples {
         let rows = &self.split.train;
-        let held = self.preprocessor.apply(&self.source.dataset, rows).unwrap();
+        let held = self
+            .preprocessor
+            .apply(&self.source.dataset, rows)
+            .expect("the test's data are sound");
         match &self.source.facts.weights {
             Some(weights) => {
                 let weights: Vec<f64> = rows.iter().map(|row| weights[*row as usize]).collect();
@@ -107,20 +111,30 @@ impl Study {
             split: &self.split,
             preprocessor: &self.preprocessor,
         };
-        let beyond = self.source.beyond.as_ref().unwrap();
+        let beyond = self
+            .source
+            .beyond
+            .as_ref()
+            .expect("the test's data are sound");
         beyond.convert(&task, &self.held(), path)
     }
 
     /// Every row that is learned from, held or not, as bits and sorted.
     fn all_rows(&self, folder: &Path) -> (Counted, Vec<Vec<u32>>) {
         let path = folder.join("rows.shards");
-        let counted = self.convert(&path).unwrap();
+        let counted = self.convert(&path).expect("the test's data are sound");
         let held = self.held();
         let all = held.len() as u64 + counted.rows;
-        let held = held.with_rest(Shards::open(&path).unwrap());
+        let held = held.with_rest(Shards::open(&path).expect("the test's data are sound"));
         let portions = (0..all.div_ceil(held.len() as u64)).map(|n| held.portion(1, n));
         let mut rows: Vec<Vec<u32>> = portions
-            .flat_map(|portion| bits(&portion.unwrap().unwrap()))
+            .flat_map(|portion| {
+                bits(
+                    &portion
+                        .expect("the test's data are sound")
+                        .expect("the test's data are sound"),
+                )
+            })
             .take(all as usize)
             .collect();
         rows.sort();
@@ -129,7 +143,13 @@ impl Study {
 
     /// The names of held rows, as numbers from 0.
     fn numbers(&self, rows: &[u32]) -> Vec<u32> {
-        let name = |row: &u32| self.source.row_name(*row).parse::<u32>().unwrap() - 1;
+        let name = |row: &u32| {
+            self.source
+                .row_name(*row)
+                .parse::<u32>()
+                .expect("the test's data are sound")
+                - 1
+        };
         rows.iter().map(name).collect()
     }
 }
@@ -157,7 +177,7 @@ fn bits(examples: &Examples) -> Vec<Vec<u32>> {
 
 fn written(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = folder.join(name);
-    fs::write(&path, bytes).unwrap();
+    fs::write(&path, bytes).expect("the test's data are sound");
     path
 }
 
@@ -320,9 +340,10 @@ fn json_lines_become_the_same_rows() {
 /// A Parquet file of a number and a class, in groups of a thousand rows.
 fn parquet_bytes(rows: i32) -> Vec<u8> {
     let schema = "message schema { REQUIRED DOUBLE v; REQUIRED BYTE_ARRAY label (UTF8); }";
-    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let schema = Arc::new(parse_message_type(schema).expect("the test's data are sound"));
     let mut bytes = Vec::new();
-    let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::default()).unwrap();
+    let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::default())
+        .expect("the test's data are sound");
     for start in (0..rows).step_by(1_000) {
         let numbers: Vec<i32> = (start..start + 1_000).collect();
         let values: Vec<f64> = numbers
@@ -333,22 +354,28 @@ fn parquet_bytes(rows: i32) -> Vec<u8> {
             .iter()
             .map(|row| ByteArray::from(if row % 3 == 0 { "a" } else { "b" }))
             .collect();
-        let mut group = writer.next_row_group().unwrap();
-        let mut column = group.next_column().unwrap().unwrap();
+        let mut group = writer.next_row_group().expect("the test's data are sound");
+        let mut column = group
+            .next_column()
+            .expect("the test's data are sound")
+            .expect("the test's data are sound");
         column
             .typed::<DoubleType>()
             .write_batch(&values, None, None)
-            .unwrap();
-        column.close().unwrap();
-        let mut column = group.next_column().unwrap().unwrap();
+            .expect("the test's data are sound");
+        column.close().expect("the test's data are sound");
+        let mut column = group
+            .next_column()
+            .expect("the test's data are sound")
+            .expect("the test's data are sound");
         column
             .typed::<ByteArrayType>()
             .write_batch(&labels, None, None)
-            .unwrap();
-        column.close().unwrap();
-        group.close().unwrap();
+            .expect("the test's data are sound");
+        column.close().expect("the test's data are sound");
+        group.close().expect("the test's data are sound");
     }
-    writer.close().unwrap();
+    writer.close().expect("the test's data are sound");
     bytes
 }
 
@@ -505,11 +532,13 @@ fn a_row_with_too_few_cells_is_named_by_its_line() {
 fn images(folder: &Path, count: u32) {
     for number in 0..count {
         let class = folder.join(["dark", "light"][number as usize % 2]);
-        fs::create_dir_all(&class).unwrap();
+        fs::create_dir_all(&class).expect("the test's data are sound");
         let image = image::GrayImage::from_fn(16, 16, |x, y| {
             image::Luma([(number % 2 * 100 + (x * 7 + y * 13 + number) % 100) as u8])
         });
-        image.save(class.join(format!("{number:04}.png"))).unwrap();
+        image
+            .save(class.join(format!("{number:04}.png")))
+            .expect("the test's data are sound");
     }
 }
 
@@ -559,6 +588,34 @@ fn images_that_are_not_held_become_the_same_pixels_and_lost_ones_are_said() {
         "skipped 1 images while converting; the first is `{lost}`: it was gone when it was to be read\n"
     );
     assert_eq!(said, wanted);
+}
+
+#[test]
+fn a_large_file_of_new_rows_is_answered_part_after_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(folder.path(), "t.csv", table().as_bytes());
+    let study = study(&request(&path, &WITHOUT_ROLES, 400 << 10));
+    let preprocessor = &study.preprocessor;
+    let whole = preprocessor
+        .read_rows(&path, &ReadLimits::default())
+        .unwrap();
+    let small = RowStream::of_large_file(preprocessor, &path, ReadLimits::default());
+    assert!(small.unwrap().is_none());
+    let stream = RowStream::of_large_file(preprocessor, &path, limits(400 << 10));
+    let mut stream = stream.unwrap().unwrap();
+    let (mut rows, mut numbers, mut parts) = (Vec::new(), Vec::new(), 0);
+    let values_of = |examples: &Examples| {
+        let mut values = vec![0.0; examples.item_len() * examples.len()];
+        examples.copy_inputs(&(0..examples.len() as u32).collect::<Vec<_>>(), &mut values);
+        values
+    };
+    while let Some(part) = stream.next_part().unwrap() {
+        rows.extend(values_of(&part.examples));
+        numbers.extend(part.row_numbers);
+        parts += 1;
+    }
+    assert!(parts > 1 && numbers == whole.row_numbers);
+    assert!(rows == values_of(&whole.examples), "a row differs");
 }
 
 #[test]

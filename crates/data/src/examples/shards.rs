@@ -275,7 +275,7 @@ impl ShardWriter {
         for row in 0..rows.len() {
             rows.encode(row, &mut self.block);
             self.rows += 1;
-            if self.rows % self.rows_per_block as u64 == 0 {
+            if self.rows.is_multiple_of(self.rows_per_block as u64) {
                 self.end_block()?;
             }
         }

@@ -176,6 +176,26 @@ pub(crate) fn is_large(path: &Path, limits: &ReadLimits) -> bool {
     }
 }
 
+/// The text of a table with delimiters that is too large to be held, unpacked; nothing for another file.
+///
+/// # Errors
+/// If it cannot be opened.
+pub(crate) fn large_text(
+    path: &Path,
+    limits: &ReadLimits,
+) -> Result<Option<Box<dyn Read + Send>>, DataError> {
+    match format(path) {
+        Some(Format::Delimited { packing, .. }) if is_large(path, limits) => {
+            let file = File::open(path).map_err(|source| unreadable(path, source))?;
+            Ok(Some(match packing {
+                Packing::Plain => Box::new(file),
+                Packing::Gzip => Box::new(MultiGzDecoder::new(file)),
+            }))
+        }
+        _ => Ok(None),
+    }
+}
+
 /// The format of a table that can be gone through in parts.
 fn format(path: &Path) -> Option<Format> {
     let start = first_bytes(path).ok()?;
@@ -342,7 +362,8 @@ impl Flow {
         }))
     }
 
-    /// Looks at all parts, several at once; what is found is given on in their order.
+    /// Looks at all parts, several at once while the next ones are read; what is found is given on in
+    /// their order.
     ///
     /// # Errors
     /// The first of any part.
@@ -352,30 +373,29 @@ impl Flow {
         work: &(dyn Fn(&Part) -> Result<T, DataError> + Sync),
         take: &mut dyn FnMut(T) -> Result<(), DataError>,
     ) -> Result<FileContent, DataError> {
-        loop {
-            let parts = self.next_parts(threads)?;
-            let Some((own, others)) = parts.split_first() else {
-                return Ok(self.digest.content());
-            };
-            let found = thread::scope(|scope| {
-                let others: Vec<_> = others
+        let mut parts = self.next_parts(threads)?;
+        while !parts.is_empty() {
+            let (found, next) = thread::scope(|scope| {
+                let working: Vec<_> = parts
                     .iter()
                     .map(|part| scope.spawn(move || work(part)))
                     .collect();
-                let own = work(own);
-                let others = others.into_iter().map(|other| {
-                    let joined = other.join();
+                let next = self.next_parts(threads);
+                let found = working.into_iter().map(|part| {
+                    let joined = part.join();
                     joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
                 });
-                std::iter::once(own).chain(others).collect::<Vec<_>>()
+                (found.collect::<Vec<_>>(), next)
             });
             for found in found {
                 take(found?)?;
             }
+            parts = next?;
         }
+        Ok(self.digest.content())
     }
 
-    pub(crate) fn next_parts(&mut self, count: usize) -> Result<Vec<Part>, DataError> {
+    fn next_parts(&mut self, count: usize) -> Result<Vec<Part>, DataError> {
         let mut parts = Vec::with_capacity(count);
         while parts.len() < count
             && let Some(part) = self.next()?
