@@ -5,7 +5,7 @@
     python3 run.py explore LEHR DATA TIME      peak memory of lehr explore, and MB/s of getting ready
 
 Every reading is a process of its own, so that its memory is its own. Memory is what the system says is
-resident, every fiftieth of a second: of the largest process, and of all together.
+resident, looked at some twenty times a second: of the largest process, and of all together.
 """
 
 import os

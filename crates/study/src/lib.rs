@@ -4,8 +4,8 @@
 //! has happened), [`message`] (what the roles say to each other), [`master`] and [`worker`] (what
 //! they decide), [`explore`] and [`process`] (what carries the decisions out), [`open`] (making and
 //! taking up a study), [`prepared`] and [`balance`] (what is decided about its data), `conversion`
-//! (rows that do not fit into memory), [`baseline`] (trees to compare with), [`conclude`] (the winner and its scores), [`model`] (what a user takes away),
-//! [`predictor`] (asking it), [`certificate`] (what an exported model is proven to do), [`store`] (where
+//! (rows that do not fit into memory), [`baseline`] (trees to compare with), [`conclude`] (the winner and
+//! its scores), [`model`] (what a user takes away), [`predictor`] (asking it), [`certificate`] (what an exported model is proven to do), [`store`] (where
 //! weights and data lie when nodes share them), [`clean`] (weights that nobody needs go), [`cluster`] (the
 //! same on many machines), [`outside`] and [`launch`] (other programs, and the engines among them that start
 //! nodes elsewhere).

@@ -356,9 +356,10 @@ impl PreparedFiles {
     }
 
     /// Those that a node needs; the vault is not among them.
-    pub(crate) fn names_for_nodes() -> [&'static str; 4] {
+    pub(crate) fn names_for_nodes() -> [&'static str; 5] {
         [
             "train.safetensors",
+            "train.shards",
             "validation.safetensors",
             "preprocessor.json",
             "folds.json",
