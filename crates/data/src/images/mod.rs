@@ -20,7 +20,7 @@ use crate::{
     table::flow::FileContent,
 };
 use decode::Size;
-use entries::{Container, Item, Survey, some_of};
+use entries::{Container, Item, Survey, Surveyed, some_of};
 pub(crate) use rest::ImagesRest;
 
 /// Images with their classes.
@@ -101,21 +101,7 @@ pub(crate) fn read(
     }
     let images = survey.images.clone();
     let layout = Layout::of(images.keys().map(String::as_str));
-    let rows: Vec<Row<'_>> = images
-        .keys()
-        .filter_map(|path| row(&layout, path))
-        .collect();
-    if rows.is_empty() {
-        let problem = format!(
-            "its {} images are in no class folders: put those of each class into a folder named \
-             after it",
-            images.len()
-        );
-        return Err(DataError::NothingToLearn {
-            path: path.to_path_buf(),
-            problem,
-        });
-    }
+    let rows = rows_in_classes(path, &layout, &images)?;
     let headers: Vec<_> = rows.iter().map(|row| images[row.path].header).collect();
     let (height, width, channels) = size.unwrap_or_else(|| decode::common_size(&headers));
     let size = (height, width, channels);
@@ -166,6 +152,26 @@ pub(crate) fn read(
         files: headers.iter().map(decode::file).collect(),
         notices,
         rest,
+    })
+}
+
+/// The images that are in class folders, in the order of their paths.
+fn rows_in_classes<'a>(
+    path: &Path,
+    layout: &Layout,
+    images: &'a BTreeMap<String, Surveyed>,
+) -> Result<Vec<Row<'a>>, DataError> {
+    let rows: Vec<Row<'_>> = images.keys().filter_map(|path| row(layout, path)).collect();
+    if !rows.is_empty() {
+        return Ok(rows);
+    }
+    let problem = format!(
+        "its {} images are in no class folders: put those of each class into a folder named after it",
+        images.len()
+    );
+    Err(DataError::NothingToLearn {
+        path: path.to_path_buf(),
+        problem,
     })
 }
 
