@@ -1,4 +1,11 @@
 //! Preprocessed rows as trainers take them: compact in memory, filled into a batch without allocation.
+//!
+//! Of data larger than memory a chosen part is here, and the rest is in a file of blocks ([`Shards`]);
+//! [`Examples::portion`] gives as many rows of both as are here, for one epoch after the other.
+
+mod block;
+mod portion;
+mod shards;
 
 use std::{fs, path::Path};
 
@@ -6,6 +13,8 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
+
+pub use shards::{ShardWriter, Shards};
 
 /// What a network gets for one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +101,8 @@ pub struct Examples {
     rows: usize,
     /// How much each row counts, 1 on average; all the same if absent.
     weights: Option<Vec<f32>>,
+    /// More rows of the same kind, on disk.
+    rest: Option<Shards>,
 }
 
 impl Examples {
@@ -104,6 +115,7 @@ impl Examples {
             targets,
             rows,
             weights: None,
+            rest: None,
         }
     }
 
@@ -126,6 +138,7 @@ impl Examples {
             targets,
             rows,
             weights: None,
+            rest: None,
         }
     }
 
@@ -138,6 +151,7 @@ impl Examples {
             targets,
             rows,
             weights: None,
+            rest: None,
         }
     }
 
@@ -177,6 +191,7 @@ impl Examples {
             targets,
             rows: rows.len(),
             weights: self.weights.as_ref().map(|weights| some(weights, 1, rows)),
+            rest: None,
         }
     }
 
@@ -192,6 +207,35 @@ impl Examples {
             weights: (sum > 0.0).then(|| weights.iter().map(scaled).collect()),
             ..self
         }
+    }
+
+    /// The same rows with weights that are taken as they are, and with targets.
+    ///
+    /// # Shapes
+    /// `weights: [rows]`, if there are any.
+    pub(crate) fn with_answers(self, targets: Targets, weights: Option<Vec<f32>>) -> Examples {
+        let fits = weights
+            .as_ref()
+            .is_none_or(|weights| weights.len() == self.rows);
+        assert!(fits, "every row has one weight");
+        Examples {
+            targets,
+            weights,
+            ..self
+        }
+    }
+
+    /// The same rows, with more behind them on disk.
+    pub fn with_rest(self, rest: Shards) -> Examples {
+        Examples {
+            rest: Some(rest),
+            ..self
+        }
+    }
+
+    /// The rows that are on disk, if there are any.
+    pub fn rest(&self) -> Option<&Shards> {
+        self.rest.as_ref()
     }
 
     /// How much each row counts, 1 on average; nothing if all count the same.
@@ -295,6 +339,9 @@ struct About {
     format: u32,
     item: ItemShape,
     classes: u32,
+    /// Name of the file beside this one that has more rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rest: Option<String>,
 }
 
 impl Examples {
@@ -311,6 +358,7 @@ impl Examples {
             format: 1,
             item: self.item,
             classes,
+            rest: self.rest.as_ref().map(Shards::file_name),
         };
         let about = serde_json::to_string(&about).expect("its keys are strings");
         let owned = self.tensors();
@@ -368,7 +416,16 @@ impl Examples {
             path: path.to_path_buf(),
             source,
         })?;
-        read_examples(&bytes).ok_or_else(|| damaged(path, "it holds no prepared rows"))
+        let (examples, rest) =
+            read_examples(&bytes).ok_or_else(|| damaged(path, "it holds no prepared rows"))?;
+        let Some(rest) = rest else {
+            return Ok(examples);
+        };
+        let rest = Shards::open(&path.with_file_name(rest))?;
+        match rest.holds_more_of(&examples) {
+            true => Ok(examples.with_rest(rest)),
+            false => Err(damaged(rest.path(), "its rows are not of these data")),
+        }
     }
 }
 
@@ -379,7 +436,7 @@ fn damaged(path: &Path, problem: &str) -> DataError {
     }
 }
 
-fn read_examples(bytes: &[u8]) -> Option<Examples> {
+fn read_examples(bytes: &[u8]) -> Option<(Examples, Option<String>)> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).ok()?;
     let about = metadata.metadata().as_ref()?.get(ABOUT)?;
     let about: About = serde_json::from_str(about).ok()?;
@@ -425,10 +482,11 @@ fn read_examples(bytes: &[u8]) -> Option<Examples> {
     };
     let weights = floats(WEIGHTS);
     let fits = |weights: &Vec<f32>| weights.len() == examples.rows;
-    weights.as_ref().is_none_or(fits).then_some(Examples {
+    let examples = weights.as_ref().is_none_or(fits).then_some(Examples {
         weights,
         ..examples
-    })
+    })?;
+    Some((examples, about.rest))
 }
 
 fn float_bytes(values: &[f32]) -> Vec<u8> {

@@ -14,6 +14,7 @@ pub mod fitted;
 pub mod folds;
 mod idx;
 mod images;
+pub mod large;
 pub mod limits;
 pub mod notice;
 mod npy;
@@ -34,17 +35,18 @@ mod table;
 pub mod times;
 
 pub use error::DataError;
-pub use examples::{Examples, ItemShape, Targets};
+pub use examples::{Examples, ItemShape, ShardWriter, Shards, Targets};
 pub use fitted::{
     Cycle, FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedTask,
     FittedText, FittedTime, Indicator,
 };
 pub use folds::folds;
+pub use large::{Beyond, Counted, RestTask};
 pub use limits::ReadLimits;
 pub use notice::{Notice, Severity};
 pub use preprocess::Preprocessor;
 pub use profile::{Finding, Importance, Profile, TargetProfile, profile};
-pub use read::read;
+pub use read::{fingerprint, read};
 pub use roles::{Part, Roles, RowFacts, Sides, SplitBy};
 pub use rows::{BadRow, RawRows};
 pub use sample::Sample;

@@ -3,8 +3,12 @@
 /// Limits of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadLimits {
-    /// Bytes of a file, and of all that an archive unpacks to.
+    /// Bytes of a file that is read as a whole, and of all that an archive unpacks to.
     pub bytes_max: u64,
+    /// Bytes of a table from which on only a part of its rows is held in memory.
+    pub held_text_bytes: u64,
+    /// Bytes of decoded images from which on only a part of them is held in memory.
+    pub held_pixel_bytes: u64,
     /// Pixels of one image.
     pub image_pixels_max: u64,
     /// Files in a folder or archive.
@@ -22,6 +26,10 @@ impl Default for ReadLimits {
     fn default() -> ReadLimits {
         ReadLimits {
             bytes_max: 2 << 30,
+            // A table takes about eight times its text while it is looked at. What is held may not depend
+            // on the machine: the same data give the same split everywhere.
+            held_text_bytes: 128 << 20,
+            held_pixel_bytes: 256 << 20,
             image_pixels_max: 50_000_000,
             entries_max: 2_000_000,
             // Rows are numbered with 32 bits.

@@ -151,7 +151,7 @@ pub(crate) struct ReadRows {
 
 impl ReadRows {
     /// Rows that are all good.
-    fn all(dataset: Dataset) -> ReadRows {
+    pub(crate) fn all(dataset: Dataset) -> ReadRows {
         ReadRows {
             row_numbers: (1..=dataset.rows() as u64).collect(),
             dataset,
@@ -309,26 +309,37 @@ pub(crate) fn stray_notice(column: &str, count: usize, example: &str) -> Notice 
 
 fn cells_of_kind<'a>(
     kind: CellKind<'_>,
-    cells: impl Iterator<Item = &'a str>,
+    texts: impl Iterator<Item = &'a str>,
     decimal: Decimal,
 ) -> Cells {
+    let mut cells = cells_of(kind);
+    texts.for_each(|cell| read_cell(kind, cell, decimal, &mut cells));
+    cells
+}
+
+/// No cells yet, of a kind.
+pub(crate) fn cells_of(kind: CellKind<'_>) -> Cells {
     match kind {
-        CellKind::Numbers => Cells::Numbers(
-            cells
-                .map(|cell| number(cell, decimal).unwrap_or(f64::NAN))
-                .collect(),
-        ),
-        CellKind::Words => Cells::Words(
-            cells
-                .map(|cell| (!is_missing(cell)).then(|| cell.to_string()))
-                .collect(),
-        ),
+        CellKind::Numbers => Cells::Numbers(Vec::new()),
+        CellKind::Words => Cells::Words(Vec::new()),
         CellKind::Times(format) => Cells::Times {
-            seconds: cells
-                .map(|cell| format.seconds(cell).unwrap_or(f64::NAN))
-                .collect(),
+            seconds: Vec::new(),
             format: format.clone(),
         },
+    }
+}
+
+/// Reads a cell and puts it behind others of its kind.
+pub(crate) fn read_cell(kind: CellKind<'_>, cell: &str, decimal: Decimal, into: &mut Cells) {
+    match (kind, into) {
+        (CellKind::Words, Cells::Words(words)) => {
+            words.push((!is_missing(cell)).then(|| cell.to_string()));
+        }
+        (CellKind::Times(format), Cells::Times { seconds, .. }) => {
+            seconds.push(format.seconds(cell).unwrap_or(f64::NAN));
+        }
+        (_, Cells::Numbers(values)) => values.push(number(cell, decimal).unwrap_or(f64::NAN)),
+        _ => unreachable!("cells are of the kind that they were begun with"),
     }
 }
 

@@ -6,6 +6,7 @@ use std::{fmt, ops::Range, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    large::Beyond,
     limits::ReadLimits,
     notice::Notice,
     oddities::Oddities,
@@ -135,6 +136,8 @@ pub struct Source {
     pub description: String,
     /// What a user calls each row; the numbers of the rows in their file, from 1, if absent.
     pub row_names: Option<Vec<String>>,
+    /// Rows that are not held in memory, if there are any: they are learned from, and nothing else.
+    pub beyond: Option<Beyond>,
 }
 
 impl Source {

@@ -242,6 +242,7 @@ fn model_of(dataset: Dataset) -> Preprocessor {
     let rows: Vec<u32> = (0..dataset.rows() as u32).collect();
     let source = Source {
         row_names: None,
+        beyond: None,
         facts: data::RowFacts::default(),
         given_validation_rows: 0..0,
         oddities: data::oddities::Oddities::default(),

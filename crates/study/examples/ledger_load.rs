@@ -23,7 +23,10 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use search::{Origin, Setting, TrialId};
 use study::{
-    ledger::{Admission, Ending, Keeping, LEASE_SECS, Operations, Postgres, Reading, StudyRecord},
+    ledger::{
+        Admission, Ending, Keeping, LEASE_SECS, LedgerError, Operations, Postgres, Reading,
+        StudyRecord,
+    },
     trial::{Candidate, Digest, Instant, Lease, Sequence, Slot, TrialResult, WorkerName},
 };
 
@@ -169,7 +172,11 @@ fn result(score: f64) -> TrialResult {
 }
 
 fn client(admission: &Admission, number: usize, load: &Load, ready: &Barrier, all: &Mutex<Times>) {
-    let opened = Postgres::admitted(admission);
+    // As a node does, that comes while many others come.
+    let mut opened = Postgres::admitted(admission);
+    while opened.as_ref().is_err_and(LedgerError::may_pass) {
+        opened = Postgres::admitted(admission);
+    }
     ready.wait();
     let mut client = match opened {
         Ok(ledger) => Client {

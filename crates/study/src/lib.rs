@@ -3,9 +3,9 @@
 //! Read in this order: [`trial`] (what a trial is), [`config`] (what will be done), [`ledger`] (what
 //! has happened), [`message`] (what the roles say to each other), [`master`] and [`worker`] (what
 //! they decide), [`explore`] and [`process`] (what carries the decisions out), [`open`] (making and
-//! taking up a study), [`prepared`] and [`balance`] (what is decided about its data), [`baseline`] (trees
-//! to compare with), [`conclude`] (the winner and its scores), [`model`] (what a user takes away),
-//! [`predictor`] (asking it), [`certificate`] (what an exported model is proven to do), [`store`] (where
+//! taking up a study), [`prepared`] and [`balance`] (what is decided about its data), `conversion`
+//! (rows that do not fit into memory), [`baseline`] (trees to compare with), [`conclude`] (the winner and
+//! its scores), [`model`] (what a user takes away), [`predictor`] (asking it), [`certificate`] (what an exported model is proven to do), [`store`] (where
 //! weights and data lie when nodes share them), [`clean`] (weights that nobody needs go), [`cluster`] (the
 //! same on many machines), [`outside`] and [`launch`] (other programs, and the engines among them that start
 //! nodes elsewhere).
@@ -18,6 +18,7 @@ pub mod clean;
 pub mod cluster;
 pub mod conclude;
 pub mod config;
+mod conversion;
 pub mod database;
 pub mod desk;
 pub mod explore;

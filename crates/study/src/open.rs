@@ -190,7 +190,7 @@ fn make(
         let outputs = network_task(&prepared.preprocessor).outputs;
         config.search.space = Space::default_for(hint(&prepared))
             .for_outputs(outputs)
-            .for_rows(prepared.split.train.len());
+            .for_rows(prepared.train_rows());
     }
     let folder = StudyFolder::create::<OpenError>(root, |folder| {
         PreparedFiles::at(&folder.prepared()).write(&prepared)?;
@@ -327,9 +327,8 @@ fn take_up(
     let record = study.ledger.record()?;
     let known: StudyConfig = serde_json::from_str(&record.config).map_err(OpenError::Config)?;
     refuse_other_settings(&shown, &known, asked)?;
-    let given = data::read(&request(asked))
+    let given = data::fingerprint(&request(asked))
         .map_err(PrepareError::from)?
-        .fingerprint
         .to_string();
     if given != record.data {
         return Err(OpenError::OtherData {

@@ -1,5 +1,6 @@
 //! From a user's file to what trainers load: read, split, preprocessing fitted on the training rows
 //! only, and three files of rows. The vault's rows are in a file that no trainer is ever told of.
+//! Training rows beyond those that fit into memory are in a fourth, which `conversion` makes.
 
 use std::{
     fs,
@@ -21,6 +22,7 @@ use crate::{
     balance::{Balance, balance},
     certificate::ROWS_MAX,
     config::StudyConfig,
+    conversion::converted,
 };
 
 /// Why data could not be prepared.
@@ -49,6 +51,22 @@ pub enum PrepareError {
         /// What the system said.
         #[source]
         source: std::io::Error,
+    },
+    /// The disk is too small for what does not fit into memory.
+    #[error(
+        "the {rows} rows that do not fit into memory take about {needed_bytes} bytes in {}, where \
+         {free_bytes} are free: free some, or set XDG_CACHE_HOME to a folder on a larger disk",
+        .folder.display()
+    )]
+    DiskFull {
+        /// How many rows.
+        rows: u64,
+        /// What they take.
+        needed_bytes: u64,
+        /// What there is.
+        free_bytes: u64,
+        /// Where.
+        folder: PathBuf,
     },
     /// The preprocessing on disk cannot be understood.
     #[error("{} holds no preprocessing of this version", .path.display())]
@@ -91,6 +109,12 @@ impl PreparedData {
             .iter()
             .filter_map(data::Finding::notice);
         self.source.notices.iter().cloned().chain(found).collect()
+    }
+
+    /// Rows that are learned from, those that are not held in memory among them.
+    pub fn train_rows(&self) -> usize {
+        let beyond = self.source.beyond.as_ref();
+        self.split.train.len() + beyond.map_or(0, |beyond| beyond.rows_left() as usize)
     }
 
     /// Rows as trainers load them, with their weights.
@@ -161,6 +185,16 @@ fn cross_validation(
     split: &mut Split,
     rng: &mut ChaCha8Rng,
 ) -> Result<Vec<u8>, DataError> {
+    if source.beyond.is_some() {
+        return match config.folds {
+            Some(folds) if folds > 1 => Err(DataError::Split {
+                problem: format!(
+                    "split.folds = {folds} needs all rows in memory, and these are more: leave it out"
+                ),
+            }),
+            _ => Ok(Vec::new()),
+        };
+    }
     let is_told = source.facts.sides != Sides::Free || !source.given_validation_rows.is_empty();
     if is_told {
         return match config.folds {
@@ -284,6 +318,8 @@ fn usual_metric(asked: Option<Metric>, task: &FittedTask) -> Result<Metric, Prep
 pub struct PreparedFiles {
     /// Rows that are learned from.
     pub train: PathBuf,
+    /// More of them, if they do not fit into memory; otherwise there is no such file.
+    pub rest: PathBuf,
     /// Rows that decide between trials.
     pub validation: PathBuf,
     /// Rows that only the final score sees.
@@ -307,6 +343,7 @@ impl PreparedFiles {
     pub fn at(directory: &Path) -> PreparedFiles {
         PreparedFiles {
             train: directory.join("train.safetensors"),
+            rest: directory.join("train.shards"),
             validation: directory.join("validation.safetensors"),
             vault: directory.join("vault.safetensors"),
             raw_vault: directory.join("raw-vault.json"),
@@ -319,9 +356,10 @@ impl PreparedFiles {
     }
 
     /// Those that a node needs; the vault is not among them.
-    pub(crate) fn names_for_nodes() -> [&'static str; 4] {
+    pub(crate) fn names_for_nodes() -> [&'static str; 5] {
         [
             "train.safetensors",
+            "train.shards",
             "validation.safetensors",
             "preprocessor.json",
             "folds.json",
@@ -333,8 +371,10 @@ impl PreparedFiles {
     /// # Errors
     /// If the disk is full or may not be written.
     pub fn write(&self, prepared: &PreparedData) -> Result<(), PrepareError> {
+        let held = prepared.examples(&prepared.split.train)?;
+        let (train, converting) = converted(prepared, held, &self.rest)?;
+        train.save(&self.train)?;
         let rows = [
-            (&self.train, &prepared.split.train),
             (&self.validation, &prepared.split.validation),
             (&self.vault, &prepared.split.vault),
         ];
@@ -349,7 +389,7 @@ impl PreparedFiles {
         Sample::of(&prepared.source.dataset, raw, ROWS_MAX).save(&self.raw_vault)?;
         let described = Described {
             data: prepared.source.description.clone(),
-            notices: prepared.notices(),
+            notices: [prepared.notices(), converting].concat(),
         };
         write_json(&self.folds, &prepared.folds)?;
         write_json(&self.profile, &prepared.profile)?;

@@ -1,6 +1,7 @@
 //! Training from start to best epoch: batches in random order, validation after each epoch, the best
 //! weights kept.
 //!
+//! Of data larger than memory each epoch takes another portion of the rows, as many as are held.
 //! The same task with the same start, seed and number of threads gives the same bits on the same kind
 //! of CPU, paused in between or not.
 
@@ -34,7 +35,7 @@ use crate::{
 pub struct FitTask<'a> {
     /// The network.
     pub architecture: &'a Architecture,
-    /// Rows that are learned from.
+    /// Rows that are learned from; with more of them on disk, each epoch takes as many as are in memory.
     pub train: &'a Examples,
     /// Rows that say which epoch is best.
     pub validation: &'a Examples,
@@ -159,6 +160,12 @@ pub enum FitError {
     /// What was paused cannot go on.
     #[error(transparent)]
     Paused(#[from] PausedError),
+    /// Rows on disk.
+    #[error("the training rows cannot be read: {reason}")]
+    Unreadable {
+        /// Of which file, and why.
+        reason: String,
+    },
 }
 
 /// Trains a network.
@@ -177,6 +184,14 @@ pub fn fit(
         training.epoch(observe)?;
     }
     training.finish()
+}
+
+/// An error with those that it comes from.
+fn described(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", described(source)),
+        None => error.to_string(),
+    }
 }
 
 fn check_rows(task: &FitTask<'_>, what: &'static str, examples: &Examples) -> Result<(), FitError> {
@@ -213,6 +228,8 @@ pub struct Training<'a> {
     task: &'a FitTask<'a>,
     network: Network,
     augmenter: Augmenter,
+    /// The rows of this epoch, if not all are in memory.
+    portion: Option<Examples>,
     order: Vec<u32>,
     all_validation: Vec<u32>,
     rng: ChaCha8Rng,
@@ -302,6 +319,7 @@ impl<'a> Training<'a> {
             task,
             network,
             augmenter: Augmenter::new(task.recipe.augmentation, task.train.item(), task.seed),
+            portion: None,
             order: (0..task.train.len() as u32).collect(),
             all_validation: (0..task.validation.len() as u32).collect(),
             rng: ChaCha8Rng::seed_from_u64(task.seed),
@@ -340,6 +358,7 @@ impl<'a> Training<'a> {
         observe: &mut dyn FnMut(&EpochReport) -> Verdict,
     ) -> Result<(), FitError> {
         let number = self.curve.len() as u32 + 1;
+        self.take_portion(number)?;
         self.order.shuffle(&mut self.rng);
         let batches = self.batches();
         let (mut sum, mut done) = (0.0, 0_u64);
@@ -390,6 +409,18 @@ impl<'a> Training<'a> {
         })
     }
 
+    /// Reads the rows of an epoch that are not in memory.
+    fn take_portion(&mut self, epoch: u32) -> Result<(), FitError> {
+        // The rows before are given up first: there is room for one portion.
+        self.portion = None;
+        let place = u64::from(epoch - 1);
+        let portion = self.task.train.portion(self.task.seed, place);
+        self.portion = portion.map_err(|error| FitError::Unreadable {
+            reason: described(&error),
+        })?;
+        Ok(())
+    }
+
     /// Does something with the averages in place of the weights, where the recipe asks for averages.
     fn with_averages<R>(&mut self, work: impl FnOnce(&mut Training<'a>) -> R) -> R {
         let is_averaged = self.task.recipe.average_decay.is_some();
@@ -413,7 +444,8 @@ impl<'a> Training<'a> {
         );
         self.steps += 1;
         let rows = &self.order[batch];
-        let targets = match self.task.train.targets() {
+        let examples = self.portion.as_ref().unwrap_or(self.task.train);
+        let targets = match examples.targets() {
             Targets::Classes { ids, .. } => {
                 self.batch_ids.clear();
                 self.batch_ids
@@ -428,7 +460,7 @@ impl<'a> Training<'a> {
             }
             Targets::None => unreachable!("checked before training began"),
         };
-        if let Some(weights) = self.task.train.weights() {
+        if let Some(weights) = examples.weights() {
             self.batch_weights.clear();
             self.batch_weights
                 .extend(rows.iter().map(|row| weights[*row as usize]));
@@ -450,7 +482,6 @@ impl<'a> Training<'a> {
             average_decay: recipe.average_decay,
             seed: self.task.seed,
         };
-        let examples = self.task.train;
         self.network
             .train_step(examples, rows, targets, &mut self.augmenter, &task)
     }

@@ -155,8 +155,12 @@ impl Asked<'_> {
         let limits = ReadLimits::default();
         match input {
             Input::Path(path) => {
+                let name = path.display().to_string();
+                if let Some(stream) = RowStream::of_large_file(self.preprocessor, path, limits)? {
+                    return self.answer_all(stream, &name);
+                }
                 let rows = self.preprocessor.read_rows(path, &limits)?;
-                self.answer(&rows, &path.display().to_string())
+                self.answer(&rows, &name)
             }
             Input::StandardInput if self.preprocessor.kind() == DataKind::Images => {
                 let mut bytes = Vec::new();
@@ -168,14 +172,18 @@ impl Asked<'_> {
             Input::StandardInput => {
                 let name = Path::new("standard input");
                 let stdin = io::stdin().lock();
-                let mut stream = RowStream::new(self.preprocessor, name, stdin, limits)?;
-                while let Some(rows) = stream.next_part()? {
-                    self.answer(&rows, "-")?;
-                    self.out.flush()?;
-                }
-                Ok(())
+                let stream = RowStream::new(self.preprocessor, name, stdin, limits)?;
+                self.answer_all(stream, "-")
             }
         }
+    }
+
+    fn answer_all<R: Read>(&mut self, mut stream: RowStream<'_, R>, file: &str) -> Result<()> {
+        while let Some(rows) = stream.next_part()? {
+            self.answer(&rows, file)?;
+            self.out.flush()?;
+        }
+        Ok(())
     }
 
     /// Writes what the model says of these rows of a file.

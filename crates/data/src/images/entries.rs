@@ -54,10 +54,19 @@ pub(crate) enum Container {
     SingleFile,
 }
 
+/// An image that was found.
+#[derive(Clone, Copy)]
+pub(crate) struct Surveyed {
+    pub(crate) header: Header,
+    /// Of its file.
+    pub(crate) hash: blake3::Hash,
+    pub(crate) bytes: u64,
+}
+
 /// What was found under a path, by the headers of the files; every list is sorted by path.
 #[derive(Default)]
 pub(crate) struct Survey {
-    pub(crate) images: BTreeMap<String, Header>,
+    pub(crate) images: BTreeMap<String, Surveyed>,
     /// Images that cannot be used, with the reasons.
     pub(crate) broken: BTreeMap<String, String>,
     /// Links and the like, with the reasons.
@@ -82,7 +91,7 @@ impl Survey {
             self.repeated.insert(name.into());
             return;
         }
-        let header = match item {
+        let image = match item {
             Item::Folder => {
                 self.folders.insert(format!("{name}/"));
                 return;
@@ -96,14 +105,20 @@ impl Survey {
                 return;
             }
             Item::Broken(reason) => Err(reason),
-            Item::File(content) => decode::header(content, limits),
+            Item::File(content) => decode::header(content, limits).map(|header| {
+                header.map(|header| Surveyed {
+                    header,
+                    hash: blake3::hash(content),
+                    bytes: content.len() as u64,
+                })
+            }),
         };
         if let Some((folder, _)) = name.rsplit_once('/') {
             self.folders.insert(format!("{folder}/"));
         }
-        match header {
-            Ok(Some(header)) => {
-                self.images.insert(name.into(), header);
+        match image {
+            Ok(Some(image)) => {
+                self.images.insert(name.into(), image);
             }
             Ok(None) if !is_called_image(name) => {
                 self.others.insert(name.into());

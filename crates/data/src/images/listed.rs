@@ -85,7 +85,10 @@ pub(crate) fn read_listed(
     if paths.is_empty() {
         return Err(survey.nothing_found(folder));
     }
-    let headers: Vec<_> = paths.iter().map(|path| survey.images[*path]).collect();
+    let headers: Vec<_> = paths
+        .iter()
+        .map(|path| survey.images[*path].header)
+        .collect();
     let size = size.unwrap_or_else(|| decode::common_size(&headers));
     let decoded = decode_all(folder, &paths, size, limits)?;
     // Where the pixels of each image stand: those that could not be decoded have left no gap.

@@ -8,6 +8,7 @@
 mod decode;
 mod entries;
 pub(crate) mod listed;
+mod rest;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,9 +17,11 @@ use std::{
 
 use crate::{
     error::DataError, limits::ReadLimits, notice::Notice, oddities::ImageFile, roles::Part,
+    table::flow::FileContent,
 };
 use decode::Size;
-use entries::{Container, Item, Survey, some_of};
+use entries::{Container, Item, Survey, Surveyed, some_of};
+pub(crate) use rest::ImagesRest;
 
 /// Images with their classes.
 pub(crate) struct ReadImages {
@@ -37,6 +40,8 @@ pub(crate) struct ReadImages {
     /// What the files were before they got one size.
     pub(crate) files: Vec<ImageFile>,
     pub(crate) notices: Vec<Notice>,
+    /// Those to learn from that are too many to be held.
+    pub(crate) rest: Option<ImagesRest>,
 }
 
 /// Images without classes.
@@ -50,6 +55,7 @@ pub(crate) struct Unlabelled {
 }
 
 /// An image that is to become a row.
+#[derive(Clone, Copy)]
 struct Row<'a> {
     path: &'a str,
     class: &'a str,
@@ -90,29 +96,24 @@ pub(crate) fn read(
     limits: &ReadLimits,
 ) -> Result<ReadImages, DataError> {
     let mut survey = Survey::of(path, limits)?;
-    let images = std::mem::take(&mut survey.images);
-    if images.is_empty() {
+    if survey.images.is_empty() {
         return Err(survey.nothing_found(path));
     }
+    let images = survey.images.clone();
     let layout = Layout::of(images.keys().map(String::as_str));
-    let rows: Vec<Row<'_>> = images
-        .keys()
-        .filter_map(|path| row(&layout, path))
-        .collect();
-    if rows.is_empty() {
-        let problem = format!(
-            "its {} images are in no class folders: put those of each class into a folder named \
-             after it",
-            images.len()
-        );
-        return Err(DataError::NothingToLearn {
-            path: path.to_path_buf(),
-            problem,
-        });
-    }
-    let headers: Vec<_> = rows.iter().map(|row| images[row.path]).collect();
+    let rows = rows_in_classes(path, &layout, &images)?;
+    let headers: Vec<_> = rows.iter().map(|row| images[row.path].header).collect();
     let (height, width, channels) = size.unwrap_or_else(|| decode::common_size(&headers));
     let size = (height, width, channels);
+    let all = rows.len();
+    let chosen = rest::chosen(&rows, size, limits);
+    let rest = chosen
+        .as_ref()
+        .map(|chosen| ImagesRest::new(path, size, &rows, chosen, &survey));
+    let rows: Vec<Row<'_>> = match &chosen {
+        Some(chosen) => chosen.iter().map(|row| rows[*row]).collect(),
+        None => rows,
+    };
     let paths: Vec<&str> = rows.iter().map(|row| row.path).collect();
     let decoded = decode_all(path, &paths, size, limits)?;
 
@@ -121,6 +122,7 @@ pub(crate) fn read(
         .map(String::as_str)
         .filter(|path| layout.place(path).is_none());
     let mut notices = layout_notices(&outside.collect());
+    notices.extend(rest.is_some().then(|| rest::said(rows.len(), all)));
     notices.extend(decode::conversions(&headers, size));
     for (row, reason) in &decoded.problems {
         survey
@@ -149,6 +151,27 @@ pub(crate) fn read(
         parts: good.iter().map(|row| row.part).collect(),
         files: headers.iter().map(decode::file).collect(),
         notices,
+        rest,
+    })
+}
+
+/// The images that are in class folders, in the order of their paths.
+fn rows_in_classes<'a>(
+    path: &Path,
+    layout: &Layout,
+    images: &'a BTreeMap<String, Surveyed>,
+) -> Result<Vec<Row<'a>>, DataError> {
+    let rows: Vec<Row<'_>> = images.keys().filter_map(|path| row(layout, path)).collect();
+    if !rows.is_empty() {
+        return Ok(rows);
+    }
+    let problem = format!(
+        "its {} images are in no class folders: put those of each class into a folder named after it",
+        images.len()
+    );
+    Err(DataError::NothingToLearn {
+        path: path.to_path_buf(),
+        problem,
     })
 }
 
@@ -204,6 +227,14 @@ pub(crate) fn pixels(content: &[u8], size: Size, limits: &ReadLimits) -> Result<
         Some(_) => decode::pixels(content, size, limits),
         None => Err("its content is that of no image".to_string()),
     }
+}
+
+/// What all images of a folder or an archive hold together.
+///
+/// # Errors
+/// If it cannot be read.
+pub(crate) fn content(path: &Path, limits: &ReadLimits) -> Result<FileContent, DataError> {
+    Ok(rest::content_of(&Survey::of(path, limits)?))
 }
 
 fn row<'a>(layout: &Layout, path: &'a str) -> Option<Row<'a>> {

@@ -1,7 +1,7 @@
 //! Columns of a table: numbers are filled, shifted and scaled, dates turn with their cycles,
 //! words become one value per level.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{mean_and_deviation, text, unfit};
 use crate::{
@@ -142,9 +142,11 @@ pub(super) fn inputs(
             .find(|column| column.name == fitted.name);
         let column =
             column.ok_or_else(|| unfit(format!("the column `{}` is missing", fitted.name)))?;
+        let places = places_of(&fitted.kind);
         for (row, out) in rows.iter().zip(inputs.chunks_exact_mut(width)) {
             write_cell(
                 &fitted.kind,
+                &places,
                 &column.cells,
                 *row as usize,
                 &mut out[offset..],
@@ -155,7 +157,21 @@ pub(super) fn inputs(
     Ok(inputs)
 }
 
-fn write_cell(kind: &FittedKind, cells: &Cells, row: usize, out: &mut [f32]) {
+/// The place of each level of a category.
+fn places_of(kind: &FittedKind) -> HashMap<&str, usize> {
+    match kind {
+        FittedKind::Category { levels, .. } => levels.iter().map(String::as_str).zip(0..).collect(),
+        _ => HashMap::new(),
+    }
+}
+
+fn write_cell(
+    kind: &FittedKind,
+    places: &HashMap<&str, usize>,
+    cells: &Cells,
+    row: usize,
+    out: &mut [f32],
+) {
     match (kind, cells) {
         (
             FittedKind::Numeric {
@@ -181,8 +197,8 @@ fn write_cell(kind: &FittedKind, cells: &Cells, row: usize, out: &mut [f32]) {
             Cells::Words(words),
         ) => match &words[row] {
             Some(word) => {
-                if let Some(level) = levels.iter().position(|level| level == word) {
-                    out[level] = 1.0;
+                if let Some(level) = places.get(word.as_str()) {
+                    out[*level] = 1.0;
                 }
             }
             None if *missing_indicator == Indicator::Present => out[levels.len()] = 1.0,

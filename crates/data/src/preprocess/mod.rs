@@ -129,7 +129,7 @@ impl Preprocessor {
         }
     }
 
-    fn targets(&self, targets: &RawTargets, rows: &[u32]) -> Targets {
+    pub(crate) fn targets(&self, targets: &RawTargets, rows: &[u32]) -> Targets {
         match (targets, &self.task) {
             (RawTargets::Classes(ids), FittedTask::Classification { classes }) => {
                 Targets::Classes {
@@ -146,7 +146,7 @@ impl Preprocessor {
     }
 }
 
-pub(super) fn unfit(problem: String) -> DataError {
+pub(crate) fn unfit(problem: String) -> DataError {
     DataError::Unfit {
         path: "the data".into(),
         problem,

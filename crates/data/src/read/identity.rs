@@ -1,9 +1,16 @@
 //! What makes data these data, and how they are called in one line.
 
+use std::path::Path;
+
 use super::Given;
 use crate::{
+    error::DataError,
+    images,
+    large::Beyond,
+    limits::ReadLimits,
     roles::RowFacts,
-    source::{Cells, Dataset, Fingerprint, Images, RawTargets, Task},
+    source::{Cells, Dataset, Fingerprint, Images, RawTargets, Request, Task},
+    table::flow::{Digest, FileContent},
 };
 
 /// Digest of everything that was read, targets included.
@@ -63,8 +70,34 @@ pub(super) fn fingerprint(
     Fingerprint::of(&hasher)
 }
 
+/// Digest of the files of a request whose data are not held as a whole, of which the first is known.
+pub(super) fn of_files(request: &Request, own: blake3::Hash) -> Result<Fingerprint, DataError> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(own.as_bytes());
+    for more in [&request.validation, &request.test] {
+        hasher.update(&[u8::from(more.is_some())]);
+        if let Some(path) = more {
+            hasher.update(content_of(path, &request.limits)?.hash.as_bytes());
+        }
+    }
+    Ok(Fingerprint::of(&hasher))
+}
+
+/// What a file, or the images of a folder, hold.
+pub(super) fn content_of(path: &Path, limits: &ReadLimits) -> Result<FileContent, DataError> {
+    match path.is_dir() {
+        true => images::content(path, limits),
+        false => Ok(Digest::of(path)?.content()),
+    }
+}
+
 /// One line: kind, rows, size, what is predicted.
-pub(super) fn describe(dataset: &Dataset, task: &Task, given: Given) -> String {
+pub(super) fn describe(
+    dataset: &Dataset,
+    task: &Task,
+    given: Given,
+    beyond: Option<&Beyond>,
+) -> String {
     let what = match dataset {
         Dataset::Images(Images {
             height,
@@ -103,8 +136,11 @@ pub(super) fn describe(dataset: &Dataset, task: &Task, given: Given) -> String {
         0 => String::new(),
         rows => format!(", {rows} of them given as {what} rows"),
     };
+    let of = beyond.map_or(String::new(), |beyond| {
+        format!(" held of {}", beyond.rows() + given.sum() as u64)
+    });
     format!(
-        "{}, {} rows{}{}, {what}, {predicted}",
+        "{}, {} rows{of}{}{}, {what}, {predicted}",
         dataset.kind(),
         dataset.rows(),
         told(given.validation, "validation"),

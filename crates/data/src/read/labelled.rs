@@ -6,6 +6,7 @@ use super::{Beside, Found, Given, format_of, nothing, refuse_other_kind};
 use crate::{
     error::DataError,
     idx, images,
+    large::{Beyond, Rest},
     roles::Part,
     series::{joined, ts},
     source::{DataKind, Dataset, Images, RawTargets, Request, Series, Task, TaskKind},
@@ -141,7 +142,12 @@ pub(super) fn find_images(request: &Request) -> Result<Found, DataError> {
         bytes,
         targets: RawTargets::Unknown(labels.len()),
     };
+    let own = (labels.len() - given.sum()) as u64;
     let mut found = labelled_images(request, images, &labels, given)?;
+    found.beside.beyond = read.rest.map(|rest| {
+        let rows = own + rest.len() as u64;
+        Beyond::new(Rest::Images(Box::new(rest)), rows, own, request.limits)
+    });
     found.notices = read.notices;
     found.beside.oddities.files = read.files;
     let path = |row: &usize| std::mem::take(&mut read.paths[*row]);

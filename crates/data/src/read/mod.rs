@@ -15,11 +15,12 @@ use std::{
 use crate::{
     error::DataError,
     idx, images,
+    large::Beyond,
     notice::Notice,
     npy,
     oddities::Oddities,
     roles::RowFacts,
-    source::{DataKind, Dataset, Request, Source, Task},
+    source::{DataKind, Dataset, Fingerprint, Request, Source, Task},
     table::{self, text::malformed},
 };
 
@@ -70,6 +71,8 @@ struct Beside {
     facts: RowFacts,
     /// What a user calls each row, if not by its number in its file.
     row_names: Option<Vec<String>>,
+    /// Rows that are not held.
+    beyond: Option<Beyond>,
 }
 
 /// Reads the data of a request.
@@ -95,6 +98,7 @@ pub fn read(request: &Request) -> Result<Source, DataError> {
         oddities,
         facts,
         row_names,
+        beyond,
     } = beside;
     if let (Some(column), true) = (request.roles.columns().next(), facts == RowFacts::default()) {
         let problem = format!("it has no columns, so there is no `{column}` to split or weigh by");
@@ -105,15 +109,35 @@ pub fn read(request: &Request) -> Result<Source, DataError> {
     Ok(Source {
         given_validation_rows: rows - given.sum()..given_test_rows.start,
         given_test_rows,
-        fingerprint: identity::fingerprint(&dataset, &task, given, &facts),
-        description: identity::describe(&dataset, &task, given),
+        fingerprint: match &beyond {
+            Some(beyond) => identity::of_files(request, beyond.content().hash)?,
+            None => identity::fingerprint(&dataset, &task, given, &facts),
+        },
+        description: identity::describe(&dataset, &task, given, beyond.as_ref()),
         dataset,
         task,
         notices,
         oddities,
         facts,
         row_names,
+        beyond,
     })
+}
+
+/// What makes the data of a request these: as [`read`] finds it, but without more work than that takes.
+///
+/// # Errors
+/// As [`read`].
+pub fn fingerprint(request: &Request) -> Result<Fingerprint, DataError> {
+    let path = &request.path;
+    let is_table = path.is_file()
+        && !idx::is_images_file(path)
+        && !["npz", "npy", "ts"].contains(&format_of(path))
+        && !images::looks_like_images(path);
+    match is_table && table::flow::is_large(path, &request.limits) {
+        true => identity::of_files(request, identity::content_of(path, &request.limits)?.hash),
+        false => Ok(read(request)?.fingerprint),
+    }
 }
 
 /// The end of a file's name that says its format, without that of a compression.
@@ -203,6 +227,7 @@ fn find_table(request: &Request) -> Result<Found, DataError> {
             oddities: read.oddities,
             facts: read.facts,
             row_names: read.row_names,
+            beyond: read.beyond,
         },
     })
 }

@@ -28,6 +28,7 @@ fn source(rows: usize, rng: &mut ChaCha8Rng) -> Source {
     let classes = ["a", "b", "c"].map(String::from).to_vec();
     Source {
         row_names: None,
+        beyond: None,
         dataset: Dataset::Table(Table {
             columns: vec![column],
             targets: RawTargets::Classes(ids),

@@ -52,6 +52,8 @@ pub(super) fn read(path: &Path, limits: &ReadLimits) -> Result<Records, DataErro
         rows,
         decimal: Decimal::Point,
         notices,
+        numbers: None,
+        chosen: None,
     })
 }
 

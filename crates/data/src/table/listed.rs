@@ -83,6 +83,7 @@ pub(super) fn read_images(
                 .collect(),
         ),
         oddities: Oddities::default(),
+        beyond: None,
     })
 }
 

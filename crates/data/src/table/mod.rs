@@ -1,12 +1,16 @@
 //! Tables: from bytes to typed columns.
 
 mod arff;
+pub(crate) mod chosen;
 pub(crate) mod columns;
+pub(crate) mod flow;
 pub(crate) mod header;
 mod json;
 mod listed;
 mod parquet;
+pub(crate) mod parts;
 pub(crate) mod read;
+pub(crate) mod rest;
 pub(crate) mod text;
 
 use std::path::Path;
@@ -27,7 +31,7 @@ pub(crate) struct Reading<'a> {
     pub(crate) header: HeaderLine,
 }
 
-/// Reads a table of any format, which is found out by looking.
+/// Reads a table of any format, which is found out by looking, as a whole.
 pub(crate) fn records(path: &Path, reading: Reading<'_>) -> Result<Records, DataError> {
     // What cannot be read at all is said by the reader of text.
     if first_bytes(path).is_ok_and(|start| start.starts_with(parquet::MAGIC)) {

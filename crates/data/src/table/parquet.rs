@@ -3,13 +3,13 @@
 use std::{
     fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use parquet::{
     errors::ParquetError,
     file::reader::{FileReader, SerializedFileReader},
-    record::{Field, Row as ParquetRow},
+    record::{Field, Row as ParquetRow, reader::RowIter},
 };
 
 use super::text::{Decimal, Names, Records, Row, check_header, malformed};
@@ -18,11 +18,56 @@ use crate::{error::DataError, limits::ReadLimits};
 /// What a Parquet file begins and ends with.
 pub(crate) const MAGIC: &[u8] = b"PAR1";
 
+/// Rows that are read at once from a file that is not held as a whole.
+const BATCH_ROWS: usize = 8 << 10;
+
+/// The rows of a file, batch after batch.
+pub(super) struct Batches {
+    path: PathBuf,
+    rows: RowIter<'static>,
+    done: u64,
+}
+
+impl Batches {
+    /// Opens a file; its columns are told with no rows.
+    pub(super) fn open(path: &Path, limits: &ReadLimits) -> Result<(Batches, Records), DataError> {
+        guarded(path, || {
+            let reader = reader(path)?;
+            let header = header(path, &reader, limits)?;
+            let batches = Batches {
+                path: path.to_path_buf(),
+                rows: reader.into_iter(),
+                done: 0,
+            };
+            Ok((batches, records(header, Vec::new())))
+        })
+    }
+
+    /// The next rows; none at the end.
+    pub(super) fn next(&mut self) -> Result<Vec<Row>, DataError> {
+        let Batches { path, rows, done } = self;
+        let read = guarded(path, || {
+            let mut read = Vec::new();
+            for row in rows.take(BATCH_ROWS) {
+                *done += 1;
+                read.push(Row {
+                    line: *done,
+                    cells: cells(&row.map_err(|error| damaged(path, &error))?),
+                });
+            }
+            Ok(read)
+        })?;
+        Ok(read)
+    }
+}
+
 /// Reads a Parquet file of plain columns.
-///
-/// The library asserts some things about a file that a damaged one may break; its panics end here.
 pub(crate) fn read(path: &Path, limits: &ReadLimits) -> Result<Records, DataError> {
-    let reading = || read_whole(path, limits);
+    guarded(path, || read_whole(path, limits))
+}
+
+/// The library asserts some things about a file that a damaged one may break; its panics end here.
+fn guarded<T>(path: &Path, reading: impl FnOnce() -> Result<T, DataError>) -> Result<T, DataError> {
     catch_unwind(AssertUnwindSafe(reading)).unwrap_or_else(|_| {
         let problem = "it is no whole Parquet file (its description contradicts itself): \
                        was it cut?";
@@ -30,30 +75,25 @@ pub(crate) fn read(path: &Path, limits: &ReadLimits) -> Result<Records, DataErro
     })
 }
 
-fn read_whole(path: &Path, limits: &ReadLimits) -> Result<Records, DataError> {
-    let damaged = |error: ParquetError| {
-        let problem = format!("it is no whole Parquet file ({error}): was it cut?");
-        malformed(path, problem)
-    };
+fn damaged(path: &Path, error: &ParquetError) -> DataError {
+    let problem = format!("it is no whole Parquet file ({error}): was it cut?");
+    malformed(path, problem)
+}
+
+fn reader(path: &Path) -> Result<SerializedFileReader<File>, DataError> {
     let file = File::open(path).map_err(|source| DataError::Unreadable {
         path: path.to_path_buf(),
         source,
     })?;
-    let reader = SerializedFileReader::new(file).map_err(damaged)?;
-    let metadata = reader.metadata();
-    let unpacked: i64 = metadata
-        .row_groups()
-        .iter()
-        .map(|group| group.total_byte_size())
-        .fold(0, i64::saturating_add);
-    if u64::try_from(unpacked).is_ok_and(|bytes| bytes > limits.bytes_max) {
-        return Err(DataError::TooLarge {
-            path: path.to_path_buf(),
-            what: "its content".to_string(),
-            limit: format!("{} bytes", limits.bytes_max),
-        });
-    }
-    let fields = metadata.file_metadata().schema().get_fields();
+    SerializedFileReader::new(file).map_err(|error| damaged(path, &error))
+}
+
+fn header(
+    path: &Path,
+    reader: &SerializedFileReader<File>,
+    limits: &ReadLimits,
+) -> Result<Vec<String>, DataError> {
+    let fields = reader.metadata().file_metadata().schema().get_fields();
     if let Some(nested) = fields.iter().find(|field| field.is_group()) {
         let problem = format!(
             "column `{}` holds lists or records: only plain columns are read",
@@ -66,21 +106,56 @@ fn read_whole(path: &Path, limits: &ReadLimits) -> Result<Records, DataError> {
         .map(|field| field.name().to_string())
         .collect();
     check_header(path, &header, limits)?;
-    let mut rows = Vec::new();
-    for (index, row) in reader.get_row_iter(None).map_err(damaged)?.enumerate() {
-        rows.push(Row {
-            line: index as u64 + 1,
-            cells: cells(&row.map_err(damaged)?),
+    Ok(header)
+}
+
+/// Bytes of the rows once they are unpacked, as the file says.
+pub(super) fn unpacked_bytes(path: &Path) -> Result<u64, DataError> {
+    guarded(path, || Ok(unpacked(&reader(path)?)))
+}
+
+fn unpacked(reader: &SerializedFileReader<File>) -> u64 {
+    let groups = reader.metadata().row_groups().iter();
+    let bytes = groups
+        .map(|group| group.total_byte_size())
+        .fold(0, i64::saturating_add);
+    u64::try_from(bytes).unwrap_or(0)
+}
+
+fn read_whole(path: &Path, limits: &ReadLimits) -> Result<Records, DataError> {
+    let reader = reader(path)?;
+    if unpacked(&reader) > limits.bytes_max {
+        return Err(DataError::TooLarge {
+            path: path.to_path_buf(),
+            what: "its content".to_string(),
+            limit: format!("{} bytes", limits.bytes_max),
         });
     }
-    Ok(Records {
+    let header = header(path, &reader, limits)?;
+    let mut rows = Vec::new();
+    let all = reader
+        .get_row_iter(None)
+        .map_err(|error| damaged(path, &error))?;
+    for (index, row) in all.enumerate() {
+        rows.push(Row {
+            line: index as u64 + 1,
+            cells: cells(&row.map_err(|error| damaged(path, &error))?),
+        });
+    }
+    Ok(records(header, rows))
+}
+
+fn records(header: Vec<String>, rows: Vec<Row>) -> Records {
+    Records {
         header,
         names: Names::Written,
         declared: Vec::new(),
         rows,
         decimal: Decimal::Point,
         notices: Vec::new(),
-    })
+        numbers: None,
+        chosen: None,
+    }
 }
 
 fn cells(row: &ParquetRow) -> Vec<String> {
@@ -101,7 +176,7 @@ fn cells(row: &ParquetRow) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::PathBuf, sync::Arc};
+    use std::{fs, sync::Arc};
 
     use parquet::{
         basic::Compression,

@@ -7,16 +7,19 @@ use std::{
 
 use super::{
     Reading,
+    chosen::{self, Chosen},
     columns::{
         NUMBERS_SHARE, is_free_text, is_missing, number, typed, without_useless, words_per_cell,
     },
-    listed,
+    flow, listed,
+    rest::TableRest,
     text::{Declared, Names, Ragged, Records, Row, malformed},
 };
 use crate::{
     error::DataError,
+    large::{Beyond, Rest},
     notice::Notice,
-    oddities::Oddities,
+    oddities::{LeftOut, Oddities, Useless},
     roles::{RowFacts, read_facts},
     series::wide,
     source::{
@@ -49,22 +52,28 @@ pub(crate) struct ReadTable {
     pub(crate) oddities: Oddities,
     /// Number of each row in its file, from 1; absent if none is left out.
     pub(crate) row_names: Option<Vec<String>>,
+    /// Rows that are not held, if there are any.
+    pub(crate) beyond: Option<Beyond>,
 }
 
 /// Reads a table, and the validation and test rows after it if they are given.
 pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
     let path = &request.path;
-    let mut records = super::records(path, reading(request))?;
-    ignore_columns(&mut records, request)?;
+    let mut records = held_records(path, request)?;
+    let chosen = records.chosen.take();
     let mut ends = vec![records.rows.len()];
     for more in [&request.validation, &request.test] {
         if let Some(more) = more {
-            append(&mut records, more, request)?;
+            let target = chosen.as_ref().map(|chosen| chosen.target.as_str());
+            append(&mut records, more, request, target)?;
         }
         ends.push(records.rows.len());
     }
     let mut notices = std::mem::take(&mut records.notices);
-    let target = find_target(path, &records, request, &mut notices)?;
+    let target = match &chosen {
+        Some(chosen) => place_of(path, &records, &chosen.target)?,
+        None => find_target(path, &records, request, &mut notices)?,
+    };
     let row_names = names_of_kept(&records, &ends, target);
     let ends = drop_rows_without_target(&mut records, &ends, target, &mut notices);
     if records.rows.len() < 2 {
@@ -78,7 +87,10 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
     let facts = row_facts(request, &records, target, &mut notices)?;
     let mut oddities = Oddities::default();
     let columns = feature_columns(request, &records, target, &mut notices, &mut oddities);
+    let columns = without_counting(columns, chosen.as_ref(), &mut oddities);
+    let beyond = chosen.map(|chosen| beyond(request, chosen, &records, ends[0]));
     if let Some(names) = listed::image_names(request, &columns) {
+        refuse_beyond(request, beyond.as_ref(), &names.name)?;
         let rows = listed::Rows {
             ends,
             task,
@@ -97,10 +109,70 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
         facts,
         oddities,
         row_names,
+        beyond,
     })
 }
 
-fn is_role(request: &Request, name: &str) -> bool {
+/// The records of a file without the columns that the user does not want: all of them, or some of a file
+/// that is too large to be held.
+fn held_records(path: &Path, request: &Request) -> Result<Records, DataError> {
+    if flow::is_large(path, &request.limits) {
+        return chosen::choose(path, request, reading(request));
+    }
+    let mut records = super::records(path, reading(request))?;
+    ignore_columns(&mut records, request)?;
+    Ok(records)
+}
+
+/// Leaves out columns that count all rows, of which not all are here.
+fn without_counting(
+    columns: Vec<Column>,
+    chosen: Option<&Chosen>,
+    oddities: &mut Oddities,
+) -> Vec<Column> {
+    let counting = chosen.map_or(&[][..], |chosen| &chosen.counting);
+    let (counting, others): (Vec<Column>, Vec<Column>) = columns
+        .into_iter()
+        .partition(|column| counting.contains(&column.name));
+    let why = Useless::CountsRows;
+    oddities.left_out.extend(counting.into_iter().map(|column| {
+        let name = column.name;
+        LeftOut { name, why }
+    }));
+    others
+}
+
+/// The rows that were not chosen, while `held` of the records are.
+fn beyond(request: &Request, chosen: Chosen, records: &Records, held: usize) -> Beyond {
+    let side = request.roles.split_by.column();
+    let side = side.and_then(|name| records.header.iter().position(|other| other == name));
+    let cells = side.map_or(Vec::new(), |place| column(records, place));
+    let cells = cells.into_iter().map(str::to_string).collect();
+    let rows = chosen.rows;
+    let rest = TableRest::new(chosen, request.roles.clone(), cells);
+    let rest = Rest::Table(Box::new(rest));
+    Beyond::new(rest, rows, held as u64, request.limits)
+}
+
+fn refuse_beyond(
+    request: &Request,
+    beyond: Option<&Beyond>,
+    column: &str,
+) -> Result<(), DataError> {
+    match beyond {
+        None => Ok(()),
+        Some(beyond) => {
+            let problem = format!(
+                "column `{column}` names the images of {} rows, and such a table must fit into memory: \
+                 put the images into class folders, or say --kind table",
+                beyond.rows()
+            );
+            Err(nothing(request, problem))
+        }
+    }
+}
+
+pub(super) fn is_role(request: &Request, name: &str) -> bool {
     request.roles.columns().any(|role| role == name)
 }
 
@@ -139,7 +211,7 @@ fn reading(request: &Request) -> Reading<'_> {
 }
 
 /// Leaves out the columns that the user does not want.
-fn ignore_columns(records: &mut Records, request: &Request) -> Result<(), DataError> {
+pub(super) fn ignore_columns(records: &mut Records, request: &Request) -> Result<(), DataError> {
     for name in &request.ignore {
         let place = place_of(&request.path, records, name)?;
         records.header.remove(place);
@@ -278,8 +350,24 @@ pub(crate) fn checked_texts(
     }
 }
 
-fn append(records: &mut Records, test: &Path, request: &Request) -> Result<(), DataError> {
-    let more = super::records(test, reading(request))?;
+fn append(
+    records: &mut Records,
+    test: &Path,
+    request: &Request,
+    target: Option<&str>,
+) -> Result<(), DataError> {
+    let mut more = if flow::is_large(test, &request.limits) {
+        // Rows that were given to be scored are never learned from: what is not chosen is not used.
+        let request = Request {
+            ignore: Vec::new(),
+            target: target.map(str::to_string).or(request.target.clone()),
+            ..request.clone()
+        };
+        chosen::choose(test, &request, reading(&request))?
+    } else {
+        super::records(test, reading(request))?
+    };
+    records.notices.append(&mut more.notices);
     let place = |name: &String| more.header.iter().position(|other| other == name);
     let order: Vec<usize> = records
         .header
@@ -295,6 +383,10 @@ fn append(records: &mut Records, test: &Path, request: &Request) -> Result<(), D
             })
         })
         .collect::<Result<_, _>>()?;
+    if records.numbers.is_some() || more.numbers.is_some() {
+        let (own, others) = (numbers_of(records), numbers_of(&more));
+        records.numbers = Some([own, others].concat());
+    }
     for mut row in more.rows {
         row.cells = order
             .iter()
@@ -305,7 +397,13 @@ fn append(records: &mut Records, test: &Path, request: &Request) -> Result<(), D
     Ok(())
 }
 
-fn find_target(
+/// Numbers of rows of one file, from 1.
+fn numbers_of(records: &Records) -> Vec<u64> {
+    let all = || (1..=records.rows.len() as u64).collect();
+    records.numbers.clone().unwrap_or_else(all)
+}
+
+pub(super) fn find_target(
     path: &Path,
     records: &Records,
     request: &Request,
@@ -378,11 +476,14 @@ fn names_of_kept(records: &Records, ends: &[usize], target: usize) -> Option<Vec
     let kept: Vec<usize> = (0..records.rows.len())
         .filter(|row| !is_missing(&records.rows[*row].cells[target]))
         .collect();
-    let number = |row: &usize| {
-        let start = ends.iter().rev().find(|end| *end <= row).unwrap_or(&0);
-        row - start + 1
+    let number = |row: &usize| match &records.numbers {
+        Some(numbers) => numbers[*row],
+        None => {
+            let start = ends.iter().rev().find(|end| *end <= row).unwrap_or(&0);
+            (row - start + 1) as u64
+        }
     };
-    let is_whole = kept.len() == records.rows.len();
+    let is_whole = kept.len() == records.rows.len() && records.numbers.is_none();
     (!is_whole).then(|| kept.iter().map(|row| number(row).to_string()).collect())
 }
 

@@ -6,6 +6,7 @@ use flate2::read::MultiGzDecoder;
 
 use super::{
     Reading,
+    chosen::Chosen,
     header::{HeaderLine, is_header, numbered},
 };
 use crate::{error::DataError, limits::ReadLimits, notice::Notice};
@@ -31,6 +32,10 @@ pub(crate) struct Records {
     pub(crate) rows: Vec<Row>,
     pub(crate) decimal: Decimal,
     pub(crate) notices: Vec<Notice>,
+    /// Numbers of the rows in their file, from 1, where not all of them are here.
+    pub(crate) numbers: Option<Vec<u64>>,
+    /// How the rows were chosen, where not all of them are here.
+    pub(crate) chosen: Option<Chosen>,
 }
 
 /// Where the names of columns come from.
@@ -130,6 +135,8 @@ pub(crate) fn read_from(
         rows,
         decimal,
         notices,
+        numbers: None,
+        chosen: None,
     })
 }
 
@@ -326,26 +333,15 @@ pub(crate) fn rows_of(
     lines_before: u64,
     limits: &ReadLimits,
 ) -> Result<Vec<Row>, DataError> {
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .quoting(quoting == Quoting::Used)
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(text.as_bytes());
     let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| malformed(path, error.to_string()))?;
-        let line = lines_before + record.position().map_or(0, csv::Position::line);
-        if let Some(cell) = record
-            .iter()
-            .find(|c| c.matches('\n').count() > CELL_LINES_MAX)
-        {
-            let lines = cell.matches('\n').count();
-            let problem = format!(
-                "line {line} opens a quote that runs over {lines} lines: close it, or double it"
-            );
-            return Err(malformed(path, problem));
-        }
+    let records = Delimited {
+        path,
+        text,
+        delimiter,
+        quoting,
+        lines_before,
+    };
+    records.each(&mut |line, record| {
         // One more, as the first may be a header.
         if rows.len() > limits.rows_max {
             return Err(DataError::TooLarge {
@@ -356,8 +352,55 @@ pub(crate) fn rows_of(
         }
         let cells: Vec<String> = record.iter().map(|cell| cell.trim().to_string()).collect();
         rows.push(Row { line, cells });
-    }
+        Ok(())
+    })?;
     Ok(rows)
+}
+
+/// A text of records that begins behind `lines_before` lines of its file.
+#[derive(Clone, Copy)]
+pub(crate) struct Delimited<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) text: &'a str,
+    pub(crate) delimiter: u8,
+    pub(crate) quoting: Quoting,
+    pub(crate) lines_before: u64,
+}
+
+impl Delimited<'_> {
+    /// Shows every record, with the line of the file in which it begins.
+    pub(crate) fn each(
+        &self,
+        see: &mut dyn FnMut(u64, &csv::StringRecord) -> Result<(), DataError>,
+    ) -> Result<(), DataError> {
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(self.delimiter)
+            .quoting(self.quoting == Quoting::Used)
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(self.text.as_bytes());
+        let path = self.path;
+        let mut record = csv::StringRecord::new();
+        while reader
+            .read_record(&mut record)
+            .map_err(|error| malformed(path, error.to_string()))?
+        {
+            let line = self.lines_before + record.position().map_or(0, csv::Position::line);
+            if let Some(cell) = record.iter().find(|cell| line_ends(cell) > CELL_LINES_MAX) {
+                let lines = line_ends(cell);
+                let problem = format!(
+                    "line {line} opens a quote that runs over {lines} lines: close it, or double it"
+                );
+                return Err(malformed(path, problem));
+            }
+            see(line, &record)?;
+        }
+        Ok(())
+    }
+}
+
+fn line_ends(cell: &str) -> usize {
+    cell.bytes().filter(|byte| *byte == b'\n').count()
 }
 
 /// Files with tabs rarely quote, and then a quote is part of the text: so it is if every line has as many

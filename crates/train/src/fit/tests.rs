@@ -6,7 +6,7 @@ use std::{
     num::{NonZeroU8, NonZeroUsize},
 };
 
-use data::ItemShape;
+use data::{ItemShape, ShardWriter, Shards};
 use rand::Rng;
 
 use super::*;
@@ -429,6 +429,57 @@ fn a_training_paused_after_any_epoch_gives_the_same_bits() {
         assert_eq!(timeless(&paused.curve), timeless(&straight.curve));
         assert_eq!(paused.ended, straight.ended);
     }
+}
+
+/// The same rows with more of them in a file, which is gone when the folder is dropped.
+fn with_rest(held: Examples, rest: &Examples) -> (tempfile::TempDir, Examples) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rest.shards");
+    let mut writer = ShardWriter::create(&path, &held).unwrap();
+    writer.push(rest).unwrap();
+    writer.finish().unwrap();
+    let held = held.with_rest(Shards::open(&path).unwrap());
+    (folder, held)
+}
+
+#[test]
+fn rows_on_disk_are_learned_from_a_portion_in_each_epoch() {
+    let few = Case {
+        train: moons(6, 1),
+        ..Case::moons(300)
+    };
+    let (folder, train) = with_rest(moons(6, 1), &moons(1_500, 9));
+    let many = Case {
+        train,
+        ..Case::moons(300)
+    };
+    let (few, fitted) = (few.fit().unwrap(), many.fit().unwrap());
+    assert!(
+        fitted.best.score > few.best.score + 0.05,
+        "{} against {}",
+        fitted.best.score,
+        few.best.score
+    );
+
+    // Paused after every epoch, it goes on with the rows that it would have had.
+    let task = many.task(&go_on);
+    let mut training = Training::begin(&task, many.start()).unwrap();
+    while training.ended().is_none() {
+        training.epoch(&mut |_| Verdict::Continue).unwrap();
+        let paused = Paused::from_bytes(&training.pause().to_bytes()).unwrap();
+        training = Training::resume(&task, &paused).unwrap();
+    }
+    assert_eq!(training.finish().unwrap().weights, fitted.weights);
+
+    let path = folder.path().join("rest.shards");
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..100]).unwrap();
+    let error = many.fit().unwrap_err().to_string();
+    assert!(
+        error.starts_with("the training rows cannot be read: "),
+        "{error}"
+    );
+    assert!(error.contains("rest.shards could not be read"), "{error}");
 }
 
 #[test]

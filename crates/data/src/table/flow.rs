@@ -1,0 +1,491 @@
+//! A table that is gone through part after part, whatever its format, several parts at once.
+//!
+//! The first part decides on columns, delimiter and decimal mark, as the first lines of a file that is
+//! read as a whole do. What is found in the parts comes back in their order, so that nothing depends on
+//! how many threads there are.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use flate2::read::MultiGzDecoder;
+
+use super::{
+    Reading, json,
+    parquet::{self, Batches},
+    parts::{TextPart, TextParts},
+    text::{self, Decimal, Delimited, Names, Quoting, Records, Row, malformed},
+};
+use crate::{
+    error::DataError,
+    limits::ReadLimits,
+    read::{first_bytes, format_of},
+};
+
+/// Bytes of text in a part.
+const PART_BYTES: usize = 4 << 20;
+
+/// How many times larger a table is than its gzip file, roughly.
+const GZIP_FACTOR: u64 = 8;
+
+/// What is known of a table's form, once its first part has been seen.
+#[derive(Clone, Debug)]
+pub(crate) struct Form {
+    pub(super) path: PathBuf,
+    format: Format,
+    pub(super) header: Vec<String>,
+    names: Names,
+    pub(super) decimal: Decimal,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Format {
+    Delimited {
+        delimiter: u8,
+        quoting: Quoting,
+        packing: Packing,
+    },
+    JsonLines {
+        packing: Packing,
+    },
+    Parquet,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    Plain,
+    Gzip,
+}
+
+/// Some rows of a table.
+pub(crate) struct Part {
+    content: Content,
+    is_first: bool,
+}
+
+enum Content {
+    Text(TextPart),
+    Rows(Vec<Row>),
+}
+
+/// A row that is looked at.
+pub(crate) enum Seen<'a> {
+    Record(&'a csv::StringRecord),
+    Row(&'a Row),
+}
+
+impl Seen<'_> {
+    pub(crate) fn width(&self) -> usize {
+        match self {
+            Seen::Record(record) => record.len(),
+            Seen::Row(row) => row.cells.len(),
+        }
+    }
+
+    pub(crate) fn cell(&self, place: usize) -> &str {
+        match self {
+            Seen::Record(record) => record[place].trim(),
+            Seen::Row(row) => &row.cells[place],
+        }
+    }
+
+    pub(crate) fn to_row(&self, line: u64) -> Row {
+        let cells = (0..self.width()).map(|place| self.cell(place).to_string());
+        Row {
+            line,
+            cells: cells.collect(),
+        }
+    }
+}
+
+/// Shown every row of a part, with its line.
+pub(crate) type See<'a> = &'a mut dyn FnMut(u64, Seen<'_>) -> Result<(), DataError>;
+
+impl Form {
+    /// Goes through the rows of a part.
+    ///
+    /// # Errors
+    /// The first that `see` gives, or a row that has more or fewer cells than there are columns.
+    pub(crate) fn each(&self, part: &Part, see: See<'_>) -> Result<(), DataError> {
+        let mut is_header = part.is_first && self.names == Names::Written;
+        let mut checked = |line: u64, row: Seen<'_>| {
+            if std::mem::take(&mut is_header) {
+                return Ok(());
+            }
+            if row.width() != self.header.len() {
+                return Err(self.ragged(line, row.width()));
+            }
+            see(line, row)
+        };
+        match (&part.content, self.format) {
+            (Content::Rows(rows), _) => rows
+                .iter()
+                .try_for_each(|row| see(row.line, Seen::Row(row))),
+            (
+                Content::Text(part),
+                Format::Delimited {
+                    delimiter, quoting, ..
+                },
+            ) => {
+                let records = Delimited {
+                    path: &self.path,
+                    text: &part.text,
+                    delimiter,
+                    quoting,
+                    lines_before: part.lines_before,
+                };
+                records.each(&mut |line, record| checked(line, Seen::Record(record)))
+            }
+            (Content::Text(part), _) => {
+                let rows = json::rows_of(&self.path, &self.header, &part.text, part.lines_before)?;
+                rows.iter()
+                    .try_for_each(|row| see(row.line, Seen::Row(row)))
+            }
+        }
+    }
+
+    fn ragged(&self, line: u64, cells: usize) -> DataError {
+        let problem = format!(
+            "the header has {} columns, but line {line} has {cells} cells",
+            self.header.len()
+        );
+        malformed(&self.path, problem)
+    }
+}
+
+/// Whether only a part of a table's rows is held in memory.
+pub(crate) fn is_large(path: &Path, limits: &ReadLimits) -> bool {
+    let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
+    // What cannot be read is said by the reader of small files.
+    match format(path) {
+        Some(Format::Parquet) => {
+            parquet::unpacked_bytes(path).is_ok_and(|bytes| bytes > limits.held_text_bytes)
+        }
+        Some(Format::Delimited { packing, .. } | Format::JsonLines { packing }) => {
+            let factor = match packing {
+                Packing::Plain => 1,
+                Packing::Gzip => GZIP_FACTOR,
+            };
+            bytes.saturating_mul(factor) > limits.held_text_bytes
+        }
+        None => false,
+    }
+}
+
+/// The text of a table with delimiters that is too large to be held, unpacked; nothing for another file.
+///
+/// # Errors
+/// If it cannot be opened.
+pub(crate) fn large_text(
+    path: &Path,
+    limits: &ReadLimits,
+) -> Result<Option<Box<dyn Read + Send>>, DataError> {
+    match format(path) {
+        Some(Format::Delimited { packing, .. }) if is_large(path, limits) => {
+            let file = File::open(path).map_err(|source| unreadable(path, source))?;
+            Ok(Some(match packing {
+                Packing::Plain => Box::new(file),
+                Packing::Gzip => Box::new(MultiGzDecoder::new(file)),
+            }))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The format of a table that can be gone through in parts.
+fn format(path: &Path) -> Option<Format> {
+    let start = first_bytes(path).ok()?;
+    let packing = match start.starts_with(b"\x1f\x8b") {
+        true => Packing::Gzip,
+        false => Packing::Plain,
+    };
+    let begins = |marks: &[&[u8]]| marks.iter().any(|mark| start.starts_with(mark));
+    if begins(&[parquet::MAGIC]) {
+        return Some(Format::Parquet);
+    }
+    let is_array = || packing == Packing::Plain && start.trim_ascii_start().starts_with(b"[");
+    match format_of(path) {
+        "arff" => None,
+        _ if begins(&[b"\xff\xfe", b"\xfe\xff"]) => None,
+        "jsonl" | "ndjson" => Some(Format::JsonLines { packing }),
+        "json" if packing == Packing::Gzip || is_array() => None,
+        "json" => Some(Format::JsonLines { packing }),
+        _ => Some(Format::Delimited {
+            delimiter: b',',
+            quoting: Quoting::Used,
+            packing,
+        }),
+    }
+}
+
+/// A table while it is gone through.
+pub(crate) struct Flow {
+    source: Parts,
+    first: Option<Part>,
+    digest: Digest,
+}
+
+enum Parts {
+    Text(Box<TextParts<Box<dyn Read + Send>>>),
+    Parquet(Box<Batches>),
+}
+
+impl Flow {
+    /// Opens a table that [`is_large`]; the records are those of its first part.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is no table.
+    pub(crate) fn open(
+        path: &Path,
+        reading: Reading<'_>,
+    ) -> Result<(Flow, Form, Records), DataError> {
+        let format = format(path).unwrap_or(Format::Parquet);
+        let mut flow = Flow::begin(path, format, reading.limits)?;
+        let first = flow.read_part()?;
+        let head = match (&first, format) {
+            (Some(Content::Rows(rows)), _) => {
+                let (_, mut head) = Batches::open(path, reading.limits)?;
+                head.rows = rows.iter().map(copy).collect();
+                head
+            }
+            (Some(Content::Text(part)), Format::JsonLines { .. }) => {
+                json::first_lines(path, &part.text, reading.limits)?
+            }
+            (Some(Content::Text(part)), _) => text::read_from(path, part.text.as_bytes(), reading)?,
+            (None, _) => {
+                let problem = "the file is empty: a header and rows are needed";
+                return Err(malformed(path, problem.into()));
+            }
+        };
+        let format = match (&first, format) {
+            (Some(Content::Text(part)), Format::Delimited { packing, .. }) => {
+                let delimiter = text::sniff_delimiter(&part.text);
+                Format::Delimited {
+                    delimiter,
+                    quoting: Quoting::of(&part.text, delimiter),
+                    packing,
+                }
+            }
+            _ => format,
+        };
+        let form = Form {
+            path: path.to_path_buf(),
+            format,
+            header: head.header.clone(),
+            names: head.names,
+            decimal: head.decimal,
+        };
+        flow.know(format);
+        flow.first = first.map(|content| Part {
+            content,
+            is_first: true,
+        });
+        Ok((flow, form, head))
+    }
+
+    /// Opens a table whose form is known.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn again(form: &Form, limits: &ReadLimits) -> Result<Flow, DataError> {
+        let mut flow = Flow::begin(&form.path, form.format, limits)?;
+        let first = flow.read_part()?;
+        flow.know(form.format);
+        flow.first = first.map(|content| Part {
+            content,
+            is_first: true,
+        });
+        Ok(flow)
+    }
+
+    fn begin(path: &Path, format: Format, limits: &ReadLimits) -> Result<Flow, DataError> {
+        let mut digest = Digest::default();
+        let source = match format {
+            Format::Parquet => {
+                digest = Digest::of(path)?;
+                Parts::Parquet(Box::new(Batches::open(path, limits)?.0))
+            }
+            Format::Delimited { packing, .. } | Format::JsonLines { packing } => {
+                let file = File::open(path).map_err(|source| unreadable(path, source))?;
+                let read: Box<dyn Read + Send> = match packing {
+                    Packing::Plain => Box::new(Digesting {
+                        file,
+                        digest: digest.clone(),
+                    }),
+                    Packing::Gzip => {
+                        digest = Digest::of(path)?;
+                        Box::new(MultiGzDecoder::new(file))
+                    }
+                };
+                Parts::Text(Box::new(TextParts::new(path, read, PART_BYTES)))
+            }
+        };
+        Ok(Flow {
+            source,
+            first: None,
+            digest,
+        })
+    }
+
+    fn know(&mut self, format: Format) {
+        if let Parts::Text(parts) = &mut self.source {
+            match format {
+                Format::Delimited { delimiter, .. } => parts.set_delimiter(delimiter),
+                // Lines are rows.
+                _ => parts.set_delimiter(b'\t'),
+            }
+        }
+    }
+
+    fn read_part(&mut self) -> Result<Option<Content>, DataError> {
+        match &mut self.source {
+            Parts::Text(parts) => Ok(parts.next()?.map(Content::Text)),
+            Parts::Parquet(batches) => {
+                let rows = batches.next()?;
+                Ok((!rows.is_empty()).then_some(Content::Rows(rows)))
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Part>, DataError> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
+        let part = self.read_part()?;
+        Ok(part.map(|content| Part {
+            content,
+            is_first: false,
+        }))
+    }
+
+    /// Looks at all parts, several at once while the next ones are read; what is found is given on in
+    /// their order.
+    ///
+    /// # Errors
+    /// The first of any part.
+    pub(crate) fn in_order<T: Send>(
+        mut self,
+        threads: usize,
+        work: &(dyn Fn(&Part) -> Result<T, DataError> + Sync),
+        take: &mut dyn FnMut(T) -> Result<(), DataError>,
+    ) -> Result<FileContent, DataError> {
+        let mut parts = self.next_parts(threads)?;
+        while !parts.is_empty() {
+            let (found, next) = thread::scope(|scope| {
+                let working: Vec<_> = parts
+                    .iter()
+                    .map(|part| scope.spawn(move || work(part)))
+                    .collect();
+                let next = self.next_parts(threads);
+                let found = working.into_iter().map(|part| {
+                    let joined = part.join();
+                    joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                });
+                (found.collect::<Vec<_>>(), next)
+            });
+            for found in found {
+                take(found?)?;
+            }
+            parts = next?;
+        }
+        Ok(self.digest.content())
+    }
+
+    fn next_parts(&mut self, count: usize) -> Result<Vec<Part>, DataError> {
+        let mut parts = Vec::with_capacity(count);
+        while parts.len() < count
+            && let Some(part) = self.next()?
+        {
+            parts.push(part);
+        }
+        Ok(parts)
+    }
+}
+
+fn copy(row: &Row) -> Row {
+    Row {
+        line: row.line,
+        cells: row.cells.clone(),
+    }
+}
+
+fn unreadable(path: &Path, source: io::Error) -> DataError {
+    DataError::Unreadable {
+        path: path.to_path_buf(),
+        source,
+    }
+}
+
+/// What a file holds, as a digest that grows while it is read.
+#[derive(Clone, Default)]
+pub(crate) struct Digest(Arc<Mutex<(blake3::Hasher, u64)>>);
+
+impl Digest {
+    /// That of a whole file.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn of(path: &Path) -> Result<Digest, DataError> {
+        let digest = Digest::default();
+        let file = File::open(path).map_err(|source| unreadable(path, source))?;
+        let mut reader = Digesting {
+            file,
+            digest: digest.clone(),
+        };
+        let mut block = vec![0; PART_BYTES];
+        loop {
+            match reader.read(&mut block) {
+                Ok(0) => return Ok(digest),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(unreadable(path, source)),
+            }
+        }
+    }
+
+    fn add(&self, bytes: &[u8]) {
+        // A panic cannot come between the two.
+        let mut digest = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        digest.0.update(bytes);
+        digest.1 += bytes.len() as u64;
+    }
+
+    /// What was read so far.
+    pub(crate) fn content(&self) -> FileContent {
+        let digest = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        FileContent {
+            hash: digest.0.finalize(),
+            bytes: digest.1,
+        }
+    }
+}
+
+/// What a file was found to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileContent {
+    pub(crate) hash: blake3::Hash,
+    pub(crate) bytes: u64,
+}
+
+struct Digesting {
+    file: File,
+    digest: Digest,
+}
+
+impl Read for Digesting {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.digest.add(&buffer[..count]);
+        Ok(count)
+    }
+}

@@ -1,0 +1,196 @@
+//! The text of a table in parts that end where a row ends, so that a quote over several lines stays whole.
+
+use std::{
+    io::{ErrorKind, Read},
+    path::{Path, PathBuf},
+};
+
+use super::text::{self, malformed};
+use crate::error::DataError;
+
+/// Bytes of one row, its quoted line ends among them.
+const ROW_BYTES_MAX: usize = 16 << 20;
+
+/// How files begin that cannot be read in parts, and what they are.
+const WHOLE_ONLY: [(&[u8], &str); 4] = [
+    (b"\xff\xfe", "UTF-16 text"),
+    (b"\xfe\xff", "UTF-16 text"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"PAR1", "a Parquet file"),
+];
+
+/// Reads a text part after part.
+pub(crate) struct TextParts<R> {
+    name: PathBuf,
+    source: R,
+    block_bytes: usize,
+    waiting: Waiting,
+    lines_done: u64,
+    parts_done: usize,
+    is_ended: bool,
+}
+
+/// Whole rows of a text.
+pub(crate) struct TextPart {
+    pub(crate) text: String,
+    /// Lines of the file before it.
+    pub(crate) lines_before: u64,
+}
+
+impl<R: Read> TextParts<R> {
+    /// `name` is what the source is called in messages; so many bytes are read at once, if they have arrived.
+    pub(crate) fn new(name: &Path, source: R, block_bytes: usize) -> TextParts<R> {
+        TextParts {
+            name: name.to_path_buf(),
+            source,
+            block_bytes,
+            waiting: Waiting::default(),
+            lines_done: 0,
+            parts_done: 0,
+            is_ended: false,
+        }
+    }
+
+    /// What separates cells, once it is known.
+    pub(crate) fn set_delimiter(&mut self, delimiter: u8) {
+        self.waiting.delimiter = Some(delimiter);
+    }
+
+    /// Text of whole rows; nothing at the end.
+    ///
+    /// # Errors
+    /// If the source cannot be read, or a row cannot be told from the next.
+    pub(crate) fn next(&mut self) -> Result<Option<TextPart>, DataError> {
+        while !self.is_ended && self.waiting.whole == 0 {
+            self.read_block()?;
+        }
+        if self.is_ended {
+            self.waiting.all_is_whole().map_err(|lines| {
+                let line = self.lines_done + lines;
+                let problem =
+                    format!("line {line} or one behind it opens a quote that is never closed");
+                malformed(&self.name, problem)
+            })?;
+        }
+        let bytes = self.waiting.take();
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let text = text::decode(&self.name, &bytes, &mut Vec::new())?;
+        let lines_before = self.lines_done;
+        self.lines_done += text.bytes().filter(|byte| *byte == b'\n').count() as u64;
+        self.parts_done += 1;
+        Ok(Some(TextPart { text, lines_before }))
+    }
+
+    fn read_block(&mut self) -> Result<(), DataError> {
+        let mut block = vec![0; self.block_bytes];
+        let count = loop {
+            match self.source.read(&mut block) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(count) => break count,
+                Err(source) => {
+                    return Err(DataError::Unreadable {
+                        path: self.name.clone(),
+                        source,
+                    });
+                }
+            }
+        };
+        self.is_ended = count == 0;
+        self.waiting.add(&block[..count]);
+        if self.parts_done == 0 {
+            self.refuse_unreadable()?;
+        }
+        if self.waiting.bytes.len() > ROW_BYTES_MAX + self.block_bytes {
+            return Err(DataError::TooLarge {
+                path: self.name.clone(),
+                what: format!("the row at line {}", self.lines_done + 1),
+                limit: format!("{ROW_BYTES_MAX} bytes"),
+            });
+        }
+        Ok(())
+    }
+
+    fn refuse_unreadable(&self) -> Result<(), DataError> {
+        let begins = |(start, _): &&(&[u8], &str)| self.waiting.bytes.starts_with(start);
+        match WHOLE_ONLY.iter().find(begins) {
+            None => Ok(()),
+            Some((_, what)) => {
+                let problem =
+                    format!("it is {what}, which cannot be read as a stream: give it as a file");
+                Err(malformed(&self.name, problem))
+            }
+        }
+    }
+}
+
+/// Bytes that have arrived and are not yet given on.
+#[derive(Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    /// How many of them have been looked at.
+    scanned: usize,
+    /// How many of them are whole rows.
+    whole: usize,
+    /// Whether the last one that was looked at stands inside of quotes.
+    is_quoted: bool,
+    /// What separates cells; any of the usual ones as long as it is not known.
+    delimiter: Option<u8>,
+}
+
+impl Waiting {
+    fn add(&mut self, block: &[u8]) {
+        self.bytes.extend_from_slice(block);
+        for at in self.scanned..self.bytes.len() {
+            match self.bytes[at] {
+                // With tabs, lines are rows, and whether quotes mean anything is found out later.
+                b'"' if self.delimiter != Some(b'\t') => {
+                    self.is_quoted = !self.is_quoted && self.begins_cell(at);
+                }
+                b'\n' if !self.is_quoted => self.end_row(at + 1),
+                _ => {}
+            }
+        }
+        self.scanned = self.bytes.len();
+    }
+
+    /// A row ends here; the first one says what separates cells, as far as can be seen from it.
+    fn end_row(&mut self, end: usize) {
+        let row = &self.bytes[self.whole..end];
+        if self.delimiter.is_none() && !row.trim_ascii().is_empty() {
+            let row = String::from_utf8_lossy(row);
+            self.delimiter = Some(text::sniff_delimiter(&row));
+        }
+        self.whole = end;
+    }
+
+    /// Whether a quote here opens a cell; a doubled one opens its cell again.
+    fn begins_cell(&self, at: usize) -> bool {
+        let Some(before) = at.checked_sub(1).map(|before| self.bytes[before]) else {
+            return true;
+        };
+        let separates = match self.delimiter {
+            Some(delimiter) => before == delimiter,
+            None => text::DELIMITERS.contains(&before),
+        };
+        separates || [b'\n', b'\r', b'"'].contains(&before) || self.bytes[..at] == *text::UTF8_MARK
+    }
+
+    /// The source has ended: what is left is a row, too. If a quote is open, the lines before are counted.
+    fn all_is_whole(&mut self) -> Result<(), u64> {
+        if self.is_quoted {
+            let whole = &self.bytes[..self.whole];
+            return Err(1 + whole.iter().filter(|byte| **byte == b'\n').count() as u64);
+        }
+        self.whole = self.bytes.len();
+        Ok(())
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        let rest = self.bytes.split_off(self.whole);
+        self.scanned -= self.whole;
+        self.whole = 0;
+        std::mem::replace(&mut self.bytes, rest)
+    }
+}
