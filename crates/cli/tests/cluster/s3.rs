@@ -19,6 +19,7 @@ pub(super) struct S3Server {
 
 impl S3Server {
     /// `None` where it cannot be started; then the test is skipped and says so.
+    #[allow(clippy::print_stderr)] // A skipped test must be seen.
     pub(super) fn start() -> Option<S3Server> {
         let python = env::var("LEHR_PYTHON").unwrap_or_else(|_| "python3".to_string());
         let works = |command: &mut Command| command.output().is_ok_and(|ran| ran.status.success());

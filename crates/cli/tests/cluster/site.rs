@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -23,6 +24,9 @@ pub(super) const LEASE_SECS: u64 = 4;
 /// How long the study may take, whatever happens to it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(150);
 
+/// Each of these tests wants the whole machine.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// Everything that the test starts, in a folder of its own.
 pub(super) struct Site {
     pub(super) slurm: Option<SlurmCluster>,
@@ -31,6 +35,7 @@ pub(super) struct Site {
     pub(super) begun: Instant,
     /// Last, so that it is there until all have ended that write into it.
     place: tempfile::TempDir,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Site {
@@ -47,7 +52,9 @@ impl Site {
         let place = tempfile::tempdir().unwrap();
         // The owner of the database must be able to reach its folder.
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let mut site = Site {
+            _turn: turn,
             // Slurm, in the same process, takes the first ones.
             port: free_ports(8) + 7,
             place,
