@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    path::PathBuf,
+    path::Path,
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -22,7 +22,7 @@ const MEMORY_SHARE: f64 = 0.8;
 /// Variables in which engines say how many processors a process was given.
 const PROCESSORS: [&str; 2] = ["SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"];
 
-pub(crate) fn join(args: &JoinArgs, invitation: &PathBuf) -> Result<Outcome> {
+pub(crate) fn join(args: &JoinArgs, invitation: &Path) -> Result<Outcome> {
     let leave = Arc::new(AtomicBool::new(false));
     // Slurm and Kubernetes end a process by SIGTERM; USR1 is what Slurm sends ahead of time where asked to.
     for signal in [
