@@ -69,7 +69,8 @@ pub(crate) struct Helm {
 }
 
 impl Helm {
-    /// Takes a study up, at this time.
+    /// Takes a study up, at this time; one that is ending goes on ending. Who starts to explore it again says
+    /// so in the ledger first.
     ///
     /// # Errors
     /// If the ledger cannot be read or written.
@@ -79,7 +80,7 @@ impl Helm {
         now: Instant,
     ) -> Result<Helm, LedgerError> {
         ledger.resume_clock(now)?;
-        ledger.set_ending(None)?;
+        let ending = ledger.standing(now)?.ending;
         let finale = match config.training.retrain {
             Retrain::Nothing => Finale::Never,
             Retrain::Best if ledger.trials()?.iter().any(waits_to_be_trained_again) => {
@@ -91,7 +92,7 @@ impl Helm {
             config,
             finale,
             best: None,
-            ending: None,
+            ending: ending.and_then(|text| serde_json::from_str(&text).ok()),
             counted_at: now,
         };
         helm.keep_back(ledger)?;

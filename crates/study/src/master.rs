@@ -75,6 +75,7 @@ impl Master {
         now: Instant,
     ) -> Result<Master, LedgerError> {
         ledger.release_all()?;
+        ledger.set_ending(None)?;
         let helm = Helm::take_up(&mut *ledger, config.clone(), now)?;
         Ok(Master {
             desk: Desk::new(ledger, config, targets, "this machine".to_string())?,

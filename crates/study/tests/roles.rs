@@ -3,35 +3,26 @@
 
 #![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
 
+mod made_up;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use data::{SplitShares, Targets};
+use data::Targets;
+use made_up::{EPOCHS, RUNGS, Training, candidate, config, early_stop, epoch, result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use search::{Origin, Rule, Rungs, SearchSettings, Setting, TrialId};
+use search::{Origin, TrialId};
 use study::{
-    config::{Budget, Inherit, Resources, Retrain, StudyConfig, TrainingSettings},
     desk,
     ledger::{Sqlite, StudyRecord},
     master::{self, EndReason, Master},
     message::{Ask, FromGenerator, FromTrainer, Reply, StopCause, TellTrainer},
-    trial::{
-        Candidate, Digest, EarlyStop, Instant, Job, Slot, Trial, TrialResult, TrialState,
-        WorkerName,
-    },
+    trial::{Instant, Slot, Trial, TrialState, WorkerName},
     worker::{self, DeathCause, Worker},
 };
-use train::{EpochReport, Evaluation};
 
 const SLOTS: u16 = 2;
 const WORKERS: u16 = 3;
-const EPOCHS: u32 = 4;
-const RUNGS: Rungs = Rungs {
-    rule: Rule::Median,
-    first: 1,
-    factor: 2,
-};
-
 /// One node: its decisions, what it is training, and what is under way to it.
 struct Node {
     worker: Worker,
@@ -39,12 +30,6 @@ struct Node {
     replies: VecDeque<Box<Reply>>,
     asks: VecDeque<Ask>,
     gone: bool,
-}
-
-struct Training {
-    job: Job,
-    curve: Vec<EpochReport>,
-    told: Option<StopCause>,
 }
 
 struct World {
@@ -57,45 +42,6 @@ struct World {
     ended: Option<EndReason>,
 }
 
-fn config(trials: u64) -> StudyConfig {
-    StudyConfig {
-        data: "rows.csv".into(),
-        test: None,
-        validation: None,
-        roles: data::Roles::default(),
-        target: None,
-        ignore: Vec::new(),
-        header: data::HeaderLine::Guess,
-        kind: None,
-        task: None,
-        metric: Some(train::Metric::Accuracy),
-        seed: 1,
-        budget: Budget {
-            seconds: None,
-            trials: Some(trials),
-        },
-        folds: None,
-        split: SplitShares::default(),
-        resources: Resources {
-            workers: WORKERS,
-            slots: SLOTS,
-            threads: 1,
-            memory_bytes_max: None,
-        },
-        training: TrainingSettings {
-            epochs: Some(EPOCHS),
-            epochs_inherited: None,
-            patience: None,
-            class_weights: Some(train::ClassWeights::Equal),
-            precision: train::Precision::F32,
-            rungs: RUNGS,
-            inherit: Inherit::Weights,
-            retrain: Retrain::Best,
-        },
-        search: SearchSettings::default(),
-    }
-}
-
 impl World {
     fn new(seed: u64, trials: u64) -> World {
         let record = StudyRecord {
@@ -105,8 +51,13 @@ impl World {
         };
         let ledger = Sqlite::in_memory(&record, Instant(0.0)).unwrap();
         let targets = Targets::Values(vec![0.0; 10]);
-        let master =
-            Master::take_up(Box::new(ledger), config(trials), targets, Instant(0.0)).unwrap();
+        let master = Master::take_up(
+            Box::new(ledger),
+            config(trials, WORKERS, SLOTS),
+            targets,
+            Instant(0.0),
+        )
+        .unwrap();
         let names = (1..=WORKERS).map(|number| WorkerName(format!("node-{number}")));
         World {
             master,
@@ -182,18 +133,7 @@ impl World {
     fn generate(&mut self, name: &WorkerName) {
         self.candidates += 1;
         let units = 1 + self.candidates;
-        let candidate = Candidate {
-            architecture: format!("in 4 | dense {units} | relu | dense 2")
-                .parse()
-                .unwrap(),
-            setting: Setting::default(),
-            origin: Origin::Seed {
-                name: "made up".to_string(),
-            },
-            promise: None,
-            latency_seconds: None,
-            proposed_by: name.clone(),
-        };
+        let candidate = candidate(units, name);
         let candidate = Box::new(candidate);
         self.tell(
             name,
@@ -314,53 +254,6 @@ impl Node {
             ..Node::new()
         }
     }
-}
-
-fn epoch(number: u32, score: f64) -> EpochReport {
-    EpochReport {
-        epoch: number,
-        train_loss: 1.0,
-        validation: Evaluation {
-            rows: 10,
-            loss: 1.0,
-            metrics: BTreeMap::new(),
-        },
-        score,
-        seconds: f64::from(number),
-    }
-}
-
-fn best(curve: &[EpochReport]) -> f64 {
-    let scores = curve.iter().map(|epoch| epoch.score);
-    scores.reduce(f64::max).unwrap_or_default()
-}
-
-fn early_stop(training: Training) -> EarlyStop {
-    EarlyStop {
-        curve: training.curve,
-        inheritance: None,
-        seconds: 1.0,
-        memory_bytes: 1,
-        recipe: training.job.recipe,
-    }
-}
-
-fn result(training: Training) -> Box<TrialResult> {
-    let score = best(&training.curve);
-    Box::new(TrialResult {
-        score,
-        loss: 1.0 - score,
-        metrics: BTreeMap::new(),
-        epoch: 1,
-        curve: training.curve,
-        ended: train::Ended::AllEpochs,
-        artifact: Digest::of(b"weights"),
-        artifact_bytes: 7,
-        inheritance: None,
-        seconds: 1.0,
-        memory_bytes: 1,
-        recipe: training.job.recipe,
-    })
 }
 
 #[test]

@@ -49,6 +49,8 @@ pub(crate) fn explore(
     let node = node.with(&resources_of(study.config.resources));
     let local = Local::new(node, &study.folder.logs())?;
     let baseline = start_baseline(&study, program)?;
+    // Whatever has ended it before: it is explored again.
+    study.ledger.set_ending(None)?;
     let host = rustix::system::uname()
         .nodename()
         .to_string_lossy()

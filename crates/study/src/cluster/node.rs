@@ -31,7 +31,7 @@ use crate::{
     setup::CommonSetup,
     spool::Spool,
     store::{NodeWeights, StoreError},
-    trial::WorkerName,
+    trial::{Instant, WorkerName},
 };
 
 /// Seconds between two tries to reach a ledger that is away when a node starts.
@@ -123,10 +123,12 @@ pub fn run(
     let files = PreparedFiles::at(&shared.prepared);
     let targets = PreparedFiles::load(&files.train)?.targets().clone();
     let desk = Desk::new(Box::new(ledger), config, targets, options.host.clone())?;
+    let clock = Clock::start();
     let counter = Counter {
         desk: desk.with_quarantine(),
-        link: Link::new(slots, lease_secs, u64::from(number), now()),
+        link: Link::new(slots, lease_secs, u64::from(number), clock.now()),
         name: name.clone(),
+        clock,
     };
     staff(setup, counter, &shared.weights, leave)
 }
@@ -212,6 +214,26 @@ struct Counter {
     desk: Desk,
     link: Link,
     name: WorkerName,
+    clock: Clock,
+}
+
+/// The time since a node began: the machine's own clock may be set while it works, and no lease may wait for that.
+struct Clock {
+    begun: Moment,
+    begun_at: Instant,
+}
+
+impl Clock {
+    fn start() -> Clock {
+        Clock {
+            begun: Moment::now(),
+            begun_at: now(),
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.begun_at.plus(self.begun.elapsed().as_secs_f64())
+    }
 }
 
 impl Counter {
@@ -220,14 +242,14 @@ impl Counter {
     fn serve(mut self, asked: &Receiver<Ask>, answers: Sender<Reply>) -> Result<bool, LedgerError> {
         let mut log = Vec::new();
         loop {
-            let patience = Duration::from_secs_f64(self.link.patience(now()));
+            let patience = Duration::from_secs_f64(self.link.patience(self.clock.now()));
             match asked.recv_timeout(patience) {
-                Ok(ask) => self.link.offer(ask, now()),
+                Ok(ask) => self.link.offer(ask, self.clock.now()),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             for ask in asked.try_iter() {
-                self.link.offer(ask, now());
+                self.link.offer(ask, self.clock.now());
             }
             while let Some(reply) = self.ask_next(&mut log)? {
                 if answers.send(reply).is_err() {
@@ -241,7 +263,7 @@ impl Counter {
 
     /// Asks what is due; `None` if nothing is, or the ledger is away.
     fn ask_next(&mut self, log: &mut Vec<Happening>) -> Result<Option<Reply>, LedgerError> {
-        let at = now();
+        let at = self.clock.now();
         let Some(ask) = self.link.next(at).cloned() else {
             return Ok(None);
         };
@@ -251,7 +273,7 @@ impl Counter {
                 Ok(Some(reply))
             }
             Err(error) if error.may_pass() => {
-                self.link.unanswered(now());
+                self.link.unanswered(self.clock.now());
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -264,12 +286,18 @@ impl Counter {
         let until = Moment::now() + Duration::from_secs_f64(FAREWELL_SECS);
         while !self.link.is_empty() && Moment::now() < until {
             if self.ask_next(log)?.is_none() {
-                let patience = self.link.patience(now()).clamp(0.05, 1.0);
+                let patience = self.link.patience(self.clock.now());
+                let patience = patience.clamp(0.05, 1.0);
                 thread::sleep(Duration::from_secs_f64(patience));
             }
         }
         let is_quarantined = self.desk.is_quarantined(&self.name);
-        while let Err(error) = self.desk.leave(&self.name, now()) {
+        if !self.link.is_empty() {
+            // What it has computed is on its disk: to give the trial back now would be to train it twice. The
+            // lease runs out by itself, if the node does not come again before.
+            return Ok(is_quarantined);
+        }
+        while let Err(error) = self.desk.leave(&self.name, self.clock.now()) {
             if !error.may_pass() || Moment::now() > until {
                 return Ok(is_quarantined);
             }
