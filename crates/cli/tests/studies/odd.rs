@@ -278,10 +278,10 @@ fn date_cells(rng: &mut ChaCha8Rng, row: usize, kind: Rows) -> Vec<(String, Opti
     }
     let (month, seconds) = MONTHS[rng.random_range(0..MONTHS.len())];
     cells.push((month.to_string(), Some(seconds)));
-    if row % 13 == 0 {
+    if row.is_multiple_of(13) {
         cells[row % 6] = (String::new(), None);
     }
-    if kind == Rows::Odd && row % 2 == 0 {
+    if kind == Rows::Odd && row.is_multiple_of(2) {
         let place = row / 2 % cells.len();
         let odd = DATES.get(place).map_or(&ODD_MONTHS[..], |dates| dates.3);
         let (cell, seconds) = odd[rng.random_range(0..odd.len())];
@@ -309,7 +309,7 @@ pub(crate) fn texts(rows: usize, kind: Rows) -> String {
         ][row % 4];
         let others = rng.random_range(0..13);
         let mut text = format!("{word} and  then some of {others} words in {row}");
-        if kind == Rows::Odd && row % 3 == 0 {
+        if kind == Rows::Odd && row.is_multiple_of(3) {
             text = TEXTS[rng.random_range(0..TEXTS.len())].to_string();
         }
         table.write_record([text.as_str(), label]).unwrap();
@@ -327,15 +327,15 @@ pub(crate) fn series(rows: usize, kind: Rows) -> Vec<(Series, &'static str)> {
     let one = |row: usize| {
         let (speed, label) = [(0.2, "slow"), (0.5, "fast")][row % 2];
         let length = match kind {
-            Rows::Odd if row % 5 == 0 => rng.random_range(1..21),
+            Rows::Odd if row.is_multiple_of(5) => rng.random_range(1..21),
             _ => 12 + row % 9,
         };
-        let wild = if kind == Rows::Odd && row % 3 == 0 {
+        let wild = if kind == Rows::Odd && row.is_multiple_of(3) {
             0.3
         } else {
             0.0
         };
-        let gap = if kind == Rows::Odd && row % 17 == 0 {
+        let gap = if kind == Rows::Odd && row.is_multiple_of(17) {
             1.0
         } else {
             0.1
