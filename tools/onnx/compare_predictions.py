@@ -3,13 +3,15 @@
 
     python compare_predictions.py MODEL.onnx DATA PREDICTIONS.csv
 
-DATA is the CSV, NPZ or .ts file that was predicted; PREDICTIONS.csv is what `lehr predict` printed. The raw
-cells or pixels go into the model as they are: all preprocessing must be inside. Ends with 0 if no
+DATA is the CSV, NPZ, NPY or .ts file that was predicted, with dates as the seconds since 1970 that the model
+takes; PREDICTIONS.csv is what `lehr predict` printed. The raw cells or pixels go into the model as they
+are: all preprocessing must be inside. Ends with 0 if no
 probability or value differs by more than 1e-4 (of a value's size, or the spread of all) and all labels
 are equal. Needs onnxruntime and numpy.
 """
 
 import csv
+import math
 import re
 import sys
 
@@ -28,35 +30,44 @@ def read_series(path, length, channels):
     series = numpy.full((len(lines), length, channels), numpy.nan, numpy.float32)
     for row, line in enumerate(lines):
         for channel, block in enumerate(line.split(":")[:channels]):
-            values = [float("nan") if v.strip() == "?" else float(v) for v in block.split(",")]
+            values = [number(v.strip()) for v in block.split(",")]
             series[row, : len(values), channel] = values
     return series
 
 
 def number(cell):
     """A cell as a number; NaN for what is none, as lehr reads it."""
+    # Python takes digits and underscores that no file means.
+    if cell in MISSING or not cell.isascii() or "_" in cell:
+        return float("nan")
     try:
-        return float("nan") if cell in MISSING else float(cell)
+        value = float(cell)
     except ValueError:
         return float("nan")
+    return value if math.isfinite(value) else float("nan")
 
 
 def raw_inputs(session, data):
     if data.endswith(".ts"):
         _, length, channels = session.get_inputs()[0].shape
         return {"series": read_series(data, length, channels)}
-    if data.endswith(".npz"):
+    if data.endswith((".npz", ".npy")):
         arrays = numpy.load(data)
-        images = arrays["X"].astype(numpy.uint8)
+        images = (arrays if data.endswith(".npy") else arrays["X"]).astype(numpy.uint8)
         return {"image": images.reshape(*images.shape[:3], -1)}
     with open(data, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     inputs = {}
+    first = session.get_inputs()[0]
+    if first.name == "series" and len(first.shape) == 3:
+        # A step is a column; a label stands behind them.
+        steps = [[number(cell.strip()) for cell in list(row.values())[: first.shape[1]]] for row in rows]
+        return {"series": numpy.array(steps).astype(numpy.float32)[:, :, None]}
     for wanted in session.get_inputs():
         cells = [row[wanted.name].strip() for row in rows]
         if wanted.type == "tensor(string)":
             # The operator that splits texts knows blanks only; the input's description says so.
-            column = numpy.array([re.sub(r"\s", " ", cell) for cell in cells], object)
+            column = numpy.array([re.sub(r"[\t\n\f\r]", " ", cell) for cell in cells], object)
         else:
             kind = numpy.float64 if "double" in wanted.type else numpy.float32
             column = numpy.array([number(cell) for cell in cells], kind)

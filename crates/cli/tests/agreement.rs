@@ -1,45 +1,73 @@
-//! The same answer everywhere, on a thousand raw rows with gaps, wild numbers and words never seen: of
-//! `lehr predict`, of the exported ONNX file in ONNX Runtime, and of the script in PyTorch.
+//! The same answer everywhere, on a thousand raw rows of every kind of data with gaps, wild numbers, dates
+//! that are none and words never seen: of `lehr predict`, of the exported ONNX file in ONNX Runtime, of the
+//! script in PyTorch, and of `lehr serve`.
 //!
 //! Needs a Python with `onnxruntime`, and one with `torch`, `safetensors` and `numpy` (`LEHR_PYTHON`,
 //! otherwise `python3`); what is missing is skipped, unless `LEHR_REQUIRE_ONNXRUNTIME` or
-//! `LEHR_REQUIRE_TORCH` is set. Certificates and their refusals need neither.
+//! `LEHR_REQUIRE_TORCH` is set. `lehr serve`, certificates and their refusals need neither.
 
 #![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
 #![allow(clippy::print_stderr)] // A test that is skipped says so.
 
+#[path = "studies/odd.rs"]
+mod odd;
 #[path = "studies/python.rs"]
 mod python;
+mod server;
 mod studies;
 
 use std::{
-    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use python::{TOLERANCE, check_same, python_with, repository, study, succeeded};
+use data::{Dataset, Request};
+use odd::{ROWS, Rows};
+use python::{TOLERANCE, cells, check_same, python_with, repository, study, succeeded};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+use server::Server;
 use studies::{explore, lehr, said};
 
-const ROWS: usize = 1000;
+/// The same rows as every way of asking takes them.
+struct Asked {
+    /// For `lehr predict` and the script.
+    file: PathBuf,
+    /// For ONNX Runtime: the same file, but for dates, which it takes as seconds.
+    onnx: PathBuf,
+    /// For `lehr serve`.
+    json: Vec<Value>,
+    /// Whether the file can be sent as it is, too.
+    csv: Sent,
+}
 
-/// Predicts rows with lehr, with the script, and with ONNX Runtime.
-fn check(study: &Path, rows: &Path) {
-    let predict = lehr().arg("predict").arg(study).arg(rows).output().unwrap();
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    JsonOnly,
+    AlsoCsv,
+}
+
+/// Has rows predicted in all ways.
+fn check(study: &Path, asked: &Asked) {
+    let predict = lehr()
+        .arg("predict")
+        .args([study, &asked.file])
+        .output()
+        .unwrap();
     let predicted = succeeded(predict).stdout;
+    assert_eq!(cells(&predicted).1.len(), ROWS);
+    check_served(study, asked, &predicted);
     let best = study.join("best");
     if let Some(python) = python_with("torch, safetensors, numpy", "LEHR_REQUIRE_TORCH") {
         let script = Command::new(python)
             .arg(best.join("model.py"))
-            .arg(rows)
+            .arg(&asked.file)
             .output()
             .unwrap();
-        let script = succeeded(script);
-        let worst = check_same(&script.stdout, &predicted, TOLERANCE);
-        eprintln!("{}: PyTorch differs by {worst:e}", rows.display());
+        let worst = check_same(&succeeded(script).stdout, &predicted, TOLERANCE);
+        eprintln!("{}: PyTorch differs by {worst:e}", asked.file.display());
     }
     if let Some(python) = python_with("onnxruntime, numpy", "LEHR_REQUIRE_ONNXRUNTIME") {
         let predictions = study.join("predictions.csv");
@@ -47,68 +75,90 @@ fn check(study: &Path, rows: &Path) {
         let compare = Command::new(python)
             .arg(repository().join("tools/onnx/compare_predictions.py"))
             .arg(best.join("model.onnx"))
-            .arg(rows)
+            .arg(&asked.onnx)
             .arg(&predictions)
             .output()
             .unwrap();
-        succeeded(compare);
+        let said = succeeded(compare).stdout;
+        eprint!(
+            "{}: {}",
+            asked.file.display(),
+            String::from_utf8_lossy(&said)
+        );
     }
 }
 
-/// What stands in no training row: gaps in every spelling, wild numbers, words never seen.
-const ODD: [&str; 9] = [
-    "", "?", "NA", "NaN", "null", "1e12", "-3.5e9", "purple", "0",
-];
-
-/// A table of flats: a time stamp, sizes with gaps, words with gaps, a flag; prices or classes behind.
-fn table(rows: usize, target: &str, odd: bool) -> String {
-    let mut rng = ChaCha8Rng::seed_from_u64(rows as u64 + u64::from(odd));
-    let mut text = format!("built,area,\"district, old\",lift,{target}\n");
-    for row in 0..rows {
-        let built = 1_500_000_000_u64 + rng.random_range(0..40_000_000);
-        let area = rng.random_range(20.0..160.0_f64);
-        let district = ["north", "süd", "", "east"][rng.random_range(0..4)];
-        let lift = ["yes", "no"][rng.random_range(0..2)];
-        let price = 900.0 * area + 40_000.0 * f64::from(u8::from(lift == "yes"));
-        let mut cells = [
-            built.to_string(),
-            if row % 11 == 0 {
-                String::new()
-            } else {
-                format!("{area:.2}")
-            },
-            district.to_string(),
-            lift.to_string(),
-            match target {
-                "price" => format!("{price:.1}"),
-                _ => if price > 90_000.0 { "dear" } else { "cheap" }.to_string(),
-            },
-        ];
-        if odd && row % 3 == 0 {
-            cells[rng.random_range(0..4)] = ODD[rng.random_range(0..ODD.len())].to_string();
-        }
-        writeln!(text, "{}", cells.join(",")).unwrap();
+/// Asks a server for the same rows, in every form that it takes.
+fn check_served(study: &Path, asked: &Asked, predicted: &[u8]) {
+    let server = Server::start(study, &[]);
+    let mut bodies = vec![(
+        "application/json",
+        serde_json::to_vec(&json!({ "rows": asked.json })).unwrap(),
+    )];
+    if asked.csv == Sent::AlsoCsv {
+        bodies.push(("text/csv", fs::read(&asked.file).unwrap()));
     }
-    text
+    for (kind, body) in bodies {
+        let heads = [("Content-Type", kind), ("Accept", "text/csv")];
+        let answer = server.ask("POST /predict", &heads, &body);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let worst = check_same(answer.body.as_bytes(), predicted, TOLERANCE);
+        eprintln!("{}: {kind} differs by {worst:e}", asked.file.display());
+    }
 }
 
-fn check_table(target: &str) {
+/// The rows of flats as objects: of even rows, numbers are numbers and what is empty is null; a date is
+/// always as it stands in the file.
+fn objects(table: &str) -> Vec<Value> {
+    let (header, rows) = cells(table.as_bytes());
+    let value = |row: usize, column: &str, cell: &str| match cell.trim().parse::<f64>() {
+        _ if row % 2 == 1 => json!(cell),
+        _ if cell.is_empty() => Value::Null,
+        Ok(number) if number.is_finite() && !odd::is_date(column) => json!(number),
+        _ => json!(cell),
+    };
+    let object = |(row, cells): (usize, &Vec<String>)| {
+        let fields = header.iter().zip(cells);
+        let value = |(name, cell): (&String, &String)| (name.clone(), value(row, name, cell));
+        fields.map(value).collect::<serde_json::Map<_, _>>().into()
+    };
+    rows.iter().enumerate().map(object).collect()
+}
+
+fn write(place: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    let path = place.join(name);
+    fs::write(&path, content).unwrap();
+    path
+}
+
+fn check_flats(target: &str, more: &[&str]) {
     let place = tempfile::tempdir().unwrap();
-    let (known, new) = (place.path().join("known.csv"), place.path().join("new.csv"));
-    fs::write(&known, table(400, target, false)).unwrap();
-    fs::write(&new, table(ROWS, target, true)).unwrap();
-    let study = study(&known, place.path(), &["--target", target]);
-    check(&study, &new);
+    let place = place.path();
+    let known = write(place, "known.csv", odd::flats(400, target, Rows::Known).raw);
+    let new = odd::flats(ROWS, target, Rows::Odd);
+    let study = study(&known, place, &[&["--target", target], more].concat());
+    let card = fs::read_to_string(study.join("best/model.json")).unwrap();
+    for kind in ["numeric", "category", "text", "time"] {
+        assert!(card.contains(&format!("\"{kind}\"")), "{kind}: {card}");
+    }
+    let asked = Asked {
+        json: objects(&new.raw),
+        file: write(place, "new.csv", &new.raw),
+        onnx: write(place, "seconds.csv", new.in_seconds),
+        csv: Sent::AlsoCsv,
+    };
+    check(&study, &asked);
 }
 
 #[test]
 fn classes_of_odd_rows_are_the_same_everywhere() {
-    check_table("class");
+    check_flats("class", &["--folds", "1"]);
 }
 
 #[test]
 fn numbers_for_odd_rows_are_the_same_everywhere() {
-    check_table("price");
+    // The model is the mean of five networks.
+    check_flats("price", &[]);
 }
 
 #[test]
@@ -116,7 +166,84 @@ fn classes_of_images_are_the_same_everywhere() {
     let place = tempfile::tempdir().unwrap();
     let example = repository().join("examples/digits");
     let study = study(&example, place.path(), &[]);
-    check(&study, &example.join("digits8x8.npz"));
+    let request = Request {
+        path: example.join("digits8x8.npz"),
+        ..Request::default()
+    };
+    let Dataset::Images(known) = data::read(&request).unwrap().dataset else {
+        panic!("the digits are images");
+    };
+    let images = odd::images(&known.bytes);
+    let file = write(place.path(), "new.npy", odd::array_file(&images));
+    let asked = Asked {
+        json: images.iter().map(|image| json!(image)).collect(),
+        onnx: file.clone(),
+        file,
+        csv: Sent::JsonOnly,
+    };
+    check(&study, &asked);
+}
+
+#[test]
+fn classes_of_unequal_series_with_gaps_are_the_same_everywhere() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    let known = odd::series_file(&odd::series(160, Rows::Known));
+    let study = study(&write(place, "known.ts", known), place, &["--folds", "1"]);
+    let new = odd::series(ROWS, Rows::Odd);
+    let file = write(place, "new.ts", odd::series_file(&new));
+    let number = |cell: &String| cell.parse::<f64>().ok().map_or(Value::Null, Value::from);
+    let channel = |values: &Vec<String>| values.iter().map(number).collect::<Value>();
+    let asked = Asked {
+        json: new
+            .iter()
+            .map(|(channels, _)| channels.iter().map(channel).collect())
+            .collect(),
+        onnx: file.clone(),
+        file,
+        csv: Sent::JsonOnly,
+    };
+    check(&study, &asked);
+}
+
+#[test]
+fn classes_of_series_in_a_table_are_the_same_everywhere() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    let known = write(place, "known.csv", odd::wide(160, Rows::Known));
+    let study = study(&known, place, &["--kind", "series", "--folds", "1"]);
+    let new = odd::wide(ROWS, Rows::Odd);
+    let file = write(place, "new.csv", &new);
+    let number = |cell: &String| match cell.parse::<f64>() {
+        Ok(number) if number.is_finite() => json!(number),
+        _ => Value::Null,
+    };
+    let series = |row: &Vec<String>| row[..24].iter().map(number).collect();
+    let asked = Asked {
+        json: cells(new.as_bytes()).1.iter().map(series).collect(),
+        onnx: file.clone(),
+        file,
+        csv: Sent::AlsoCsv,
+    };
+    check(&study, &asked);
+}
+
+#[test]
+fn classes_of_texts_are_the_same_everywhere() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    let known = write(place, "known.csv", odd::texts(300, Rows::Known));
+    let study = study(&known, place, &[]);
+    let new = odd::texts(ROWS, Rows::Odd);
+    let file = write(place, "new.csv", &new);
+    let rows = cells(new.as_bytes()).1;
+    let asked = Asked {
+        json: rows.iter().map(|row| json!(row[0])).collect(),
+        onnx: file.clone(),
+        file,
+        csv: Sent::AlsoCsv,
+    };
+    check(&study, &asked);
 }
 
 /// A study of the moons, and what the program says when it exports its model.

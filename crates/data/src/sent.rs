@@ -142,7 +142,8 @@ fn images_read(
 
 fn text_rows(fitted: &FittedText, rows: &[Given<'_>]) -> ReadRows {
     let text = |given: &Given<'_>| match given {
-        Given::Word(text) => Ok(text.to_string()),
+        // As a cell of a file.
+        Given::Word(text) => Ok(text.trim().to_string()),
         Given::Missing => Ok(String::new()),
         other => Err(format!("it is {}, where a text is needed", other.kind())),
     };

@@ -1,5 +1,7 @@
 //! A running `lehr serve` for the tests, and just enough of a client to ask it, also wrongly.
 
+#![allow(dead_code)] // Each test program uses its own part of this.
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},

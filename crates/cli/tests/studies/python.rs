@@ -75,14 +75,15 @@ pub(crate) fn check_same(found: &[u8], expected: &[u8], tolerance: f64) -> f64 {
     let mut worst = 0.0_f64;
     for (found, expected) in found.iter().zip(&expected) {
         assert_eq!(found[0], expected[0], "rows are numbered alike");
+        let row = &found[0];
         for (place, (found, expected)) in found.iter().zip(expected).enumerate().skip(1) {
             match (found.parse::<f64>(), expected.parse::<f64>()) {
                 (Ok(a), Ok(b)) => {
                     let apart = (a - b).abs() / b.abs().max(spreads[place]);
-                    assert!(apart <= tolerance, "{found} is not {expected}");
+                    assert!(apart <= tolerance, "row {row}: {found} is not {expected}");
                     worst = worst.max(apart);
                 }
-                _ => assert_eq!(found, expected),
+                _ => assert_eq!(found, expected, "row {row}"),
             }
         }
     }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{fitted::FittedText, source::Texts};
+use crate::{fitted::FittedText, source::Texts, table::columns::is_missing};
 
 /// Words that get a code of their own; their vectors are most of a network.
 const WORDS_MAX: usize = 8_000;
@@ -96,7 +96,8 @@ fn capitalised(word: &str) -> String {
     first.into_iter().flatten().chain(letters).collect()
 }
 
-/// The codes of these rows' words.
+/// The codes of these rows' words; what is written for a missing cell has none, wherever it comes from, as
+/// the exported files cannot know from where they are asked.
 ///
 /// # Shapes
 /// `[rows][length]`.
@@ -104,8 +105,11 @@ pub(super) fn codes(fitted: &FittedText, texts: &Texts, rows: &[u32]) -> Vec<u16
     let length = fitted.length as usize;
     let mut codes = vec![FittedText::NOTHING; length * rows.len()];
     for (row, out) in rows.iter().zip(codes.chunks_exact_mut(length)) {
-        let forms = texts.texts[*row as usize].split_ascii_whitespace();
-        for (form, out) in forms.zip(out) {
+        let text = texts.texts[*row as usize].as_str();
+        if is_missing(text.trim()) {
+            continue;
+        }
+        for (form, out) in text.split_ascii_whitespace().zip(out) {
             *out = fitted
                 .forms
                 .get(form)
@@ -144,5 +148,16 @@ mod tests {
         let fitted = fit(&texts(&["one two two", "two three"]), &[0, 1]);
         let codes = codes(&fitted, &texts(&["one four two"]), &[0]);
         assert_eq!(codes, [1, 1, 2, 0]);
+    }
+
+    #[test]
+    fn what_is_written_for_a_missing_text_is_no_word() {
+        let fitted = fit(&texts(&["one two two", "NA NA two"]), &[0, 1]);
+        let new = texts(&["NA", " n/a\n", "", "NA NA", "none"]);
+        let codes = codes(&fitted, &new, &[0, 1, 2, 3, 4]);
+        let rows: Vec<&[u16]> = codes.chunks_exact(4).collect();
+        assert_eq!(rows[..3], [[0; 4]; 3], "{fitted:?}");
+        assert_eq!(rows[3][..2], [3, 3]);
+        assert_eq!(rows[4], [1, 0, 0, 0]);
     }
 }

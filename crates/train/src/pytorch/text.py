@@ -5,7 +5,7 @@ def read_texts(path):
         places = [(file.name, number) if path.is_dir() else number for number, file in enumerate(files, 1)]
         return [decoded(file.read_bytes()) for file in files], places
     table, numbers = read_table(path, [COLUMN], [])
-    return ["" if text in MISSING else text for text in table[COLUMN]], numbers
+    return table[COLUMN], numbers
 
 
 def prepared(source):
@@ -17,6 +17,7 @@ def prepared(source):
     forms = stored_inputs()["text"]["forms"]
     codes = numpy.full((len(texts), 1, LENGTH), NOTHING, numpy.float32)
     for row, text in enumerate(texts):
-        for place, form in enumerate(words_of(text)[:LENGTH]):
+        words = [] if text.strip() in MISSING else words_of(text)
+        for place, form in enumerate(words[:LENGTH]):
             codes[row, 0, place] = forms.get(form, UNKNOWN)
     return torch.from_numpy(codes), numbers
