@@ -88,14 +88,14 @@ impl Helm {
             }
             Retrain::Best => Finale::Ahead,
         };
-        let mut helm = Helm {
+        let helm = Helm {
             config,
             finale,
             best: None,
             ending: ending.and_then(|text| serde_json::from_str(&text).ok()),
             counted_at: now,
         };
-        helm.keep_back(ledger)?;
+        ledger.keep_back(helm.kept_back(finale))?;
         Ok(helm)
     }
 
@@ -171,15 +171,14 @@ impl Helm {
     }
 
     /// Of a budget of trials, some are kept back for the finale while it is ahead; at the end, all that are left.
-    fn keep_back(&mut self, ledger: &mut dyn Ledger) -> Result<(), LedgerError> {
-        let kept_back = match (self.finale, self.config.budget.trials) {
+    fn kept_back(&self, finale: Finale) -> u64 {
+        match (finale, self.config.budget.trials) {
             (Finale::Last, _) => u64::MAX,
             (Finale::Ahead, Some(trials)) if trials >= FINALE_TRIALS_MIN => {
                 self.restarts_of_the_best().len() as u64
             }
             _ => 0,
-        };
-        ledger.keep_back(kept_back)
+        }
     }
 
     /// Towards the end the best models are trained once more: as many as there are trainers for.
@@ -198,17 +197,20 @@ impl Helm {
         if !(is_late || is_last) {
             return Ok(());
         }
-        self.finale = match is_last {
-            true => Finale::Last,
-            false => Finale::Begun,
-        };
         let restarts = self.restarts_of_the_best().len() as u32;
         let models = (self.config.resources.total_slots() / restarts).max(1);
         for best in ledger.best_originals(models)? {
             self.train_again(ledger, &best, now)?;
         }
+        let begun = match is_last {
+            true => Finale::Last,
+            false => Finale::Begun,
+        };
+        ledger.keep_back(self.kept_back(begun))?;
+        // Only now: if the ledger was lost in between, all of it is done again.
+        self.finale = begun;
         self.best = standing.best;
-        self.keep_back(ledger)
+        Ok(())
     }
 
     /// While the finale is on, what becomes the best is trained once more like those before it.
@@ -221,12 +223,12 @@ impl Helm {
         let Some(best) = standing.best.filter(|_| standing.best != self.best) else {
             return Ok(());
         };
-        self.best = Some(best);
-        let best = ledger.trial(best)?;
-        match best.candidate.retrains() {
-            None => self.train_again(ledger, &best, now),
-            Some(_) => Ok(()),
+        let trial = ledger.trial(best)?;
+        if trial.candidate.retrains().is_none() {
+            self.train_again(ledger, &trial, now)?;
         }
+        self.best = Some(best);
+        Ok(())
     }
 
     /// Proposes the last trainings of a model; those that the study has already are left out.

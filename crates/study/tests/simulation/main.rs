@@ -106,13 +106,16 @@ impl World {
 
     fn act(&mut self) {
         let number = self.rng.random_range(0..NODES);
+        let now = self.access.shared().now;
+        let standing = self.access.standing(now);
         let node = &mut self.nodes[number];
         if node.is_frozen || node.is_quarantined {
             return;
         }
         match node.is_up() {
             true => node.act(&mut self.store, &mut self.rng, &mut self.units),
-            // Its launcher starts it again.
+            // Its launcher starts it again, unless it knows that the study ends.
+            false if standing.is_ok_and(|standing| standing.ending.is_some()) => {}
             false => {
                 let _ = node.start(&self.config, &mut self.store);
             }
