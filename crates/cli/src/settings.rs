@@ -511,14 +511,21 @@ fn resources(typed: &ResourcesToml) -> Resources {
         .slots
         .unwrap_or_else(|| u16::try_from(per_worker.max(1)).unwrap_or(u16::MAX));
     let all_slots = u64::from(workers.max(1)) * u64::from(slots.max(1));
-    let share = free_memory_bytes().map(|bytes| (bytes as f64 * MEMORY_SHARE) as u64 / all_slots);
-    let memory_bytes_max = typed.memory_mib.map(|mib| mib << 20).or(share);
+    let memory_bytes_max = trainer_memory_bytes(typed.memory_mib, all_slots);
     Resources {
         workers,
         slots,
         threads,
         memory_bytes_max,
     }
+}
+
+/// Memory of each of so many trainers: as was said, or its share of what is free.
+pub(crate) fn trainer_memory_bytes(said_mib: Option<u64>, trainers: u64) -> Option<u64> {
+    let share = |bytes: u64| (bytes as f64 * MEMORY_SHARE) as u64 / trainers;
+    said_mib
+        .map(|mib| mib << 20)
+        .or_else(|| free_memory_bytes().map(share))
 }
 
 /// Memory that is free now, or what the container may have, whichever is less.

@@ -145,14 +145,25 @@ fn ways() -> [Settings; 4] {
 }
 
 impl TreesSetup {
+    /// What trees for this study may take; `None` if there is a record of them, or its data are no table.
+    ///
+    /// # Errors
+    /// If the preprocessing cannot be read.
+    pub fn still_to_grow(
+        folder: &StudyFolder,
+        config: &StudyConfig,
+    ) -> Result<Option<TreesSetup>, PrepareError> {
+        match TreesRecord::read(folder) {
+            None => TreesSetup::of(folder, config),
+            Some(_) => Ok(None),
+        }
+    }
+
     /// What trees for this study may take; `None` if its data are no table.
     ///
     /// # Errors
     /// If the preprocessing cannot be read.
-    pub fn of(
-        folder: &StudyFolder,
-        config: &StudyConfig,
-    ) -> Result<Option<TreesSetup>, PrepareError> {
+    fn of(folder: &StudyFolder, config: &StudyConfig) -> Result<Option<TreesSetup>, PrepareError> {
         let files = PreparedFiles::at(&folder.prepared());
         if files.read_preprocessor()?.columns().is_none() {
             return Ok(None);

@@ -18,7 +18,7 @@ use thiserror::Error;
 
 use crate::{
     artifact::ArtifactStore,
-    baseline::{TreesRecord, TreesSetup},
+    baseline::TreesSetup,
     cluster::{self, invitation::InvitationError},
     config::{Budget, StudyConfig},
     desk::Happening,
@@ -172,10 +172,7 @@ pub fn explore(
         let setup = common.of_worker(&name, u32::from(number), made, &folder.spool());
         setups.insert(name, setup);
     }
-    let trees = match TreesRecord::read(&folder) {
-        None => TreesSetup::of(&folder, &config)?,
-        Some(_) => None,
-    };
+    let trees = TreesSetup::still_to_grow(&folder, &config)?;
     let budget = config.budget;
     let weightless = weightless(&folder, &*ledger)?;
     let mut master = Master::take_up(ledger, config, targets, now())?.without(weightless);
@@ -200,21 +197,33 @@ pub fn explore(
         shell.start_worker(&name)?;
     }
     // What the winner will be compared with, beside the workers.
-    shell.baseline = trees
-        .map(|setup| BaselineRun::start(program, setup))
-        .transpose()
-        .map_err(failed("start the baseline"))?;
+    shell.baseline = start_baseline(program, trees)?;
     let reason = shell.serve(&mut master, &happenings, watch)?;
-    if let Some(baseline) = shell
-        .baseline
-        .take()
-        .filter(|_| reason != EndReason::Interrupted)
-    {
-        let waited = baseline.wait(interrupt);
-        waited.map_err(failed("write the record of the baseline"))?;
-    }
+    wait_for_baseline(shell.baseline.take(), &reason, interrupt)?;
     drop(lock);
     Ok(reason)
+}
+
+pub(crate) fn start_baseline(
+    program: &Path,
+    trees: Option<TreesSetup>,
+) -> Result<Option<BaselineRun>, ExploreError> {
+    let started = trees.map(|setup| BaselineRun::start(program, setup));
+    started.transpose().map_err(failed("start the baseline"))
+}
+
+/// A study that goes on later grows its baseline later, too.
+pub(crate) fn wait_for_baseline(
+    baseline: Option<BaselineRun>,
+    reason: &EndReason,
+    interrupt: &AtomicBool,
+) -> Result<(), ExploreError> {
+    match baseline {
+        Some(baseline) if *reason != EndReason::Interrupted => baseline
+            .wait(interrupt)
+            .map_err(failed("write the record of the baseline")),
+        _ => Ok(()),
+    }
 }
 
 pub(crate) fn failed(action: &'static str) -> impl Fn(io::Error) -> ExploreError {
@@ -223,15 +232,13 @@ pub(crate) fn failed(action: &'static str) -> impl Fn(io::Error) -> ExploreError
 
 /// Brings results into the ledger that a dead master had not noted yet.
 fn take_in_spooled(folder: &StudyFolder, ledger: &mut dyn Ledger) -> Result<(), ExploreError> {
-    let spool = Spool::at(&folder.spool());
-    for spooled in spool.all().map_err(failed("read the spool"))? {
-        let ending = Ending::Finished(Box::new(spooled.result));
-        ledger.finish(spooled.lease, &ending, now())?;
-        spool
-            .remove(spooled.lease)
-            .map_err(failed("clear the spool"))?;
-    }
-    Ok(())
+    Spool::at(&folder.spool()).hand_over(
+        |action, source| failed(action)(source),
+        |lease, result| {
+            ledger.finish(lease, &Ending::Finished(Box::new(result)), now())?;
+            Ok(())
+        },
+    )
 }
 
 /// Weights that rows name and that are no longer there, because `lehr clean` has removed them.

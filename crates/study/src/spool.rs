@@ -63,6 +63,23 @@ impl Spool {
         }
     }
 
+    /// Gives out all results left here, and forgets each that was taken.
+    ///
+    /// # Errors
+    /// If the directory cannot be read, a result is not taken, or its file cannot be removed.
+    pub(crate) fn hand_over<E>(
+        &self,
+        failed: impl Fn(&'static str, io::Error) -> E,
+        mut take: impl FnMut(Lease, TrialResult) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for Spooled { lease, result } in self.all().map_err(|e| failed("read the spool", e))? {
+            take(lease, result)?;
+            self.remove(lease)
+                .map_err(|e| failed("clear the spool", e))?;
+        }
+        Ok(())
+    }
+
     /// All results left here, by trial. A file cut by a power failure holds no result and is passed over.
     ///
     /// # Errors

@@ -14,10 +14,7 @@ use study::{
     trial::WorkerName,
 };
 
-use crate::{Ended, Outcome, args::JoinArgs, settings::free_memory_bytes, tell};
-
-/// Share of the free memory that all trainers of a node together may have.
-const MEMORY_SHARE: f64 = 0.8;
+use crate::{Ended, Outcome, args::JoinArgs, settings::trainer_memory_bytes, tell};
 
 /// Variables in which engines say how many processors a process was given.
 const PROCESSORS: [&str; 2] = ["SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"];
@@ -69,7 +66,6 @@ fn options(args: &JoinArgs) -> Result<NodeOptions> {
         let slots = processors() / usize::from(threads);
         u16::try_from(slots.max(1)).unwrap_or(u16::MAX)
     });
-    let share = |bytes: u64| (bytes as f64 * MEMORY_SHARE) as u64 / u64::from(slots.max(1));
     let scratch = args.scratch.clone().unwrap_or_else(env::temp_dir);
     Ok(NodeOptions {
         name: WorkerName(name),
@@ -78,10 +74,7 @@ fn options(args: &JoinArgs) -> Result<NodeOptions> {
             workers: 1,
             slots,
             threads,
-            memory_bytes_max: args
-                .memory_mib
-                .map(|mib| mib << 20)
-                .or_else(|| free_memory_bytes().map(share)),
+            memory_bytes_max: trainer_memory_bytes(args.memory_mib, u64::from(slots.max(1))),
         },
         // Others may use the same folder for temporary files.
         scratch: scratch.join(format!("lehr-{}", rustix::process::geteuid().as_raw())),

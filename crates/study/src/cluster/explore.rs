@@ -11,11 +11,11 @@ use std::{
 };
 
 use crate::{
-    baseline::{TreesRecord, TreesSetup},
+    baseline::TreesSetup,
     cluster::lead::{Lead, Seen},
     config::Resources,
     desk::Happening,
-    explore::{ExploreError, Snapshot, Study, failed, now},
+    explore::{ExploreError, Snapshot, Study, failed, now, start_baseline, wait_for_baseline},
     launch::{
         Doubts, Launcher, NodeCommand,
         local::Local,
@@ -23,7 +23,6 @@ use crate::{
     },
     ledger::LedgerError,
     master::EndReason,
-    process::baseline::BaselineRun,
 };
 
 /// How often the master looks at the ledger.
@@ -48,7 +47,8 @@ pub(crate) fn explore(
     let node = NodeCommand::new(program, &study.folder.invitation())?;
     let node = node.with(&resources_of(study.config.resources));
     let local = Local::new(node, &study.folder.logs())?;
-    let baseline = start_baseline(&study, program)?;
+    let trees = TreesSetup::still_to_grow(&study.folder, &study.config)?;
+    let baseline = start_baseline(program, trees)?;
     // Whatever has ended it before: it is explored again.
     study.ledger.set_ending(None)?;
     let host = rustix::system::uname()
@@ -74,20 +74,8 @@ pub(crate) fn explore(
             thread::sleep(TICK);
         }
     };
-    if let Some(baseline) = baseline.filter(|_| reason != EndReason::Interrupted) {
-        let waited = baseline.wait(interrupt);
-        waited.map_err(failed("write the record of the baseline"))?;
-    }
+    wait_for_baseline(baseline, &reason, interrupt)?;
     Ok(reason)
-}
-
-fn start_baseline(study: &Study, program: &Path) -> Result<Option<BaselineRun>, ExploreError> {
-    let trees = match TreesRecord::read(&study.folder) {
-        None => TreesSetup::of(&study.folder, &study.config)?,
-        Some(_) => None,
-    };
-    let started = trees.map(|setup| BaselineRun::start(program, setup));
-    started.transpose().map_err(failed("start the baseline"))
 }
 
 /// The nodes of this machine share it as the user has said.
@@ -155,6 +143,9 @@ impl Shell {
 
     /// Keeps what happened for those who watch, and in the log.
     fn note(&mut self, study: &Study, seen: &Seen) -> Result<(), ExploreError> {
+        if seen.happened.is_empty() {
+            return Ok(());
+        }
         let mut options = OpenOptions::new();
         let opened = options.create(true).append(true).open(study.folder.log());
         let mut log = opened.map_err(failed("open the log"))?;

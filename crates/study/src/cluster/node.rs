@@ -168,15 +168,15 @@ fn take_in_spooled(
     ledger: &mut Postgres,
     leave: &AtomicBool,
 ) -> Result<(), NodeError> {
-    for spooled in spool.all().map_err(failed("read the spool"))? {
-        weights.publish(&spooled.result.artifact)?;
-        let ending = Ending::Finished(Box::new(spooled.result));
-        patient(leave, || ledger.finish(spooled.lease, &ending, now()))?;
-        spool
-            .remove(spooled.lease)
-            .map_err(failed("clear the spool"))?;
-    }
-    Ok(())
+    spool.hand_over(
+        |action, source| failed(action)(source),
+        |lease, result| {
+            weights.publish(&result.artifact)?;
+            let ending = Ending::Finished(Box::new(result));
+            patient(leave, || ledger.finish(lease, &ending, now()))?;
+            Ok(())
+        },
+    )
 }
 
 fn failed(action: &'static str) -> impl Fn(io::Error) -> NodeError {

@@ -20,8 +20,8 @@ use crate::{
 /// Pause before the same transfer is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Passes on results and paused trainings whose weights are where every node finds them. What is not when the node leaves stays in
-/// its spool and its cache.
+/// Passes on results and paused trainings whose weights are where every node finds them. What is not when the
+/// node leaves stays in its spool and its cache.
 pub(crate) fn publish(
     weights: &NodeWeights,
     finishes: Receiver<Ask>,
