@@ -12,6 +12,7 @@ use std::{
 
 use search::{Setting, TrialId};
 use study::{
+    artifact::ArtifactStore,
     config::StudyConfig,
     folder::StudyFolder,
     message::{FromTrainer, StopCause, TellTrainer, TrainerSetup, receive},
@@ -24,6 +25,8 @@ use study::{
 struct Trainer {
     process: Child,
     said: BufReader<ChildStdout>,
+    /// Where it could be gone on with.
+    kept: Vec<Digest>,
 }
 
 impl Drop for Trainer {
@@ -35,6 +38,10 @@ impl Drop for Trainer {
 
 impl Trainer {
     fn start(folder: &StudyFolder, config: &StudyConfig) -> Trainer {
+        Trainer::start_with(folder, config, 60.0)
+    }
+
+    fn start_with(folder: &StudyFolder, config: &StudyConfig, checkpoint_secs: f64) -> Trainer {
         let mut process = Command::new(env!("CARGO_BIN_EXE_lehr"))
             .arg("trainer")
             .stdin(Stdio::piped())
@@ -52,8 +59,14 @@ impl Trainer {
             target_scale: 1.0,
             threads: 1,
             memory_bytes_max: None,
+            checkpoint_secs,
         };
-        let mut trainer = Trainer { process, said };
+        let kept = Vec::new();
+        let mut trainer = Trainer {
+            process,
+            said,
+            kept,
+        };
         let setup = Box::new(setup);
         trainer.tell(&TellTrainer::Setup { setup });
         trainer
@@ -78,6 +91,7 @@ impl Trainer {
                         self.tell(&TellTrainer::Stop { cause });
                     }
                 }
+                FromTrainer::Checkpoint { checkpoint, .. } => self.kept.push(checkpoint),
                 end => return (first_epoch.unwrap_or_default(), end),
             }
         }
@@ -130,16 +144,22 @@ fn paused(end: FromTrainer) -> Digest {
     }
 }
 
-#[test]
-fn a_training_that_was_paused_goes_on_elsewhere_to_the_same_bits() {
-    let place = tempfile::tempdir().unwrap();
-    let data = studies::write_moons(place.path(), 1500);
-    let out = place.path().join("moons.lehr");
+/// A study of one small table, and a job for its trainers.
+fn scene(place: &Path) -> (StudyFolder, StudyConfig, Job) {
+    let data = studies::write_moons(place, 1500);
+    let out = place.join("moons.lehr");
     let made = studies::explore(&data, &out, &["--trials", "1", "--folds", "1"]);
     assert!(made.status.success(), "{}", studies::said(&made));
     let folder = StudyFolder::open(&out).unwrap();
     let config = study_config(&out);
     let job = job(&config, &folder);
+    (folder, config, job)
+}
+
+#[test]
+fn a_training_that_was_paused_goes_on_elsewhere_to_the_same_bits() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, config, job) = scene(place.path());
 
     let (_, whole) = Trainer::start(&folder, &config).train(&job, None);
     let whole = finished(whole);
@@ -165,6 +185,47 @@ fn a_training_that_was_paused_goes_on_elsewhere_to_the_same_bits() {
     };
     let (first, end) = Trainer::start(&folder, &config).train(&lost, None);
     assert_eq!((first, finished(end).artifact), (1, whole.artifact));
+}
+
+#[test]
+fn a_training_whose_trainer_was_killed_goes_on_from_its_last_checkpoint_to_the_same_bits() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, config, job) = scene(place.path());
+    let (_, whole) = Trainer::start(&folder, &config).train(&job, None);
+    let whole = finished(whole);
+
+    // It is kept after each epoch, and killed in the middle of one.
+    let mut trainer = Trainer::start_with(&folder, &config, 0.0);
+    let told = Box::new(job.clone());
+    trainer.tell(&TellTrainer::Train { job: told });
+    while trainer.kept.len() < 5 {
+        match receive(&mut trainer.said).unwrap().unwrap() {
+            FromTrainer::Epoch { .. } => {}
+            FromTrainer::Checkpoint { checkpoint, .. } => trainer.kept.push(checkpoint),
+            end => panic!("it ended too early: {end:?}"),
+        }
+    }
+    trainer.process.kill().unwrap();
+    let there = |digest: &Digest| ArtifactStore::at(&folder.artifacts()).path(digest).exists();
+    let kept = trainer.kept.clone();
+    assert!(!there(&kept[0]) && !there(&kept[1]), "old ones take room");
+
+    let rest = Job {
+        checkpoint: kept.last().filter(|last| there(last)).cloned(),
+        ..job
+    };
+    assert!(rest.checkpoint.is_some());
+    let mut second = Trainer::start_with(&folder, &config, 0.0);
+    let (first, end) = second.train(&rest, None);
+    assert_eq!(first, 6, "it went on behind the wrong epoch");
+    let end = finished(end);
+    assert_eq!(end.artifact, whole.artifact);
+    assert_eq!((end.score, end.epoch), (whole.score, whole.epoch));
+    assert!(!second.kept.is_empty());
+    assert!(
+        !second.kept.iter().any(there),
+        "a training that has ended is kept"
+    );
 }
 
 fn study_config(out: &Path) -> StudyConfig {

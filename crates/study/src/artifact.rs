@@ -126,6 +126,11 @@ impl ArtifactStore {
         Ok(bytes)
     }
 
+    /// Takes an artifact away that nobody needs; one that stays only takes room.
+    pub(crate) fn remove(&self, digest: &Digest) {
+        let _ = fs::remove_file(self.path(digest));
+    }
+
     /// Where an artifact lies.
     pub fn path(&self, digest: &Digest) -> PathBuf {
         self.directory.join(format!("{digest}.safetensors"))

@@ -274,6 +274,14 @@ impl Desk {
                 lease: *lease,
                 verdict: self.judge.look(lease.trial, *stage, *score),
             },
+            Ask::Checkpoint { lease, checkpoint } => {
+                match self.ledger.note_checkpoint(*lease, checkpoint)? {
+                    true => Answer::Noted { trial: None },
+                    false => Answer::Lost {
+                        leases: vec![*lease],
+                    },
+                }
+            }
             Ask::Stop { lease, stop } => self.stop(*lease, stop, now, log)?,
             Ask::Finish { lease, result } => self.finish(*lease, result, now, log)?,
             Ask::Fail { lease, reason } => self.fail(*lease, reason, now, log)?,

@@ -65,6 +65,13 @@ pub enum Ask {
         /// The best score of its epochs so far.
         score: f64,
     },
+    /// A training can be gone on with from here, if its node dies.
+    Checkpoint {
+        /// Which training.
+        lease: Lease,
+        /// Where.
+        checkpoint: Digest,
+    },
     /// A trial was stopped at a rung.
     Stop {
         /// The right it was trained by.
@@ -167,7 +174,7 @@ pub enum Answer {
         /// Whether it does.
         verdict: Verdict,
     },
-    /// To `Started`, `Stop`, `Finish`, `Fail`, `Release` and `Exhausted`.
+    /// To `Started`, `Checkpoint`, `Stop`, `Finish`, `Fail`, `Release` and `Exhausted`.
     Noted {
         /// The trial it was about, if about one.
         trial: Option<TrialId>,
@@ -267,6 +274,8 @@ pub struct TrainerSetup {
     pub threads: u8,
     /// Memory of one trainer; unlimited if absent.
     pub memory_bytes_max: Option<u64>,
+    /// After so many seconds a training is kept, and again after as many; with 0, after each epoch.
+    pub checkpoint_secs: f64,
 }
 
 /// What a worker tells its generator.
@@ -352,6 +361,13 @@ pub enum FromTrainer {
         epochs: u32,
         /// Its report.
         report: Box<EpochReport>,
+    },
+    /// The training was kept, and goes on.
+    Checkpoint {
+        /// Which trial.
+        lease: Lease,
+        /// Where it was.
+        checkpoint: Digest,
     },
     /// The trial has a score; its weights are stored.
     Finished {

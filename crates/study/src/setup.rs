@@ -13,6 +13,7 @@ use crate::{
     message::{GeneratorSetup, TrainerSetup, WorkerSetup},
     open::linear,
     prepared::{PrepareError, PreparedFiles, fold_count, network_task, target_scale},
+    process::checkpoints::CHECKPOINT_SECS,
     trial::WorkerName,
 };
 
@@ -48,6 +49,7 @@ impl CommonSetup {
             target_scale: target_scale(&preprocessor),
             threads: config.resources.threads,
             memory_bytes_max: config.resources.memory_bytes_max,
+            checkpoint_secs: CHECKPOINT_SECS,
         };
         let mut settings = config.search.clone();
         if let Some(bytes) = &mut settings.limits.file_bytes {

@@ -302,6 +302,9 @@ impl Worker {
             } => {
                 self.on_epoch(slot, lease, epochs, &report, actions);
             }
+            FromTrainer::Checkpoint { lease, checkpoint } => {
+                actions.push(Action::Ask(Ask::Checkpoint { lease, checkpoint }));
+            }
             FromTrainer::Stopped { lease, stop } => {
                 actions.push(Action::Ask(Ask::Stop { lease, stop }));
                 self.slots.insert(slot, SlotState::Idle);

@@ -298,6 +298,11 @@ impl<'a> Training<'a> {
         }
     }
 
+    /// How many epochs it is planned to take.
+    pub fn epochs(&self) -> u32 {
+        self.epochs
+    }
+
     /// Why it has ended, if it has.
     pub fn ended(&self) -> Option<Ended> {
         self.ended

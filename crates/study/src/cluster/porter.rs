@@ -31,12 +31,19 @@ pub(crate) fn publish(
     for ask in finishes {
         let digest = match &ask {
             Ask::Finish { result, .. } => Some(&result.artifact),
+            Ask::Checkpoint { checkpoint, .. } => Some(checkpoint),
             Ask::Release { checkpoint, .. } => checkpoint.as_ref(),
             _ => None,
         };
         let published =
             digest.is_none_or(|digest| persistently(leave, || weights.publish(digest)).is_some());
-        if !published || asks.send(ask).is_err() {
+        match (published, &ask) {
+            // A newer one has replaced it while the store was away.
+            (false, Ask::Checkpoint { .. }) => continue,
+            (false, _) => return,
+            (true, _) => {}
+        }
+        if asks.send(ask).is_err() {
             return;
         }
     }

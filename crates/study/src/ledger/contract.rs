@@ -28,7 +28,7 @@ pub trait Ledger: Operations + Keeping + Reading + fmt::Debug + Send {}
 
 impl<L: Operations + Keeping + Reading + fmt::Debug + Send> Ledger for L {}
 
-/// What happens to trials: five operations, each one transaction.
+/// What happens to trials: six operations, each one transaction.
 pub trait Operations {
     /// Queues a candidate, unless the study has it already or its budget is used up; the budget is
     /// counted down in the same transaction. What is kept back is for models that are trained once more.
@@ -52,6 +52,10 @@ pub trait Operations {
         progress: &[Progress],
         now: Instant,
     ) -> Result<Vec<Lease>, LedgerError>;
+
+    /// Notes where a training can be gone on with, if it does not come to its end. Says whether the lease still
+    /// counts.
+    fn note_checkpoint(&mut self, lease: Lease, checkpoint: &Digest) -> Result<bool, LedgerError>;
 
     /// Records how a trial ended, at the next place of the history, and keeps the best up to date;
     /// saying it twice changes nothing, and a result whose lease was lost is kept as a stray.

@@ -27,8 +27,10 @@ use crate::{
     artifact::ArtifactStore,
     message::{FromTrainer, StopCause, TellTrainer, TrainerSetup, receive, send},
     prepared::{PreparedFiles, fold_count, out_of_fold, rows_of_fold},
-    process::{end_with_parent, first_line, limit_memory},
-    trial::{Digest, EarlyStop, FailReason, Inheritance, InheritanceProof, Job, TrialResult},
+    process::{checkpoints::Checkpoints, end_with_parent, first_line, limit_memory},
+    trial::{
+        Digest, EarlyStop, FailReason, Inheritance, InheritanceProof, Job, Lease, TrialResult,
+    },
 };
 
 /// Rows on which parent and child are compared.
@@ -160,16 +162,18 @@ struct Run {
     deadline: Option<f64>,
     /// Epochs of each part: may be cut after the first epoch.
     planned: NonZeroU32,
+    checkpoints: Checkpoints,
 }
 
 impl Run {
-    fn of(job: Job, started: Instant, parts: usize) -> Run {
+    fn of(job: Job, started: Instant, parts: usize, checkpoint_secs: f64) -> Run {
         let deadline = [job.seconds_max, job.seconds_left].into_iter().flatten();
         Run {
             deadline: deadline
                 .reduce(f64::min)
                 .map(|seconds| seconds / parts as f64),
             planned: job.recipe.epochs,
+            checkpoints: Checkpoints::every(checkpoint_secs),
             job,
             started,
         }
@@ -189,7 +193,7 @@ impl Trainer {
     fn train(&self, job: Job) -> Result<Trained, FailReason> {
         let started = Instant::now();
         let memory_bytes = self.check_memory(&job)?;
-        let mut run = Run::of(job, started, self.parts());
+        let mut run = Run::of(job, started, self.parts(), self.setup.checkpoint_secs);
         let parents = self.parents(&run.job)?;
         let (start, inheritance) = self.start_weights(&run.job, &parents, 0)?;
         let first = match self.fit(&mut run, 0, start)? {
@@ -207,6 +211,7 @@ impl Trainer {
             recipe: run.recipe(),
         };
         if self.is_behind(&first) {
+            run.checkpoints.forget(&self.artifacts);
             return Ok(Trained::Stopped(stopped(first.curve, &run)));
         }
         let mut members = vec![first.weights];
@@ -234,6 +239,7 @@ impl Trainer {
             .map_err(|error| FailReason::Refused {
                 message: error.to_string(),
             })?;
+        run.checkpoints.forget(&self.artifacts);
         Ok(Trained::Whole(TrialResult {
             score: self.setup.metric.score_of(&validation),
             loss: validation.loss,
@@ -267,7 +273,14 @@ impl Trainer {
     fn fit(&self, run: &mut Run, part: usize, start: Weights) -> Result<PartTrained, FailReason> {
         let recipe = run.recipe();
         let (train, validation) = self.rows(part);
-        let (started, job) = (run.started, &run.job);
+        let Run {
+            job,
+            started,
+            deadline,
+            checkpoints,
+            ..
+        } = run;
+        let started = *started;
         let task = FitTask {
             architecture: &job.architecture,
             train,
@@ -280,23 +293,32 @@ impl Trainer {
             stop: &|| self.verdict(started, job.seconds_left),
             heard: &|_| {},
         };
-        let mut planned = recipe.epochs;
+        let mut training = self.begin(&task, job, start).map_err(fail_reason)?;
+        // A training that goes on may have been cut before.
+        let mut planned = NonZeroU32::new(training.epochs()).unwrap_or(recipe.epochs);
         let mut observe = |report: &EpochReport| {
             if part > 0 {
                 return Verdict::Continue;
             }
-            let verdict = epochs_that_fit(report, started, run.deadline, planned);
+            let verdict = epochs_that_fit(report, started, *deadline, planned);
             if let Verdict::EndAfter(epochs) = verdict {
                 planned = epochs;
             }
             self.report(job, report, planned);
             verdict
         };
-        let mut training = self.begin(&task, job, start).map_err(fail_reason)?;
         while training.ended().is_none() {
             training.epoch(&mut observe).map_err(fail_reason)?;
-            if training.ended().is_none() && self.can_pause() && self.is_leaving() {
+            if training.ended().is_some() || !self.can_pause() {
+                continue;
+            }
+            if self.is_leaving() {
                 return Ok(PartTrained::Paused(training.pause()));
+            }
+            if checkpoints.is_due() {
+                let kept = checkpoints.keep(&self.artifacts, &training.pause());
+                kept.into_iter()
+                    .for_each(|checkpoint| say_kept(job.lease, checkpoint));
             }
         }
         run.planned = planned;
@@ -512,6 +534,12 @@ impl Trainer {
         // If nobody listens the worker is gone, and the listening thread ends this process.
         let _ = send(&mut io::stdout().lock(), &said);
     }
+}
+
+/// As [`Trainer::report`]: who does not listen is gone.
+fn say_kept(lease: Lease, checkpoint: Digest) {
+    let said = FromTrainer::Checkpoint { lease, checkpoint };
+    let _ = send(&mut io::stdout().lock(), &said);
 }
 
 fn locked(stop: &Mutex<Option<StopCause>>) -> MutexGuard<'_, Option<StopCause>> {

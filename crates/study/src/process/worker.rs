@@ -69,6 +69,7 @@ impl Upward {
             Upward::Desk { asks, finishes } => {
                 let way = match message {
                     Ask::Finish { .. }
+                    | Ask::Checkpoint { .. }
                     | Ask::Release {
                         checkpoint: Some(_),
                         ..

@@ -6,7 +6,10 @@ mod bench;
 #[path = "../servers/mod.rs"]
 mod servers;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    slice,
+};
 
 use bench::{Bench, candidate, early_stop, node, record, recorded, result};
 use search::{Origin, Outcome, TrialId};
@@ -48,6 +51,7 @@ macro_rules! facts {
 
 facts! {
     a_paused_training_is_given_out_with_where_it_was,
+    a_training_that_breaks_off_is_given_out_with_its_last_checkpoint,
     a_model_trained_once_more_is_given_out_before_all_that_wait,
     the_oldest_waiting_trial_is_claimed_first_and_only_once,
     the_same_trial_is_never_proposed_twice,
@@ -238,6 +242,27 @@ fn a_paused_training_is_given_out_with_where_it_was(bench: &mut Bench<'_>) {
     let last = bench.ledger.claim(&node(3), Slot(0), now).unwrap().unwrap();
     assert_eq!(last.checkpoint, checkpoint);
     bench.finish(last.lease, 0.5);
+    assert!(bench.ledger.checkpoints().unwrap().is_empty());
+}
+
+fn a_training_that_breaks_off_is_given_out_with_its_last_checkpoint(bench: &mut Bench<'_>) {
+    bench.propose(8);
+    let first = bench.claim(1).unwrap();
+    let early = Digest::of(b"a third of a training");
+    let late = Digest::of(b"two thirds of it");
+    for checkpoint in [&early, &late] {
+        assert!(bench.ledger.note_checkpoint(first, checkpoint).unwrap());
+    }
+    assert_eq!(bench.ledger.checkpoints().unwrap(), slice::from_ref(&late));
+    let message = "signal 9".to_string();
+    bench.release(first, &Release::Crashed { message });
+    let now = bench.now();
+    let again = bench.ledger.claim(&node(2), Slot(0), now).unwrap().unwrap();
+    assert_eq!(again.checkpoint.as_ref(), Some(&late));
+    // The one before is not asked any more, whether its trainer lives or not.
+    assert!(!bench.ledger.note_checkpoint(first, &early).unwrap());
+    bench.finish(again.lease, 0.5);
+    assert!(!bench.ledger.note_checkpoint(again.lease, &early).unwrap());
     assert!(bench.ledger.checkpoints().unwrap().is_empty());
 }
 

@@ -226,6 +226,10 @@ impl Operations for Access {
         answer
     }
 
+    fn note_checkpoint(&mut self, lease: Lease, checkpoint: &Digest) -> Result<bool, LedgerError> {
+        self.at(|ledger, _| ledger.note_checkpoint(lease, checkpoint))
+    }
+
     fn release(
         &mut self,
         lease: Lease,

@@ -313,6 +313,13 @@ impl Operations for Postgres {
         self.call("extend a lease", "beat", &request)
     }
 
+    fn note_checkpoint(&mut self, lease: Lease, checkpoint: &Digest) -> Result<bool, LedgerError> {
+        let request = json!({
+            "trial": lease.trial.0, "epoch": lease.epoch.0, "checkpoint": checkpoint,
+        });
+        self.call("note a checkpoint", "note_checkpoint", &request)
+    }
+
     fn finish(
         &mut self,
         lease: Lease,

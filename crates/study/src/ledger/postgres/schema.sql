@@ -191,6 +191,14 @@ begin
     return lost;
 end $$;
 
+create function note_checkpoint(r jsonb) returns jsonb language plpgsql
+security definer set search_path = LEHR_SCHEMA, pg_temp as $$
+begin
+    update trial set checkpoint = r->>'checkpoint'
+    where id = (r->>'trial')::bigint and epoch = (r->>'epoch')::integer and state = 'running';
+    return to_jsonb(found);
+end $$;
+
 create function finish(r jsonb) returns jsonb language plpgsql
 security definer set search_path = LEHR_SCHEMA, pg_temp as $$
 declare

@@ -143,6 +143,17 @@ impl Operations for Sqlite {
         Ok(lost)
     }
 
+    fn note_checkpoint(&mut self, lease: Lease, checkpoint: &Digest) -> Result<bool, LedgerError> {
+        let changed = self
+            .connection
+            .execute(
+                "update trial set checkpoint = ?3 where id = ?1 and epoch = ?2 and state = 'running'",
+                params![row_id(lease.trial), lease.epoch.0, checkpoint.as_str()],
+            )
+            .map_err(failed("note a checkpoint"))?;
+        Ok(changed == 1)
+    }
+
     fn finish(
         &mut self,
         lease: Lease,
