@@ -67,6 +67,7 @@ CASES = {
         "in 1x6 | embed 3 8 | a: position | ln | b: attention 2 | c: add a b | ln | conv 12 k1 | gelu"
         " | d: conv 8 k1 | add c d | gap | dense 3"
     ),
+    "periodic": "in 3 | dense 3 | periodic 2 | dense 5 | relu | dense 3",
 }
 
 # Weights after so many full-batch steps, the learning rate falling along a cosine from step to step.
@@ -193,6 +194,9 @@ class Network:
             rows = torch.where(known, x, 0.0).long()
             found = F.embedding(rows, get("weight", codes, width))
             return channels_first(found[:, 0]) if series else found.flatten(1)
+        if kind == "periodic":
+            angle = x[:, :, None] * (2 * torch.pi * get("frequency", channels, int(arguments[0])))
+            return torch.cat([x[:, :, None], angle.sin(), angle.cos()], 2).flatten(1)
         if kind == "position":
             return x + get("shift", x.shape[2], channels).T
         if kind == "attention":

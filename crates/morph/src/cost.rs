@@ -57,8 +57,8 @@ impl Architecture {
     ///
     /// # Units
     /// Operations per output value: dense 2·inputs, convolution 2·k²·inputs, depthwise 2·k², pool k²
-    /// (over a series k instead of k²), batch norm 2 (its statistics folded), layer norm, GELU, SiLU
-    /// and sigmoid 8, attention 8·channels + 4·steps, ReLU, sum, product and position 1. A global
+    /// (over a series k instead of k²), batch norm 2 (its statistics folded), layer norm, GELU, SiLU,
+    /// sigmoid and sines 8, attention 8·channels + 4·steps, ReLU, sum, product and position 1. A global
     /// pool takes 1 per input value, a look-up nothing. Biases count as parameters, not as operations, and
     /// padding counts as if it were pixels: this is how the field's tables count.
     pub fn layer_cost(&self, id: LayerId) -> Cost {
@@ -84,6 +84,7 @@ fn parameters(layer: &Layer, input: Option<Shape>, output: Shape) -> u64 {
         Layer::DepthwiseConv { kernel } => taps(kernel) * outputs + outputs,
         Layer::BatchNorm | Layer::LayerNorm => 2 * outputs,
         Layer::Embedding { codes, width } => u64::from(*codes) * u64::from(*width),
+        Layer::Periodic { frequencies } => inputs * u64::from(*frequencies),
         Layer::Position => output.values() as u64,
         Layer::Attention { .. } => 4 * (outputs * outputs + outputs),
         _ => 0,
@@ -103,7 +104,7 @@ fn operations_per_value(layer: &Layer, input: Option<Shape>) -> u64 {
         }
         Layer::GlobalAvgPool => positions,
         Layer::BatchNorm => 2,
-        Layer::LayerNorm | Layer::Gelu | Layer::Silu | Layer::Sigmoid => 8,
+        Layer::LayerNorm | Layer::Gelu | Layer::Silu | Layer::Sigmoid | Layer::Periodic { .. } => 8,
         Layer::Attention { .. } => 8 * inputs + 4 * positions,
         Layer::Relu | Layer::Add | Layer::Multiply | Layer::Position => 1,
         Layer::Input { .. }

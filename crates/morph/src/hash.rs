@@ -126,6 +126,7 @@ fn settings(layer: &Layer) -> Vec<u8> {
         Layer::Dropout { rate } => vec![u32::from(rate.thousandths())],
         Layer::Slice { first, count } => vec![*first, *count],
         Layer::Embedding { codes, width } => vec![*codes, *width],
+        Layer::Periodic { frequencies } => vec![*frequencies],
         Layer::Attention { heads } => vec![*heads],
         Layer::BatchNorm
         | Layer::LayerNorm

@@ -222,6 +222,12 @@ pub enum Layer {
         /// Values per code.
         width: u32,
     },
+    /// Each value of a row, and its sines and cosines at learned frequencies of its own: a row of n values becomes
+    /// one of n·(1 + 2·`frequencies`).
+    Periodic {
+        /// Frequencies per value.
+        frequencies: u32,
+    },
     /// Adds a learned vector to each step of a series, so that layers behind know the place.
     Position,
     /// Multi-head self-attention over the steps of a series, with its four projections.
@@ -283,6 +289,7 @@ impl Layer {
             Layer::Flatten => "flatten",
             Layer::Slice { .. } => "slice",
             Layer::Embedding { .. } => "embed",
+            Layer::Periodic { .. } => "periodic",
             Layer::Position => "position",
             Layer::Attention { .. } => "attention",
             Layer::Dropout { .. } => "dropout",
@@ -307,6 +314,7 @@ impl Layer {
                     | Layer::BatchNorm
                     | Layer::LayerNorm
                     | Layer::Embedding { .. }
+                    | Layer::Periodic { .. }
                     | Layer::Position
                     | Layer::Attention { .. }
             )
@@ -316,7 +324,10 @@ impl Layer {
     pub(crate) fn fixes_input_channels(&self) -> bool {
         matches!(
             self,
-            Layer::Slice { .. } | Layer::Embedding { .. } | Layer::Attention { .. }
+            Layer::Slice { .. }
+                | Layer::Embedding { .. }
+                | Layer::Periodic { .. }
+                | Layer::Attention { .. }
         )
     }
 
@@ -348,6 +359,12 @@ impl Layer {
                 (end <= input.channels()).then_some(input.with_channels(*count))?
             }
             (Layer::Embedding { codes, width }, [input]) if *codes > 0 => embedded(*input, *width)?,
+            (Layer::Periodic { frequencies }, [Shape::Flat { features }]) if *frequencies > 0 => {
+                let width = frequencies.checked_mul(2)?.checked_add(1)?;
+                Shape::Flat {
+                    features: features.checked_mul(width)?,
+                }
+            }
             (Layer::Attention { heads }, [input @ Shape::Sequence { channels, .. }]) => {
                 let divides = *heads > 0 && channels.is_multiple_of(*heads);
                 divides.then_some(*input)?

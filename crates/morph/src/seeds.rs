@@ -27,6 +27,10 @@ pub fn table_seeds(features: u32, outputs: u32) -> Vec<(&'static str, Architectu
             "| dense 128 | bn | relu | dense 64 | bn | relu ".to_owned(),
         ),
         (
+            "periodic mlp",
+            "| periodic 8 | dense 128 | bn | relu | dense 64 | bn | relu ".to_owned(),
+        ),
+        (
             "residual mlp",
             "| dense 96 | bn | a: relu | dense 96 | bn | relu | dropout 0.1 | b: dense 96 \
              | c: add a b | bn | relu | dense 96 | bn | relu | dropout 0.1 | d: dense 96 \

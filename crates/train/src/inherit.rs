@@ -104,7 +104,9 @@ fn inherit(
 ) -> Tensor {
     let values = match (spec.part, layer) {
         // No morph changes the channels of these.
-        (_, Layer::Embedding { .. } | Layer::Attention { .. }) => old.values.clone(),
+        (_, Layer::Embedding { .. } | Layer::Periodic { .. } | Layer::Attention { .. }) => {
+            old.values.clone()
+        }
         (Part::Weight, Layer::DepthwiseConv { .. }) => {
             let each = [ChannelSource::Parent {
                 channel: 0,

@@ -3,7 +3,7 @@
 //! A tensor is named after its layer and its part: `3.weight`, `3.bias`, `5.gain`, `5.shift`, `5.mean`,
 //! `5.variance`. Layouts are the engine's: dense `[in][out]`, convolution `[ky][kx][in][out]`, depthwise
 //! `[ky][kx][channels]` (over a series there is one ky), embedding `[codes][width]`, position
-//! `[steps][channels]`, attention `[channels][query, key, value]` and `[channels][channels]`. What
+//! `[steps][channels]`, frequencies `[features][frequencies]`, attention `[channels][query, key, value]` and `[channels][channels]`. What
 //! weights never know: optimizer state, gradients, data.
 
 use std::collections::BTreeMap;
@@ -37,6 +37,8 @@ pub enum Part {
     Gain,
     /// Summand of a norm, or of a position.
     Shift,
+    /// Frequencies of sines and cosines, in turns per unit.
+    Frequency,
     /// Running mean of a batch norm: measured, not learned.
     Mean,
     /// Running variance of a batch norm: measured, not learned.
@@ -53,6 +55,7 @@ impl Part {
             Part::ProjectionBias => "projection_bias",
             Part::Gain => "gain",
             Part::Shift => "shift",
+            Part::Frequency => "frequency",
             Part::Mean => "mean",
             Part::Variance => "variance",
         }
@@ -143,6 +146,9 @@ pub(crate) fn layer_specification(architecture: &Architecture, layer: LayerId) -
         Layer::Embedding { codes, width } => {
             vec![(Part::Weight, vec![*codes as usize, *width as usize])]
         }
+        Layer::Periodic { frequencies } => {
+            vec![(Part::Frequency, vec![input, *frequencies as usize])]
+        }
         Layer::Position => vec![(Part::Shift, vec![shape.positions(), output])],
         Layer::Attention { .. } => vec![
             (Part::Weight, vec![output, 3 * output]),
@@ -174,6 +180,10 @@ pub struct Weights {
 /// starts by predicting nothing in particular.
 const LAST_LAYER_SCALE: f64 = 0.25;
 
+/// Deviation of a new layer's lowest and highest frequencies, in turns per deviation of a value. Chosen on the
+/// validation rows of three tables (`docs/decisions/0024-periodic-embeddings.md`).
+const FREQUENCIES: (f64, f64) = (0.05, 0.5);
+
 /// What is kept of weights that are shrunk, and how much of random ones is added (Zaidi, Berariu, Kim,
 /// Bornschein, Clopath, Teh, Pascanu 2022, arXiv:2206.10011).
 const SHRINK: f32 = 0.4;
@@ -182,10 +192,11 @@ const PERTURB: f32 = 0.1;
 impl Weights {
     /// Random weights for a new network.
     ///
-    /// Products are normal with deviation √(2/inputs) per output, biases 0, norms neutral.
+    /// Products are normal with deviation √(2/inputs) per output, biases 0, norms neutral, frequencies normal.
     ///
     /// # Source
-    /// He et al. 2015 (arXiv:1502.01852), equation 10.
+    /// He et al. 2015 (arXiv:1502.01852), equation 10; frequencies after Gorishniy, Rubachev, Babenko 2022
+    /// (arXiv:2203.05556), section 3.3, with several deviations for one.
     pub fn fresh(architecture: &Architecture, rng: &mut ChaCha8Rng) -> Weights {
         let tensors = specification(architecture)
             .into_iter()
@@ -281,6 +292,7 @@ pub(crate) fn fresh_tensor(
     let values = match spec.part {
         Part::Bias | Part::ProjectionBias | Part::Shift | Part::Mean => vec![0.0; count],
         Part::Gain | Part::Variance => vec![1.0; count],
+        Part::Frequency => frequencies(spec, rng),
         Part::Weight | Part::Projection => {
             let deviation = deviation(architecture, spec);
             (0..count)
@@ -292,6 +304,17 @@ pub(crate) fn fresh_tensor(
         shape: spec.shape.clone(),
         values,
     }
+}
+
+/// Normal frequencies, each column with a deviation of its own, so that coarse and fine shapes can be learned.
+fn frequencies(spec: &TensorSpec, rng: &mut ChaCha8Rng) -> Vec<f32> {
+    let columns = spec.shape.last().copied().unwrap_or(1);
+    let steps = columns.saturating_sub(1).max(1) as f64;
+    let (coarse, fine) = FREQUENCIES;
+    let deviation = |column: usize| coarse * (fine / coarse).powf(column as f64 / steps);
+    (0..spec.len())
+        .map(|place| (deviation(place % columns) * standard_normal(rng)) as f32)
+        .collect()
 }
 
 /// Deviation of a new layer's random weights.

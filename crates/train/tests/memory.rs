@@ -50,14 +50,15 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// An image's network and a series': every kind of step in one of them.
-const NETWORKS: [&str; 2] = [
+/// An image's network, a series' and a table's: every kind of step in one of them.
+const NETWORKS: [&str; 3] = [
     "in 3x16x16 | conv 16 k3 | bn | a: relu | conv 16 k3 | b: bn | add a b | relu | maxpool k2 \
      | c: dwconv k3 | d: avgpool k2 s1 (c) | e: conv 16 k1 s1 (d) | f: slice 2 8 | cat e f | ln | gelu \
      | g: conv 32 k5 | gap | dense 8 | relu | dense 32 | h: sigmoid | mul g h | silu | gap \
      | dropout 0.2 | dense 10",
     "in 1x40 | embed 9 16 | a: position | ln | b: attention 4 | c: add a b | conv 16 k5 | bn | relu \
      | maxpool k2 | conv 24 k3 d2 | dwconv k3 | flatten | dense 10",
+    "in 12 | periodic 8 | dense 64 | bn | relu | dense 10",
 ];
 
 fn plan(text: &str, threads: u8, purpose: Purpose) -> (Plan, Weights) {

@@ -207,6 +207,7 @@ fn family(layer: &Layer) -> &'static str {
         | Layer::Conv { .. }
         | Layer::DepthwiseConv { .. }
         | Layer::Embedding { .. }
+        | Layer::Periodic { .. }
         | Layer::Position
         | Layer::Attention { .. } => "learned",
         Layer::BatchNorm | Layer::LayerNorm => "norm",

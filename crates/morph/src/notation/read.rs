@@ -227,6 +227,9 @@ impl<'a> Reader<'a> {
                 codes: self.count("a number of codes")?,
                 width: self.count("a number of values per code")?,
             },
+            "periodic" => Layer::Periodic {
+                frequencies: self.count("a number of frequencies")?,
+            },
             "position" => Layer::Position,
             "attention" => Layer::Attention {
                 heads: self.count("a number of heads")?,

@@ -84,6 +84,7 @@ impl fmt::Display for Layer {
             Layer::Dropout { rate } => write!(f, " {}", RateText(*rate)),
             Layer::Slice { first, count } => write!(f, " {first} {count}"),
             Layer::Embedding { codes, width } => write!(f, " {codes} {width}"),
+            Layer::Periodic { frequencies } => write!(f, " {frequencies}"),
             Layer::Attention { heads } => write!(f, " {heads}"),
             _ => Ok(()),
         }

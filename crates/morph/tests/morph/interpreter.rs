@@ -288,6 +288,7 @@ fn one(
         }
         Layer::Slice { .. }
         | Layer::Embedding { .. }
+        | Layer::Periodic { .. }
         | Layer::Position
         | Layer::Attention { .. } => {
             panic!(

@@ -214,6 +214,9 @@ fn chosen(kind: u8, number: u8) -> Layer {
         19 => Layer::Attention {
             heads: u32::from(number) % 3 + 1,
         },
+        20 => Layer::Periodic {
+            frequencies: u32::from(number) % 4 + 1,
+        },
         _ => Layer::Concat,
     }
 }

@@ -51,6 +51,7 @@ impl Part {
             }
             Layer::Dropout { rate } => ([u32::from(rate.thousandths()), 1, 1], 1),
             Layer::Attention { heads } => ([heads, 1, 1], 1),
+            Layer::Periodic { frequencies } => ([frequencies, 1, 1], 1),
             Layer::Embedding { codes, width } => ([codes, width, 1], 2),
             Layer::Slice { first, count } => ([first + 1, count, 1], 2),
             _ => ([1; ATTRIBUTES], 0),

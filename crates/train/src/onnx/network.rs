@@ -109,6 +109,7 @@ impl Place<'_> {
             Layer::Slice { first, count } => self.slice(builder, input, *first, *count),
             Layer::Multiply => self.product(builder, inputs, &name),
             Layer::Embedding { codes, .. } => self.embedding(builder, input, *codes, &name),
+            Layer::Periodic { .. } => self.periodic(builder, input, &name),
             Layer::Position => {
                 let tensor = self.weights.part(self.id, Part::Shift);
                 let shift = transposed(&tensor.values, tensor.shape[1]);
@@ -306,6 +307,36 @@ impl Place<'_> {
             &format!("{name} squeezed"),
         );
         transpose(builder, &squeezed, &SERIES_TURNED, name)
+    }
+
+    /// Sines and cosines of each value, behind it.
+    fn periodic(&self, builder: &mut GraphBuilder, input: &ValueName, name: &str) -> ValueName {
+        let tensor = self.weights.part(self.id, Part::Frequency);
+        let per_unit: Vec<f32> = tensor
+            .values
+            .iter()
+            .map(|turns| std::f32::consts::TAU * turns)
+            .collect();
+        let per_unit = builder.floats(
+            &format!("{}.frequency in radians", self.id),
+            &tensor.shape,
+            &per_unit,
+        );
+        let axis = builder.ints(&format!("{name} axis"), &[1], &[2]);
+        let mut step = |operator: &str, inputs: &[&ValueName], what: &str| {
+            builder.node(operator, inputs, &[], &format!("{name} {what}"))
+        };
+        let own = step("Unsqueeze", &[input, &axis], "value");
+        let angle = step("Mul", &[&own, &per_unit], "angle");
+        let sine = step("Sin", &[&angle], "sine");
+        let cosine = step("Cos", &[&angle], "cosine");
+        let joined = builder.node(
+            "Concat",
+            &[&own, &sine, &cosine],
+            &[("axis", Argument::Int(2))],
+            &format!("{name} joined"),
+        );
+        builder.node("Flatten", &[&joined], &[("axis", Argument::Int(1))], name)
     }
 
     fn layer_norm(&self, builder: &mut GraphBuilder, input: &ValueName, name: &str) -> ValueName {

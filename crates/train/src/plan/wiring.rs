@@ -22,6 +22,7 @@ use crate::{
         join::{Add, Concat, Multiply, Slice},
         layer_norm::LayerNorm,
         norm::BatchNorm,
+        periodic::Periodic,
         pool::{GlobalPool, Pool, Windows},
     },
     threads::Threads,
@@ -305,7 +306,11 @@ fn needs_input(layer: &Layer) -> bool {
 fn needs_output(layer: &Layer, rectified: bool) -> bool {
     // Batch norm finds the sign again from its input.
     let mask = rectified && !matches!(layer, Layer::BatchNorm);
-    mask || matches!(layer, Layer::Relu | Layer::Sigmoid | Layer::MaxPool { .. })
+    let reads = matches!(
+        layer,
+        Layer::Relu | Layer::Sigmoid | Layer::MaxPool { .. } | Layer::Periodic { .. }
+    );
+    mask || reads
 }
 
 /// Scratch that a layer's step needs, in floats per thread.
@@ -542,6 +547,12 @@ impl Builder<'_> {
                 weight: parameter(Part::Weight),
                 codes: *codes as usize,
                 width: *width as usize,
+            }),
+            Layer::Periodic { frequencies } => Work::Periodic(Periodic {
+                input,
+                output,
+                frequency: parameter(Part::Frequency),
+                frequencies: *frequencies as usize,
             }),
             Layer::Position => Work::Position(Position {
                 input,

@@ -7,15 +7,30 @@ use morph::{Architecture, Kernel, Layer, LayerId, Shape, Window};
 
 use super::WEIGHTS_FILE;
 
-/// The only layer that PyTorch has not as it is needed.
+/// The layers that PyTorch has not, or not as they are needed.
 const ATTENTION: &str = include_str!("attention.py");
+const PERIODIC: &str = include_str!("periodic.py");
 
 /// Keeps the roots of norms away from 0, as in the engine.
 const EPSILON: &str = "eps=1e-5";
 
+/// The classes of layers that PyTorch has not, as far as this network has them.
+fn own_layers(architecture: &Architecture) -> String {
+    type Kind = fn(&Layer) -> bool;
+    let kinds: [(Kind, &str); 2] = [
+        (|layer| matches!(layer, Layer::Attention { .. }), ATTENTION),
+        (|layer| matches!(layer, Layer::Periodic { .. }), PERIODIC),
+    ];
+    let is_there = |is_kind: &Kind| architecture.ids().any(|id| is_kind(architecture.layer(id)));
+    kinds
+        .iter()
+        .filter(|(is_kind, _)| is_there(is_kind))
+        .map(|(_, class)| format!("{}\n\n\n", class.trim_end_matches('\n')))
+        .collect()
+}
+
 /// The class `Network` and what it needs.
 pub(super) fn module(architecture: &Architecture) -> String {
-    let is_attention = |id: LayerId| matches!(architecture.layer(id), Layer::Attention { .. });
     let (mut made, mut run, mut loaded) = (Vec::new(), Vec::new(), Vec::new());
     for id in architecture.ids() {
         let place = Place { architecture, id };
@@ -42,16 +57,10 @@ pub(super) fn module(architecture: &Architecture) -> String {
             .collect::<String>()
             + blank
     };
-    let attention = match architecture.ids().any(is_attention) {
-        true => format!(
-            "{}\n\n",
-            ATTENTION.trim_end_matches('\n').to_string() + "\n"
-        ),
-        false => String::new(),
-    };
+    let own = own_layers(architecture);
     let output = architecture.inputs(architecture.output())[0];
     format!(
-        "{attention}class Network(nn.Module):\n    \
+        "{own}class Network(nn.Module):\n    \
          \"\"\"The network alone: from rows x {input} to rows x {outputs}.\"\"\"\n\n    \
          def __init__(self):\n        super().__init__()\n{made}\n    \
          def forward(self, x0):\n{run}        return x{output}\n\n    \
@@ -157,6 +166,9 @@ impl Place<'_> {
                 let steps = self.input_shape().positions();
                 format!("nn.Parameter(torch.zeros({from}, {steps}))")
             }
+            Layer::Periodic { frequencies } => {
+                format!("Periodic({from}, frequencies={frequencies})")
+            }
             Layer::Attention { heads } => format!("SelfAttention({from}, heads={heads})"),
             Layer::Dropout { rate } => format!("nn.Dropout({:?})", rate.fraction()),
             _ => return None,
@@ -189,6 +201,7 @@ impl Place<'_> {
             | Layer::DepthwiseConv { .. }
             | Layer::BatchNorm
             | Layer::Attention { .. }
+            | Layer::Periodic { .. }
             | Layer::Dropout { .. } => format!("self.{name}({input})"),
             Layer::LayerNorm if self.axes() == 0 => format!("self.{name}({input})"),
             Layer::LayerNorm => format!("self.{name}({input}.movedim(1, -1)).movedim(-1, 1)"),
@@ -267,6 +280,7 @@ impl Place<'_> {
             ],
             Layer::LayerNorm => vec![copied("weight", "gain", ""), copied("bias", "shift", "")],
             Layer::Embedding { .. } => vec![copied("weight", "weight", "")],
+            Layer::Periodic { .. } => vec![copied("frequency", "frequency", "")],
             Layer::Position => vec![copied("", "shift", ".T")],
             Layer::Attention { .. } => vec![
                 copied("queries_keys_values.weight", "weight", ".T"),

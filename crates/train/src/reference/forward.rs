@@ -137,6 +137,11 @@ fn one_example(
             let row = |code: &f64| looked_up(table, *code, *codes, *width as usize);
             input.iter().flat_map(row).collect()
         }
+        Layer::Periodic { frequencies } => {
+            let own = part("frequency").chunks_exact(*frequencies as usize);
+            let waves = input.iter().zip(own).map(|(x, own)| periodic(*x, own));
+            waves.flatten().collect()
+        }
         Layer::Position => {
             let shift = part("shift");
             input.iter().zip(shift).map(|(a, b)| a + b).collect()
@@ -149,6 +154,14 @@ fn one_example(
             unreachable!("they are computed for the whole batch")
         }
     }
+}
+
+/// Gorishniy, Rubachev, Babenko 2022, equation 3, behind the value itself.
+fn periodic(x: f64, frequencies: &[f64]) -> Vec<f64> {
+    let angle = |frequency: &f64| std::f64::consts::TAU * frequency * x;
+    let sines = frequencies.iter().map(|frequency| angle(frequency).sin());
+    let cosines = frequencies.iter().map(|frequency| angle(frequency).cos());
+    [x].into_iter().chain(sines).chain(cosines).collect()
 }
 
 /// Ioffe & Szegedy 2015, algorithms 1 and 2, with the variance of the batch itself (biased).

@@ -70,7 +70,10 @@ fn inherited(
     outputs: &[u32],
     inputs: &[ChannelSource],
 ) -> Vec<f64> {
-    if matches!(kind, Layer::Embedding { .. } | Layer::Attention { .. }) {
+    if matches!(
+        kind,
+        Layer::Embedding { .. } | Layer::Periodic { .. } | Layer::Attention { .. }
+    ) {
         assert_eq!(
             shape, old.shape,
             "no morph changes the channels of this layer"

@@ -41,10 +41,11 @@ pub struct ReferenceWeights {
 }
 
 /// Parts of a layer's weights that gradients change.
-const LEARNED: [&str; 6] = [
+const LEARNED: [&str; 7] = [
     "weight",
     "bias",
     "projection",
+    "frequency",
     "projection_bias",
     "gain",
     "shift",
@@ -172,6 +173,9 @@ fn shapes(architecture: &Architecture, layer: LayerId) -> Vec<(&'static str, Vec
         Layer::LayerNorm => ["gain", "shift"].map(|part| (part, vec![outputs])).to_vec(),
         Layer::Embedding { codes, width } => {
             vec![("weight", vec![*codes as usize, *width as usize])]
+        }
+        Layer::Periodic { frequencies } => {
+            vec![("frequency", vec![inputs, *frequencies as usize])]
         }
         Layer::Position => vec![("shift", vec![shape.positions(), outputs])],
         Layer::Attention { .. } => vec![

@@ -14,6 +14,7 @@ pub(crate) mod embedding;
 pub(crate) mod join;
 pub(crate) mod layer_norm;
 pub(crate) mod norm;
+pub(crate) mod periodic;
 pub(crate) mod pool;
 
 use std::ops::Range;
@@ -260,6 +261,8 @@ pub(crate) enum Work {
     Sigmoid(activation::Pointwise),
     /// A vector for each code.
     Embedding(embedding::Embedding),
+    /// Sines and cosines of each value.
+    Periodic(periodic::Periodic),
     /// A vector for each step.
     Position(embedding::Position),
     /// Self-attention.
@@ -296,6 +299,7 @@ impl Step {
             Work::Silu(step) => frame.split(|part| step.silu_forward(part)),
             Work::Sigmoid(step) => frame.split(|part| step.sigmoid_forward(part)),
             Work::Embedding(step) => frame.split(|part| step.forward(part)),
+            Work::Periodic(step) => frame.split(|part| step.forward(part)),
             Work::Position(step) => frame.split(|part| step.forward(part)),
             Work::Attention(step) => frame.split(|part| step.forward(part)),
             Work::Slice(step) => frame.split(|part| step.forward(part)),
@@ -325,6 +329,7 @@ impl Step {
             Work::Silu(step) => frame.split(|part| step.silu_backward(part)),
             Work::Sigmoid(step) => frame.split(|part| step.sigmoid_backward(part)),
             Work::Embedding(step) => frame.split(|part| step.backward(part)),
+            Work::Periodic(step) => frame.split(|part| step.backward(part)),
             Work::Position(step) => frame.split(|part| step.backward(part)),
             Work::Attention(step) => frame.split(|part| step.backward(part)),
             Work::Slice(step) => frame.split(|part| step.backward(part)),

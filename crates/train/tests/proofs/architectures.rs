@@ -225,7 +225,10 @@ impl Sketch {
 }
 
 fn flat_layer(rng: &mut ChaCha8Rng) -> Layer {
-    match rng.random_range(0..8) {
+    match rng.random_range(0..9) {
+        3 => Layer::Periodic {
+            frequencies: rng.random_range(1..4),
+        },
         0..=2 => Layer::Dense {
             units: rng.random_range(1..7),
         },

@@ -25,7 +25,7 @@ const STEP: f64 = 1e-5;
 
 const ROWS: usize = 5;
 
-const NETWORKS: [(&str, &str); 40] = [
+const NETWORKS: [(&str, &str); 41] = [
     ("dense", "in 4 | dense 3"),
     ("dense after dense", "in 4 | dense 5 | dense 3"),
     ("relu", "in 4 | dense 6 | relu | dense 3"),
@@ -140,6 +140,10 @@ const NETWORKS: [(&str, &str); 40] = [
     (
         "embedding of features",
         "in 3 | embed 2 4 | dense 5 | relu | dense 3",
+    ),
+    (
+        "periodic features",
+        "in 3 | dense 3 | periodic 2 | dense 5 | relu | dense 3",
     ),
     (
         "embedding of a series",

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How many kinds of layers there are, of which two only mark the ends.
-const KINDS: usize = 23;
+const KINDS: usize = 24;
 
 fn python() -> Option<String> {
     let python = env::var("LEHR_PYTHON").unwrap_or_else(|_| "python3".to_string());
