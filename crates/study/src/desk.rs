@@ -274,14 +274,7 @@ impl Desk {
                 lease: *lease,
                 verdict: self.judge.look(lease.trial, *stage, *score),
             },
-            Ask::Checkpoint { lease, checkpoint } => {
-                match self.ledger.note_checkpoint(*lease, checkpoint)? {
-                    true => Answer::Noted { trial: None },
-                    false => Answer::Lost {
-                        leases: vec![*lease],
-                    },
-                }
-            }
+            Ask::Checkpoint { lease, checkpoint } => self.checkpoint(*lease, checkpoint)?,
             Ask::Stop { lease, stop } => self.stop(*lease, stop, now, log)?,
             Ask::Finish { lease, result } => self.finish(*lease, result, now, log)?,
             Ask::Fail { lease, reason } => self.fail(*lease, reason, now, log)?,
@@ -301,6 +294,15 @@ impl Desk {
         };
         let news = self.news_for(worker, now)?;
         Ok(Reply { answer, news })
+    }
+
+    fn checkpoint(&mut self, lease: Lease, checkpoint: &Digest) -> Result<Answer, LedgerError> {
+        Ok(match self.ledger.note_checkpoint(lease, checkpoint)? {
+            true => Answer::Noted { trial: None },
+            false => Answer::Lost {
+                leases: vec![lease],
+            },
+        })
     }
 
     fn told(&mut self, worker: &WorkerName) -> &mut Told {
