@@ -77,6 +77,7 @@ fn gather(
         baselines: conclusion.baselines.iter().map(compared).collect(),
         absent: conclusion.absent.clone(),
         verdict: conclusion.verdict.clone(),
+        certificate: conclusion.certificate.clone(),
         details: conclusion.details.clone(),
         leaderboard: leaderboard(&trials, metric),
         progress: progress(&trials, metric),

@@ -4,6 +4,7 @@
 //! says what is shown, [`gather`] reads it from a study, the other files draw one thing each.
 
 mod axis;
+mod certified;
 mod confusion;
 mod curve;
 mod details;
@@ -92,6 +93,14 @@ fn body(model: &ReportModel) -> Markup {
             ))
         }
         (details::details(&model.details, &model.metric))
+        @if let Some(certificate) = &model.certificate {
+            (section(
+                "The exported file",
+                "model.onnx, as it was written, was run again from raw rows by another program than the one that \
+                 trained it; lehr export --check says whether a file is still this one.",
+                &certified::certified(certificate),
+            ))
+        }
         (section("Best trials", "", &sections::leaderboard(model)))
         @if !model.failures.is_empty() {
             (section(

@@ -1,7 +1,10 @@
 //! What a report shows, as plain values: no ledger, no files, nothing left to compute but drawing.
 
 use morph::Architecture;
-use study::conclude::{Absent, Details, Verdict};
+use study::{
+    certificate::Certificate,
+    conclude::{Absent, Details, Verdict},
+};
 
 /// Everything on the page.
 pub(crate) struct ReportModel {
@@ -29,6 +32,8 @@ pub(crate) struct ReportModel {
     pub(crate) absent: Vec<Absent>,
     /// Whether deep learning paid off; absent without a vault.
     pub(crate) verdict: Option<Verdict>,
+    /// What the exported file was found to do; absent if none could be written.
+    pub(crate) certificate: Option<Certificate>,
     /// The winner in detail.
     pub(crate) details: Details,
     /// The best trials, best first.

@@ -1,13 +1,17 @@
 //! The page as a whole, rendered from a sample study.
 
-use study::conclude::{
-    Absent, Details, Finding, Verdict, WithInterval,
-    classes::{ClassScores, Confused, Confusion},
-    details::{Answers, ToldOf},
-    importance::{ColumnImportance, Importance},
-    reliability::{Reliability, Surety, SuretyBin},
-    residuals::{Interval, Residuals, ValueBin},
-    worst::{Picture, WorstRow},
+use study::{
+    certificate::{Certificate, RowsOf, Tried},
+    conclude::{
+        Absent, Details, Finding, Verdict, WithInterval,
+        classes::{ClassScores, Confused, Confusion},
+        details::{Answers, ToldOf},
+        importance::{ColumnImportance, Importance},
+        reliability::{Reliability, Surety, SuretyBin},
+        residuals::{Interval, Residuals, ValueBin},
+        worst::{Picture, WorstRow},
+    },
+    trial::Digest,
 };
 use train::Calibration;
 
@@ -63,6 +67,7 @@ fn sample() -> ReportModel {
             reason: "they are compared on tables only".into(),
         }],
         verdict: Some(verdict()),
+        certificate: Some(certificate()),
         details: details_of_classes(),
         leaderboard: (0..8).map(leader_row).collect(),
         progress: (0..80).map(progress_point).collect(),
@@ -112,6 +117,24 @@ fn profile() -> data::Profile {
         }],
     }))
     .expect("the sample's profile is right")
+}
+
+fn certificate() -> Certificate {
+    Certificate {
+        format: 1,
+        tried: vec![Tried {
+            rows_of: RowsOf::Vault,
+            rows: 359,
+            largest_difference: 2.3e-7,
+            labels_that_differ: 0,
+        }],
+        compared: "probabilities and label".into(),
+        tolerance: 1e-4,
+        opset: 17,
+        runtime: "replay 0.1.0".into(),
+        weights_blake3: Digest::of(b"weights"),
+        graph_blake3: Digest::of(b"graph"),
+    }
 }
 
 fn verdict() -> Verdict {
@@ -407,6 +430,26 @@ fn the_page_shows_what_the_data_are_like() {
         ..sample()
     };
     assert!(!render(&older).contains("What the data are like"));
+}
+
+#[test]
+fn the_page_says_what_the_exported_file_was_found_to_do() {
+    let page = render(&sample());
+    let digest = Digest::of(b"weights").to_string();
+    for said in [
+        "The exported file",
+        "2.3e-7",
+        "replay 0.1.0",
+        "opset 17",
+        &digest,
+    ] {
+        assert!(page.contains(said), "{said} is missing");
+    }
+    let without = ReportModel {
+        certificate: None,
+        ..sample()
+    };
+    assert!(!render(&without).contains("The exported file"));
 }
 
 #[test]
