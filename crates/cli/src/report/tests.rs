@@ -19,11 +19,6 @@ use super::{model::*, render};
 
 /// A small study of images with one skip, one failure and a hostile name.
 fn sample() -> ReportModel {
-    let architecture = "in 1x8x8 | conv 16 k3 | bn | a: relu | conv 32 k3 s2 | bn | relu | \
-                        b: conv 32 k3 | c: conv 32 k1 s2 (a) | d: add b c | bn | relu | \
-                        e: conv 32 k3 | add d e | relu | gap | dropout 0.2 | dense 10"
-        .parse()
-        .expect("the sample's notation is right");
     ReportModel {
         study: "digits <8x8>".into(),
         data: "1797 grey images of 8x8 pixels, 10 classes".into(),
@@ -39,17 +34,7 @@ fn sample() -> ReportModel {
         settings: vec![Fact::new("time", "90 s"), Fact::new("seed", "1")],
         validation_rows: 360,
         vault_rows: 359,
-        winner: Winner {
-            trial: 57,
-            architecture,
-            setting: vec![
-                Fact::new("learning_rate", "0.00213"),
-                Fact::new("batch_size", "32"),
-            ],
-            scores: scores(0.9917, 0.9861, 0.9678, 0.9941),
-            weights_bytes: 84_512,
-            seconds: 7.4,
-        },
+        winner: winner(),
         baselines: vec![
             Compared {
                 name: "the commonest class".into(),
@@ -117,6 +102,25 @@ fn profile() -> data::Profile {
         }],
     }))
     .expect("the sample's profile is right")
+}
+
+fn winner() -> Winner {
+    let architecture = "in 1x8x8 | conv 16 k3 | bn | a: relu | conv 32 k3 s2 | bn | relu | \
+                        b: conv 32 k3 | c: conv 32 k1 s2 (a) | d: add b c | bn | relu | \
+                        e: conv 32 k3 | add d e | relu | gap | dropout 0.2 | dense 10"
+        .parse()
+        .expect("the sample's notation is right");
+    Winner {
+        trial: 57,
+        architecture,
+        setting: vec![
+            Fact::new("learning_rate", "0.00213"),
+            Fact::new("batch_size", "32"),
+        ],
+        scores: scores(0.9917, 0.9861, 0.9678, 0.9941),
+        weights_bytes: 84_512,
+        seconds: 7.4,
+    }
 }
 
 fn certificate() -> Certificate {
