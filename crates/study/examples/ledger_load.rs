@@ -258,7 +258,13 @@ impl Client {
                 self.timed("propose", |client| client.ledger.propose(&proposal, zero))?;
             }
         }
-        let claim = self.timed("claim", |client| client.ledger.claim(&name, Slot(0), zero))?;
+        self.claims += 1;
+        let key = ClaimKey {
+            slot: Slot(0),
+            incarnation: 1,
+            number: self.claims,
+        };
+        let claim = self.timed("claim", |client| client.ledger.claim(&name, key, zero))?;
         self.lease = claim.map(|claim| claim.lease);
         Ok(())
     }

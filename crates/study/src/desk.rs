@@ -12,13 +12,13 @@ use crate::{
     config::{Inherit, StudyConfig},
     judge::Judge,
     ledger::{
-        Claim, Ending, FinishOutcome, Ledger, LedgerError, Parent, Proposed, Release,
+        Claim, ClaimKey, Ending, FinishOutcome, Ledger, LedgerError, Parent, Proposed, Release,
         ReleaseOutcome, WORKER_CRASHES_MAX,
     },
     message::{Answer, Ask, Course, News, Progress, ProposalVerdict, Reply},
     recipe::{self, Start},
     trial::{
-        Digest, EarlyStop, FailReason, Inheritance, Instant, Job, Lease, Sequence, Slot,
+        Digest, EarlyStop, FailReason, Inheritance, Instant, Job, Lease, Sequence,
         TrialResult, WorkerName,
     },
 };
@@ -105,6 +105,7 @@ const BEATS_PER_LEASE: f64 = 5.0;
 /// What a worker has been told.
 #[derive(Clone, Debug, Default)]
 struct Told {
+    incarnation: u32,
     sequence: Sequence,
     trial: u64,
     progress: Vec<Progress>,
@@ -238,8 +239,12 @@ impl Desk {
     ) -> Result<Reply, LedgerError> {
         let answer = match ask {
             Ask::Hello { slots } => {
-                self.ledger.join(worker, &self.host, *slots, now)?;
-                self.workers.insert(worker.clone(), Told::default());
+                let joined = self.ledger.join(worker, &self.host, *slots, now)?;
+                let told = Told {
+                    incarnation: joined.incarnation,
+                    ..Told::default()
+                };
+                self.workers.insert(worker.clone(), told);
                 Answer::Welcome
             }
             Ask::Started { role, process } => {
@@ -260,7 +265,14 @@ impl Desk {
                 log.push(Happening::Exhausted { worker, reason });
                 Answer::Noted { trial: None }
             }
-            Ask::Claim { slot } => self.claim(worker, *slot, now, log)?,
+            Ask::Claim { slot, number } => {
+                let key = ClaimKey {
+                    slot: *slot,
+                    incarnation: self.told(worker).incarnation,
+                    number: *number,
+                };
+                self.claim(worker, key, now, log)?
+            }
             Ask::Beat { leases, progress } => {
                 self.told(worker).progress.clone_from(progress);
                 let leases = self.beat(worker, leases, now)?;
@@ -330,15 +342,16 @@ impl Desk {
     fn claim(
         &mut self,
         worker: &WorkerName,
-        slot: Slot,
+        key: ClaimKey,
         now: Instant,
         log: &mut Vec<Happening>,
     ) -> Result<Answer, LedgerError> {
+        let slot = key.slot;
         let standing = self.ledger.standing(now)?;
         if standing.course(self.config.budget.seconds) == Course::Stop {
             return Ok(Answer::NoWork { slot });
         }
-        let Some(claim) = self.ledger.claim(worker, slot, now)? else {
+        let Some(claim) = self.ledger.claim(worker, key, now)? else {
             return Ok(Answer::NoWork { slot });
         };
         match self.job(claim, standing.spent_seconds) {

@@ -1,7 +1,8 @@
 //! Where a study goes: whether it goes on, drains or ends, and when its best models are trained once more.
 //!
 //! Decided from the ledger and the time, by whoever is master: of one machine or of a cluster. Every decision
-//! is written into the ledger, where all desks see it; to decide the same twice changes nothing.
+//! is written into the ledger, where all desks see it; to decide the same twice changes nothing. It names the term
+//! in which this master leads: one that is no longer master by now writes nothing.
 //!
 //! Towards the end the best models are trained once more, for longer, from scratch and from their own weights.
 //! A model that was found late in a lineage has met many short trainings; one that trains from scratch may
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{Inherit, Retrain, StudyConfig},
-    ledger::{Ledger, LedgerError, Standing},
+    ledger::{Ledger, LedgerError, Standing, Term},
     message::Course,
     trial::{Candidate, Instant, Trial},
 };
@@ -62,6 +63,7 @@ enum Finale {
 #[derive(Debug)]
 pub(crate) struct Helm {
     config: StudyConfig,
+    term: Term,
     finale: Finale,
     best: Option<TrialId>,
     ending: Option<EndReason>,
@@ -73,13 +75,14 @@ impl Helm {
     /// so in the ledger first.
     ///
     /// # Errors
-    /// If the ledger cannot be read or written.
+    /// If the ledger cannot be read or written, or another master leads.
     pub(crate) fn take_up(
         ledger: &mut dyn Ledger,
         config: StudyConfig,
+        term: Term,
         now: Instant,
     ) -> Result<Helm, LedgerError> {
-        ledger.resume_clock(now)?;
+        ledger.resume_clock(term, now)?;
         let ending = ledger.standing(now)?.ending;
         let finale = match config.training.retrain {
             Retrain::Nothing => Finale::Never,
@@ -90,13 +93,31 @@ impl Helm {
         };
         let helm = Helm {
             config,
+            term,
             finale,
             best: None,
             ending: ending.and_then(|text| serde_json::from_str(&text).ok()),
             counted_at: now,
         };
-        ledger.keep_back(helm.kept_back(finale))?;
+        ledger.keep_back(term, helm.kept_back(finale), now)?;
         Ok(helm)
+    }
+
+    /// The time in which this master leads.
+    pub(crate) fn term(&self) -> Term {
+        self.term
+    }
+
+    /// Counts the time that has passed.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written, or another master leads.
+    pub(crate) fn count_time(
+        &self,
+        ledger: &mut dyn Ledger,
+        now: Instant,
+    ) -> Result<(), LedgerError> {
+        ledger.count_time(self.term, now)
     }
 
     /// Why the study ends, if it does.
@@ -107,15 +128,16 @@ impl Helm {
     /// The study ends, for the first reason there is.
     ///
     /// # Errors
-    /// If the ledger cannot be written.
+    /// If the ledger cannot be written, or another master leads.
     pub(crate) fn end_for(
         &mut self,
         ledger: &mut dyn Ledger,
         reason: EndReason,
+        now: Instant,
     ) -> Result<(), LedgerError> {
         if self.ending.is_none() {
             let text = serde_json::to_string(&reason).expect("a reason has string keys only");
-            ledger.set_ending(Some(&text))?;
+            ledger.set_ending(self.term, &text, now)?;
             self.ending = Some(reason);
         }
         Ok(())
@@ -125,7 +147,7 @@ impl Helm {
     /// them find nothing new.
     ///
     /// # Errors
-    /// If the ledger cannot be read or written.
+    /// If the ledger cannot be read or written, or another master leads.
     pub(crate) fn decide(
         &mut self,
         ledger: &mut dyn Ledger,
@@ -137,7 +159,7 @@ impl Helm {
         }
         if now.since(self.counted_at) >= SPENT_WRITE_SECS {
             self.counted_at = now;
-            ledger.count_time(now)?;
+            self.count_time(ledger, now)?;
         }
         let standing = ledger.standing(now)?;
         match self.finale {
@@ -147,16 +169,16 @@ impl Helm {
         }
         let limit = self.config.budget.seconds;
         if limit.is_some_and(|seconds| standing.spent_seconds >= seconds) {
-            return self.end_for(ledger, EndReason::Time);
+            return self.end_for(ledger, EndReason::Time, now);
         }
         if ledger.counts()?.under_way() > 0 {
             return Ok(());
         }
         let course = ledger.standing(now)?.course(limit);
         match present {
-            _ if course == Course::Drain => self.end_for(ledger, EndReason::Trials),
+            _ if course == Course::Drain => self.end_for(ledger, EndReason::Trials, now),
             (workers, exhausted) if workers > 0 && exhausted >= workers => {
-                self.end_for(ledger, EndReason::Exhausted)
+                self.end_for(ledger, EndReason::Exhausted, now)
             }
             _ => Ok(()),
         }
@@ -206,7 +228,7 @@ impl Helm {
             true => Finale::Last,
             false => Finale::Begun,
         };
-        ledger.keep_back(self.kept_back(begun))?;
+        ledger.keep_back(self.term, self.kept_back(begun), now)?;
         // Only now: if the ledger was lost in between, all of it is done again.
         self.finale = begun;
         self.best = standing.best;

@@ -22,6 +22,9 @@ pub use crate::helm::EndReason;
 /// How often workers may be restarted without any trial ending in between.
 pub const RESTARTS_MAX: u32 = 5;
 
+/// Who leads where there is only one master.
+const HOLDER: &str = "this machine";
+
 /// What happens to a master.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -75,10 +78,13 @@ impl Master {
         now: Instant,
     ) -> Result<Master, LedgerError> {
         ledger.release_all()?;
-        ledger.set_ending(None)?;
-        let helm = Helm::take_up(&mut *ledger, config.clone(), now)?;
+        ledger.explore_again()?;
+        // Nobody else can lead: the study is locked.
+        let term = ledger.lead(HOLDER, f64::INFINITY, now)?;
+        let term = term.ok_or(LedgerError::Deposed)?;
+        let helm = Helm::take_up(&mut *ledger, config.clone(), term, now)?;
         Ok(Master {
-            desk: Desk::new(ledger, config, targets, "this machine".to_string())?,
+            desk: Desk::new(ledger, config, targets, HOLDER.to_string())?,
             helm,
             restarts: 0,
         })
@@ -118,7 +124,7 @@ impl Master {
             Event::Asked(worker, ask) => self.on_ask(worker, &ask, now, &mut actions)?,
             Event::Left { worker, message } => self.on_left(worker, message, now, &mut actions)?,
             Event::Tick => {}
-            Event::Interrupt => self.end_for(EndReason::Interrupted)?,
+            Event::Interrupt => self.end_for(EndReason::Interrupted, now)?,
         }
         let present = self.desk.present();
         self.helm.decide(self.desk.ledger_mut(), present, now)?;
@@ -165,7 +171,7 @@ impl Master {
         self.restarts += 1;
         if self.restarts > RESTARTS_MAX {
             let message = message.clone();
-            self.end_for(EndReason::WorkersDie { message })?;
+            self.end_for(EndReason::WorkersDie { message }, now)?;
         } else {
             actions.push(Action::StartWorker(worker.clone()));
         }
@@ -177,8 +183,8 @@ impl Master {
         Ok(())
     }
 
-    fn end_for(&mut self, reason: EndReason) -> Result<(), LedgerError> {
-        self.helm.end_for(self.desk.ledger_mut(), reason)
+    fn end_for(&mut self, reason: EndReason, now: Instant) -> Result<(), LedgerError> {
+        self.helm.end_for(self.desk.ledger_mut(), reason, now)
     }
 
     /// Tells every worker to stop, once; ends when all have left.
@@ -187,7 +193,7 @@ impl Master {
             actions.push(Action::Reply(worker, Box::new(reply)));
         }
         if self.desk.present().0 == 0 {
-            self.desk.ledger_mut().count_time(now)?;
+            self.helm.count_time(self.desk.ledger_mut(), now)?;
             actions.extend(self.helm.ending().cloned().map(Action::End));
         }
         Ok(())

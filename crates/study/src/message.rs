@@ -48,6 +48,8 @@ pub enum Ask {
     Claim {
         /// Which one.
         slot: Slot,
+        /// The claim's number among all of this worker since its greeting; the same when it is repeated.
+        number: u64,
     },
     /// It is alive and still runs these.
     Beat {
@@ -436,7 +438,10 @@ mod tests {
 
     #[test]
     fn a_message_survives_the_pipe() {
-        let ask = Ask::Claim { slot: Slot(3) };
+        let ask = Ask::Claim {
+            slot: Slot(3),
+            number: 1,
+        };
         let mut pipe = Vec::new();
         send(&mut pipe, &ask).unwrap();
         let mut reader = pipe.as_slice();

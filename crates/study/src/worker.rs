@@ -115,6 +115,7 @@ pub struct Worker {
     reported: BTreeMap<TrialId, Lease>,
     budget_used: f64,
     idle_deaths: u32,
+    claims: u64,
     is_leaving: bool,
 }
 
@@ -136,6 +137,7 @@ impl Worker {
             reported: BTreeMap::new(),
             budget_used: 0.0,
             idle_deaths: 0,
+            claims: 0,
             is_leaving: false,
         }
     }
@@ -451,7 +453,11 @@ impl Worker {
             // Proposals in flight are answered before the claim that follows them.
             if *state == SlotState::Idle && self.queued + self.proposals_in_flight > 0 {
                 *state = SlotState::Claiming;
-                actions.push(Action::Ask(Ask::Claim { slot: *slot }));
+                self.claims += 1;
+                actions.push(Action::Ask(Ask::Claim {
+                    slot: *slot,
+                    number: self.claims,
+                }));
             }
         }
     }

@@ -50,7 +50,7 @@ pub(crate) fn explore(
     let trees = TreesSetup::still_to_grow(&study.folder, &study.config)?;
     let baseline = start_baseline(program, trees)?;
     // Whatever has ended it before: it is explored again.
-    study.ledger.set_ending(None)?;
+    study.ledger.explore_again()?;
     let host = rustix::system::uname()
         .nodename()
         .to_string_lossy()
@@ -113,7 +113,7 @@ impl Shell {
     ) -> Result<Option<EndReason>, ExploreError> {
         let ledger = &mut *study.ledger;
         if interrupt.load(Ordering::Relaxed) && self.is_going_on() {
-            pass(self.lead.interrupt(ledger))?;
+            pass(self.lead.interrupt(ledger, now()))?;
         }
         let Some(seen) = pass(self.lead.look(ledger, now()))? else {
             return Ok(None);
@@ -122,7 +122,7 @@ impl Shell {
         let ledger = &mut *study.ledger;
         if self.patience.is_exhausted() && self.is_going_on() {
             let message = format!("see {}", study.folder.logs().display());
-            pass(self.lead.give_up(ledger, message))?;
+            pass(self.lead.give_up(ledger, message, now()))?;
         }
         let parts = (seen.running.clone(), std::mem::take(&mut self.happened));
         if let Some(snapshot) = pass(Snapshot::read(ledger, study.config.budget, parts, now()))? {

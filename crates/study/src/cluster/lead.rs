@@ -9,7 +9,7 @@ use crate::{
     config::StudyConfig,
     desk::{Happening, Rank},
     helm::{EndReason, Helm},
-    ledger::{Ledger, LedgerError, Node},
+    ledger::{Ledger, LedgerError, Node, Term},
     message::Progress,
     trial::{Instant, Sequence, Trial, TrialState, WorkerName},
 };
@@ -61,13 +61,37 @@ impl Lead {
     /// # Errors
     /// If the ledger cannot be read or written; the next look makes up for it.
     pub fn look(&mut self, ledger: &mut dyn Ledger, now: Instant) -> Result<Seen, LedgerError> {
-        if !ledger.lead(&self.holder, LEADER_SECS, now)? {
+        let Some(term) = ledger.lead(&self.holder, LEADER_SECS, now)? else {
             self.helm = None;
             return Ok(Seen::default());
+        };
+        let seen = self.look_as_leader(ledger, term, now);
+        self.or_step_down(seen)
+    }
+
+    /// What is refused because another one leads by now is no error: that one has decided, or will.
+    fn or_step_down<T: Default>(
+        &mut self,
+        done: Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        match done {
+            Err(LedgerError::Deposed) => {
+                self.helm = None;
+                Ok(T::default())
+            }
+            done => done,
         }
+    }
+
+    fn look_as_leader(
+        &mut self,
+        ledger: &mut dyn Ledger,
+        term: Term,
+        now: Instant,
+    ) -> Result<Seen, LedgerError> {
         let at = ledger.standing(now)?.at;
-        if self.helm.is_none() {
-            self.helm = Some(Helm::take_up(ledger, self.config.clone(), at)?);
+        if self.helm.as_ref().map(Helm::term) != Some(term) {
+            self.helm = Some(Helm::take_up(ledger, self.config.clone(), term, at)?);
         }
         let nodes = ledger.nodes()?;
         let lease_secs = ledger.lease_secs();
@@ -84,7 +108,7 @@ impl Lead {
         happened.extend(self.departures(nodes, lease_secs, at));
         let end = ending.filter(|_| alive.is_empty());
         if end.is_some() {
-            ledger.count_time(at)?;
+            ledger.count_time(term, at)?;
         }
         Ok(Seen {
             is_leading: true,
@@ -107,22 +131,38 @@ impl Lead {
     ///
     /// # Errors
     /// If the ledger cannot be written.
-    pub fn interrupt(&mut self, ledger: &mut dyn Ledger) -> Result<(), LedgerError> {
-        match &mut self.helm {
-            Some(helm) => helm.end_for(ledger, EndReason::Interrupted),
-            None => Ok(()),
-        }
+    pub fn interrupt(
+        &mut self,
+        ledger: &mut dyn Ledger,
+        now: Instant,
+    ) -> Result<(), LedgerError> {
+        self.end_for(ledger, EndReason::Interrupted, now)
     }
 
     /// Nodes cannot be kept alive: the study ends.
     ///
     /// # Errors
     /// If the ledger cannot be written.
-    pub fn give_up(&mut self, ledger: &mut dyn Ledger, message: String) -> Result<(), LedgerError> {
-        match &mut self.helm {
-            Some(helm) => helm.end_for(ledger, EndReason::WorkersDie { message }),
-            None => Ok(()),
-        }
+    pub fn give_up(
+        &mut self,
+        ledger: &mut dyn Ledger,
+        message: String,
+        now: Instant,
+    ) -> Result<(), LedgerError> {
+        self.end_for(ledger, EndReason::WorkersDie { message }, now)
+    }
+
+    fn end_for(
+        &mut self,
+        ledger: &mut dyn Ledger,
+        reason: EndReason,
+        now: Instant,
+    ) -> Result<(), LedgerError> {
+        let Some(helm) = &mut self.helm else {
+            return Ok(());
+        };
+        let done = helm.end_for(ledger, reason, now);
+        self.or_step_down(done)
     }
 
     /// What trials have come to since the last look.

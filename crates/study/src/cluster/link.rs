@@ -172,7 +172,10 @@ mod tests {
     }
 
     fn claim(slot: u16) -> Ask {
-        Ask::Claim { slot: Slot(slot) }
+        Ask::Claim {
+            slot: Slot(slot),
+            number: u64::from(slot),
+        }
     }
 
     fn reply() -> Reply {

@@ -115,7 +115,8 @@ pub fn run(
     let spool = spool_of(options, &invitation)?;
     take_in_spooled(&spool, &shared.weights, &mut ledger, leave)?;
     let (name, slots) = (&options.name, options.resources.slots);
-    let number = patient(leave, || ledger.join(name, &options.host, slots, now()))?;
+    let joined = patient(leave, || ledger.join(name, &options.host, slots, now()))?;
+    let number = joined.number;
     let made = patient(leave, || ledger.proposals_of(name))?;
     let lease_secs = ledger.lease_secs();
     let common = CommonSetup::read(&shared.prepared, &shared.weights.directory(), &config)?;

@@ -13,13 +13,13 @@ use search::TrialId;
 #[cfg(doc)]
 use super::CRASHES_MAX;
 use super::{
-    Claim, Counts, Ending, FinishOutcome, LedgerError, Node, Proposed, Release, ReleaseOutcome,
-    Standing, StudyRecord, Unheard,
+    Claim, ClaimKey, Counts, Ending, FinishOutcome, Joined, LedgerError, Node, Proposed, Release, ReleaseOutcome,
+    Standing, StudyRecord, Term, Unheard,
 };
 use crate::{
     message::{Progress, Role},
     trial::{
-        Candidate, Digest, HistoryRow, Instant, Lease, Sequence, Slot, Trial, Underway, WorkerName,
+        Candidate, Digest, HistoryRow, Instant, Lease, Sequence, Trial, Underway, WorkerName,
     },
 };
 
@@ -35,11 +35,12 @@ pub trait Operations {
     fn propose(&mut self, candidate: &Candidate, now: Instant) -> Result<Proposed, LedgerError>;
 
     /// Gives the oldest waiting trial to a slot, a retraining before all others; failing that, one whose
-    /// lease has run out.
+    /// lease has run out. A claim that is repeated gives the same lease again, as long as it is still its own;
+    /// one that comes after a later claim of the slot gives nothing.
     fn claim(
         &mut self,
         worker: &WorkerName,
-        slot: Slot,
+        key: ClaimKey,
         now: Instant,
     ) -> Result<Option<Claim>, LedgerError>;
 
@@ -84,14 +85,14 @@ pub trait Operations {
 
 /// Who is there, and what is decided about the study as a whole.
 pub trait Keeping {
-    /// A worker is there, for the first time or again. Returns its number.
+    /// A worker is there, for the first time or again.
     fn join(
         &mut self,
         worker: &WorkerName,
         host: &str,
         slots: u16,
         now: Instant,
-    ) -> Result<u32, LedgerError>;
+    ) -> Result<Joined, LedgerError>;
 
     /// A worker is gone: its running trials are put back into the queue. Returns how many.
     fn leave(&mut self, worker: &WorkerName, now: Instant) -> Result<usize, LedgerError>;
@@ -108,21 +109,42 @@ pub trait Keeping {
         now: Instant,
     ) -> Result<(), LedgerError>;
 
-    /// Takes or keeps the right to decide about the study for `seconds`; says whether it is `holder`'s.
-    fn lead(&mut self, holder: &str, seconds: f64, now: Instant) -> Result<bool, LedgerError>;
+    /// Takes or keeps the right to decide about the study for `seconds`; the term is `None` if another has it.
+    /// A term has the same number until another holder leads.
+    fn lead(
+        &mut self,
+        holder: &str,
+        seconds: f64,
+        now: Instant,
+    ) -> Result<Option<Term>, LedgerError>;
 
     /// Begins to count the time again. What passed since it was last counted counts only as far as workers
     /// were there.
-    fn resume_clock(&mut self, now: Instant) -> Result<(), LedgerError>;
+    ///
+    /// # Errors
+    /// [`LedgerError::Deposed`] if the term is over.
+    fn resume_clock(&mut self, term: Term, now: Instant) -> Result<(), LedgerError>;
 
     /// Counts the time that has passed.
-    fn count_time(&mut self, now: Instant) -> Result<(), LedgerError>;
+    ///
+    /// # Errors
+    /// [`LedgerError::Deposed`] if the term is over.
+    fn count_time(&mut self, term: Term, now: Instant) -> Result<(), LedgerError>;
 
     /// Keeps so many of the trials of the budget back.
-    fn keep_back(&mut self, trials: u64) -> Result<(), LedgerError>;
+    ///
+    /// # Errors
+    /// [`LedgerError::Deposed`] if the term is over.
+    fn keep_back(&mut self, term: Term, trials: u64, now: Instant) -> Result<(), LedgerError>;
 
-    /// Says why the study ends, as JSON; with `None`, that it goes on.
-    fn set_ending(&mut self, reason: Option<&str>) -> Result<(), LedgerError>;
+    /// Says why the study ends, as JSON.
+    ///
+    /// # Errors
+    /// [`LedgerError::Deposed`] if the term is over.
+    fn set_ending(&mut self, term: Term, reason: &str, now: Instant) -> Result<(), LedgerError>;
+
+    /// The study goes on, whatever has ended it: the user's decision, whoever leads.
+    fn explore_again(&mut self) -> Result<(), LedgerError>;
 
     /// Changes the budget of a study that is taken up again, to so many trials in all.
     fn set_budget(&mut self, config: &str, trials_max: Option<u64>) -> Result<(), LedgerError>;

@@ -22,7 +22,7 @@ use crate::{
     folder::StudyFolder,
     message::{Course, Progress},
     trial::{
-        Candidate, Digest, EarlyStop, FailReason, HistoryRow, Instant, Lease, Sequence,
+        Candidate, Digest, EarlyStop, FailReason, HistoryRow, Instant, Lease, Sequence, Slot,
         TrialResult, Underway, WorkerName,
     },
 };
@@ -48,8 +48,11 @@ pub const CLAIMABLE_MAX: u32 = 1024;
 /// How many rows one page of history has at most.
 pub const HISTORY_PAGE: usize = 256;
 
-/// Version of the tables; a ledger of another version is refused, never guessed at.
-const SCHEMA_VERSION: i64 = 4;
+/// Version of the tables; a ledger of another version is brought to it by its owner, or refused, never guessed at.
+const SCHEMA_VERSION: i64 = 5;
+
+/// The oldest version that can be read as it is, and that its owner brings to the newest.
+const OLDEST_VERSION: i64 = 4;
 
 /// Why the ledger could not do what was asked.
 #[derive(Debug, Error)]
@@ -101,7 +104,7 @@ pub enum LedgerError {
         source: serde_json::Error,
     },
     /// Written by another version.
-    #[error("the ledger has format {found}; this lehr reads format {SCHEMA_VERSION}")]
+    #[error("the ledger has format {found}; this lehr reads format {SCHEMA_VERSION}: {}", advice(*.found))]
     Version {
         /// Its version.
         found: i64,
@@ -112,6 +115,20 @@ pub enum LedgerError {
         /// The number asked for.
         trial: TrialId,
     },
+    /// Only a master may do this, and another one leads, or may lead by now: whoever hears it steps down.
+    #[error("another process leads the study by now")]
+    Deposed,
+}
+
+/// What helps where a ledger is of another version.
+fn advice(found: i64) -> &'static str {
+    match found {
+        OLDEST_VERSION..SCHEMA_VERSION => {
+            "`lehr explore` of this version brings it up to date; start it once, then the nodes again"
+        }
+        ..OLDEST_VERSION => "take the lehr that has made it",
+        _ => "install the newer lehr that explores it",
+    }
 }
 
 impl LedgerError {
@@ -142,6 +159,31 @@ pub enum Proposed {
     /// The budget of trials is used up.
     BudgetSpent,
 }
+
+/// Which claim it is, of all that a worker ever makes: the same when it is repeated, a greater one for the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimKey {
+    /// For which slot.
+    pub slot: Slot,
+    /// How often the worker had joined.
+    pub incarnation: u32,
+    /// The claim's number since then.
+    pub number: u64,
+}
+
+/// A worker that has joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Joined {
+    /// Its number, the same whenever it comes.
+    pub number: u32,
+    /// How often it has joined, this time included.
+    pub incarnation: u32,
+}
+
+/// The number of a time in which one master led. What a master writes names it, and only the newest counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(transparent)]
+pub struct Term(pub u64);
 
 /// A claimed trial.
 #[derive(Clone, Debug, PartialEq)]
@@ -345,7 +387,7 @@ pub struct Unheard {
 /// If it cannot be reached or read, or is of another version.
 pub fn open_to_read(folder: &StudyFolder) -> Result<Box<dyn Ledger>, LedgerError> {
     Ok(match LedgerPlace::of(folder)? {
-        Some(place) => Box::new(Postgres::open(&place.ledger, &place.study)?),
+        Some(place) => Box::new(Postgres::open_to_read(&place.ledger, &place.study)?),
         None => Box::new(Sqlite::open_to_read(&folder.ledger())?),
     })
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use search::{Origin, Setting, TrialId};
 use study::{
     ledger::{
-        Ending, FinishOutcome, LEASE_SECS, Ledger, Postgres, Proposed, Release, ReleaseOutcome,
-        Sqlite, StudyRecord,
+        Claim, ClaimKey, Ending, FinishOutcome, LEASE_SECS, Ledger, Postgres, Proposed, Release, ReleaseOutcome,
+        Sqlite, StudyRecord, Term,
     },
     trial::{
         Candidate, Digest, EarlyStop, Instant, Lease, Sequence, Slot, TrialResult, WorkerName,
@@ -81,11 +81,34 @@ impl Bench<'_> {
 
     /// A slot of this node that was not used before claims.
     pub(super) fn claim(&mut self, number: u32) -> Option<Lease> {
-        let now = self.now();
+        self.claim_whole(number).map(|claim| claim.lease)
+    }
+
+    /// The same, with all that is told.
+    pub(super) fn claim_whole(&mut self, number: u32) -> Option<Claim> {
         self.slots_claimed += 1;
-        let slot = Slot(self.slots_claimed);
-        let claim = self.ledger.claim(&node(number), slot, now).unwrap();
-        claim.map(|claim| claim.lease)
+        let key = ClaimKey {
+            slot: Slot(self.slots_claimed),
+            incarnation: 1,
+            number: 1,
+        };
+        self.claim_as(number, key)
+    }
+
+    pub(super) fn claim_as(&mut self, number: u32, key: ClaimKey) -> Option<Claim> {
+        let now = self.now();
+        self.ledger.claim(&node(number), key, now).unwrap()
+    }
+
+    /// Somebody is master, for longer than any test lasts.
+    pub(super) fn lead(&mut self) -> Term {
+        let now = self.now();
+        self.ledger.lead("master", 1e6, now).unwrap().unwrap()
+    }
+
+    pub(super) fn keep_back(&mut self, trials: u64) {
+        let (term, now) = (self.lead(), self.now());
+        self.ledger.keep_back(term, trials, now).unwrap();
     }
 
     pub(super) fn end(&mut self, lease: Lease, ending: &Ending) -> FinishOutcome {
@@ -109,7 +132,8 @@ impl Bench<'_> {
 
     pub(super) fn join(&mut self, number: u32) -> u32 {
         let now = self.now();
-        self.ledger.join(&node(number), "host", 2, now).unwrap()
+        let joined = self.ledger.join(&node(number), "host", 2, now);
+        joined.unwrap().number
     }
 }
 

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
 
 mod bench;
+mod migration;
+mod repeats;
 #[path = "../servers/mod.rs"]
 mod servers;
 
@@ -12,6 +14,11 @@ use std::{
 };
 
 use bench::{Bench, candidate, early_stop, node, record, recorded, result};
+use repeats::{
+    a_claim_that_comes_after_a_later_one_gives_nothing,
+    a_claim_that_is_repeated_gives_the_same_lease_again, a_worker_that_joins_again_claims_anew,
+    what_is_written_after_the_end_of_a_term_is_refused,
+};
 use search::{Origin, Outcome, TrialId};
 use servers::PostgresServer;
 use study::{
@@ -72,6 +79,10 @@ facts! {
     time_counts_while_somebody_explores,
     a_study_that_ends_says_so_to_everybody,
     one_leads_until_it_is_not_heard_of,
+    what_is_written_after_the_end_of_a_term_is_refused,
+    a_claim_that_is_repeated_gives_the_same_lease_again,
+    a_claim_that_comes_after_a_later_one_gives_nothing,
+    a_worker_that_joins_again_claims_anew,
     workers_are_numbered_as_they_come_and_known_when_they_come_again,
     trainers_that_die_one_after_the_other_are_counted_for_their_worker,
     a_trial_that_ends_well_clears_its_worker,
@@ -220,7 +231,7 @@ fn a_paused_training_is_given_out_with_where_it_was(bench: &mut Bench<'_>) {
     bench.propose(8);
     let now = bench.now();
     let mut claim = |number| {
-        let claim = bench.ledger.claim(&node(number), Slot(0), now).unwrap();
+        let claim = bench.claim_whole(number);
         claim.unwrap()
     };
     let first = claim(1);
@@ -235,11 +246,11 @@ fn a_paused_training_is_given_out_with_where_it_was(bench: &mut Bench<'_>) {
         checkpoint.clone().into_iter().collect::<Vec<_>>()
     );
     let now = bench.now();
-    let again = bench.ledger.claim(&node(2), Slot(0), now).unwrap().unwrap();
+    let again = bench.claim_whole(2).unwrap();
     assert_eq!(again.checkpoint, checkpoint);
     // Who gives it back without having come further leaves what there was.
     bench.release(again.lease, &Release::Returned { checkpoint: None });
-    let last = bench.ledger.claim(&node(3), Slot(0), now).unwrap().unwrap();
+    let last = bench.claim_whole(3).unwrap();
     assert_eq!(last.checkpoint, checkpoint);
     bench.finish(last.lease, 0.5);
     assert!(bench.ledger.checkpoints().unwrap().is_empty());
@@ -257,7 +268,7 @@ fn a_training_that_breaks_off_is_given_out_with_its_last_checkpoint(bench: &mut 
     let message = "signal 9".to_string();
     bench.release(first, &Release::Crashed { message });
     let now = bench.now();
-    let again = bench.ledger.claim(&node(2), Slot(0), now).unwrap().unwrap();
+    let again = bench.claim_whole(2).unwrap();
     assert_eq!(again.checkpoint.as_ref(), Some(&late));
     // The one before is not asked any more, whether its trainer lives or not.
     assert!(!bench.ledger.note_checkpoint(first, &early).unwrap());
@@ -291,7 +302,7 @@ fn a_child_is_claimed_with_its_parents_network_and_weights(bench: &mut Bench<'_>
     };
     bench.try_propose(&child);
     let now = bench.now();
-    let claim = bench.ledger.claim(&node(2), Slot(0), now).unwrap().unwrap();
+    let claim = bench.claim_whole(2).unwrap();
     let parent = claim.parent.unwrap();
     assert_eq!(parent.candidate.architecture, candidate(8).architecture);
     assert_eq!(parent.artifact, Digest::of(b"weights"));
@@ -361,7 +372,7 @@ fn what_a_worker_says_is_kept_to_the_letter(bench: &mut Bench<'_>) {
 
 fn trials_kept_back_are_for_retrainings_only(bench: &mut Bench<'_>) {
     bench.ledger.set_budget("{}", Some(3)).unwrap();
-    bench.ledger.keep_back(2).unwrap();
+    bench.keep_back(2);
     let first = bench.propose(8);
     assert_eq!(bench.try_propose(&candidate(9)), Proposed::BudgetSpent);
     let standing = bench.ledger.standing(bench.now()).unwrap();
@@ -372,23 +383,24 @@ fn trials_kept_back_are_for_retrainings_only(bench: &mut Bench<'_>) {
         ..candidate(8)
     };
     assert_eq!(bench.try_propose(&again), Proposed::Accepted(TrialId(2)));
-    bench.ledger.keep_back(0).unwrap();
+    bench.keep_back(0);
     bench.propose(9);
     assert_eq!(bench.try_propose(&candidate(10)), Proposed::BudgetSpent);
 }
 
 fn time_counts_while_somebody_explores(bench: &mut Bench<'_>) {
+    let term = bench.lead();
     let now = bench.now();
-    bench.ledger.resume_clock(now).unwrap();
+    bench.ledger.resume_clock(term, now).unwrap();
     bench.pass(10.0);
     let now = bench.now();
     let spent = bench.ledger.standing(now).unwrap().spent_seconds;
     assert!((10.0..11.0).contains(&spent), "{spent}");
-    bench.ledger.count_time(now).unwrap();
+    bench.ledger.count_time(term, now).unwrap();
     bench.pass(1000.0);
     // Nobody was there.
     let now = bench.now();
-    bench.ledger.resume_clock(now).unwrap();
+    bench.ledger.resume_clock(term, now).unwrap();
     let spent = bench.ledger.spent_seconds().unwrap();
     assert!((10.0..11.0).contains(&spent), "{spent}");
     // A worker was, for some of the time.
@@ -397,7 +409,7 @@ fn time_counts_while_somebody_explores(bench: &mut Bench<'_>) {
     bench.beat(1, &[]);
     bench.pass(500.0);
     let now = bench.now();
-    bench.ledger.resume_clock(now).unwrap();
+    bench.ledger.resume_clock(term, now).unwrap();
     let spent = bench.ledger.spent_seconds().unwrap();
     assert!((30.0..31.0).contains(&spent), "{spent}");
     let standing = bench.ledger.standing(now).unwrap();
@@ -411,11 +423,12 @@ fn a_study_that_ends_says_so_to_everybody(bench: &mut Bench<'_>) {
         bench.ledger.standing(now).unwrap().course(None),
         Course::Explore
     );
-    bench.ledger.set_ending(Some("\"it's over\"")).unwrap();
+    let term = bench.lead();
+    bench.ledger.set_ending(term, "\"it's over\"", now).unwrap();
     let standing = bench.ledger.standing(now).unwrap();
     assert_eq!(standing.course(None), Course::Stop);
     assert_eq!(standing.ending.as_deref(), Some("\"it's over\""));
-    bench.ledger.set_ending(None).unwrap();
+    bench.ledger.explore_again().unwrap();
     assert_eq!(
         bench.ledger.standing(now).unwrap().course(None),
         Course::Explore
@@ -424,18 +437,18 @@ fn a_study_that_ends_says_so_to_everybody(bench: &mut Bench<'_>) {
 
 fn one_leads_until_it_is_not_heard_of(bench: &mut Bench<'_>) {
     let now = bench.now();
-    assert!(bench.ledger.lead("one", 20.0, now).unwrap());
-    assert!(!bench.ledger.lead("other", 20.0, now).unwrap());
+    assert!(bench.ledger.lead("one", 20.0, now).unwrap().is_some());
+    assert!(bench.ledger.lead("other", 20.0, now).unwrap().is_none());
     bench.pass(15.0);
     let now = bench.now();
-    assert!(bench.ledger.lead("one", 20.0, now).unwrap());
+    assert!(bench.ledger.lead("one", 20.0, now).unwrap().is_some());
     bench.pass(15.0);
     let now = bench.now();
-    assert!(!bench.ledger.lead("other", 20.0, now).unwrap());
+    assert!(bench.ledger.lead("other", 20.0, now).unwrap().is_none());
     bench.pass(6.0);
     let now = bench.now();
-    assert!(bench.ledger.lead("other", 20.0, now).unwrap());
-    assert!(!bench.ledger.lead("one", 20.0, now).unwrap());
+    assert!(bench.ledger.lead("other", 20.0, now).unwrap().is_some());
+    assert!(bench.ledger.lead("one", 20.0, now).unwrap().is_none());
 }
 
 fn workers_are_numbered_as_they_come_and_known_when_they_come_again(bench: &mut Bench<'_>) {
@@ -584,7 +597,7 @@ fn a_ledger_of_another_version_is_refused() {
     let error = Sqlite::open(&path).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the ledger has format 99; this lehr reads format 4"
+        "the ledger has format 99; this lehr reads format 5: install the newer lehr that explores it"
     );
 }
 
@@ -627,7 +640,7 @@ fn a_worker_may_call_the_contract_and_touch_nothing_else() {
     let refusals = [
         bench.ledger.trials().unwrap_err(),
         bench.ledger.release_all().unwrap_err(),
-        bench.ledger.set_ending(None).unwrap_err(),
+        bench.ledger.explore_again().unwrap_err(),
         bench.ledger.lead("worker", 20.0, now).unwrap_err(),
     ];
     for refusal in refusals {
@@ -658,6 +671,6 @@ fn a_study_is_made_whole_or_not_at_all() {
     let error = Postgres::open(&address, &study).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the ledger has format 99; this lehr reads format 4"
+        "the ledger has format 99; this lehr reads format 5: install the newer lehr that explores it"
     );
 }

@@ -318,6 +318,7 @@ fn every_mistake_is_found_within_a_thousand_schedules() {
         Mistake::UnfencedFinish,
         Mistake::ForgottenBudget,
         Mistake::RowBeforeWeights,
+        Mistake::KeylessClaim,
     ] {
         let found = (0..SCHEDULES_TO_FIND).find(|seed| violation(*seed, Some(mistake)).is_some());
         assert!(found.is_some(), "{mistake:?} is not found");

@@ -11,8 +11,8 @@ use rand_chacha::ChaCha8Rng;
 use search::TrialId;
 use study::{
     ledger::{
-        Claim, Counts, Ending, FinishOutcome, Keeping, LedgerError, Node, Operations, Proposed,
-        Reading, Release, ReleaseOutcome, Sqlite, Standing, StudyRecord, Unheard,
+        Claim, ClaimKey, Counts, Ending, FinishOutcome, Joined, Keeping, LedgerError, Node, Operations, Proposed,
+        Reading, Release, ReleaseOutcome, Sqlite, Standing, StudyRecord, Term, Unheard,
     },
     message::{Progress, Role},
     trial::{
@@ -30,6 +30,8 @@ pub(crate) enum Mistake {
     ForgottenBudget,
     /// A result is reported before its weights are where they should be.
     RowBeforeWeights,
+    /// A claim that is repeated is another claim.
+    KeylessClaim,
 }
 
 /// What all see, and what an observer notes about it.
@@ -44,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) mistake: Option<Mistake>,
     rng: ChaCha8Rng,
     claimed: BTreeMap<TrialId, LeaseEpoch>,
+    given: BTreeMap<(WorkerName, Slot, u32, u64), Lease>,
+    claims: u64,
     ended: BTreeMap<TrialId, LeaseEpoch>,
     budget: u64,
     /// What was seen that must not be.
@@ -69,6 +73,8 @@ impl Access {
             mistake,
             rng: ChaCha8Rng::seed_from_u64(seed),
             claimed: BTreeMap::new(),
+            given: BTreeMap::new(),
+            claims: 0,
             ended: BTreeMap::new(),
             budget: record.trials_max.unwrap_or(u64::MAX),
             violation: None,
@@ -145,6 +151,31 @@ impl Shared {
         );
     }
 
+    /// One claim is given one lease, however often it is heard; and no lease is older than one before it.
+    fn note_claim(&mut self, (worker, key): (WorkerName, ClaimKey), lease: Lease) {
+        let whose = (worker, key.slot, key.incarnation, key.number);
+        let first = *self.given.entry(whose).or_insert(lease);
+        self.see(
+            || format!("a claim was given {first:?} and {lease:?}"),
+            first != lease,
+        );
+        let before = self.claimed.insert(lease.trial, lease.epoch);
+        self.see(
+            || format!("{lease:?} was given out after {before:?}"),
+            before.is_some_and(|before| before > lease.epoch),
+        );
+    }
+
+    /// A key that no claim has had, as if claims had none.
+    fn another_key(&mut self, key: ClaimKey) -> ClaimKey {
+        self.claims += 1;
+        ClaimKey {
+            incarnation: 1,
+            number: self.claims,
+            ..key
+        }
+    }
+
     fn newest_lease(&self, lease: Lease) -> Lease {
         match self.sqlite.trial(lease.trial).map(|trial| trial.state) {
             Ok(TrialState::Running { epoch, .. }) => Lease { epoch, ..lease },
@@ -170,22 +201,22 @@ impl Operations for Access {
     fn claim(
         &mut self,
         worker: &WorkerName,
-        slot: Slot,
+        key: ClaimKey,
         _: Instant,
     ) -> Result<Option<Claim>, LedgerError> {
+        let mistake = self.shared().mistake;
+        let told = match mistake {
+            Some(Mistake::KeylessClaim) => self.shared().another_key(key),
+            _ => key,
+        };
         let mut given = None;
         let answer = self.at(|ledger, now| {
-            let claim = ledger.claim(worker, slot, now)?;
+            let claim = ledger.claim(worker, told, now)?;
             given = claim.as_ref().map(|claim| claim.lease);
             Ok(claim)
         });
         if let Some(lease) = given {
-            let mut shared = self.shared();
-            let before = shared.claimed.insert(lease.trial, lease.epoch);
-            shared.see(
-                || format!("{lease:?} was given out after {before:?}"),
-                before.is_some_and(|before| before >= lease.epoch),
-            );
+            self.shared().note_claim((worker.clone(), key), lease);
         }
         answer
     }
@@ -251,7 +282,7 @@ impl Keeping for Access {
         host: &str,
         slots: u16,
         _: Instant,
-    ) -> Result<u32, LedgerError> {
+    ) -> Result<Joined, LedgerError> {
         self.at(|ledger, now| ledger.join(worker, host, slots, now))
     }
 
@@ -273,24 +304,33 @@ impl Keeping for Access {
         self.at(|ledger, now| ledger.note_process(worker, role, process, now))
     }
 
-    fn lead(&mut self, holder: &str, seconds: f64, _: Instant) -> Result<bool, LedgerError> {
+    fn lead(
+        &mut self,
+        holder: &str,
+        seconds: f64,
+        _: Instant,
+    ) -> Result<Option<Term>, LedgerError> {
         self.at(|ledger, now| ledger.lead(holder, seconds, now))
     }
 
-    fn resume_clock(&mut self, _: Instant) -> Result<(), LedgerError> {
-        self.at(|ledger, now| ledger.resume_clock(now))
+    fn resume_clock(&mut self, term: Term, _: Instant) -> Result<(), LedgerError> {
+        self.at(|ledger, now| ledger.resume_clock(term, now))
     }
 
-    fn count_time(&mut self, _: Instant) -> Result<(), LedgerError> {
-        self.at(|ledger, now| ledger.count_time(now))
+    fn count_time(&mut self, term: Term, _: Instant) -> Result<(), LedgerError> {
+        self.at(|ledger, now| ledger.count_time(term, now))
     }
 
-    fn keep_back(&mut self, trials: u64) -> Result<(), LedgerError> {
-        self.at(|ledger, _| ledger.keep_back(trials))
+    fn keep_back(&mut self, term: Term, trials: u64, _: Instant) -> Result<(), LedgerError> {
+        self.at(|ledger, now| ledger.keep_back(term, trials, now))
     }
 
-    fn set_ending(&mut self, reason: Option<&str>) -> Result<(), LedgerError> {
-        self.at(|ledger, _| ledger.set_ending(reason))
+    fn set_ending(&mut self, term: Term, reason: &str, _: Instant) -> Result<(), LedgerError> {
+        self.at(|ledger, now| ledger.set_ending(term, reason, now))
+    }
+
+    fn explore_again(&mut self) -> Result<(), LedgerError> {
+        self.at(|ledger, _| ledger.explore_again())
     }
 
     fn set_budget(&mut self, config: &str, trials_max: Option<u64>) -> Result<(), LedgerError> {

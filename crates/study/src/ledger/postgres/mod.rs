@@ -1,5 +1,5 @@
 //! The ledger of a cluster: a schema in a PostgreSQL database, one for each study. Every node writes for
-//! itself; the functions of `schema.sql` are the contract, and the database's clock is everybody's.
+//! itself; the functions of `functions.sql` are the contract, and the database's clock is everybody's.
 
 mod client;
 
@@ -11,19 +11,22 @@ use serde_json::{Value, json};
 
 use self::client::{Client, quoted};
 use super::{
-    CLAIMABLE_MAX, CRASHES_MAX, Claim, Counts, Ending, FinishOutcome, HISTORY_PAGE, Keeping,
-    LedgerAddress, LedgerError, Node, Operations, Parent, Proposed, Reading, Release,
-    ReleaseOutcome, SCHEMA_VERSION, Standing, StudyName, StudyRecord, Unheard, from_json,
+    CLAIMABLE_MAX, CRASHES_MAX, Claim, ClaimKey, Counts, Ending, FinishOutcome, HISTORY_PAGE, Joined, Keeping,
+    LedgerAddress, LedgerError, Node, OLDEST_VERSION, Operations, Parent, Proposed, Reading, Release,
+    ReleaseOutcome, SCHEMA_VERSION, Standing, StudyName, StudyRecord, Term, Unheard, from_json,
     row::{EndedRow, PendingRow, TrialRow},
     to_json,
 };
 use crate::{
     message::{Progress, Role},
     trial::{
-        Candidate, Digest, FailReason, HistoryRow, Instant, Lease, LeaseEpoch, Sequence, Slot,
+        Candidate, Digest, FailReason, HistoryRow, Instant, Lease, LeaseEpoch, Sequence,
         Trial, TrialResult, Underway, WorkerName,
     },
 };
+
+const FUNCTIONS: &str = include_str!("functions.sql");
+const GRANT: &str = include_str!("grant.sql");
 
 /// What a worker needs to enter a study.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +114,14 @@ impl Postgres {
             quoted(&record.config),
             quoted(&record.data),
         );
-        let script = [include_str!("schema.sql"), &row, include_str!("admit.sql")]
+        let parts = [
+            include_str!("schema.sql"),
+            FUNCTIONS,
+            &row,
+            include_str!("admit.sql"),
+            GRANT,
+        ];
+        let script = parts
             .join("\n")
             .replace("LEHR_SCHEMA", &schema)
             .replace("LEHR_PASSWORD", &quoted(&password));
@@ -130,31 +140,53 @@ impl Postgres {
         Ok((ledger, admission))
     }
 
-    /// Opens a study as its owner.
+    /// Opens a study as its owner, who explores it, and brings an older one to this version.
+    ///
+    /// # Errors
+    /// If the database cannot be reached, or there is no such study in it, or it is of a version that this one
+    /// cannot bring up to date.
+    pub fn open(address: &LedgerAddress, study: &StudyName) -> Result<Postgres, LedgerError> {
+        let ledger = Postgres::open_to_read(address, study)?;
+        let version: i64 = ledger.one("be opened", "version from study")?;
+        if version == SCHEMA_VERSION {
+            return Ok(ledger);
+        }
+        let parts = [include_str!("from_4_to_5.sql"), FUNCTIONS, GRANT];
+        let script = parts.join("\n").replace("LEHR_SCHEMA", &ledger.schema);
+        let action = "be brought to the format of this lehr";
+        ledger.locked().run_script(action, &script)?;
+        Ok(ledger)
+    }
+
+    /// Opens a study as its owner, to look at it.
     ///
     /// # Errors
     /// If the database cannot be reached, or there is no such study in it, or it is of another version.
-    pub fn open(address: &LedgerAddress, study: &StudyName) -> Result<Postgres, LedgerError> {
-        Postgres::enter(Client::new(address.clone(), None), study)
+    pub fn open_to_read(
+        address: &LedgerAddress,
+        study: &StudyName,
+    ) -> Result<Postgres, LedgerError> {
+        let client = Client::new(address.clone(), None);
+        Postgres::enter(client, study, OLDEST_VERSION)
     }
 
     /// Enters a study as one of its workers.
     ///
     /// # Errors
-    /// As for [`Postgres::open`].
+    /// As for [`Postgres::open_to_read`].
     pub fn admitted(admission: &Admission) -> Result<Postgres, LedgerError> {
         let client = Client::new(admission.ledger.clone(), admission.password.clone());
-        Postgres::enter(client, &admission.study)
+        Postgres::enter(client, &admission.study, SCHEMA_VERSION)
     }
 
-    fn enter(client: Client, study: &StudyName) -> Result<Postgres, LedgerError> {
+    fn enter(client: Client, study: &StudyName, oldest: i64) -> Result<Postgres, LedgerError> {
         let mut ledger = Postgres {
             client: Mutex::new(client),
             schema: study.schema(),
             lease_secs: 0.0,
         };
         let row: RecordRow = ledger.call("be opened", "study_record", &json!({}))?;
-        if row.version != SCHEMA_VERSION {
+        if !(oldest..=SCHEMA_VERSION).contains(&row.version) {
             return Err(LedgerError::Version { found: row.version });
         }
         ledger.lease_secs = row.lease_secs;
@@ -187,6 +219,22 @@ impl Postgres {
         let statement = format!("set search_path = {schema}; {statement}");
         self.locked().rows(action, &statement)?;
         Ok(())
+    }
+
+    /// Changes the study's row, if this term is not over.
+    fn decide(&mut self, action: &'static str, set: &str, term: Term) -> Result<(), LedgerError> {
+        let changed = self.rows(
+            action,
+            &format!(
+                "1 where false;
+                 update study set {set} where leader_epoch = {} and leader_until >= clock() returning 1",
+                term.0
+            ),
+        )?;
+        match changed.is_empty() {
+            true => Err(LedgerError::Deposed),
+            false => Ok(()),
+        }
     }
 
     fn read_trials(&self, which: &str) -> Result<Vec<Trial>, LedgerError> {
@@ -271,10 +319,12 @@ impl Operations for Postgres {
     fn claim(
         &mut self,
         worker: &WorkerName,
-        slot: Slot,
+        key: ClaimKey,
         _now: Instant,
     ) -> Result<Option<Claim>, LedgerError> {
-        let request = json!({ "worker": worker, "slot": slot });
+        let request = json!({
+            "worker": worker, "slot": key.slot, "incarnation": key.incarnation, "number": key.number,
+        });
         let row: Option<ClaimRow> = self.call("give out a trial", "claim", &request)?;
         let Some(row) = row else { return Ok(None) };
         let candidate: Candidate = from_json("candidate", &row.candidate)?;
@@ -388,7 +438,7 @@ impl Keeping for Postgres {
         host: &str,
         slots: u16,
         _now: Instant,
-    ) -> Result<u32, LedgerError> {
+    ) -> Result<Joined, LedgerError> {
         let request = json!({ "worker": worker, "host": host, "slots": slots });
         self.call("let a worker in", "join_study", &request)
     }
@@ -417,48 +467,58 @@ impl Keeping for Postgres {
         self.call("note a process", "note_process", &request)
     }
 
-    fn lead(&mut self, holder: &str, seconds: f64, _now: Instant) -> Result<bool, LedgerError> {
+    fn lead(
+        &mut self,
+        holder: &str,
+        seconds: f64,
+        _now: Instant,
+    ) -> Result<Option<Term>, LedgerError> {
         let holder = quoted(holder);
-        let changed = self.rows(
+        let terms = self.rows(
             "choose who leads",
             &format!(
                 "1 from study where false;
-                 update study set leader = {holder}, leader_until = clock() + {seconds}
-                 where leader is null or leader = {holder} or leader_until < clock() returning 1"
+                 update study set leader = {holder}, leader_until = clock() + {seconds},
+                 leader_epoch = leader_epoch + (leader is distinct from {holder})::integer
+                 where leader is null or leader = {holder} or leader_until < clock() returning leader_epoch"
             ),
         )?;
-        Ok(!changed.is_empty())
+        terms.first().map(|text| from_json("term", text)).transpose()
     }
 
-    fn resume_clock(&mut self, _now: Instant) -> Result<(), LedgerError> {
-        self.change(
+    fn resume_clock(&mut self, term: Term, _now: Instant) -> Result<(), LedgerError> {
+        self.decide(
             "record the time spent",
-            "update study set counted_at = clock(), spent_seconds = spent_seconds + greatest(0,
+            "counted_at = clock(), spent_seconds = spent_seconds + greatest(0,
              coalesce((select max(seen_at) from node), counted_at) - counted_at)",
+            term,
         )
     }
 
-    fn count_time(&mut self, _now: Instant) -> Result<(), LedgerError> {
-        self.change(
+    fn count_time(&mut self, term: Term, _now: Instant) -> Result<(), LedgerError> {
+        self.decide(
             "record the time spent",
-            "update study set spent_seconds = spent_seconds + greatest(0, clock() - counted_at),
+            "spent_seconds = spent_seconds + greatest(0, clock() - counted_at),
              counted_at = greatest(counted_at, clock())",
+            term,
         )
     }
 
-    fn keep_back(&mut self, trials: u64) -> Result<(), LedgerError> {
+    fn keep_back(&mut self, term: Term, trials: u64, _now: Instant) -> Result<(), LedgerError> {
         let trials = i64::try_from(trials).unwrap_or(i64::MAX);
-        self.change(
-            "keep trials back",
-            &format!("update study set kept_back = {trials}"),
-        )
+        let set = format!("kept_back = {trials}");
+        self.decide("keep trials back", &set, term)
     }
 
-    fn set_ending(&mut self, reason: Option<&str>) -> Result<(), LedgerError> {
-        let reason = reason.map_or("null".to_string(), quoted);
+    fn set_ending(&mut self, term: Term, reason: &str, _now: Instant) -> Result<(), LedgerError> {
+        let set = format!("ending = {}", quoted(reason));
+        self.decide("record why the study ends", &set, term)
+    }
+
+    fn explore_again(&mut self) -> Result<(), LedgerError> {
         self.change(
-            "record why the study ends",
-            &format!("update study set ending = {reason}"),
+            "record that the study goes on",
+            "update study set ending = null",
         )
     }
 

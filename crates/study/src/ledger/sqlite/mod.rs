@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{LedgerError, SCHEMA_VERSION, StudyRecord};
+use super::{LedgerError, OLDEST_VERSION, SCHEMA_VERSION, StudyRecord};
 use crate::trial::Instant;
 
 const SCHEMA: &str = "
@@ -25,6 +25,7 @@ create table study (
     ending         text,
     leader         text,
     leader_until   real,
+    leader_epoch   integer not null default 0,
     created_at     real not null,
     best           integer references trial (id)
 ) strict;
@@ -83,11 +84,36 @@ create table node (
     has_left     integer not null default 0,
     is_exhausted integer not null default 0,
     crashes      integer not null default 0,
-    progress     text not null default '[]'
+    progress     text not null default '[]',
+    incarnation  integer not null default 0
 ) strict;
 create table proposals_by (
     worker text primary key,
     count  integer not null
+) strict;
+create table claim (
+    worker      text not null,
+    slot        integer not null,
+    incarnation integer not null,
+    number      integer not null,
+    trial       integer references trial (id),
+    epoch       integer,
+    primary key (worker, slot)
+) strict;
+";
+
+/// From format 4 to 5: claims have keys, and masters have terms.
+const FROM_4_TO_5: &str = "
+alter table study add column leader_epoch integer not null default 0;
+alter table node add column incarnation integer not null default 0;
+create table claim (
+    worker      text not null,
+    slot        integer not null,
+    incarnation integer not null,
+    number      integer not null,
+    trial       integer references trial (id),
+    epoch       integer,
+    primary key (worker, slot)
 ) strict;
 ";
 
@@ -122,13 +148,16 @@ impl Sqlite {
         Ok(ledger)
     }
 
-    /// Opens an existing ledger as its one writer; the caller holds the study's lock.
+    /// Opens an existing ledger as its one writer, and brings an older one to this version; the caller holds the
+    /// study's lock.
     ///
     /// # Errors
-    /// If there is none, or it is of another version.
+    /// If there is none, or it is of a version that this one cannot bring up to date.
     pub fn open(path: &Path) -> Result<Sqlite, LedgerError> {
         let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        Sqlite { connection }.checked()
+        let mut ledger = Sqlite { connection };
+        ledger.bring_up_to_date()?;
+        ledger.checked(SCHEMA_VERSION)
     }
 
     /// Opens an existing ledger to look at it while another process may write.
@@ -142,7 +171,21 @@ impl Sqlite {
         connection
             .pragma_update(None, "query_only", true)
             .map_err(failed("open"))?;
-        Sqlite { connection }.checked()
+        Sqlite { connection }.checked(OLDEST_VERSION)
+    }
+
+    fn bring_up_to_date(&mut self) -> Result<(), LedgerError> {
+        let action = "be brought to the format of this lehr";
+        let transaction = self.begin(action)?;
+        if version(&transaction)? == OLDEST_VERSION {
+            transaction
+                .execute_batch(FROM_4_TO_5)
+                .map_err(failed(action))?;
+            transaction
+                .pragma_update(None, "user_version", SCHEMA_VERSION)
+                .map_err(failed(action))?;
+        }
+        transaction.commit().map_err(failed(action))
     }
 
     fn set_up(&mut self, record: &StudyRecord, now: Instant) -> Result<(), LedgerError> {
@@ -160,16 +203,19 @@ impl Sqlite {
         transaction.commit().map_err(failed("be created"))
     }
 
-    fn checked(self) -> Result<Sqlite, LedgerError> {
-        let found: i64 = self
-            .connection
-            .pragma_query_value(None, "user_version", |row| row.get(0))
-            .map_err(failed("be read"))?;
-        if found != SCHEMA_VERSION {
-            return Err(LedgerError::Version { found });
+    fn checked(self, oldest: i64) -> Result<Sqlite, LedgerError> {
+        let found = version(&self.connection)?;
+        match (oldest..=SCHEMA_VERSION).contains(&found) {
+            true => Ok(self),
+            false => Err(LedgerError::Version { found }),
         }
-        Ok(self)
     }
+}
+
+fn version(connection: &Connection) -> Result<i64, LedgerError> {
+    connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(failed("be read"))
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {

@@ -1,10 +1,11 @@
 //! The one row that says what the study is, and the rows that say who works at it.
 
-use rusqlite::{Connection, Params, params};
+use rusqlite::{Connection, OptionalExtension, Params, ToSql, params};
 
 use super::{
-    super::{Keeping, LedgerError, StudyRecord, to_json},
+    super::{Joined, Keeping, LedgerError, StudyRecord, Term, to_json},
     Sqlite, failed,
+    write::REQUEUE,
 };
 use crate::{
     message::Role,
@@ -58,6 +59,26 @@ impl Sqlite {
             .map_err(failed(action))?;
         Ok(())
     }
+
+    /// Changes the study's row, `set` to a first parameter, if this term is not over.
+    fn decide(
+        &mut self,
+        action: &'static str,
+        set: &str,
+        parameter: impl ToSql,
+        (term, now): (Term, Instant),
+    ) -> Result<(), LedgerError> {
+        let statement =
+            format!("update study set {set} where leader_epoch = ?2 and leader_until >= ?3");
+        let changed = self
+            .connection
+            .execute(&statement, params![parameter, as_integer(term.0), now.0])
+            .map_err(failed(action))?;
+        match changed {
+            0 => Err(LedgerError::Deposed),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Keeping for Sqlite {
@@ -67,15 +88,21 @@ impl Keeping for Sqlite {
         host: &str,
         slots: u16,
         now: Instant,
-    ) -> Result<u32, LedgerError> {
+    ) -> Result<Joined, LedgerError> {
         self.connection
             .query_row(
-                "insert into node (worker, number, host, slots, seen_at)
-                 values (?1, (select count(*) + 1 from node), ?2, ?3, ?4)
+                "insert into node (worker, number, host, slots, seen_at, incarnation)
+                 values (?1, (select count(*) + 1 from node), ?2, ?3, ?4, 1)
                  on conflict (worker) do update set host = ?2, slots = ?3, seen_at = ?4, has_left = 0,
-                 is_exhausted = 0, crashes = 0, progress = '[]' returning number",
+                 is_exhausted = 0, crashes = 0, progress = '[]', incarnation = incarnation + 1
+                 returning number, incarnation",
                 params![worker.0, host, slots, now.0],
-                |row| row.get(0),
+                |row| {
+                    Ok(Joined {
+                        number: row.get(0)?,
+                        incarnation: row.get(1)?,
+                    })
+                },
             )
             .map_err(failed("let a worker in"))
     }
@@ -84,11 +111,7 @@ impl Keeping for Sqlite {
         let action = "let a worker go";
         let transaction = self.begin(action)?;
         let returned = transaction
-            .execute(
-                "update trial set state = 'queued', worker = null, slot = null, claimed_at = null,
-                 lease_until = null where state = 'running' and worker = ?1",
-                [&worker.0],
-            )
+            .execute(&format!("{REQUEUE} and worker = ?1"), [&worker.0])
             .map_err(failed(action))?;
         transaction
             .execute(
@@ -108,49 +131,67 @@ impl Keeping for Sqlite {
         )
     }
 
-    fn lead(&mut self, holder: &str, seconds: f64, now: Instant) -> Result<bool, LedgerError> {
-        let changed = self
-            .connection
-            .execute(
-                "update study set leader = ?1, leader_until = ?2
-                 where leader is null or leader = ?1 or leader_until < ?3",
+    fn lead(
+        &mut self,
+        holder: &str,
+        seconds: f64,
+        now: Instant,
+    ) -> Result<Option<Term>, LedgerError> {
+        self.connection
+            .query_row(
+                "update study set leader = ?1, leader_until = ?2,
+                 leader_epoch = leader_epoch + (leader is not ?1)
+                 where leader is null or leader = ?1 or leader_until < ?3 returning leader_epoch",
                 params![holder, now.plus(seconds).0, now.0],
+                |row| Ok(Term(row.get(0)?)),
             )
-            .map_err(failed("choose who leads"))?;
-        Ok(changed == 1)
+            .optional()
+            .map_err(failed("choose who leads"))
     }
 
-    fn resume_clock(&mut self, now: Instant) -> Result<(), LedgerError> {
-        self.change_study(
+    fn resume_clock(&mut self, term: Term, now: Instant) -> Result<(), LedgerError> {
+        self.decide(
             "record the time spent",
-            "update study set counted_at = ?1, spent_seconds = spent_seconds + max(0,
+            "counted_at = ?1, spent_seconds = spent_seconds + max(0,
              coalesce((select max(seen_at) from node), counted_at) - counted_at)",
-            [now.0],
+            now.0,
+            (term, now),
         )
     }
 
-    fn count_time(&mut self, now: Instant) -> Result<(), LedgerError> {
-        self.change_study(
+    fn count_time(&mut self, term: Term, now: Instant) -> Result<(), LedgerError> {
+        self.decide(
             "record the time spent",
-            "update study set spent_seconds = spent_seconds + max(0, ?1 - counted_at),
+            "spent_seconds = spent_seconds + max(0, ?1 - counted_at),
              counted_at = max(counted_at, ?1)",
-            [now.0],
+            now.0,
+            (term, now),
         )
     }
 
-    fn keep_back(&mut self, trials: u64) -> Result<(), LedgerError> {
-        self.change_study(
+    fn keep_back(&mut self, term: Term, trials: u64, now: Instant) -> Result<(), LedgerError> {
+        self.decide(
             "keep trials back",
-            "update study set kept_back = ?1",
-            [as_integer(trials)],
+            "kept_back = ?1",
+            as_integer(trials),
+            (term, now),
         )
     }
 
-    fn set_ending(&mut self, reason: Option<&str>) -> Result<(), LedgerError> {
-        self.change_study(
+    fn set_ending(&mut self, term: Term, reason: &str, now: Instant) -> Result<(), LedgerError> {
+        self.decide(
             "record why the study ends",
-            "update study set ending = ?1",
-            [reason],
+            "ending = ?1",
+            reason,
+            (term, now),
+        )
+    }
+
+    fn explore_again(&mut self) -> Result<(), LedgerError> {
+        self.change_study(
+            "record that the study goes on",
+            "update study set ending = null",
+            [],
         )
     }
 

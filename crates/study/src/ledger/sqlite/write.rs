@@ -1,11 +1,11 @@
 //! The five operations that change a ledger: propose, claim, beat, finish, release.
 
-use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{OptionalExtension, Params, Transaction, TransactionBehavior, params};
 use search::TrialId;
 
 use super::{
     super::{
-        CRASHES_MAX, Claim, Ending, FinishOutcome, LEASE_SECS, LedgerError, Operations, Parent,
+        CRASHES_MAX, Claim, ClaimKey, Ending, FinishOutcome, LEASE_SECS, LedgerError, Operations, Parent,
         Proposed, Release, ReleaseOutcome, from_json, to_json,
     },
     Sqlite, failed,
@@ -14,10 +14,14 @@ use super::{
 use crate::{
     message::Progress,
     trial::{
-        Candidate, Digest, FailReason, Instant, Lease, LeaseEpoch, Sequence, Slot, TrialResult,
+        Candidate, Digest, FailReason, Instant, Lease, LeaseEpoch, Sequence, TrialResult,
         WorkerName,
     },
 };
+
+/// Puts running trials back into the queue: all, or those that a further condition names.
+pub(super) const REQUEUE: &str = "update trial set state = 'queued', worker = null, slot = null, claimed_at = null,
+     lease_until = null where state = 'running'";
 
 impl Operations for Sqlite {
     fn propose(&mut self, candidate: &Candidate, now: Instant) -> Result<Proposed, LedgerError> {
@@ -65,49 +69,27 @@ impl Operations for Sqlite {
     fn claim(
         &mut self,
         worker: &WorkerName,
-        slot: Slot,
+        key: ClaimKey,
         now: Instant,
     ) -> Result<Option<Claim>, LedgerError> {
         let action = "give out a trial";
         let transaction = self.begin(action)?;
-        let Some(waiting) = next_to_claim(&transaction, now)? else {
-            return Ok(None);
+        if !is_new_claim(&transaction, worker, key)? {
+            let held = held_by_claim(&transaction, worker, key)?;
+            return held
+                .map(|held| given(&transaction, held.epoch, held))
+                .transpose();
+        }
+        let claim = match next_to_claim(&transaction, now)? {
+            None => None,
+            Some(waiting) => {
+                let epoch = waiting.epoch + 1;
+                give_out(&transaction, waiting.trial, epoch, (worker, key, now))?;
+                Some(given(&transaction, epoch, waiting)?)
+            }
         };
-        let Waiting {
-            trial,
-            epoch,
-            candidate,
-            checkpoint,
-        } = waiting;
-        let lease = Lease {
-            trial,
-            epoch: LeaseEpoch(epoch + 1),
-        };
-        transaction
-            .execute(
-                "update trial set state = 'running', epoch = ?2, worker = ?3, slot = ?4,
-                 claimed_at = ?5, lease_until = ?6 where id = ?1",
-                params![
-                    row_id(trial),
-                    lease.epoch.0,
-                    worker.0,
-                    slot.0,
-                    now.0,
-                    now.plus(LEASE_SECS).0
-                ],
-            )
-            .map_err(failed(action))?;
-        let parent = candidate
-            .parent()
-            .map(|id| parent_of(&transaction, id))
-            .transpose()?;
         transaction.commit().map_err(failed(action))?;
-        Ok(Some(Claim {
-            lease,
-            candidate,
-            parent,
-            checkpoint,
-        }))
+        Ok(claim)
     }
 
     fn beat(
@@ -246,11 +228,7 @@ impl Operations for Sqlite {
 
     fn release_all(&mut self) -> Result<usize, LedgerError> {
         self.connection
-            .execute(
-                "update trial set state = 'queued', worker = null, slot = null, claimed_at = null,
-                 lease_until = null where state = 'running'",
-                [],
-            )
+            .execute(REQUEUE, [])
             .map_err(failed("take leases back"))
     }
 }
@@ -263,12 +241,46 @@ impl Sqlite {
     }
 }
 
-/// A trial that can be given out.
+/// A trial that can be given out, or was.
 struct Waiting {
     trial: TrialId,
     epoch: u32,
     candidate: Candidate,
     checkpoint: Option<Digest>,
+}
+
+/// Notes that a claim is carried out, unless it was before, or a later one of the slot was.
+fn is_new_claim(
+    transaction: &Transaction<'_>,
+    worker: &WorkerName,
+    key: ClaimKey,
+) -> Result<bool, LedgerError> {
+    let changed = transaction
+        .execute(
+            "insert into claim (worker, slot, incarnation, number) values (?1, ?2, ?3, ?4)
+             on conflict (worker, slot) do update
+             set incarnation = excluded.incarnation, number = excluded.number, trial = null, epoch = null
+             where (claim.incarnation, claim.number) < (excluded.incarnation, excluded.number)",
+            params![worker.0, key.slot.0, key.incarnation, as_integer(key.number)],
+        )
+        .map_err(failed("give out a trial"))?;
+    Ok(changed == 1)
+}
+
+/// What a claim that was carried out before was given, if its lease is still its own.
+fn held_by_claim(
+    transaction: &Transaction<'_>,
+    worker: &WorkerName,
+    key: ClaimKey,
+) -> Result<Option<Waiting>, LedgerError> {
+    find(
+        transaction,
+        "select id, trial.epoch, candidate, checkpoint from trial
+         join claim on trial.id = claim.trial and trial.epoch = claim.epoch
+         where state = 'running' and claim.worker = ?1 and claim.slot = ?2
+         and claim.incarnation = ?3 and claim.number = ?4",
+        params![worker.0, key.slot.0, key.incarnation, as_integer(key.number)],
+    )
 }
 
 /// Two probes, each on its own partial index: one `order by` over both states would sort them all.
@@ -280,6 +292,17 @@ fn next_to_claim(
          order by urgent desc, id limit 1";
     const EXPIRED: &str = "select id, epoch, candidate, checkpoint from trial
          where state = 'running' and lease_until < ?1 order by lease_until limit 1";
+    match find(transaction, QUEUED, [])? {
+        None => find(transaction, EXPIRED, [now.0]),
+        found => Ok(found),
+    }
+}
+
+fn find(
+    transaction: &Transaction<'_>,
+    statement: &str,
+    parameters: impl Params,
+) -> Result<Option<Waiting>, LedgerError> {
     let read = |row: &rusqlite::Row<'_>| {
         Ok((
             row.get::<_, i64>(0)?,
@@ -288,17 +311,10 @@ fn next_to_claim(
             row.get::<_, Option<String>>(3)?,
         ))
     };
-    let action = failed("give out a trial");
-    let mut found = transaction
-        .query_row(QUEUED, [], read)
+    let found = transaction
+        .query_row(statement, parameters, read)
         .optional()
-        .map_err(&action)?;
-    if found.is_none() {
-        found = transaction
-            .query_row(EXPIRED, [now.0], read)
-            .optional()
-            .map_err(&action)?;
-    }
+        .map_err(failed("give out a trial"))?;
     found
         .map(|(id, epoch, text, checkpoint)| {
             Ok(Waiting {
@@ -309,6 +325,49 @@ fn next_to_claim(
             })
         })
         .transpose()
+}
+
+fn give_out(
+    transaction: &Transaction<'_>,
+    trial: TrialId,
+    epoch: u32,
+    (worker, key, now): (&WorkerName, ClaimKey, Instant),
+) -> Result<(), LedgerError> {
+    let action = "give out a trial";
+    let until = now.plus(LEASE_SECS);
+    transaction
+        .execute(
+            "update trial set state = 'running', epoch = ?2, worker = ?3, slot = ?4,
+             claimed_at = ?5, lease_until = ?6 where id = ?1",
+            params![row_id(trial), epoch, worker.0, key.slot.0, now.0, until.0],
+        )
+        .map_err(failed(action))?;
+    transaction
+        .execute(
+            "update claim set trial = ?3, epoch = ?4 where worker = ?1 and slot = ?2",
+            params![worker.0, key.slot.0, row_id(trial), epoch],
+        )
+        .map_err(failed(action))?;
+    Ok(())
+}
+
+fn given(
+    transaction: &Transaction<'_>,
+    epoch: u32,
+    waiting: Waiting,
+) -> Result<Claim, LedgerError> {
+    let parent = waiting.candidate.parent();
+    let parent = parent.map(|id| parent_of(transaction, id)).transpose()?;
+    let lease = Lease {
+        trial: waiting.trial,
+        epoch: LeaseEpoch(epoch),
+    };
+    Ok(Claim {
+        lease,
+        candidate: waiting.candidate,
+        parent,
+        checkpoint: waiting.checkpoint,
+    })
 }
 
 fn parent_of(transaction: &Transaction<'_>, parent: TrialId) -> Result<Parent, LedgerError> {
@@ -470,10 +529,7 @@ fn note_checkpoint(
 fn requeue(transaction: &Transaction<'_>, trial: TrialId) -> Result<(), LedgerError> {
     transaction
         .execute(
-            "update trial set state = 'queued', worker = null, slot = null, claimed_at = null,
-             lease_until = null where id = ?1",
-            [row_id(trial)],
-        )
+            &format!("{REQUEUE} and id = ?1"), [row_id(trial)])
         .map_err(failed("take a lease back"))?;
     Ok(())
 }

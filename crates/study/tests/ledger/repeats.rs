@@ -1,0 +1,108 @@
+//! What a ledger makes of requests that are repeated, come late, or come from a master that is none any more.
+
+use study::{
+    ledger::{ClaimKey, Ending, LedgerError, Release},
+    trial::{FailReason, Instant, Slot},
+};
+
+use crate::bench::{Bench, node};
+
+fn key(incarnation: u32, number: u64) -> ClaimKey {
+    let slot = Slot(0);
+    ClaimKey {
+        slot,
+        incarnation,
+        number,
+    }
+}
+
+pub(super) fn a_claim_that_is_repeated_gives_the_same_lease_again(bench: &mut Bench<'_>) {
+    bench.propose(8);
+    bench.propose(9);
+    let first = bench.claim_as(1, key(1, 1)).unwrap();
+    assert_eq!(bench.claim_as(1, key(1, 1)), Some(first.clone()));
+    // The slot of another worker, and another slot of this one, are others.
+    let other = bench.claim_as(2, key(1, 1)).unwrap();
+    assert_ne!(other.lease, first.lease);
+    // Its lease ran out, but nobody took it.
+    bench.pass(61.0);
+    assert_eq!(bench.claim_as(1, key(1, 1)), Some(first.clone()));
+    // Now somebody does.
+    let taken = bench.claim_as(3, key(1, 1)).unwrap();
+    assert_eq!(taken.lease.trial, first.lease.trial);
+    assert_eq!(bench.claim_as(1, key(1, 1)), None);
+    let returned = Release::Returned { checkpoint: None };
+    bench.release(taken.lease, &returned);
+    assert_eq!(bench.claim_as(3, key(1, 1)), None);
+    // A claim that found nothing is carried out, too.
+    assert!(bench.claim_as(3, key(1, 2)).is_some());
+    assert_eq!(bench.claim_as(5, key(1, 1)).map(|claim| claim.lease.trial), Some(other.lease.trial));
+    assert_eq!(bench.claim_as(4, key(1, 1)), None);
+    bench.propose(10);
+    assert_eq!(bench.claim_as(4, key(1, 1)), None);
+    assert!(bench.claim_as(4, key(1, 2)).is_some());
+}
+
+pub(super) fn a_claim_that_comes_after_a_later_one_gives_nothing(bench: &mut Bench<'_>) {
+    for units in 8..11 {
+        bench.propose(units);
+    }
+    let first = bench.claim_as(1, key(1, 1)).unwrap();
+    // Its result is on its way: the slot takes another, and both leases count.
+    let second = bench.claim_as(1, key(1, 2)).unwrap();
+    assert_eq!(bench.claim_as(1, key(1, 1)), None);
+    assert_eq!(bench.beat(1, &[first.lease, second.lease]), Vec::new());
+    let message = "nothing fits".to_string();
+    bench.end(first.lease, &Ending::Failed(FailReason::Refused { message }));
+    assert_eq!(bench.claim_as(1, key(1, 1)), None);
+    assert_eq!(bench.claim_as(1, key(1, 2)), Some(second.clone()));
+    bench.finish(second.lease, 0.5);
+    assert_eq!(bench.claim_as(1, key(1, 2)), None);
+    assert_eq!(bench.ledger.counts().unwrap().queued, 1);
+}
+
+pub(super) fn a_worker_that_joins_again_claims_anew(bench: &mut Bench<'_>) {
+    bench.propose(8);
+    bench.propose(9);
+    let mut join = |bench: &mut Bench<'_>| {
+        let now: Instant = bench.now();
+        bench.ledger.join(&node(1), "host", 1, now).unwrap().incarnation
+    };
+    let before = join(bench);
+    let first = bench.claim_as(1, key(before, 1)).unwrap();
+    let after = join(bench);
+    assert!(after > before);
+    let second = bench.claim_as(1, key(after, 1)).unwrap();
+    assert_ne!(first.lease.trial, second.lease.trial);
+    assert_eq!(bench.claim_as(1, key(before, 1)), None);
+    assert_eq!(bench.claim_as(1, key(before, 2)), None);
+}
+
+pub(super) fn what_is_written_after_the_end_of_a_term_is_refused(bench: &mut Bench<'_>) {
+    let now = bench.now();
+    let first = bench.ledger.lead("one", 20.0, now).unwrap().unwrap();
+    bench.ledger.keep_back(first, 2, now).unwrap();
+    bench.pass(15.0);
+    let now = bench.now();
+    assert_eq!(bench.ledger.lead("one", 20.0, now).unwrap(), Some(first));
+    bench.ledger.count_time(first, now).unwrap();
+    // It was not heard of, and nobody leads.
+    bench.pass(21.0);
+    let now = bench.now();
+    let late = bench.ledger.keep_back(first, 3, now).unwrap_err();
+    assert!(matches!(late, LedgerError::Deposed), "{late}");
+    let second = bench.ledger.lead("other", 20.0, now).unwrap().unwrap();
+    assert!(second > first);
+    let refused = [
+        bench.ledger.keep_back(first, 3, now),
+        bench.ledger.set_ending(first, "\"trials\"", now),
+        bench.ledger.count_time(first, now),
+        bench.ledger.resume_clock(first, now),
+    ];
+    for written in refused {
+        assert!(matches!(written, Err(LedgerError::Deposed)), "{written:?}");
+    }
+    let standing = bench.ledger.standing(now).unwrap();
+    assert_eq!((standing.kept_back, standing.ending), (2, None));
+    bench.ledger.set_ending(second, "\"trials\"", now).unwrap();
+}
