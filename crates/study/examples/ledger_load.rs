@@ -24,8 +24,8 @@ use rand_chacha::ChaCha8Rng;
 use search::{Origin, Setting, TrialId};
 use study::{
     ledger::{
-        Admission, Ending, Keeping, LEASE_SECS, LedgerError, Operations, Postgres, Reading,
-        StudyRecord,
+        Admission, ClaimKey, Ending, Keeping, LEASE_SECS, LedgerError, Operations, Postgres,
+        Reading, StudyRecord,
     },
     trial::{Candidate, Digest, Instant, Lease, Sequence, Slot, TrialResult, WorkerName},
 };
@@ -50,6 +50,7 @@ struct Client {
     lease: Option<Lease>,
     number: usize,
     proposed: u32,
+    claims: u64,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -188,6 +189,7 @@ fn client(admission: &Admission, number: usize, load: &Load, ready: &Barrier, al
             lease: None,
             number,
             proposed: 0,
+            claims: 0,
         },
         Err(error) => return tell(&format!("node {number}: {error}")),
     };

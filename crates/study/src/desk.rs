@@ -18,8 +18,8 @@ use crate::{
     message::{Answer, Ask, Course, News, Progress, ProposalVerdict, Reply},
     recipe::{self, Start},
     trial::{
-        Digest, EarlyStop, FailReason, Inheritance, Instant, Job, Lease, Sequence,
-        TrialResult, WorkerName,
+        Digest, EarlyStop, FailReason, Inheritance, Instant, Job, Lease, Sequence, TrialResult,
+        WorkerName,
     },
 };
 

@@ -70,10 +70,7 @@ impl Lead {
     }
 
     /// What is refused because another one leads by now is no error: that one has decided, or will.
-    fn or_step_down<T: Default>(
-        &mut self,
-        done: Result<T, LedgerError>,
-    ) -> Result<T, LedgerError> {
+    fn or_step_down<T: Default>(&mut self, done: Result<T, LedgerError>) -> Result<T, LedgerError> {
         match done {
             Err(LedgerError::Deposed) => {
                 self.helm = None;
@@ -131,11 +128,7 @@ impl Lead {
     ///
     /// # Errors
     /// If the ledger cannot be written.
-    pub fn interrupt(
-        &mut self,
-        ledger: &mut dyn Ledger,
-        now: Instant,
-    ) -> Result<(), LedgerError> {
+    pub fn interrupt(&mut self, ledger: &mut dyn Ledger, now: Instant) -> Result<(), LedgerError> {
         self.end_for(ledger, EndReason::Interrupted, now)
     }
 

@@ -13,14 +13,12 @@ use search::TrialId;
 #[cfg(doc)]
 use super::CRASHES_MAX;
 use super::{
-    Claim, ClaimKey, Counts, Ending, FinishOutcome, Joined, LedgerError, Node, Proposed, Release, ReleaseOutcome,
-    Standing, StudyRecord, Term, Unheard,
+    Claim, ClaimKey, Counts, Ending, FinishOutcome, Joined, LedgerError, Node, Proposed, Release,
+    ReleaseOutcome, Standing, StudyRecord, Term, Unheard,
 };
 use crate::{
     message::{Progress, Role},
-    trial::{
-        Candidate, Digest, HistoryRow, Instant, Lease, Sequence, Trial, Underway, WorkerName,
-    },
+    trial::{Candidate, Digest, HistoryRow, Instant, Lease, Sequence, Trial, Underway, WorkerName},
 };
 
 /// A ledger of either kind.

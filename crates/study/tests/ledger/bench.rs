@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use search::{Origin, Setting, TrialId};
 use study::{
     ledger::{
-        Claim, ClaimKey, Ending, FinishOutcome, LEASE_SECS, Ledger, Postgres, Proposed, Release, ReleaseOutcome,
-        Sqlite, StudyRecord, Term,
+        Claim, ClaimKey, Ending, FinishOutcome, LEASE_SECS, Ledger, Postgres, Proposed, Release,
+        ReleaseOutcome, Sqlite, StudyRecord, Term,
     },
     trial::{
         Candidate, Digest, EarlyStop, Instant, Lease, Sequence, Slot, TrialResult, WorkerName,

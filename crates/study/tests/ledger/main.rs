@@ -229,7 +229,6 @@ fn a_returned_trial_waits_again_and_nobody_is_to_blame(bench: &mut Bench<'_>) {
 
 fn a_paused_training_is_given_out_with_where_it_was(bench: &mut Bench<'_>) {
     bench.propose(8);
-    let now = bench.now();
     let mut claim = |number| {
         let claim = bench.claim_whole(number);
         claim.unwrap()
@@ -245,7 +244,6 @@ fn a_paused_training_is_given_out_with_where_it_was(bench: &mut Bench<'_>) {
         bench.ledger.checkpoints().unwrap(),
         checkpoint.clone().into_iter().collect::<Vec<_>>()
     );
-    let now = bench.now();
     let again = bench.claim_whole(2).unwrap();
     assert_eq!(again.checkpoint, checkpoint);
     // Who gives it back without having come further leaves what there was.
@@ -267,7 +265,6 @@ fn a_training_that_breaks_off_is_given_out_with_its_last_checkpoint(bench: &mut 
     assert_eq!(bench.ledger.checkpoints().unwrap(), slice::from_ref(&late));
     let message = "signal 9".to_string();
     bench.release(first, &Release::Crashed { message });
-    let now = bench.now();
     let again = bench.claim_whole(2).unwrap();
     assert_eq!(again.checkpoint.as_ref(), Some(&late));
     // The one before is not asked any more, whether its trainer lives or not.
@@ -301,7 +298,6 @@ fn a_child_is_claimed_with_its_parents_network_and_weights(bench: &mut Bench<'_>
         ..candidate(16)
     };
     bench.try_propose(&child);
-    let now = bench.now();
     let claim = bench.claim_whole(2).unwrap();
     let parent = claim.parent.unwrap();
     assert_eq!(parent.candidate.architecture, candidate(8).architecture);

@@ -41,7 +41,9 @@ fn finds_all_as_it_was(bench: &mut Bench<'_>) {
     let trials = bench.ledger.trials().unwrap();
     let models: Vec<_> = trials.iter().map(|trial| trial.candidate.clone()).collect();
     assert_eq!(models, [8, 9, 10].map(candidate));
-    assert!(matches!(&trials[0].state, TrialState::Finished { result: told, .. } if *told == *result(0.7, 0.3)));
+    assert!(
+        matches!(&trials[0].state, TrialState::Finished { result: told, .. } if *told == result(0.7, 0.3))
+    );
     assert_eq!(bench.ledger.best().unwrap().unwrap().id, trials[0].id);
     // Whoever runs the second goes on, and the third is given out.
     let running = Lease {
@@ -102,7 +104,10 @@ fn a_database_of_format_4_is_brought_up_to_date_by_its_owner_and_nobody_else() {
         password: Some("secret".to_string()),
     };
     let refused = Postgres::admitted(&admission).unwrap_err().to_string();
-    assert!(refused.contains("`lehr explore` of this version"), "{refused}");
+    assert!(
+        refused.contains("`lehr explore` of this version"),
+        "{refused}"
+    );
     let reader: Box<dyn Ledger> = Box::new(Postgres::open_to_read(&address, &name).unwrap());
     assert_eq!(reader.trials().unwrap().len(), 3);
     drop(Postgres::open(&address, &name).unwrap());

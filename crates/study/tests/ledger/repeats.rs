@@ -36,7 +36,10 @@ pub(super) fn a_claim_that_is_repeated_gives_the_same_lease_again(bench: &mut Be
     assert_eq!(bench.claim_as(3, key(1, 1)), None);
     // A claim that found nothing is carried out, too.
     assert!(bench.claim_as(3, key(1, 2)).is_some());
-    assert_eq!(bench.claim_as(5, key(1, 1)).map(|claim| claim.lease.trial), Some(other.lease.trial));
+    assert_eq!(
+        bench.claim_as(5, key(1, 1)).map(|claim| claim.lease.trial),
+        Some(other.lease.trial)
+    );
     assert_eq!(bench.claim_as(4, key(1, 1)), None);
     bench.propose(10);
     assert_eq!(bench.claim_as(4, key(1, 1)), None);
@@ -53,7 +56,10 @@ pub(super) fn a_claim_that_comes_after_a_later_one_gives_nothing(bench: &mut Ben
     assert_eq!(bench.claim_as(1, key(1, 1)), None);
     assert_eq!(bench.beat(1, &[first.lease, second.lease]), Vec::new());
     let message = "nothing fits".to_string();
-    bench.end(first.lease, &Ending::Failed(FailReason::Refused { message }));
+    bench.end(
+        first.lease,
+        &Ending::Failed(FailReason::Refused { message }),
+    );
     assert_eq!(bench.claim_as(1, key(1, 1)), None);
     assert_eq!(bench.claim_as(1, key(1, 2)), Some(second.clone()));
     bench.finish(second.lease, 0.5);
@@ -64,9 +70,13 @@ pub(super) fn a_claim_that_comes_after_a_later_one_gives_nothing(bench: &mut Ben
 pub(super) fn a_worker_that_joins_again_claims_anew(bench: &mut Bench<'_>) {
     bench.propose(8);
     bench.propose(9);
-    let mut join = |bench: &mut Bench<'_>| {
+    let join = |bench: &mut Bench<'_>| {
         let now: Instant = bench.now();
-        bench.ledger.join(&node(1), "host", 1, now).unwrap().incarnation
+        bench
+            .ledger
+            .join(&node(1), "host", 1, now)
+            .unwrap()
+            .incarnation
     };
     let before = join(bench);
     let first = bench.claim_as(1, key(before, 1)).unwrap();

@@ -11,8 +11,9 @@ use rand_chacha::ChaCha8Rng;
 use search::TrialId;
 use study::{
     ledger::{
-        Claim, ClaimKey, Counts, Ending, FinishOutcome, Joined, Keeping, LedgerError, Node, Operations, Proposed,
-        Reading, Release, ReleaseOutcome, Sqlite, Standing, StudyRecord, Term, Unheard,
+        Claim, ClaimKey, Counts, Ending, FinishOutcome, Joined, Keeping, LedgerError, Node,
+        Operations, Proposed, Reading, Release, ReleaseOutcome, Sqlite, Standing, StudyRecord,
+        Term, Unheard,
     },
     message::{Progress, Role},
     trial::{

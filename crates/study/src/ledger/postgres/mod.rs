@@ -11,17 +11,18 @@ use serde_json::{Value, json};
 
 use self::client::{Client, quoted};
 use super::{
-    CLAIMABLE_MAX, CRASHES_MAX, Claim, ClaimKey, Counts, Ending, FinishOutcome, HISTORY_PAGE, Joined, Keeping,
-    LedgerAddress, LedgerError, Node, OLDEST_VERSION, Operations, Parent, Proposed, Reading, Release,
-    ReleaseOutcome, SCHEMA_VERSION, Standing, StudyName, StudyRecord, Term, Unheard, from_json,
+    CLAIMABLE_MAX, CRASHES_MAX, Claim, ClaimKey, Counts, Ending, FinishOutcome, HISTORY_PAGE,
+    Joined, Keeping, LedgerAddress, LedgerError, Node, OLDEST_VERSION, Operations, Parent,
+    Proposed, Reading, Release, ReleaseOutcome, SCHEMA_VERSION, Standing, StudyName, StudyRecord,
+    Term, Unheard, from_json,
     row::{EndedRow, PendingRow, TrialRow},
     to_json,
 };
 use crate::{
     message::{Progress, Role},
     trial::{
-        Candidate, Digest, FailReason, HistoryRow, Instant, Lease, LeaseEpoch, Sequence,
-        Trial, TrialResult, Underway, WorkerName,
+        Candidate, Digest, FailReason, HistoryRow, Instant, Lease, LeaseEpoch, Sequence, Trial,
+        TrialResult, Underway, WorkerName,
     },
 };
 
@@ -483,7 +484,10 @@ impl Keeping for Postgres {
                  where leader is null or leader = {holder} or leader_until < clock() returning leader_epoch"
             ),
         )?;
-        terms.first().map(|text| from_json("term", text)).transpose()
+        terms
+            .first()
+            .map(|text| from_json("term", text))
+            .transpose()
     }
 
     fn resume_clock(&mut self, term: Term, _now: Instant) -> Result<(), LedgerError> {

@@ -5,8 +5,8 @@ use search::TrialId;
 
 use super::{
     super::{
-        CRASHES_MAX, Claim, ClaimKey, Ending, FinishOutcome, LEASE_SECS, LedgerError, Operations, Parent,
-        Proposed, Release, ReleaseOutcome, from_json, to_json,
+        CRASHES_MAX, Claim, ClaimKey, Ending, FinishOutcome, LEASE_SECS, LedgerError, Operations,
+        Parent, Proposed, Release, ReleaseOutcome, from_json, to_json,
     },
     Sqlite, failed,
     record::{as_integer, see},
@@ -20,7 +20,8 @@ use crate::{
 };
 
 /// Puts running trials back into the queue: all, or those that a further condition names.
-pub(super) const REQUEUE: &str = "update trial set state = 'queued', worker = null, slot = null, claimed_at = null,
+pub(super) const REQUEUE: &str =
+    "update trial set state = 'queued', worker = null, slot = null, claimed_at = null,
      lease_until = null where state = 'running'";
 
 impl Operations for Sqlite {
@@ -279,7 +280,12 @@ fn held_by_claim(
          join claim on trial.id = claim.trial and trial.epoch = claim.epoch
          where state = 'running' and claim.worker = ?1 and claim.slot = ?2
          and claim.incarnation = ?3 and claim.number = ?4",
-        params![worker.0, key.slot.0, key.incarnation, as_integer(key.number)],
+        params![
+            worker.0,
+            key.slot.0,
+            key.incarnation,
+            as_integer(key.number)
+        ],
     )
 }
 
@@ -528,8 +534,7 @@ fn note_checkpoint(
 
 fn requeue(transaction: &Transaction<'_>, trial: TrialId) -> Result<(), LedgerError> {
     transaction
-        .execute(
-            &format!("{REQUEUE} and id = ?1"), [row_id(trial)])
+        .execute(&format!("{REQUEUE} and id = ?1"), [row_id(trial)])
         .map_err(failed("take a lease back"))?;
     Ok(())
 }
