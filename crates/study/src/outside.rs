@@ -1,4 +1,5 @@
-//! Commands of other programs: run one, for a limited time, and say what went wrong with it.
+//! Commands of other programs: run one, for a limited time, and say what went wrong with it. Whatever lehr starts
+//! that is not lehr is started here, and ends with all that it has started itself.
 //!
 //! Engines that lehr does not bring along are used through their own commands. Nothing secret may be an
 //! argument here: arguments are shown by the system to everybody, and by [`OutsideError`] to the user.
@@ -9,9 +10,10 @@ use std::{
     io::{self, Read, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, channel},
     },
     thread,
@@ -24,8 +26,11 @@ use thiserror::Error;
 /// How long a command may take, if nothing else is said.
 pub const LIMIT: Duration = Duration::from_secs(10);
 
-/// No more is read of what a command answers.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// No more is kept of what a command answers: the list of a million artifacts is shorter.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// So much of what it complains is kept, the last of it.
+const COMPLAINT_BYTES_MAX: usize = 64 << 10;
 
 /// So much of a command's last words is shown.
 const WORDS_CHARS_MAX: usize = 1000;
@@ -64,6 +69,12 @@ pub enum OutsideError {
         /// What it said until then.
         words: String,
     },
+    /// It was killed, because its caller stops.
+    #[error("`{line}` was stopped, because lehr ends")]
+    Stopped {
+        /// What was run.
+        line: String,
+    },
     /// It said that it failed.
     #[error("`{line}` {}{}", how(.status), after(.words))]
     Failed {
@@ -80,7 +91,9 @@ impl OutsideError {
     /// What the command said, if it was started at all.
     pub fn words(&self) -> &str {
         match self {
-            OutsideError::Missing { .. } | OutsideError::NotStarted { .. } => "",
+            OutsideError::Missing { .. }
+            | OutsideError::NotStarted { .. }
+            | OutsideError::Stopped { .. } => "",
             OutsideError::TooSlow { words, .. } | OutsideError::Failed { words, .. } => words,
         }
     }
@@ -93,7 +106,8 @@ fn after(words: &str) -> String {
     }
 }
 
-fn how(status: &ExitStatus) -> String {
+/// How a program ended, for people.
+pub(crate) fn how(status: &ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("ended with status {code}"),
         (None, Some(signal)) => format!("was ended by signal {signal}"),
@@ -182,7 +196,46 @@ impl Outside {
     ///
     /// # Errors
     /// If it cannot be started, takes too long, or says that it failed.
-    pub fn run(mut self) -> Result<String, OutsideError> {
+    pub fn run(self) -> Result<String, OutsideError> {
+        let line = self.line();
+        let heard = self.heard(&AtomicBool::new(false))?;
+        if heard.status.success() {
+            return Ok(String::from_utf8_lossy(&heard.answer).into_owned());
+        }
+        let words = match heard.complaints.is_empty() {
+            true => last_words(&heard.answer),
+            false => last_words(&heard.complaints),
+        };
+        Err(OutsideError::Failed {
+            line,
+            status: heard.status,
+            words,
+        })
+    }
+
+    /// Runs it to its end, good or bad, unless its time is over before or its caller sets `stop`.
+    ///
+    /// # Errors
+    /// If it cannot be started, takes too long, or is stopped.
+    pub(crate) fn heard(mut self, stop: &AtomicBool) -> Result<Heard, OutsideError> {
+        let (limit, input) = (self.limit, std::mem::take(&mut self.input));
+        let mut running = self.start()?;
+        let (stdin, stdout) = running.pipes();
+        write_behind(stdin, input);
+        let answer = read_behind(stdout, |bytes| bytes.truncate(ANSWER_BYTES_MAX));
+        let status = running.wait(limit, stop)?;
+        Ok(Heard {
+            status,
+            answer: answer.received(),
+            complaints: running.complaints.received(),
+        })
+    }
+
+    /// Starts it, for whoever talks with it.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub(crate) fn start(mut self) -> Result<Running, OutsideError> {
         let line = self.line();
         let spawned = self
             .command
@@ -192,45 +245,101 @@ impl Outside {
             // A group of its own, so that all of it can be stopped, and Ctrl-C is for lehr alone.
             .process_group(0)
             .spawn();
-        let mut child = match spawned {
-            Ok(child) => child,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let program = self.program.to_string_lossy().into_owned();
-                return Err(OutsideError::Missing { program });
-            }
-            Err(source) => return Err(OutsideError::NotStarted { line, source }),
-        };
-        write_behind(&mut child, self.input);
-        let answer = read_behind(child.stdout.take());
-        let complaints = read_behind(child.stderr.take());
-        let status = match wait(&mut child, self.limit) {
-            Ok(status) => status,
-            Err(source) => return Err(OutsideError::NotStarted { line, source }),
-        };
-        let Some(status) = status else {
-            stop(&mut child);
-            let seconds = self.limit.as_secs_f64();
-            let words = last_words(&received(&complaints));
-            return Err(OutsideError::TooSlow {
-                line,
-                seconds,
-                words,
-            });
-        };
-        let answer = received(&answer);
-        if status.success() {
-            return Ok(String::from_utf8_lossy(&answer).into_owned());
-        }
-        let complaints = received(&complaints);
-        let words = match complaints.is_empty() {
-            true => last_words(&answer),
-            false => last_words(&complaints),
-        };
-        Err(OutsideError::Failed {
+        let mut child = spawned.map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => OutsideError::Missing {
+                program: self.program.to_string_lossy().into_owned(),
+            },
+            _ => OutsideError::NotStarted {
+                line: line.clone(),
+                source,
+            },
+        })?;
+        let stderr = child.stderr.take().expect("its standard error is piped");
+        let complaints = read_behind(stderr, |bytes| {
+            let surplus = bytes.len().saturating_sub(COMPLAINT_BYTES_MAX);
+            bytes.drain(..surplus);
+        });
+        Ok(Running {
+            child,
             line,
-            status,
-            words,
+            complaints,
         })
+    }
+}
+
+/// What a command left behind.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) status: ExitStatus,
+    pub(crate) answer: Vec<u8>,
+    pub(crate) complaints: Vec<u8>,
+}
+
+/// A command that was started; it is killed with all that it started when nobody has it any more.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    line: String,
+    complaints: Reading,
+}
+
+impl Running {
+    /// Its standard input and output, for the one who talks with it.
+    pub(crate) fn pipes(&mut self) -> (ChildStdin, ChildStdout) {
+        let stdin = self.child.stdin.take();
+        let stdout = self.child.stdout.take();
+        stdin
+            .zip(stdout)
+            .expect("both are piped, and one alone takes them")
+    }
+
+    /// Kills it, and gives what it said last on standard error.
+    pub(crate) fn end(&mut self) -> String {
+        self.kill();
+        last_words(&self.complaints.received())
+    }
+
+    fn wait(&mut self, limit: Duration, stop: &AtomicBool) -> Result<ExitStatus, OutsideError> {
+        let line = self.line.clone();
+        let start = Instant::now();
+        let (mut pause, pause_max) = LOOKS;
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Ok(status),
+                Err(source) => return Err(OutsideError::NotStarted { line, source }),
+                Ok(None) if stop.load(Ordering::Relaxed) => {
+                    return Err(OutsideError::Stopped { line });
+                }
+                Ok(None) if start.elapsed() >= limit => {
+                    return Err(OutsideError::TooSlow {
+                        line,
+                        seconds: limit.as_secs_f64(),
+                        words: self.end(),
+                    });
+                }
+                Ok(None) => thread::sleep(pause),
+            }
+            pause = (pause * 2).min(pause_max);
+        }
+    }
+
+    fn kill(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            // It has not been waited for, so its number is still its own.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        // It may have ended just now; either way it is gone after this.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
@@ -249,78 +358,49 @@ pub fn shell_word(word: &str) -> String {
     }
 }
 
-fn write_behind(child: &mut Child, input: Vec<u8>) {
-    if let Some(mut pipe) = child.stdin.take() {
-        thread::spawn(move || {
-            // One that does not read to the end says why, or does not need to.
-            let _ = pipe.write_all(&input);
-        });
-    }
+fn write_behind(mut pipe: ChildStdin, input: Vec<u8>) {
+    thread::spawn(move || {
+        // One that does not read to the end says why, or does not need to.
+        let _ = pipe.write_all(&input);
+    });
 }
 
 /// What a pipe has brought so far, and word of its end.
+#[derive(Debug)]
 struct Reading {
     bytes: Arc<Mutex<Vec<u8>>>,
     end: Receiver<()>,
 }
 
-fn read_behind(pipe: Option<impl Read + Send + 'static>) -> Reading {
+/// Reads a pipe to its end, so that the command never waits for its reader; `limit` shortens what is kept.
+fn read_behind(mut pipe: impl Read + Send + 'static, limit: fn(&mut Vec<u8>)) -> Reading {
     let bytes = Arc::new(Mutex::new(Vec::new()));
     let (sender, end) = channel();
-    if let Some(mut pipe) = pipe {
-        let bytes = Arc::clone(&bytes);
-        thread::spawn(move || {
-            let mut part = [0; 8192];
-            while let Ok(length @ 1..) = pipe.read(&mut part) {
-                let Ok(mut bytes) = bytes.lock() else { break };
-                // The rest is read all the same: a full pipe would hold the command up.
-                if bytes.len() < ANSWER_BYTES_MAX {
-                    bytes.extend_from_slice(&part[..length]);
-                }
-            }
-            let _ = sender.send(());
-        });
-    }
+    let kept = Arc::clone(&bytes);
+    thread::spawn(move || {
+        let mut part = [0; 8192];
+        while let Ok(length @ 1..) = pipe.read(&mut part) {
+            let Ok(mut kept) = kept.lock() else { break };
+            kept.extend_from_slice(&part[..length]);
+            limit(&mut kept);
+        }
+        let _ = sender.send(());
+    });
     Reading { bytes, end }
 }
 
-/// All of it, or what has come if somebody else still holds the pipe.
-fn received(reading: &Reading) -> Vec<u8> {
-    let _ = reading.end.recv_timeout(PIPES);
-    reading
-        .bytes
-        .lock()
-        .map_or(Vec::new(), |mut bytes| std::mem::take(&mut bytes))
-}
-
-/// How it ended, or nothing if it has not within the limit.
-fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
-    let start = Instant::now();
-    let (mut pause, pause_max) = LOOKS;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if start.elapsed() >= limit {
-            return Ok(None);
-        }
-        thread::sleep(pause);
-        pause = (pause * 2).min(pause_max);
+impl Reading {
+    /// All of it, or what has come if somebody else still holds the pipe.
+    fn received(&self) -> Vec<u8> {
+        let _ = self.end.recv_timeout(PIPES);
+        self.bytes
+            .lock()
+            .map_or(Vec::new(), |mut bytes| std::mem::take(&mut bytes))
     }
 }
 
-/// Ends a command and whatever it started.
-fn stop(child: &mut Child) {
-    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    if let Some(group) = group {
-        // It has not been waited for, so its number is still its own.
-        let _ = kill_process_group(group, Signal::KILL);
-    }
-    let _ = child.kill();
-    let _ = child.wait();
-}
-
-fn last_words(said: &[u8]) -> String {
+/// The end of what a command said, on one line.
+pub(crate) fn last_words(said: &[u8]) -> String {
     let said = String::from_utf8_lossy(said);
     let lines: Vec<&str> = said.lines().map(str::trim).collect();
     let lines: Vec<&str> = lines.into_iter().filter(|line| !line.is_empty()).collect();
@@ -384,6 +464,25 @@ mod tests {
         assert!(start.elapsed() < Duration::from_secs(10));
         thread::sleep(Duration::from_millis(900));
         assert!(!mark.exists(), "a child of the stopped command went on");
+    }
+
+    #[test]
+    fn a_command_is_killed_when_its_caller_stops() {
+        let heard = shell("sleep 60").heard(&AtomicBool::new(true));
+        assert!(
+            matches!(heard, Err(OutsideError::Stopped { .. })),
+            "{heard:?}"
+        );
+    }
+
+    #[test]
+    fn of_long_answers_all_is_kept_and_of_long_complaints_the_end() {
+        let script = "head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2; echo no >&2; exit 3";
+        let heard = shell(script).heard(&AtomicBool::new(false)).unwrap();
+        assert_eq!(heard.answer.len(), 300_000);
+        assert_eq!(heard.complaints.len(), COMPLAINT_BYTES_MAX);
+        assert!(heard.complaints.ends_with(b"no\n"));
+        assert_eq!(how(&heard.status), "ended with status 3");
     }
 
     #[test]

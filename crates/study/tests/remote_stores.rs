@@ -287,7 +287,7 @@ fn an_upload_that_is_killed_leaves_nothing_to_see_and_is_done_again() {
         assert!(!store.has(name).unwrap());
         kill(process);
         let error = putting.join().unwrap().unwrap_err().to_string();
-        assert!(error.contains("killed by signal 9"), "{error}");
+        assert!(error.contains("ended by signal 9"), "{error}");
         words
     });
     // What everybody on the machine could read said nothing of the keys.

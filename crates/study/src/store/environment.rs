@@ -6,7 +6,6 @@ use std::{
     env, fmt, fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use super::{
@@ -14,6 +13,7 @@ use super::{
     address::{Choice, Choices, Service},
     failed,
 };
+use crate::outside::Outside;
 
 /// Name of the remote that lehr describes.
 pub(super) const REMOTE: &str = "LEHR";
@@ -133,16 +133,18 @@ impl Environment {
             .filter(|value| !value.is_empty())
     }
 
-    /// Gives all this to a command.
-    pub(super) fn apply(&self, command: &mut Command) {
-        command.envs(&self.0);
+    /// The command with all this.
+    pub(super) fn given_to(&self, command: Outside) -> Outside {
         // rclone hands this one to a library that cannot use it with rclone's connections, and then refuses to
         // start at all; its own variable means the same.
-        if let Some(bundle) = self.value("AWS_CA_BUNDLE") {
-            command.env_remove("AWS_CA_BUNDLE");
-            if self.value("RCLONE_CA_CERT").is_none() {
-                command.env("RCLONE_CA_CERT", bundle);
-            }
+        let (theirs, own) = ("AWS_CA_BUNDLE", "RCLONE_CA_CERT");
+        let given = self.0.iter().filter(|(name, _)| *name != theirs);
+        let command = given.fold(command.without(theirs, &[]), |command, (name, value)| {
+            command.variable(name, value)
+        });
+        match (self.value(theirs), self.value(own)) {
+            (Some(bundle), None) => command.variable(own, bundle),
+            _ => command,
         }
     }
 }

@@ -9,7 +9,6 @@
 
 pub mod address;
 pub mod cache;
-mod command;
 pub mod delivery;
 mod directory;
 mod environment;
@@ -40,7 +39,10 @@ use self::{
     patience::{chance, random_bytes, sleep_unless_stopped},
     remote::Remote,
 };
-use crate::trial::{Bytes, Digest};
+use crate::{
+    outside::OutsideError,
+    trial::{Bytes, Digest},
+};
 
 /// Why a store could not do what was asked.
 #[derive(Debug, Error)]
@@ -95,9 +97,9 @@ pub enum StoreError {
         program: String,
         /// For which store.
         store: String,
-        /// What the system said.
+        /// What came of it.
         #[source]
-        source: io::Error,
+        source: OutsideError,
     },
     /// The store knows the asker not, or has no such place: asking again would not help.
     #[error(

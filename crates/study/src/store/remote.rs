@@ -6,9 +6,7 @@
 use std::{
     ffi::OsString,
     fs::{self, File},
-    io::ErrorKind,
     path::Path,
-    process::Command,
     sync::atomic::AtomicBool,
     time::{Duration, SystemTime},
 };
@@ -19,10 +17,10 @@ use serde::Deserialize;
 use super::{
     Listed, ObjectName, StoreAddress, StoreError, Stored, Trouble,
     address::{Service, joined},
-    command::{NotRun, Ran, ending, run},
     environment::{Environment, REMOTE},
     failed, unfinished,
 };
+use crate::outside::{Heard, Outside, OutsideError, how};
 
 /// The program.
 const PROGRAM: &str = "rclone";
@@ -275,7 +273,7 @@ impl Remote {
             "-o".into(),
             BROKEN_AFTER.into(),
         ];
-        self.ask(&arguments, SHORT, stop).map(|_| ())
+        self.ask(&arguments, SHORT, stop)
     }
 
     fn place(&self, name: &str) -> String {
@@ -301,12 +299,13 @@ impl Remote {
         limit: Duration,
         stop: &AtomicBool,
     ) -> Result<Option<Vec<u8>>, Trouble> {
-        let ran = self.run(arguments, limit, stop)?;
-        let is_absent = matches!(ran.status.code(), Some(3 | 4));
-        match ran.status.success() {
-            true => Ok(Some(ran.output)),
-            false if is_absent && !is_lasting(&ran.complaint) => Ok(None),
-            false => Err(self.trouble(&ran)),
+        let heard = self.run(arguments, limit, stop)?;
+        let is_absent = matches!(heard.status.code(), Some(3 | 4));
+        let complaint = String::from_utf8_lossy(&heard.complaints);
+        match heard.status.success() {
+            true => Ok(Some(heard.answer)),
+            false if is_absent && !is_lasting(&complaint) => Ok(None),
+            false => Err(self.trouble(&heard)),
         }
     }
 
@@ -315,11 +314,11 @@ impl Remote {
         arguments: &[OsString],
         limit: Duration,
         stop: &AtomicBool,
-    ) -> Result<Vec<u8>, Trouble> {
-        let ran = self.run(arguments, limit, stop)?;
-        match ran.status.success() {
-            true => Ok(ran.output),
-            false => Err(self.trouble(&ran)),
+    ) -> Result<(), Trouble> {
+        let heard = self.run(arguments, limit, stop)?;
+        match heard.status.success() {
+            true => Ok(()),
+            false => Err(self.trouble(&heard)),
         }
     }
 
@@ -328,38 +327,33 @@ impl Remote {
         arguments: &[OsString],
         limit: Duration,
         stop: &AtomicBool,
-    ) -> Result<Ran, Trouble> {
-        let mut command = Command::new(PROGRAM);
-        command.args(arguments).args(ALWAYS);
-        self.environment.apply(&mut command);
+    ) -> Result<Heard, Trouble> {
+        let command = Outside::new(PROGRAM).args(arguments).args(ALWAYS);
+        let command = self.environment.given_to(command).limit(limit);
         let store = self.address.to_string();
-        run(&mut command, limit, stop).map_err(|error| match error {
-            NotRun::TooLong => Trouble::Passing(format!(
-                "rclone took longer than {} s and was killed",
-                limit.as_secs()
+        command.heard(stop).map_err(|error| match error {
+            OutsideError::TooSlow { seconds, .. } => Trouble::Passing(format!(
+                "rclone took longer than {seconds} s and was killed"
             )),
-            NotRun::Stopped => Trouble::Final(StoreError::Stopped { store }),
-            NotRun::Io(source) if source.kind() == ErrorKind::NotFound => {
-                Trouble::Final(StoreError::NoProgram {
-                    program: PROGRAM.to_string(),
-                    store,
-                    source,
-                })
-            }
-            NotRun::Io(source) => Trouble::Passing(format!("rclone could not be run: {source}")),
+            OutsideError::Stopped { .. } => Trouble::Final(StoreError::Stopped { store }),
+            OutsideError::Missing { .. } => Trouble::Final(StoreError::NoProgram {
+                program: PROGRAM.to_string(),
+                store,
+                source: error,
+            }),
+            error => Trouble::Passing(error.to_string()),
         })
     }
 
-    fn trouble(&self, ran: &Ran) -> Trouble {
-        let said = said(&ran.complaint);
-        match is_lasting(&ran.complaint) {
+    fn trouble(&self, heard: &Heard) -> Trouble {
+        let complaint = String::from_utf8_lossy(&heard.complaints);
+        let said = said(&complaint);
+        match is_lasting(&complaint) {
             true => Trouble::Final(StoreError::Refused {
                 store: self.address.to_string(),
                 said,
             }),
-            false if said.is_empty() => {
-                Trouble::Passing(format!("rclone ended with {}", ending(ran.status)))
-            }
+            false if said.is_empty() => Trouble::Passing(format!("rclone {}", how(&heard.status))),
             false => Trouble::Passing(format!("rclone said: {said}")),
         }
     }

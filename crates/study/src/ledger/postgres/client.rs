@@ -5,11 +5,10 @@
 //! statement begins another.
 
 use std::{
-    collections::VecDeque,
-    io::{self, BufRead, BufReader, Write},
-    process::{Child, ChildStdin, Command, Stdio},
+    io::{BufRead, BufReader, Write},
+    process::ChildStdin,
     sync::{
-        Arc, Mutex,
+        atomic::AtomicBool,
         mpsc::{Receiver, channel},
     },
     thread,
@@ -17,15 +16,13 @@ use std::{
 };
 
 use super::super::{LedgerAddress, LedgerError};
+use crate::outside::{Outside, OutsideError, Running, last_words};
 
 /// How long a statement may take, in seconds; connecting included.
 const STATEMENT_SECS: u64 = 10;
 
 /// How long a script may take that creates a study.
 const SCRIPT_SECS: u64 = 60;
-
-/// How many of psql's last lines of complaint are kept.
-const LAST_LINES: usize = 5;
 
 /// The state in which PostgreSQL says that all went well.
 const SUCCESS: &str = "00000";
@@ -45,10 +42,9 @@ pub(super) struct Client {
 /// A running psql.
 #[derive(Debug)]
 struct Session {
-    process: Child,
-    stdin: Option<ChildStdin>,
+    process: Running,
+    stdin: ChildStdin,
     lines: Receiver<String>,
-    last_words: Arc<Mutex<VecDeque<String>>>,
 }
 
 impl Client {
@@ -82,7 +78,7 @@ impl Client {
         // The message of an error may have any form, so it comes last.
         let asked =
             format!("\\echo {begin}\n{statement};\n\\echo {end} :SQLSTATE :LAST_ERROR_MESSAGE\n");
-        if session.say(&asked).is_err() {
+        if session.stdin.write_all(asked.as_bytes()).is_err() {
             return Err(session.unreachable(action, "the connection was lost"));
         }
         let deadline = Instant::now() + Duration::from_secs(STATEMENT_SECS);
@@ -122,131 +118,84 @@ impl Client {
         action: &'static str,
         script: &str,
     ) -> Result<(), LedgerError> {
-        let mut command = self.psql();
-        command.args(["-q", "-1", "-v", "ON_ERROR_STOP=1", "-f", "-"]);
-        let mut session = start(command)?;
-        let sent = match session.stdin.take() {
-            // Dropped at once: the end of the pipe is the end of the script.
-            Some(mut stdin) => stdin.write_all(script.as_bytes()),
-            None => Ok(()),
-        };
-        let deadline = Instant::now() + Duration::from_secs(SCRIPT_SECS);
-        while Instant::now() < deadline {
-            match session.process.try_wait() {
-                Ok(Some(status)) if status.success() && sent.is_ok() => return Ok(()),
-                Ok(None) => thread::sleep(Duration::from_millis(5)),
+        let command = self
+            .psql()
+            .args(["-q", "-1", "-v", "ON_ERROR_STOP=1", "-f", "-"]);
+        let command = command
+            .input(script)
+            .limit(Duration::from_secs(SCRIPT_SECS));
+        let message = match command.heard(&AtomicBool::new(false)) {
+            Ok(heard) if heard.status.success() => return Ok(()),
+            Ok(heard) => {
+                let message = told(last_words(&heard.complaints));
                 // Its exit status is 2 if there is no connection, 3 if a statement failed.
-                Ok(Some(status)) if status.code() == Some(3) => {
-                    let message = last_words(&session.last_words);
+                if heard.status.code() == Some(3) {
                     return Err(LedgerError::Refused { action, message });
                 }
-                _ => break,
+                message
             }
-        }
-        let _ = session.process.kill();
-        let _ = session.process.wait();
-        let message = last_words(&session.last_words);
+            Err(OutsideError::TooSlow { words, .. }) => told(words),
+            Err(error) => return Err(no_client(error)),
+        };
         Err(LedgerError::Unreachable { action, message })
     }
 
     fn connect(&self) -> Result<Session, LedgerError> {
-        let mut command = self.psql();
-        command.args(["-q", "-A", "-t", "-f", "-"]);
-        start(command)
-    }
-
-    fn psql(&self) -> Command {
-        let mut command = Command::new("psql");
-        command
-            .args(["-X", "-w", "-d", &self.address.connection()])
-            .env("PGCLIENTENCODING", "UTF8")
-            .env("PGAPPNAME", "lehr")
-            .env("PGCONNECT_TIMEOUT", "5")
-            .env(
-                "PGOPTIONS",
-                "-c standard_conforming_strings=on -c client_min_messages=warning",
-            );
-        if let Some(password) = &self.password {
-            command.env("PGPASSWORD", password);
-        }
-        command
-    }
-}
-
-fn start(mut command: Command) -> Result<Session, LedgerError> {
-    let spawned = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let mut process = spawned.map_err(|error| LedgerError::NoClient {
-        message: error.to_string(),
-    })?;
-    let stdin = process.stdin.take();
-    let stdout = process.stdout.take().expect("its standard output is piped");
-    let stderr = process.stderr.take().expect("its standard error is piped");
-    let (sender, lines) = channel();
-    thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    let words = Arc::new(Mutex::new(VecDeque::new()));
-    let kept = Arc::clone(&words);
-    thread::spawn(move || {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            if let Ok(mut lines) = kept.lock() {
-                lines.push_back(line);
-                if lines.len() > LAST_LINES {
-                    lines.pop_front();
+        let command = self.psql().args(["-q", "-A", "-t", "-f", "-"]);
+        let mut process = command.start().map_err(no_client)?;
+        let (stdin, stdout) = process.pipes();
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
                 }
             }
+        });
+        Ok(Session {
+            process,
+            stdin,
+            lines,
+        })
+    }
+
+    fn psql(&self) -> Outside {
+        let options = "-c standard_conforming_strings=on -c client_min_messages=warning";
+        let command = Outside::new("psql")
+            .args(["-X", "-w", "-d", &self.address.connection()])
+            .variable("PGCLIENTENCODING", "UTF8")
+            .variable("PGAPPNAME", "lehr")
+            .variable("PGCONNECT_TIMEOUT", "5")
+            .variable("PGOPTIONS", options);
+        match &self.password {
+            Some(password) => command.variable("PGPASSWORD", password),
+            None => command,
         }
-    });
-    Ok(Session {
-        process,
-        stdin,
-        lines,
-        last_words: words,
-    })
+    }
 }
 
-fn last_words(kept: &Mutex<VecDeque<String>>) -> String {
-    // What it says last may be a moment behind its end.
-    thread::sleep(Duration::from_millis(20));
-    let lines = kept.lock().map(|lines| lines.iter().cloned().collect());
-    let lines: Vec<String> = lines.unwrap_or_default();
-    match lines.is_empty() {
+fn no_client(error: OutsideError) -> LedgerError {
+    LedgerError::NoClient {
+        message: error.to_string(),
+    }
+}
+
+fn told(words: String) -> String {
+    match words.is_empty() {
         true => "it said nothing".to_string(),
-        false => lines.join(" / "),
+        false => words,
     }
 }
 
 impl Session {
-    fn say(&mut self, text: &str) -> io::Result<()> {
-        let stdin = self.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
-        stdin.write_all(text.as_bytes())?;
-        stdin.flush()
-    }
-
     /// Ends a session that cannot be trusted any more.
-    fn unreachable(self, action: &'static str, seen: &str) -> LedgerError {
-        let words = last_words(&self.last_words);
+    fn unreachable(mut self, action: &'static str, seen: &str) -> LedgerError {
+        let words = told(self.process.end());
         let message = match seen.is_empty() {
             true => words,
             false => format!("{seen}; {words}"),
         };
         LedgerError::Unreachable { action, message }
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        // It may have ended already; either way it must not stay.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
