@@ -3,7 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -43,6 +43,18 @@ pub enum InvitationError {
         /// What the parser said.
         #[source]
         source: serde_json::Error,
+    },
+    /// There is none, or something that is no file.
+    #[error("there is no invitation {}: `lehr explore` writes it into the study's folder", .path.display())]
+    Absent {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// It is somebody else's.
+    #[error("{} belongs to somebody else: use one of your own", .path.display())]
+    Foreign {
+        /// Which file.
+        path: PathBuf,
     },
     /// Others may read it.
     #[error(
@@ -130,13 +142,34 @@ impl Invitation {
     /// # Errors
     /// If it is not there, or something else, or others may read it.
     pub fn read(path: &Path) -> Result<Invitation, InvitationError> {
-        let metadata = fs::metadata(path).map_err(failed(path, "read"))?;
+        Invitation::check(path)?;
+        read(path)
+    }
+
+    /// Whether there is a file that its owner alone can read, who is the one that asks or anybody if root asks.
+    ///
+    /// # Errors
+    /// If it is not there, or no file, or others may read it.
+    pub fn check(path: &Path) -> Result<(), InvitationError> {
+        let at = path.to_path_buf();
+        let metadata = match fs::metadata(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed(path, "read")(error));
+            }
+            found => found.ok().filter(fs::Metadata::is_file),
+        };
+        let Some(metadata) = metadata else {
+            return Err(InvitationError::Absent { path: at });
+        };
         let mode = metadata.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
-            let path = path.to_path_buf();
-            return Err(InvitationError::Open { path, mode });
+            return Err(InvitationError::Open { path: at, mode });
         }
-        read(path)
+        let user = rustix::process::geteuid();
+        match user.is_root() || metadata.uid() == user.as_raw() {
+            true => Ok(()),
+            false => Err(InvitationError::Foreign { path: at }),
+        }
     }
 
     /// Writes it so that only its owner can read it.
@@ -202,6 +235,8 @@ mod tests {
             matches!(error, InvitationError::Open { mode: 0o640, .. }),
             "{error}"
         );
+        let error = Invitation::read(folder.path()).unwrap_err();
+        assert!(matches!(error, InvitationError::Absent { .. }), "{error}");
         assert!(!format!("{:?}", invitation()).contains("secret"));
     }
 }

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use thiserror::Error;
+
 use crate::{
-    cluster::invitation::{LedgerPlace, Share},
+    cluster::invitation::{InvitationError, LedgerPlace, Share},
     folder::StudyFolder,
     prepared::PreparedFiles,
     store::{
@@ -11,6 +13,17 @@ use crate::{
         delivery::{CHUNK_BYTES, DataSet, fetch, publish},
     },
 };
+
+/// Why it cannot be said where weights are.
+#[derive(Debug, Error)]
+pub enum ShareError {
+    /// The file that says where the ledger and the weights are.
+    #[error(transparent)]
+    Place(#[from] InvitationError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 /// What a node has on its own disk of what is shared.
 #[derive(Debug)]
@@ -74,8 +87,8 @@ pub(crate) fn receive(share: &Share, cache: &Path, bytes_max: u64) -> Result<Sha
 ///
 /// # Errors
 /// If the store cannot be opened.
-pub fn weights_of(folder: &StudyFolder) -> Result<NodeWeights, StoreError> {
-    let place = LedgerPlace::of(folder).ok().flatten();
+pub fn weights_of(folder: &StudyFolder) -> Result<NodeWeights, ShareError> {
+    let place = LedgerPlace::of(folder)?;
     Ok(
         match place.map(|place| place.store()).transpose()?.flatten() {
             // The folder's own artifacts are the cache.
@@ -83,4 +96,24 @@ pub fn weights_of(folder: &StudyFolder) -> Result<NodeWeights, StoreError> {
             None => NodeWeights::InPlace(folder.artifacts()),
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::folder::FolderError;
+
+    #[test]
+    fn a_damaged_file_about_the_ledger_is_named_and_not_taken_for_none() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().join("study");
+        let folder = StudyFolder::create::<FolderError>(&root, |_| Ok(())).unwrap();
+        let own = weights_of(&folder).unwrap();
+        assert_eq!(own.directory(), folder.artifacts());
+        fs::write(folder.ledger_place(), "{\"ledger\":").unwrap();
+        let error = weights_of(&folder).unwrap_err();
+        assert!(error.to_string().contains("ledger.json"), "{error}");
+    }
 }

@@ -44,7 +44,7 @@ use crate::{
     artifact::{ArtifactError, ArtifactStore},
     baseline::TreesRecord,
     certificate::{Certificate, CertifyError, ROWS_MAX},
-    cluster::share::weights_of,
+    cluster::share::{ShareError, weights_of},
     config::StudyConfig,
     folder::StudyFolder,
     front::{FrontModel, files_of, front_of},
@@ -66,6 +66,9 @@ const TREES: &str = "gradient-boosted trees";
 /// Why a study could not be concluded.
 #[derive(Debug, Error)]
 pub enum ConcludeError {
+    /// Where the weights are.
+    #[error(transparent)]
+    Share(#[from] ShareError),
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

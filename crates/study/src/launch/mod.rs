@@ -19,15 +19,17 @@ pub mod waiting;
 use std::{
     collections::BTreeSet,
     ffi::{OsStr, OsString},
-    fs, io,
+    io,
     num::NonZeroU32,
-    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use thiserror::Error;
 
-use crate::outside::{OutsideError, shell_word};
+use crate::{
+    cluster::invitation::{Invitation, InvitationError},
+    outside::{OutsideError, shell_word},
+};
 
 pub use names::{DnsLabel, GroupName, NodeName, PlacedId, Word};
 
@@ -151,13 +153,8 @@ pub enum LaunchError {
         rule: &'static str,
     },
     /// The invitation.
-    #[error("the invitation {} {rule}", .path.display())]
-    Invitation {
-        /// Where it should be.
-        path: PathBuf,
-        /// What is wrong with it, and what to do.
-        rule: String,
-    },
+    #[error(transparent)]
+    Invitation(#[from] InvitationError),
     /// The system said no.
     #[error("could not {action} {}", .path.display())]
     System {
@@ -198,16 +195,19 @@ impl NodeCommand {
     /// # Errors
     /// If the program or the invitation is not there, or others than its owner may read the invitation.
     pub fn new(program: &Path, invitation: &Path) -> Result<NodeCommand, LaunchError> {
-        let program = program
-            .canonicalize()
-            .map_err(|source| LaunchError::System {
-                action: "find the program",
-                path: program.to_path_buf(),
+        let full = |path: &Path, action| {
+            let found = path.canonicalize();
+            let found = found.map_err(|source| LaunchError::System {
+                action,
+                path: path.to_path_buf(),
                 source,
-            })?;
+            });
+            printable(found?)
+        };
+        Invitation::check(invitation)?;
         let command = NodeCommand {
-            program: printable(program)?,
-            invitation: checked_invitation(invitation)?,
+            program: full(program, "find the program")?,
+            invitation: full(invitation, "find the invitation")?,
             more: Vec::new(),
         };
         Ok(command)
@@ -253,38 +253,6 @@ impl NodeCommand {
     }
 }
 
-/// The full path of an invitation that only its owner can read.
-fn checked_invitation(path: &Path) -> Result<PathBuf, LaunchError> {
-    let refused = |rule: String| LaunchError::Invitation {
-        path: path.to_path_buf(),
-        rule,
-    };
-    let metadata = fs::metadata(path).map_err(|error| {
-        refused(format!(
-            "cannot be read ({error}): `lehr explore` writes it"
-        ))
-    })?;
-    if !metadata.is_file() {
-        return Err(refused("is not a file".to_string()));
-    }
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(refused(format!(
-            "has mode {mode:03o}, so others can read the password in it: `chmod 600` it"
-        )));
-    }
-    let user = rustix::process::geteuid();
-    if !user.is_root() && metadata.uid() != user.as_raw() {
-        return Err(refused(
-            "belongs to somebody else: use one of your own".to_string(),
-        ));
-    }
-    let full = path
-        .canonicalize()
-        .map_err(|error| refused(format!("cannot be found ({error})")))?;
-    printable(full)
-}
-
 /// A path that survives being written into a script.
 fn printable(path: PathBuf) -> Result<PathBuf, LaunchError> {
     let is_printable = path
@@ -313,6 +281,8 @@ fn hint_for(
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
     use super::*;
 
     /// An invitation as the study writes it: a file that only its owner can read.
