@@ -11,6 +11,8 @@ use std::{
 
 use thiserror::Error;
 
+use crate::file_system::network_file_system;
+
 /// Why a study folder cannot be used.
 #[derive(Debug, Error)]
 pub enum FolderError {
@@ -143,7 +145,13 @@ impl StudyFolder {
     /// # Errors
     /// If the folder lies on a network file system.
     pub fn check_is_local(&self) -> Result<(), FolderError> {
-        refuse_network_file_system(&self.root)
+        match network_file_system(&self.root) {
+            Some(kind) => Err(FolderError::NetworkFileSystem {
+                path: self.root.clone(),
+                kind,
+            }),
+            None => Ok(()),
+        }
     }
 
     /// The right to write this study, until it is dropped.
@@ -250,36 +258,6 @@ impl StudyFolder {
 #[derive(Debug)]
 pub struct StudyLock {
     _file: File,
-}
-
-/// Magic numbers of `statfs(2)` under which file locks or `fsync` are not what SQLite needs.
-const NETWORK_FILE_SYSTEMS: [(u64, &str); 8] = [
-    (0x6969, "NFS"),
-    (0xFF53_4D42, "CIFS"),
-    (0xFE53_4D42, "SMB2"),
-    (0x0BD0_0BD0, "Lustre"),
-    (0x4750_4653, "GPFS"),
-    (0x1983_0326, "BeeGFS"),
-    (0x00C3_6400, "Ceph"),
-    (0x0102_1997, "9P"),
-];
-
-fn refuse_network_file_system(root: &Path) -> Result<(), FolderError> {
-    let Ok(status) = rustix::fs::statfs(root) else {
-        return Ok(());
-    };
-    // The type of `f_type` differs between platforms; the magic numbers have 32 bits on all.
-    let magic = status.f_type as u64 & 0xFFFF_FFFF;
-    match NETWORK_FILE_SYSTEMS
-        .iter()
-        .find(|(known, _)| *known == magic)
-    {
-        Some((_, kind)) => Err(FolderError::NetworkFileSystem {
-            path: root.to_path_buf(),
-            kind,
-        }),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

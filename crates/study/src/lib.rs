@@ -22,6 +22,7 @@ mod conversion;
 pub mod database;
 pub mod desk;
 pub mod explore;
+mod file_system;
 pub mod folder;
 pub mod front;
 mod helm;

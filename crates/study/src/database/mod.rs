@@ -20,7 +20,10 @@ use std::{
 
 use thiserror::Error;
 
-use crate::outside::{Outside, OutsideError, shell_word};
+use crate::{
+    file_system::network_file_system,
+    outside::{Outside, OutsideError, shell_word},
+};
 
 pub use files::Host;
 use files::{Settings, private_folder, write_owned};
@@ -254,8 +257,10 @@ impl Database {
     /// Makes the server if there is none, starts it if it does not run, and says what was found.
     ///
     /// # Errors
-    /// If it cannot be made or started, or runs with other settings than are wished.
+    /// If its folder lies on a network file system, it cannot be made or started, or it runs with other settings
+    /// than are wished.
     pub fn up(&self, wish: &Wish) -> Result<Found, DatabaseError> {
+        self.check_is_local(network_file_system(&self.folder))?;
         private_folder(&self.folder, &self.owner)?;
         let _lock = self.lock()?;
         let old = Settings::read(&self.folder)?;
@@ -285,6 +290,21 @@ impl Database {
         self.start(&programs, &settings)?;
         self.make_database(&programs, &settings)?;
         Ok(if is_made { Found::Started } else { Found::Made })
+    }
+
+    /// PostgreSQL keeps what it acknowledges where a disk does.
+    fn check_is_local(&self, network: Option<&'static str>) -> Result<(), DatabaseError> {
+        let Some(kind) = network else {
+            return Ok(());
+        };
+        Err(DatabaseError::Folder {
+            folder: self.folder.clone(),
+            rule: format!(
+                "it lies on a network file system ({kind}), where locks and `fsync` do not keep what PostgreSQL \
+                 acknowledges: choose a --dir on a local disk; nodes reach the server by its address, not by \
+                 its folder"
+            ),
+        })
     }
 
     /// Stops the server, as it stops for any other reason: nothing acknowledged is lost. Says whether it ran.
@@ -577,6 +597,20 @@ mod tests {
         let user = rustix::process::geteuid().is_root().then_some("nobody");
         let error = Database::at(Path::new(&long), user).unwrap_err();
         assert!(error.to_string().contains("shorter --dir"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_on_a_network_file_system_is_refused_with_the_reason() {
+        let user = rustix::process::geteuid().is_root().then_some("nobody");
+        let database = Database::at(Path::new("/shared/ledger"), user).unwrap();
+        database.check_is_local(None).unwrap();
+        let error = database
+            .check_is_local(Some("NFS"))
+            .unwrap_err()
+            .to_string();
+        for part in ["/shared/ledger", "(NFS)", "`fsync`", "local disk"] {
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]
