@@ -5,6 +5,8 @@
 #![allow(clippy::print_stderr)] // A test that is skipped says so.
 
 mod engines;
+#[path = "../../study/tests/servers/mod.rs"]
+mod servers;
 
 use std::{
     env, fs,
@@ -15,8 +17,9 @@ use std::{
 };
 
 use engines::{free_ports, until};
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use servers::{as_user, asked, postgres_is_installed};
 use tempfile::TempDir;
 
 /// A server that is stopped when its test is over.
@@ -28,20 +31,7 @@ struct Server {
 impl Server {
     /// Room for a server, if PostgreSQL is installed.
     fn find() -> Option<Server> {
-        let is_installed = |folder: PathBuf| folder.join("initdb").is_file();
-        let versions = fs::read_dir("/usr/lib/postgresql")
-            .into_iter()
-            .flatten()
-            .flatten();
-        let mut folders: Vec<PathBuf> =
-            versions.map(|version| version.path().join("bin")).collect();
-        folders.extend(env::split_paths(&env::var_os("PATH").unwrap()));
-        if !folders.into_iter().any(is_installed) {
-            assert!(
-                env::var_os("LEHR_REQUIRE_POSTGRES").is_none(),
-                "PostgreSQL is missing, and required"
-            );
-            eprintln!("skipped: PostgreSQL is not installed");
+        if !postgres_is_installed() {
             return None;
         }
         let place = tempfile::tempdir().unwrap();
@@ -58,9 +48,7 @@ impl Server {
     fn ledger(&self, command: &str, more: &[&str]) -> Output {
         let mut ledger = Command::new(env!("CARGO_BIN_EXE_lehr"));
         ledger.args(["ledger", command, "--dir"]).arg(self.folder());
-        if geteuid().is_root() {
-            ledger.args(["--as-user", "nobody"]);
-        }
+        ledger.args(as_user().map(|user| format!("--as-user={user}")));
         ledger.args(more).output().unwrap()
     }
 
@@ -93,25 +81,6 @@ impl Drop for Server {
     }
 }
 
-fn ask(address: &str, statement: &str) -> Result<String, String> {
-    let output = Command::new("psql")
-        .args([
-            "--no-psqlrc",
-            "-qAt",
-            "--no-password",
-            address,
-            "-c",
-            statement,
-        ])
-        .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_string();
-    match output.status.success() {
-        true => Ok(text(&output.stdout)),
-        false => Err(text(&output.stderr)),
-    }
-}
-
 #[test]
 fn a_killed_server_comes_back_with_all_that_it_acknowledged() {
     let Some(server) = Server::find() else {
@@ -122,7 +91,7 @@ fn a_killed_server_comes_back_with_all_that_it_acknowledged() {
     assert!(said.contains("made and started"), "{said}");
     assert_eq!(server.up(&[]).0, address);
     assert!(server.up(&[]).1.contains("runs already"));
-    ask(
+    asked(
         &address,
         "create table kept (n int); insert into kept values (7)",
     )
@@ -133,7 +102,7 @@ fn a_killed_server_comes_back_with_all_that_it_acknowledged() {
         ("password_encryption", "scram-sha-256"),
     ] {
         assert_eq!(
-            ask(&address, &format!("show {setting}")).unwrap(),
+            asked(&address, &format!("show {setting}")).unwrap(),
             value,
             "{setting}"
         );
@@ -150,7 +119,7 @@ fn a_killed_server_comes_back_with_all_that_it_acknowledged() {
         server.status()["answers"] == false
     });
     assert!(server.up(&[]).1.contains("started the ledger server"));
-    assert_eq!(ask(&address, "select n from kept").unwrap(), "7");
+    assert_eq!(asked(&address, "select n from kept").unwrap(), "7");
 
     let other = free_ports(1).to_string();
     server.refused("up", &["--port", &other], "`lehr ledger down` first");
@@ -162,7 +131,7 @@ fn a_killed_server_comes_back_with_all_that_it_acknowledged() {
     assert_eq!(server.status()["process"], Value::Null);
     let (moved, _) = server.up(&["--port", &other]);
     assert!(moved.contains(&other), "{moved}");
-    assert_eq!(ask(&moved, "select n from kept").unwrap(), "7");
+    assert_eq!(asked(&moved, "select n from kept").unwrap(), "7");
 }
 
 /// The password is in a file that its owner alone can read, nowhere else, and needed.
@@ -183,12 +152,12 @@ fn check_password(server: &Server, address: &str) {
     let log = fs::read_to_string(server.folder().join("log")).unwrap();
     assert!(!log.contains(password));
     let without = address.split('?').next().unwrap();
-    let error = ask(without, "select 1").unwrap_err();
+    let error = asked(without, "select 1").unwrap_err();
     assert!(error.contains("password"), "{error}");
     let wrong = server.place.path().join("wrong");
     fs::write(&wrong, "*:*:*:lehr:wrong\n").unwrap();
     fs::set_permissions(&wrong, fs::Permissions::from_mode(0o600)).unwrap();
-    let error = ask(
+    let error = asked(
         &format!("{without}?passfile={}", wrong.display()),
         "select 1",
     )
@@ -220,10 +189,10 @@ fn beyond_loopback_nothing_goes_without_tls_and_the_right_certificate() {
         "{address}"
     );
     let version = "select version from pg_stat_ssl where pid = pg_backend_pid()";
-    assert_eq!(ask(&address, version).unwrap(), "TLSv1.3");
+    assert_eq!(asked(&address, version).unwrap(), "TLSv1.3");
 
     let plain = address.replace("sslmode=verify-full", "sslmode=disable");
-    let error = ask(&plain, "select 1").unwrap_err();
+    let error = asked(&plain, "select 1").unwrap_err();
     assert!(error.contains("no encryption"), "{error}");
     let stranger = server.place.path().join("stranger.crt");
     let made = Command::new("openssl")
@@ -244,14 +213,14 @@ fn beyond_loopback_nothing_goes_without_tls_and_the_right_certificate() {
         .unwrap();
     assert!(made.status.success());
     let (begin, _) = address.split_once("&sslrootcert=").unwrap();
-    let error = ask(
+    let error = asked(
         &format!("{begin}&sslrootcert={}", stranger.display()),
         "select 1",
     )
     .unwrap_err();
     assert!(error.contains("certificate verify failed"), "{error}");
     let elsewhere = address.replace(&format!("@{host}:"), "@elsewhere.example:");
-    let error = ask(&format!("{elsewhere}&hostaddr={host}"), "select 1").unwrap_err();
+    let error = asked(&format!("{elsewhere}&hostaddr={host}"), "select 1").unwrap_err();
     assert!(error.contains("elsewhere.example"), "{error}");
 
     // Kept for the next start, without being said again.
@@ -285,9 +254,7 @@ fn without_openssl_it_stays_on_loopback() {
         .args(["ledger", "up", "--listen", "10.0.0.7", "--dir"])
         .arg(server.folder())
         .env("PATH", &few);
-    if geteuid().is_root() {
-        ledger.args(["--as-user", "nobody"]);
-    }
+    ledger.args(as_user().map(|user| format!("--as-user={user}")));
     let output = ledger.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if Path::new("/usr/lib/postgresql").is_dir() {
@@ -315,7 +282,7 @@ fn what_cannot_own_or_hold_a_server_is_refused() {
         assert!(!output.status.success());
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    if geteuid().is_root() {
+    if as_user().is_some() {
         assert!(lehr(&[]).contains("PostgreSQL refuses to run as root"));
         assert!(lehr(&["--as-user", "root"]).contains("root by another name"));
         assert!(lehr(&["--as-user", "no-such-user"]).contains("there is no user `no-such-user`"));

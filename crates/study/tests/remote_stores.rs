@@ -1,34 +1,28 @@
 //! A store in a real S3 server, and one on a remote of rclone's configuration: what is sent, killed, damaged,
 //! refused and away for a while.
-//!
-//! Needs `rclone`, and a Python with `moto[server]` (`LEHR_PYTHON`, otherwise `python3`). Without them these
-//! tests are skipped and say so; with `LEHR_REQUIRE_S3=1` they fail, so that nothing is skipped in CI.
 
 #![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
-#![allow(clippy::print_stderr)] // A test that is skipped says so.
+
+#[path = "servers/s3.rs"]
+mod s3;
 
 use std::{
     env, fs,
-    io::{BufRead, BufReader, Write},
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant, SystemTime},
 };
 
-use serde::Deserialize;
+use s3::{BUCKET, S3Server, python};
 use study::{
     store::{
-        Kind, NodeCache, NodeWeights, ObjectName, Patience, Store, StoreAddress, StoreError,
-        Stored,
+        Kind, NodeCache, NodeWeights, ObjectName, Patience, Store, StoreError, Stored,
         delivery::{fetch, publish},
+        sweep::{Keep, Needs, sweep},
     },
     trial::Digest,
 };
-use tempfile::TempDir;
-
-const BUCKET: &str = "lehr-test";
 
 /// More than one part of an upload: these are 16 MiB.
 const MANY_PARTS: usize = 20 << 20;
@@ -36,68 +30,7 @@ const MANY_PARTS: usize = 20 << 20;
 /// What a fetching process that is to be killed is told through its environment.
 const VICTIM: &str = "LEHR_TEST_FETCH";
 
-/// Earlier versions of the server take the signatures of rclone for wrong.
-const IMPORT: &str =
-    "import moto, moto.server; assert tuple(map(int, moto.__version__.split('.'))) >= (5, 2, 5)";
-
-#[derive(Debug, Deserialize)]
-struct Said {
-    endpoint: String,
-    access_key: String,
-    secret_key: String,
-}
-
-/// A server of its own for each test: they stop it, and damage what it holds.
-struct Server {
-    process: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-    said: Said,
-    place: TempDir,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Server {
-    /// `None` if these tests are to be skipped.
-    fn start() -> Option<Server> {
-        let python = python()?;
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/s3/server.py");
-        let mut process = Command::new(python)
-            .arg(script)
-            .arg(BUCKET)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let input = process.stdin.take().unwrap();
-        let mut output = BufReader::new(process.stdout.take().unwrap());
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        let said = serde_json::from_str(&line).unwrap();
-        let place = tempfile::tempdir().unwrap();
-        Some(Server {
-            process,
-            input,
-            output,
-            said,
-            place,
-        })
-    }
-
-    fn tell(&mut self, command: &str) -> String {
-        writeln!(self.input, "{command}").unwrap();
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        line.trim().to_string()
-    }
-
+impl S3Server {
     /// Waits until so many uploads have been begun and not ended.
     fn wait_for_uploads(&mut self, count: &str) {
         let until = Instant::now() + Duration::from_secs(20);
@@ -107,52 +40,18 @@ impl Server {
         }
     }
 
-    fn do_it(&mut self, command: &str) {
-        assert_eq!(self.tell(command), "ok", "{command}");
-    }
-
-    /// The address of a prefix, with these lines beside the keys in its file with secrets.
-    fn address(&self, prefix: &str, beside: &str) -> StoreAddress {
-        let Said {
-            endpoint,
-            access_key,
-            secret_key,
-        } = &self.said;
-        self.address_with(prefix, endpoint, access_key, secret_key, beside)
-    }
-
-    fn address_with(
-        &self,
-        prefix: &str,
-        endpoint: &str,
-        access_key: &str,
-        secret_key: &str,
-        beside: &str,
-    ) -> StoreAddress {
-        let number = fs::read_dir(self.place.path()).unwrap().count();
-        let path = self.place.path().join(format!("credentials-{number}"));
-        let text = format!(
-            "AWS_ACCESS_KEY_ID={access_key}\nAWS_SECRET_ACCESS_KEY={secret_key}\n\
-             AWS_DEFAULT_REGION=us-east-1\n{beside}\n"
-        );
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        format!(
-            "s3://{prefix}?endpoint={endpoint}&credentials={}",
-            path.display()
-        )
-        .parse()
-        .unwrap()
-    }
-
     fn store(&self, prefix: &str) -> Store {
-        Store::open(&self.address(&format!("{BUCKET}/{prefix}"), "")).unwrap()
+        self.opened(prefix, "")
     }
 
     /// A store whose transfers take their time.
     fn slow_store(&self, prefix: &str, bandwidth: &str) -> Store {
-        let beside = format!("RCLONE_BWLIMIT={bandwidth}");
-        Store::open(&self.address(&format!("{BUCKET}/{prefix}"), &beside)).unwrap()
+        self.opened(prefix, &format!("RCLONE_BWLIMIT={bandwidth}"))
+    }
+
+    fn opened(&self, prefix: &str, beside: &str) -> Store {
+        let address = self.address(&format!("{BUCKET}/{prefix}"), beside);
+        Store::open(&address.parse().unwrap()).unwrap()
     }
 
     fn file(&self, name: &str, bytes: &[u8]) -> (PathBuf, ObjectName) {
@@ -160,21 +59,6 @@ impl Server {
         fs::write(&path, bytes).unwrap();
         (path, ObjectName::weights(&Digest::of(bytes)))
     }
-}
-
-fn python() -> Option<String> {
-    let python = env::var("LEHR_PYTHON").unwrap_or_else(|_| "python3".to_string());
-    let works = |command: &mut Command| command.output().is_ok_and(|ran| ran.status.success());
-    let has_moto = works(Command::new(&python).args(["-c", IMPORT]));
-    let has_rclone = works(Command::new("rclone").arg("version"));
-    if has_moto && has_rclone {
-        return Some(python);
-    }
-    let lacking = format!("{python} with moto[server] >= 5.2.5: {has_moto}; rclone: {has_rclone}");
-    let required = env::var("LEHR_REQUIRE_S3").is_ok_and(|value| value == "1");
-    assert!(!required, "LEHR_REQUIRE_S3=1, but {lacking}");
-    eprintln!("skipped: {lacking}; install both, or set LEHR_PYTHON");
-    None
 }
 
 fn one_try() -> Patience {
@@ -224,7 +108,7 @@ fn kill(process: i32) {
 
 #[test]
 fn small_and_large_objects_are_put_listed_got_and_removed() {
-    let Some(server) = Server::start() else {
+    let Some(server) = S3Server::start() else {
         return;
     };
     let store = server.store("a/b");
@@ -271,8 +155,37 @@ fn small_and_large_objects_are_put_listed_got_and_removed() {
 }
 
 #[test]
+fn an_object_store_is_swept_of_what_nobody_needs() {
+    let Some(mut server) = S3Server::start() else {
+        return;
+    };
+    let store = server.store("weights");
+    let (needed, needed_name) = server.file("needed", b"a parent");
+    let (other, other_name) = server.file("other", b"of nobody");
+    store.put(&needed_name, &needed).unwrap();
+    store.put(&other_name, &other).unwrap();
+    let needs = Needs::of(&[], &[], &[needed_name.digest().clone()]);
+    // What no row names may be about to be named.
+    let listed = store.list().unwrap();
+    assert!(sweep(&needs, Keep::default(), &listed).goes.is_empty());
+    let keep = Keep {
+        young_seconds: 0.0,
+        ..Keep::default()
+    };
+    let swept = sweep(&needs, keep, &listed);
+    swept.carry_out(&store).unwrap();
+    assert!(store.has(&needed_name).unwrap() && !store.has(&other_name).unwrap());
+    // A second sweep of the same, as by two masters, harms nothing; one without the store says so.
+    swept.carry_out(&store).unwrap();
+    server.do_it("stop");
+    let away = store.with_patience(one_try());
+    let error = swept.carry_out(&away).unwrap_err().to_string();
+    assert!(error.contains("connection refused"), "{error}");
+}
+
+#[test]
 fn an_upload_that_is_killed_leaves_nothing_to_see_and_is_done_again() {
-    let Some(mut server) = Server::start() else {
+    let Some(mut server) = S3Server::start() else {
         return;
     };
     let (file, name) = server.file("large", &drawn(MANY_PARTS, 9));
@@ -291,7 +204,8 @@ fn an_upload_that_is_killed_leaves_nothing_to_see_and_is_done_again() {
         words
     });
     // What everybody on the machine could read said nothing of the keys.
-    assert!(!words.contains(&server.said.secret_key) && !words.contains(&server.said.access_key));
+    let is_said = |key| words.contains(server.said(key));
+    assert!(!is_said("secret_key") && !is_said("access_key"));
     assert!(store.list().unwrap().is_empty());
     // What came of it lies in the bucket, out of sight. This server says of every upload that it was begun in
     // 2010, so that it is nobody's any more.
@@ -310,7 +224,7 @@ fn an_upload_that_is_killed_leaves_nothing_to_see_and_is_done_again() {
 
 #[test]
 fn a_server_that_is_away_for_a_while_is_waited_for() {
-    let Some(mut server) = Server::start() else {
+    let Some(mut server) = S3Server::start() else {
         return;
     };
     let (file, name) = server.file("small", b"weights");
@@ -336,30 +250,26 @@ fn a_server_that_is_away_for_a_while_is_waited_for() {
 
 #[test]
 fn wrong_keys_and_a_bucket_that_is_not_there_are_said_at_once() {
-    let Some(server) = Server::start() else {
+    let Some(server) = S3Server::start() else {
         return;
     };
     let (file, name) = server.file("small", b"weights");
-    let Said {
-        endpoint,
-        access_key,
-        ..
-    } = &server.said;
     let place = format!("{BUCKET}/weights");
+    let key = server.said("access_key");
     let cases = [
         (
-            server.address_with(&place, endpoint, access_key, "hunter", ""),
+            server.address_with(&place, (key, "hunter"), ""),
             "SignatureDoesNotMatch",
         ),
         (
-            server.address_with(&place, endpoint, "nobody", "hunter", ""),
+            server.address_with(&place, ("nobody", "hunter"), ""),
             "InvalidAccessKeyId",
         ),
         (server.address("lehr-absent/weights", ""), "NoSuchBucket"),
     ];
     for (address, words) in cases {
         let begun = Instant::now();
-        let error = Store::open(&address)
+        let error = Store::open(&address.parse().unwrap())
             .unwrap()
             .put(&name, &file)
             .unwrap_err();
@@ -379,7 +289,7 @@ fn wrong_keys_and_a_bucket_that_is_not_there_are_said_at_once() {
 
 #[test]
 fn damage_in_the_store_is_noticed_by_a_node_and_never_used() {
-    let Some(mut server) = Server::start() else {
+    let Some(mut server) = S3Server::start() else {
         return;
     };
     let store = server.store("weights").with_patience(one_try());
@@ -470,7 +380,7 @@ fn a_node_fetches_data_until_it_is_killed() {
 
 #[test]
 fn a_node_that_is_killed_while_it_fetches_data_goes_on_with_the_next_piece() {
-    let Some(server) = Server::start() else {
+    let Some(server) = S3Server::start() else {
         return;
     };
     const PIECE: u64 = 1 << 20;

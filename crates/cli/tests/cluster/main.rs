@@ -7,7 +7,10 @@
 #[path = "../engines/mod.rs"]
 mod engines;
 mod relay;
+#[path = "../../../study/tests/servers/s3.rs"]
 mod s3;
+#[path = "../../../study/tests/servers/mod.rs"]
+mod servers;
 mod site;
 
 use std::{
@@ -16,7 +19,7 @@ use std::{
 
 use relay::Relay;
 use rustix::process::{Pid, Signal, kill_process};
-use s3::S3Server;
+use s3::{BUCKET, S3Server};
 use site::{Held, LEASE_SECS, PATIENCE, Site, files_below};
 use study::{
     cluster::share::weights_of, folder::StudyFolder, ledger::open_to_read, trial::TrialState,
@@ -84,11 +87,9 @@ fn whatever_a_cluster_does_every_trial_of_the_budget_is_finished_exactly_once() 
     let _ = kill_process(frozen, Signal::CONT);
     site.until_ended(10);
     // The database is killed while everybody works.
-    let pids = fs::read_to_string(site.path("pg/data/postmaster.pid")).unwrap();
-    let postmaster = pids.lines().next().unwrap().parse().unwrap();
-    kill_process(Pid::from_raw(postmaster).unwrap(), Signal::KILL).unwrap();
+    site.database.kill();
     thread::sleep(Duration::from_secs(2));
-    assert_eq!(site.ledger_up(), site.address);
+    site.database.resume();
     site.until_ended(15);
     // The daemon of a node is killed; what runs there runs on.
     assert!(site.slurm().tool(&["node-kill", "2"]).status.success());
@@ -139,9 +140,8 @@ fn check(site: &Site, budget: u64) {
     let secret: serde_json::Value = serde_json::from_str(&secret).unwrap();
     let password = secret["admission"]["password"].as_str().unwrap();
     assert!(!site.said().contains(password), "a password was said");
-    let log = fs::read_to_string(site.path("pg/log")).unwrap_or_default();
     assert!(
-        !log.contains(password),
+        !site.database.log().contains(password),
         "the database has logged a password"
     );
     let Some(slurm) = &site.slurm else { return };
@@ -160,13 +160,13 @@ fn a_node_that_is_cut_off_works_on_and_reports_once_when_the_network_is_back() {
     };
     let mut master = Held(site.master(BUDGET, &["--workers", "0"]));
     site.until_made();
-    let relay = Relay::to(site.port);
+    let relay = Relay::to(site.database.port);
     let invitation = site.path("study/invitation.json");
     let text = fs::read_to_string(&invitation).unwrap();
     let far = site.path("far.json");
     fs::write(
         &far,
-        text.replace(&site.port.to_string(), &relay.port.to_string()),
+        text.replace(&site.database.port.to_string(), &relay.port.to_string()),
     )
     .unwrap();
     fs::set_permissions(&far, fs::Permissions::from_mode(0o600)).unwrap();
@@ -210,7 +210,8 @@ fn weights_in_an_object_store_survive_its_absence_and_the_death_of_transfers() {
     let Some(site) = Site::without_slurm() else {
         return;
     };
-    let store = server.slow_address(&site.path("keys"));
+    // Its transfers take their time.
+    let store = server.address(&format!("{BUCKET}/studies"), "RCLONE_BWLIMIT=100k");
     let more = ["--workers", "2", "--store", &store];
     let mut master = Held(site.master(BUDGET, &more));
     site.until_made();
@@ -226,11 +227,11 @@ fn weights_in_an_object_store_survive_its_absence_and_the_death_of_transfers() {
     }
     site.until_ended(3);
     // The store goes away; results wait, leases are kept.
-    server.tell("stop");
+    server.do_it("stop");
     thread::sleep(Duration::from_secs(2 * LEASE_SECS));
     let before = site.counts();
     assert!(before.running > 0, "{before:?}");
-    server.tell("start");
+    server.do_it("start");
 
     site.until_over(&mut master.0);
     check(&site, BUDGET);

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -10,13 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use study::{
     folder::StudyFolder,
     ledger::{Counts, Ledger, open_to_read},
 };
 
-use crate::engines::{SlurmCluster, free_ports, installed};
+use crate::{engines::SlurmCluster, servers::PostgresServer};
 
 /// How long a silent node keeps its trials, in seconds.
 pub(super) const LEASE_SECS: u64 = 4;
@@ -30,8 +29,7 @@ static TURN: Mutex<()> = Mutex::new(());
 /// Everything that the test starts, in a folder of its own.
 pub(super) struct Site {
     pub(super) slurm: Option<SlurmCluster>,
-    pub(super) port: u16,
-    pub(super) address: String,
+    pub(super) database: PostgresServer,
     pub(super) begun: Instant,
     /// Last, so that it is there until all have ended that write into it.
     place: tempfile::TempDir,
@@ -46,24 +44,15 @@ impl Site {
     }
 
     pub(super) fn without_slurm() -> Option<Site> {
-        if !installed(&["psql"], "LEHR_REQUIRE_POSTGRES") {
-            return None;
-        }
-        let place = tempfile::tempdir().unwrap();
-        // The owner of the database must be able to reach its folder.
-        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let database = PostgresServer::start()?;
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut site = Site {
-            _turn: turn,
-            // Slurm, in the same process, takes the first ones.
-            port: free_ports(8) + 7,
-            place,
+        Some(Site {
+            database,
             slurm: None,
-            address: String::new(),
             begun: Instant::now(),
-        };
-        site.address = site.ledger_up();
-        Some(site)
+            place: tempfile::tempdir().unwrap(),
+            _turn: turn,
+        })
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -77,23 +66,6 @@ impl Site {
             command.env("SLURM_CONF", slurm.configuration());
         }
         command
-    }
-
-    /// Starts the database where it does not run; gives its address.
-    pub(super) fn ledger_up(&self) -> String {
-        let mut command = self.lehr();
-        command.args(["ledger", "up", "--dir"]).arg(self.path("pg"));
-        command.args(["--port", &self.port.to_string()]);
-        if geteuid().is_root() {
-            command.args(["--as-user", "nobody"]);
-        }
-        let output = command.output().unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap().trim().to_string()
     }
 
     /// Starts a program whose words go into a file.
@@ -123,7 +95,7 @@ impl Site {
         command.args(["--trials", &trials.to_string(), "--slots", "1"]);
         command.args([
             "--ledger",
-            &self.address,
+            &self.database.address().to_string(),
             "--lease",
             &format!("{LEASE_SECS}s"),
         ]);
@@ -226,12 +198,6 @@ impl Drop for Site {
             let _ = kill_process(node, Signal::CONT);
             let _ = kill_process(node, Signal::KILL);
         }
-        let mut down = self.lehr();
-        down.args(["ledger", "down", "--dir"]).arg(self.path("pg"));
-        if geteuid().is_root() {
-            down.args(["--as-user", "nobody"]);
-        }
-        let _ = down.output();
     }
 }
 

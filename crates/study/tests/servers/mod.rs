@@ -1,189 +1,130 @@
-//! A PostgreSQL server of a test's own: in a folder of its own, as an ordinary user, gone with the test.
+//! A PostgreSQL server of a test's own, as `lehr ledger up` makes one, gone with the test.
+
+#![allow(dead_code)] // Each test program uses its own part of this.
 
 use std::{
+    env,
     fs::{self, Permissions},
     net::TcpListener,
-    os::unix::fs::{PermissionsExt, chown},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
+    thread,
     time::{Duration, Instant},
 };
 
-use study::ledger::LedgerAddress;
+use rustix::process::{Pid, Signal, kill_process};
+use study::{
+    database::{Database, Wish},
+    ledger::LedgerAddress,
+};
 use tempfile::TempDir;
 
-/// Who runs the server where the test runs as root, which PostgreSQL refuses: `nobody`.
-const NOBODY: u32 = 65534;
-
 pub(crate) struct PostgresServer {
-    folder: TempDir,
-    programs: PathBuf,
-    port: u16,
+    database: Database,
+    pub(crate) port: u16,
+    place: TempDir,
 }
 
 impl PostgresServer {
     /// A running server, or `None` where PostgreSQL is not installed; then the test is skipped and says so.
     pub(crate) fn start() -> Option<PostgresServer> {
-        let Some(programs) = programs() else {
-            let is_required = std::env::var_os("LEHR_REQUIRE_POSTGRES").is_some();
-            assert!(
-                !is_required,
-                "PostgreSQL is required here and is not installed"
-            );
-            write_skipped();
+        if !postgres_is_installed() {
             return None;
-        };
-        let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
-        if is_root() {
-            chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
         }
-        let port = free_port();
+        let place = tempfile::tempdir().unwrap();
+        // The owner of the server must be able to reach its folder.
+        fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
         let server = PostgresServer {
-            folder,
-            programs,
-            port,
+            database: Database::at(&place.path().join("pg"), as_user()).unwrap(),
+            port: free_port(),
+            place,
         };
-        let data = server.data();
-        server.run(
-            "initdb",
-            &[
-                "-D",
-                &data,
-                "-U",
-                "owner",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--no-locale",
-                "--no-sync",
-            ],
-        );
-        let settings = format!(
-            "port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\n\
-             max_connections = 100\nfsync = off\nlog_min_messages = warning\n",
-            server.folder.path().display()
-        );
-        let file = Path::new(&data).join("postgresql.auto.conf");
-        fs::write(file, settings).unwrap();
-        let rules = "local all all trust\n\
-                     host all owner 127.0.0.1/32 trust\n\
-                     host all all 127.0.0.1/32 scram-sha-256\n";
-        fs::write(Path::new(&data).join("pg_hba.conf"), rules).unwrap();
         server.resume();
+        // No test cuts the power.
+        server.query("alter system set fsync = off");
+        server.query("select pg_reload_conf()");
         Some(server)
     }
 
-    /// Where its owner reaches it, without a password.
+    /// Where its owner reaches it.
     pub(crate) fn address(&self) -> LedgerAddress {
-        let address = format!("postgres://owner@127.0.0.1:{}/postgres", self.port);
-        address.parse().unwrap()
+        self.database.standing().unwrap().address.parse().unwrap()
     }
 
     /// Starts it where it is not running.
     pub(crate) fn resume(&self) {
-        let data = self.data();
-        let log = format!("{data}/log");
-        self.run("pg_ctl", &["-D", &data, "-w", "-s", "-l", &log, "start"]);
+        let port = Some(self.port);
+        self.database.up(&Wish { port, listen: None }).unwrap();
     }
 
     /// Kills it without a warning.
     pub(crate) fn kill(&self) {
-        let pids = fs::read_to_string(format!("{}/postmaster.pid", self.data())).unwrap();
-        let pid = pids.lines().next().unwrap();
-        let killed = Command::new("kill").args(["-9", pid]).status().unwrap();
-        assert!(killed.success());
+        let process = self.database.standing().unwrap().process.unwrap();
+        let pid = Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
         let gone = Instant::now() + Duration::from_secs(10);
-        while Path::new(&format!("/proc/{pid}")).exists() && Instant::now() < gone {
-            std::thread::sleep(Duration::from_millis(10));
+        while Path::new(&format!("/proc/{process}")).exists() && Instant::now() < gone {
+            thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// All that it has written down for people.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.place.path().join("pg/log")).unwrap_or_default()
     }
 
     /// Runs a statement as its owner, and gives what it prints.
     pub(crate) fn query(&self, statement: &str) -> String {
-        let address = self.address().to_string();
-        let output = Command::new("psql")
-            .args([
-                "-X",
-                "-q",
-                "-A",
-                "-t",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-d",
-                &address,
-                "-c",
-                statement,
-            ])
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap().trim().to_string()
-    }
-
-    fn data(&self) -> String {
-        self.folder.path().join("data").display().to_string()
-    }
-
-    fn run(&self, program: &str, arguments: &[&str]) {
-        let path = self.programs.join(program);
-        let mut command = match is_root() {
-            true => {
-                let mut command = Command::new("setpriv");
-                let user = NOBODY.to_string();
-                command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]);
-                command.arg(path);
-                command
-            }
-            false => Command::new(path),
-        };
-        let status = command
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status()
-            .unwrap();
-        assert!(status.success(), "{program} {arguments:?}: {status}");
+        asked(&self.address().to_string(), statement).unwrap()
     }
 }
 
 impl Drop for PostgresServer {
     fn drop(&mut self) {
-        let data = self.data();
-        if Path::new(&format!("{data}/postmaster.pid")).exists() {
-            self.run(
-                "pg_ctl",
-                &["-D", &data, "-m", "immediate", "-w", "-s", "stop"],
-            );
-        }
+        // One that was killed is down.
+        let _ = self.database.down();
     }
 }
 
-#[allow(clippy::print_stderr)] // A skipped test must be seen.
-fn write_skipped() {
-    eprintln!("skipped: PostgreSQL is not installed");
+/// What a server at this address prints for a statement, or what it complains.
+pub(crate) fn asked(address: &str, statement: &str) -> Result<String, String> {
+    let output = Command::new("psql")
+        .args(["-XqAtw", "-v", "ON_ERROR_STOP=1", address, "-c", statement])
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_string();
+    match output.status.success() {
+        true => Ok(text(&output.stdout)),
+        false => Err(text(&output.stderr)),
+    }
 }
 
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+/// Who runs the server where the test runs as root, which PostgreSQL refuses.
+pub(crate) fn as_user() -> Option<&'static str> {
+    rustix::process::geteuid().is_root().then_some("nobody")
+}
+
+/// Whether there is a server to start; if not, the test is skipped and says so, unless that is forbidden.
+#[allow(clippy::print_stderr)] // A skipped test must be seen.
+pub(crate) fn postgres_is_installed() -> bool {
+    // Debian keeps the server's programs out of the PATH.
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let mut folders: Vec<PathBuf> = versions.flatten().map(|it| it.path().join("bin")).collect();
+    folders.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
+    let is_there = folders.iter().any(|folder| folder.join("initdb").is_file());
+    if !is_there {
+        let is_required = env::var_os("LEHR_REQUIRE_POSTGRES").is_some();
+        assert!(
+            !is_required,
+            "PostgreSQL is required here and is not installed"
+        );
+        eprintln!("skipped: PostgreSQL is not installed");
+    }
+    is_there
 }
 
 fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap().port()
-}
-
-/// Debian keeps the server's programs out of PATH.
-fn programs() -> Option<PathBuf> {
-    let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
-    let folders = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin")));
-    folders
-        .filter(|folder| folder.join("pg_ctl").exists())
-        .max()
 }
