@@ -1,10 +1,11 @@
-//! Weights that a study of one machine needs no more; its rows, scores and curves stay.
+//! Weights that a study needs no more, in its folder or its store; its rows, scores and curves stay.
 
 use search::TrialId;
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::{
+    cluster::invitation::{InvitationError, LedgerPlace},
     config::StudyConfig,
     folder::{FolderError, StudyFolder},
     front::front_of,
@@ -12,7 +13,7 @@ use crate::{
     spool::Spool,
     store::{
         Store, StoreAddress, StoreError,
-        sweep::{Keep, Needs, Sweep, sweep},
+        sweep::{Keep, NEVER, Needs, Sweep, sweep},
     },
     trial::Digest,
 };
@@ -26,6 +27,9 @@ pub enum CleanError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The file that says where ledger and weights are.
+    #[error(transparent)]
+    Place(#[from] InvitationError),
     /// The weights.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -48,7 +52,7 @@ pub enum Extent {
 }
 
 /// What went, or would go, and what is left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Cleaned {
     /// Files that went.
     pub removed: usize,
@@ -71,7 +75,7 @@ impl From<&Sweep> for Cleaned {
     }
 }
 
-/// Removes the weights that nobody needs from a study's folder.
+/// Removes the weights that nobody needs from a study's folder, or from the store that it shares.
 ///
 /// # Errors
 /// If somebody explores the study, or something cannot be read or removed.
@@ -88,7 +92,18 @@ pub fn clean(
     };
     let ledger = ledger::open_to_read(folder)?;
     let needs = needs(folder, config, &*ledger)?;
-    let store = Store::open(&StoreAddress::Directory(folder.artifacts()))?;
+    let shared = LedgerPlace::of(folder)?.map(|place| place.store());
+    let (store, young_seconds) = match shared.transpose()?.flatten() {
+        Some(store) => (store, NEVER),
+        None => {
+            let own = StoreAddress::Directory(folder.artifacts());
+            (Store::open(&own)?, keep.young_seconds)
+        }
+    };
+    let keep = Keep {
+        young_seconds,
+        ..keep
+    };
     let swept = sweep(&needs, keep, &store.list()?);
     if extent == Extent::Done {
         swept.carry_out(&store)?;
@@ -96,7 +111,8 @@ pub fn clean(
     Ok(Cleaned::from(&swept))
 }
 
-fn needs(
+/// What the ledger says of a study's weights.
+pub(crate) fn needs(
     folder: &StudyFolder,
     config: &StudyConfig,
     ledger: &dyn Ledger,

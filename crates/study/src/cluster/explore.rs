@@ -10,9 +10,16 @@ use std::{
     time::{Duration, Instant as Moment},
 };
 
+use serde_json::json;
+
 use crate::{
     baseline::TreesSetup,
-    cluster::lead::{Lead, Seen},
+    clean::needs,
+    cluster::{
+        invitation::LedgerPlace,
+        lead::{Lead, Seen},
+        sweeper::Sweeper,
+    },
     config::Resources,
     desk::Happening,
     explore::{ExploreError, Snapshot, Study, failed, now, start_baseline, wait_for_baseline},
@@ -64,6 +71,7 @@ pub(crate) fn explore(
         host,
         ending_since: None,
         happened: Vec::new(),
+        sweeper: Sweeper::of(LedgerPlace::of(&study.folder)?),
     };
     let reason = loop {
         if let Some(reason) = shell.turn(&mut study, interrupt, watch)? {
@@ -97,6 +105,8 @@ struct Shell {
     host: String,
     ending_since: Option<Moment>,
     happened: Vec<Happening>,
+    /// Where weights are in a store.
+    sweeper: Option<Sweeper>,
 }
 
 impl Shell {
@@ -127,6 +137,9 @@ impl Shell {
         let parts = (seen.running.clone(), std::mem::take(&mut self.happened));
         if let Some(snapshot) = pass(Snapshot::read(ledger, study.config.budget, parts, now()))? {
             watch(&snapshot);
+            if seen.is_leading && self.is_going_on() {
+                self.sweep(study, snapshot.counts.ended())?;
+            }
         }
         if self.lead.ending().is_some() {
             self.ending_since.get_or_insert_with(Moment::now);
@@ -143,18 +156,32 @@ impl Shell {
 
     /// Keeps what happened for those who watch, and in the log.
     fn note(&mut self, study: &Study, seen: &Seen) -> Result<(), ExploreError> {
-        if seen.happened.is_empty() {
-            return Ok(());
-        }
-        let mut options = OpenOptions::new();
-        let opened = options.create(true).append(true).open(study.folder.log());
-        let mut log = opened.map_err(failed("open the log"))?;
-        for happening in &seen.happened {
-            let line = serde_json::json!({ "at": now(), "happening": happening });
-            writeln!(log, "{line}").map_err(failed("write the log"))?;
-        }
+        let lines = seen.happened.iter();
+        let lines = lines.map(|happening| json!({ "at": now(), "happening": happening }));
+        write_log(study, lines.collect())?;
         self.happened.extend(seen.happened.iter().cloned());
         Ok(())
+    }
+
+    /// Removes from the store what nobody needs, when it is time; the log says what came of it.
+    fn sweep(&mut self, study: &Study, ended: u64) -> Result<(), ExploreError> {
+        let Some(sweeper) = &mut self.sweeper else {
+            return Ok(());
+        };
+        let mut failure = None;
+        let at = Moment::now();
+        if sweeper.is_due(ended, at) {
+            let needs = needs(&study.folder, &study.config, &*study.ledger);
+            let begun = sweeper.begin(needs, ended, at);
+            failure = begun.err().map(|error| error.to_string());
+        }
+        let line = match (failure, sweeper.outcome()) {
+            (None, None) => return Ok(()),
+            (None, Some(Ok(swept))) => json!({ "at": now(), "swept": swept }),
+            (None, Some(Err(error))) => json!({ "at": now(), "not_swept": error.to_string() }),
+            (Some(failure), _) => json!({ "at": now(), "not_swept": failure }),
+        };
+        write_log(study, vec![line])
     }
 
     /// Starts the nodes of this machine that are missing; those that a master before this one has left running
@@ -172,6 +199,19 @@ impl Shell {
         self.patience.note(alive(&placed, &doubts), step.start);
         Ok(carry_out(&mut self.local, &step, &doubts)?)
     }
+}
+
+fn write_log(study: &Study, lines: Vec<serde_json::Value>) -> Result<(), ExploreError> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let mut options = OpenOptions::new();
+    let opened = options.create(true).append(true).open(study.folder.log());
+    let mut log = opened.map_err(failed("open the log"))?;
+    let written = lines
+        .into_iter()
+        .try_for_each(|line| writeln!(log, "{line}"));
+    written.map_err(failed("write the log"))
 }
 
 /// What the ledger said; `None` if it is away, which passes.

@@ -12,3 +12,4 @@ pub mod link;
 pub mod node;
 pub(crate) mod porter;
 pub mod share;
+pub(crate) mod sweeper;

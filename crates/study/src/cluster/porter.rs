@@ -2,7 +2,7 @@
 //! the ledger hears of it, and a parent's weights before its child is trained.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{
         atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, Sender},
@@ -11,14 +11,58 @@ use std::{
     time::Duration,
 };
 
+use search::TrialId;
+
 use crate::{
     message::{Answer, Ask, Reply},
     store::{InUse, NodeWeights, StoreError},
-    trial::Slot,
+    trial::{Digest, Slot},
 };
 
 /// Pause before the same transfer is tried again.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// So many checkpoints of a training are in the store at once: the ledger may not have heard of the newest yet.
+const CHECKPOINTS_KEPT: usize = 2;
+
+/// Of so many trainings: more than run on one machine. Those that were stopped are among them.
+const TRAININGS_MAX: usize = 256;
+
+/// Checkpoints that this node has stored, and that are to leave the store again.
+#[derive(Debug, Default)]
+struct Stored {
+    checkpoints: BTreeMap<TrialId, VecDeque<Digest>>,
+    /// Of trainings that have ended: they leave when the ledger has had time to hear of it.
+    spent: VecDeque<Digest>,
+}
+
+impl Stored {
+    /// Something is in the store; what nobody will ask for any more leaves it.
+    fn note(&mut self, ask: &Ask, withdraw: impl FnMut(Digest)) {
+        let mut old = std::mem::take(&mut self.spent);
+        match ask {
+            Ask::Checkpoint { lease, checkpoint } => {
+                let kept = self.checkpoints.entry(lease.trial).or_default();
+                kept.push_back(checkpoint.clone());
+                let many = kept.len().saturating_sub(CHECKPOINTS_KEPT);
+                old.extend(kept.drain(..many));
+            }
+            Ask::Finish { lease, .. } => {
+                self.spent = self.checkpoints.remove(&lease.trial).unwrap_or_default();
+            }
+            // Another node goes on with it.
+            Ask::Release { lease, .. } => {
+                self.checkpoints.remove(&lease.trial);
+            }
+            _ => {}
+        }
+        if self.checkpoints.len() > TRAININGS_MAX {
+            // The oldest trial has the lowest number.
+            old.extend(self.checkpoints.pop_first().into_iter().flat_map(|it| it.1));
+        }
+        old.into_iter().for_each(withdraw);
+    }
+}
 
 /// Passes on results and paused trainings whose weights are where every node finds them. What is not when the
 /// node leaves stays in its spool and its cache.
@@ -28,6 +72,7 @@ pub(crate) fn publish(
     asks: &Sender<Ask>,
     leave: &AtomicBool,
 ) {
+    let mut stored = Stored::default();
     for ask in finishes {
         let digest = match &ask {
             Ask::Finish { result, .. } => Some(&result.artifact),
@@ -36,12 +81,12 @@ pub(crate) fn publish(
             _ => None,
         };
         let published =
-            digest.is_none_or(|digest| persistently(leave, || weights.publish(digest)).is_some());
+            digest.is_none_or(|digest| persistently(leave, || weights.publish(digest)).is_ok());
         match (published, &ask) {
             // A newer one has replaced it while the store was away.
             (false, Ask::Checkpoint { .. }) => continue,
             (false, _) => return,
-            (true, _) => {}
+            (true, _) => stored.note(&ask, |old| weights.withdraw(&old)),
         }
         if asks.send(ask).is_err() {
             return;
@@ -50,7 +95,7 @@ pub(crate) fn publish(
 }
 
 /// Passes on answers; one that gives out a child waits until the weights of its parent are here, and they stay
-/// while the slot has it.
+/// while the slot has it. A child whose parent's weights no store has any more begins with random ones.
 pub(crate) fn provide(
     weights: &NodeWeights,
     replies: Receiver<Reply>,
@@ -58,12 +103,20 @@ pub(crate) fn provide(
     leave: &AtomicBool,
 ) {
     let mut held: BTreeMap<Slot, Vec<InUse>> = BTreeMap::new();
-    for reply in replies {
-        if let Answer::Work { slot, job } = &reply.answer {
-            let parent = job.inheritance.as_ref().map(|from| &from.artifact);
-            let needed = parent.into_iter().chain(&job.checkpoint);
-            let provided = needed.map(|digest| persistently(leave, || weights.provide(digest)));
-            held.insert(*slot, provided.flatten().collect());
+    for mut reply in replies {
+        if let Answer::Work { slot, job } = &mut reply.answer {
+            let provided = |digest: &Digest| persistently(leave, || weights.provide(digest));
+            let parent = job
+                .inheritance
+                .as_ref()
+                .map(|from| provided(&from.artifact));
+            if matches!(parent, Some(Err(StoreError::Missing { .. }))) {
+                job.inheritance = None;
+            }
+            // One that is lost is not gone on from: the training begins anew.
+            let paused = job.checkpoint.as_ref().map(provided);
+            let here = parent.into_iter().chain(paused);
+            held.insert(*slot, here.flatten().collect());
         }
         if answers.send(reply).is_err() {
             return;
@@ -71,18 +124,118 @@ pub(crate) fn provide(
     }
 }
 
-/// Tries again while the store is away, until the node leaves. `None` if it will never be: then whoever needs it
-/// finds out.
+/// Tries again while the store is away, until the node leaves or it is known that it will never be.
 fn persistently<T>(
     leave: &AtomicBool,
     mut carry: impl FnMut() -> Result<T, StoreError>,
-) -> Option<T> {
+) -> Result<T, StoreError> {
     loop {
-        match carry() {
-            Ok(done) => return Some(done),
-            Err(StoreError::Missing { .. }) => return None,
-            Err(_) if leave.load(Ordering::Relaxed) => return None,
-            Err(_) => thread::sleep(RETRY),
+        let carried = carry();
+        let may_pass = !matches!(carried, Ok(_) | Err(StoreError::Missing { .. }));
+        if !may_pass || leave.load(Ordering::Relaxed) {
+            return carried;
         }
+        thread::sleep(RETRY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, sync::mpsc::channel};
+
+    use search::TrialId;
+    use train::Recipe;
+
+    use super::*;
+    use crate::{
+        message::{Course, News},
+        store::ObjectName,
+        trial::{Inheritance, Job, Lease, LeaseEpoch},
+    };
+
+    fn work(slot: u16, parent: &Digest) -> Reply {
+        let job = Job {
+            lease: Lease {
+                trial: TrialId(2),
+                epoch: LeaseEpoch(1),
+            },
+            architecture: "in 4 | dense 2".parse().unwrap(),
+            recipe: Recipe::default(),
+            inheritance: Some(Inheritance {
+                parent: TrialId(1),
+                architecture: "in 4 | dense 2".parse().unwrap(),
+                artifact: parent.clone(),
+                morphs: Vec::new(),
+                is_shrunk: true,
+            }),
+            checkpoint: None,
+            seed: 1,
+            seconds_max: None,
+            seconds_left: None,
+        };
+        Reply {
+            answer: Answer::Work {
+                slot: Slot(slot),
+                job: Box::new(job),
+            },
+            news: News {
+                history: Vec::new(),
+                pending: Vec::new(),
+                budget_used: 0.1,
+                queued: 0,
+                course: Course::Explore,
+            },
+        }
+    }
+
+    #[test]
+    fn of_the_checkpoints_of_a_training_the_last_two_stay_in_the_store_until_it_has_ended() {
+        let lease = Lease {
+            trial: TrialId(7),
+            epoch: LeaseEpoch(1),
+        };
+        let mut stored = Stored::default();
+        let mut gone = Vec::new();
+        let digests: Vec<Digest> = (0u8..4).map(|number| Digest::of(&[number])).collect();
+        for checkpoint in &digests {
+            let checkpoint = checkpoint.clone();
+            let ask = Ask::Checkpoint { lease, checkpoint };
+            stored.note(&ask, |old| gone.push(old));
+        }
+        assert_eq!(gone, digests[..2]);
+        // Given back with the newest one: whoever goes on needs it.
+        let mut given_back = Stored::default();
+        let checkpoint = digests[0].clone();
+        given_back.note(&Ask::Checkpoint { lease, checkpoint }, |_| unreachable!());
+        let release = Ask::Release {
+            lease,
+            crash: None,
+            checkpoint: Some(digests[0].clone()),
+        };
+        given_back.note(&release, |_| unreachable!());
+        assert!(given_back.checkpoints.is_empty() && given_back.spent.is_empty());
+    }
+
+    #[test]
+    fn a_child_of_weights_that_were_swept_begins_with_random_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let (there, gone) = (Digest::of(b"there"), Digest::of(b"gone"));
+        let file = ObjectName::weights(&there).to_string();
+        fs::write(folder.path().join(file), b"there").unwrap();
+        let weights = NodeWeights::InPlace(folder.path().to_path_buf());
+        let (replies, waiting) = channel();
+        let (answers, passed) = channel();
+        replies.send(work(0, &there)).unwrap();
+        replies.send(work(1, &gone)).unwrap();
+        drop(replies);
+        provide(&weights, waiting, &answers, &AtomicBool::new(false));
+        let inherits: Vec<bool> = passed
+            .try_iter()
+            .map(|reply| match reply.answer {
+                Answer::Work { job, .. } => job.inheritance.is_some(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(inherits, [true, false]);
     }
 }

@@ -295,6 +295,19 @@ impl NodeWeights {
         }
     }
 
+    /// Takes an object out of the store that nobody will ask for; one that cannot be taken out only takes room.
+    pub(crate) fn withdraw(&self, digest: &Digest) {
+        let NodeWeights::Cached(_, store) = self else {
+            return;
+        };
+        let once = Patience {
+            attempts: 1,
+            ..Patience::default()
+        };
+        let name = ObjectName::weights(digest).to_string();
+        let _ = store.clone().with_patience(once).remove(&[name]);
+    }
+
     /// Publishes what earlier workers of this node wrote and did not publish; says how many there were.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! Kept are the best trials', what trials that wait or run begin with, what the end of a study compares with,
 //! and what nobody names but may be about to name: weights are written before their row.
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use search::TrialId;
 
@@ -16,11 +16,17 @@ use crate::{
 /// How many of the best trials keep their weights if nobody says otherwise.
 pub const KEPT_BEST: usize = 20;
 
+/// When what no row names goes from a place that is not one study's alone: a study of the same name in another
+/// database may have put it there.
+pub const NEVER: f64 = f64::INFINITY;
+
 /// What is kept beside what is needed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Keep {
     /// So many of the best trials; the best one in any case.
     pub best: usize,
+    /// So many of those that ended last.
+    pub newest: usize,
     /// What no row names, if it is younger than this: it may be under way.
     pub young_seconds: f64,
 }
@@ -29,6 +35,7 @@ impl Default for Keep {
     fn default() -> Keep {
         Keep {
             best: KEPT_BEST,
+            newest: 0,
             young_seconds: BROKEN_AFTER.as_secs_f64(),
         }
     }
@@ -39,6 +46,8 @@ impl Default for Keep {
 pub struct Needs {
     /// The weights of finished trials, best first.
     ranked: Vec<Digest>,
+    /// The same weights, the newest first.
+    newest: Vec<Digest>,
     /// Weights that somebody needs, however good they are.
     needed: BTreeSet<Digest>,
 }
@@ -52,8 +61,10 @@ impl Needs {
             .iter()
             .filter(|trial| trial.result().is_some())
             .collect();
-        finished.sort_by(|a, b| by_standing(a, b));
         let artifact = |trial: &&Trial| trial.result().map(|result| result.artifact.clone());
+        finished.sort_by_key(|trial| Reverse(trial.sequence()));
+        let newest = finished.iter().filter_map(artifact).collect();
+        finished.sort_by(|a, b| by_standing(a, b));
         let not_ended = trials.iter().filter(|trial| trial.sequence().is_none());
         let named: BTreeSet<TrialId> = not_ended
             .filter_map(|trial| trial.candidate.parent())
@@ -62,6 +73,7 @@ impl Needs {
             .collect();
         let needed = finished.iter().filter(|trial| named.contains(&trial.id));
         Needs {
+            newest,
             needed: needed
                 .filter_map(&artifact)
                 .chain(under_way.iter().cloned())
@@ -123,16 +135,17 @@ impl Sweep {
 /// # Cost
 /// `O((trials + listed) log trials)`.
 pub fn sweep(needs: &Needs, keep: Keep, listed: &[Listed]) -> Sweep {
-    let best: BTreeSet<&Digest> = needs.ranked.iter().take(keep.best.max(1)).collect();
+    let best = needs.ranked.iter().take(keep.best.max(1));
+    let chosen: BTreeSet<&Digest> = best.chain(needs.newest.iter().take(keep.newest)).collect();
     let rows: BTreeSet<&Digest> = needs.ranked.iter().collect();
     let is_kept = |listed: &&Listed| {
         let is_young = listed.age_seconds < keep.young_seconds;
         match listed.object() {
-            // Data are shared by studies; no single one knows who reads them.
+            // Every node that joins asks for the data.
             Some(name) if name.kind() != Kind::Weights => true,
             Some(name) => {
                 let digest = name.digest();
-                best.contains(digest)
+                chosen.contains(digest)
                     || needs.needed.contains(digest)
                     || (is_young && !rows.contains(digest))
             }
@@ -148,4 +161,4 @@ pub fn sweep(needs: &Needs, keep: Keep, listed: &[Listed]) -> Sweep {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

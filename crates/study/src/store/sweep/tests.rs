@@ -21,13 +21,13 @@ fn digest(number: u64) -> Digest {
     Digest::of(&number.to_le_bytes())
 }
 
-fn seed(name: &str) -> Origin {
+pub(crate) fn seed(name: &str) -> Origin {
     Origin::Seed {
         name: name.to_string(),
     }
 }
 
-fn child_of(parent: u64) -> Origin {
+pub(crate) fn child_of(parent: u64) -> Origin {
     Origin::Variant {
         parent: TrialId(parent),
         morphs: Vec::new(),
@@ -37,7 +37,7 @@ fn child_of(parent: u64) -> Origin {
     }
 }
 
-fn trial(id: u64, origin: Origin, state: TrialState) -> Trial {
+pub(crate) fn trial(id: u64, origin: Origin, state: TrialState) -> Trial {
     Trial {
         id: TrialId(id),
         candidate: Candidate {
@@ -67,7 +67,7 @@ fn run() -> Run {
     }
 }
 
-fn finished(id: u64, score: f64, loss: f64) -> TrialState {
+pub(crate) fn finished(id: u64, score: f64, loss: f64) -> TrialState {
     TrialState::Finished {
         sequence: Sequence(id),
         run: run(),
@@ -88,7 +88,7 @@ fn finished(id: u64, score: f64, loss: f64) -> TrialState {
     }
 }
 
-fn running() -> TrialState {
+pub(crate) fn running() -> TrialState {
     TrialState::Running {
         epoch: LeaseEpoch(1),
         worker: worker(),
@@ -106,7 +106,7 @@ fn failed(id: u64) -> TrialState {
     }
 }
 
-fn listed(number: u64, age_hours: f64) -> Listed {
+pub(crate) fn listed(number: u64, age_hours: f64) -> Listed {
     Listed {
         name: ObjectName::weights(&digest(number)).to_string(),
         bytes: 100,
@@ -246,7 +246,7 @@ fn is_needed(
     trials: &[Trial],
     front: &[TrialId],
     checkpoint: u64,
-    keep: usize,
+    keep: Keep,
     file: &Listed,
 ) -> bool {
     let of = |trial: &Trial| listed(trial.id.0, 0.0).name == file.name;
@@ -259,6 +259,11 @@ fn is_needed(
             })
         };
         trials.iter().filter(is_better).count()
+    };
+    let newer_than = |trial: &Trial| {
+        let is_newer =
+            |other: &&Trial| other.result().is_some() && other.sequence() > trial.sequence();
+        trials.iter().filter(is_newer).count()
     };
     let is_begun_with = |trial: &Trial| {
         trials.iter().any(|other| {
@@ -274,7 +279,10 @@ fn is_needed(
         .find(|trial| trial.result().is_some() && of(trial))
     {
         Some(trial) => {
-            better_than(trial) < keep.max(1) || is_begun_with(trial) || front.contains(&trial.id)
+            better_than(trial) < keep.best.max(1)
+                || newer_than(trial) < keep.newest
+                || is_begun_with(trial)
+                || front.contains(&trial.id)
         }
         None => file.age_seconds < 24.0 * HOUR,
     }
@@ -287,19 +295,19 @@ proptest! {
         files in prop::collection::vec((0u64..60, 0f64..48.0), 0..60),
         front in prop::collection::vec(1u64..40, 0..4),
         checkpoint in 0u64..60,
-        keep in 0usize..10,
+        (best, newest) in (0usize..10, 0usize..10),
     ) {
         let trials = ledger(&drawn);
         let front: Vec<TrialId> = front.into_iter().map(TrialId).collect();
         let list: Vec<Listed> = files.into_iter().map(|(number, age)| listed(number, age)).collect();
         let needs = Needs::of(&trials, &front, &[digest(checkpoint)]);
-        let rule = Keep { best: keep, ..Keep::default() };
+        let rule = Keep { best, newest, ..Keep::default() };
         let swept = sweep(&needs, rule, &list);
         for file in &swept.goes {
-            prop_assert!(!is_needed(&trials, &front, checkpoint, keep, file), "{file:?} is needed");
+            prop_assert!(!is_needed(&trials, &front, checkpoint, rule, file), "{file:?} is needed");
         }
         for file in &swept.stays {
-            prop_assert!(is_needed(&trials, &front, checkpoint, keep, file), "{file:?} is not needed");
+            prop_assert!(is_needed(&trials, &front, checkpoint, rule, file), "{file:?} is not needed");
         }
         prop_assert_eq!(swept.goes.len() + swept.stays.len(), list.len());
         let again = sweep(&needs, rule, &swept.stays);
