@@ -61,6 +61,9 @@ fn limited(folder: &Path, limit: &str, data: &Path, out: &str) -> Command {
         .args([
             "--trials",
             "3",
+            // More than the trials need: trees that are compared with have a share of it, half a minute without.
+            "--time",
+            "1m",
             "--slots",
             "1",
             "--retrain",

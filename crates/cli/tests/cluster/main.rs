@@ -22,7 +22,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use s3::{BUCKET, S3Server};
 use site::{Held, LEASE_SECS, PATIENCE, Site, files_below};
 use study::{
-    cluster::share::weights_of, folder::StudyFolder, ledger::open_to_read, trial::TrialState,
+    cluster::{invitation::LedgerPlace, share::weights_of},
+    folder::StudyFolder,
+    ledger::open_to_read,
+    store::ObjectName,
+    trial::TrialState,
 };
 
 /// How many trials the study may make.
@@ -237,4 +241,30 @@ fn weights_in_an_object_store_survive_its_absence_and_the_death_of_transfers() {
     check(&site, BUDGET);
     let trials = site.ledger().unwrap().trials().unwrap();
     assert!(trials.iter().all(|trial| trial.crashes == 0));
+    check_clean(&site);
+}
+
+/// What nobody needs goes from the store when it is said so; the winner's weights stay.
+fn check_clean(site: &Site) {
+    let mut clean = site.lehr();
+    clean.args(["clean", "--keep", "1", "--json"]);
+    let output = clean.arg(site.path("study")).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let cleaned: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(cleaned["removed"].as_u64().unwrap() > 0, "{cleaned}");
+    let folder = StudyFolder::open(&site.path("study")).unwrap();
+    let place = LedgerPlace::of(&folder).unwrap().unwrap();
+    let left = place.store().unwrap().unwrap().list().unwrap();
+    let best = site.ledger().unwrap().best().unwrap().unwrap();
+    let best = ObjectName::weights(&best.result().unwrap().artifact);
+    assert!(
+        left.iter()
+            .any(|object| object.object().as_ref() == Some(&best))
+    );
+    let weights = left
+        .iter()
+        .filter(|object| object.name.ends_with(".safetensors"));
+    let kept = cleaned["kept"].as_u64().unwrap();
+    assert!(weights.count() as u64 <= kept, "{cleaned}");
 }
