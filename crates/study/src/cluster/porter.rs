@@ -217,6 +217,31 @@ mod tests {
     }
 
     #[test]
+    fn a_checkpoint_that_is_gone_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = Digest::of(b"there");
+        let file = ObjectName::weights(&there).to_string();
+        fs::write(folder.path().join(file), b"there").unwrap();
+        let weights = NodeWeights::InPlace(folder.path().to_path_buf());
+        let (finishes, waiting) = channel();
+        let (asks, passed) = channel();
+        let lease = Lease {
+            trial: TrialId(7),
+            epoch: LeaseEpoch(1),
+        };
+        for checkpoint in [Digest::of(b"replaced"), there.clone()] {
+            finishes
+                .send(Ask::Checkpoint { lease, checkpoint })
+                .unwrap();
+        }
+        drop(finishes);
+        publish(&weights, waiting, &asks, &AtomicBool::new(false));
+        let checkpoint = there;
+        let passed: Vec<Ask> = passed.try_iter().collect();
+        assert_eq!(passed, [Ask::Checkpoint { lease, checkpoint }]);
+    }
+
+    #[test]
     fn a_child_of_weights_that_were_swept_begins_with_random_ones() {
         let folder = tempfile::tempdir().unwrap();
         let (there, gone) = (Digest::of(b"there"), Digest::of(b"gone"));

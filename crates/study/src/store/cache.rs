@@ -15,7 +15,8 @@ use std::{
 };
 
 use super::{
-    Listed, ObjectName, Store, StoreError, UNFINISHED, failed, patience::sleep_unless_stopped,
+    Listed, ObjectName, Patience, Store, StoreError, UNFINISHED, failed,
+    patience::sleep_unless_stopped,
 };
 use crate::trial::Digest;
 
@@ -231,10 +232,13 @@ impl NodeWeights {
         let (cache, store) = match self {
             NodeWeights::Cached(cache, store) => (cache, store),
             NodeWeights::InPlace(directory) => {
-                let path = directory.join(name.to_string());
-                return fs::metadata(&path)
-                    .map(|_| ())
-                    .map_err(failed("found", &path));
+                return match directory.join(name.to_string()).exists() {
+                    true => Ok(()),
+                    false => Err(StoreError::Missing {
+                        name,
+                        store: directory.display().to_string(),
+                    }),
+                };
             }
         };
         let path = cache.path(&name);
@@ -242,7 +246,11 @@ impl NodeWeights {
             // Removed by another worker: then the store had it.
             return match store.has(&name)? {
                 true => Ok(()),
-                false => Err(failed("found", &path)(io::ErrorKind::NotFound.into())),
+                // A checkpoint that a newer one has replaced meanwhile.
+                false => Err(StoreError::Missing {
+                    name,
+                    store: store.to_string(),
+                }),
             };
         };
         store.put(&name, &path)?;
