@@ -37,8 +37,8 @@ struct Stored {
 }
 
 impl Stored {
-    /// Something is in the store; what nobody will ask for any more leaves it.
-    fn note(&mut self, ask: &Ask, withdraw: impl FnMut(Digest)) {
+    /// Something is in the store; gives what nobody will ask for any more.
+    fn note(&mut self, ask: &Ask) -> VecDeque<Digest> {
         let mut old = std::mem::take(&mut self.spent);
         match ask {
             Ask::Checkpoint { lease, checkpoint } => {
@@ -60,7 +60,7 @@ impl Stored {
             // The oldest trial has the lowest number.
             old.extend(self.checkpoints.pop_first().into_iter().flat_map(|it| it.1));
         }
-        old.into_iter().for_each(withdraw);
+        old
     }
 }
 
@@ -82,15 +82,16 @@ pub(crate) fn publish(
         };
         let published =
             digest.is_none_or(|digest| persistently(leave, || weights.publish(digest)).is_ok());
-        match (published, &ask) {
+        let old = match (published, &ask) {
             // A newer one has replaced it while the store was away.
             (false, Ask::Checkpoint { .. }) => continue,
             (false, _) => return,
-            (true, _) => stored.note(&ask, |old| weights.withdraw(&old)),
-        }
+            (true, _) => stored.note(&ask),
+        };
         if asks.send(ask).is_err() {
             return;
         }
+        old.iter().for_each(|old| weights.withdraw(old));
     }
 }
 
@@ -200,19 +201,23 @@ mod tests {
         for checkpoint in &digests {
             let checkpoint = checkpoint.clone();
             let ask = Ask::Checkpoint { lease, checkpoint };
-            stored.note(&ask, |old| gone.push(old));
+            gone.extend(stored.note(&ask));
         }
         assert_eq!(gone, digests[..2]);
         // Given back with the newest one: whoever goes on needs it.
         let mut given_back = Stored::default();
         let checkpoint = digests[0].clone();
-        given_back.note(&Ask::Checkpoint { lease, checkpoint }, |_| unreachable!());
         let release = Ask::Release {
             lease,
             crash: None,
-            checkpoint: Some(digests[0].clone()),
+            checkpoint: Some(checkpoint.clone()),
         };
-        given_back.note(&release, |_| unreachable!());
+        assert!(
+            given_back
+                .note(&Ask::Checkpoint { lease, checkpoint })
+                .is_empty()
+        );
+        assert!(given_back.note(&release).is_empty());
         assert!(given_back.checkpoints.is_empty() && given_back.spent.is_empty());
     }
 
