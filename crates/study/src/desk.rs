@@ -238,15 +238,7 @@ impl Desk {
         log: &mut Vec<Happening>,
     ) -> Result<Reply, LedgerError> {
         let answer = match ask {
-            Ask::Hello { slots } => {
-                let joined = self.ledger.join(worker, &self.host, *slots, now)?;
-                let told = Told {
-                    incarnation: joined.incarnation,
-                    ..Told::default()
-                };
-                self.workers.insert(worker.clone(), told);
-                Answer::Welcome
-            }
+            Ask::Hello { slots } => self.welcome(worker, *slots, now)?,
             Ask::Started { role, process } => {
                 self.ledger.note_process(worker, *role, *process, now)?;
                 Answer::Noted { trial: None }
@@ -306,6 +298,21 @@ impl Desk {
         };
         let news = self.news_for(worker, now)?;
         Ok(Reply { answer, news })
+    }
+
+    fn welcome(
+        &mut self,
+        worker: &WorkerName,
+        slots: u16,
+        now: Instant,
+    ) -> Result<Answer, LedgerError> {
+        let joined = self.ledger.join(worker, &self.host, slots, now)?;
+        let told = Told {
+            incarnation: joined.incarnation,
+            ..Told::default()
+        };
+        self.workers.insert(worker.clone(), told);
+        Ok(Answer::Welcome)
     }
 
     fn checkpoint(&mut self, lease: Lease, checkpoint: &Digest) -> Result<Answer, LedgerError> {
