@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
 
+mod access;
 #[path = "../made_up/mod.rs"]
 mod made_up;
 mod node;
@@ -13,11 +14,12 @@ mod shared;
 
 use std::{collections::BTreeSet, thread};
 
+use access::Access;
 use made_up::config;
 use node::{SLOTS, SimNode, Store};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use shared::{Access, Mistake};
+use shared::Mistake;
 use study::{
     cluster::lead::Lead,
     config::StudyConfig,
@@ -96,6 +98,7 @@ impl World {
             let pause = self.rng.random_range(0.0..2.0);
             let now = self.access.shared().now.plus(pause);
             self.access.shared().now = now;
+            self.access.shared().arrive();
             match self.rng.random_range(0..100) {
                 0..8 => self.look(),
                 8..12 if self.turn < TURNS_OF_FAULTS => self.break_something(),
@@ -129,7 +132,9 @@ impl World {
     fn look(&mut self) {
         let number = self.rng.random_range(0..self.masters.len());
         let (access, lead) = &mut self.masters[number];
-        let lead = lead.get_or_insert_with(|| Lead::new(format!("{number}"), self.config.clone()));
+        let turn = self.turn;
+        let lead =
+            lead.get_or_insert_with(|| Lead::new(format!("{number}-{turn}"), self.config.clone()));
         let now = access.shared().now;
         match lead.look(access, now) {
             Ok(seen) => self.ended = seen.end,
@@ -141,7 +146,7 @@ impl World {
         let number = self.rng.random_range(0..NODES);
         let is_on = self.rng.random_bool(0.3);
         let node = &mut self.nodes[number];
-        match self.rng.random_range(0..8) {
+        match self.rng.random_range(0..10) {
             0 => node.crash(),
             1 => node.is_frozen = is_on,
             2 => node.access.cut(is_on),
@@ -149,6 +154,8 @@ impl World {
             4 if !node.is_frozen => node.kill_trainer(),
             5 => self.access.shared().is_away = is_on,
             6 => self.store.is_away = is_on,
+            7 => node.disk.is_full = is_on,
+            8 => self.access.shared().is_full = is_on,
             _ => {
                 // A master dies, or is cut off.
                 let number = self.rng.random_range(0..self.masters.len());
@@ -166,12 +173,15 @@ impl World {
             // A machine that is sent away is replaced by another one.
             node.is_quarantined = false;
             node.is_sick = false;
+            node.disk.is_full = false;
         }
         for (access, _) in &self.masters {
             access.cut(false);
         }
-        self.access.shared().is_away = false;
-        self.access.shared().loss = 0.0;
+        let mut ledger = self.access.shared();
+        ledger.is_away = false;
+        ledger.is_full = false;
+        ledger.loss = 0.0;
         self.store.is_away = false;
     }
 
@@ -318,6 +328,8 @@ fn every_mistake_is_found_within_a_thousand_schedules() {
         Mistake::UnfencedFinish,
         Mistake::ForgottenBudget,
         Mistake::RowBeforeWeights,
+        Mistake::EndlessTerm,
+        Mistake::RowBeforeCheckpoint,
         Mistake::KeylessClaim,
     ] {
         let found = (0..SCHEDULES_TO_FIND).find(|seed| violation(*seed, Some(mistake)).is_some());

@@ -16,9 +16,12 @@ use study::{
     worker::{Action, DeathCause, Event, Worker},
 };
 
+use train::EpochReport;
+
 use crate::{
+    access::Access,
     made_up::{EPOCHS, RUNGS, Training, candidate, early_stop, epoch, result},
-    shared::{Access, Mistake},
+    shared::Mistake,
 };
 
 pub(crate) const SLOTS: u16 = 2;
@@ -28,6 +31,9 @@ pub(crate) const SLOTS: u16 = 2;
 pub(crate) struct Disk {
     spool: BTreeMap<Lease, TrialResult>,
     weights: BTreeSet<Digest>,
+    kept: BTreeMap<Digest, Vec<EpochReport>>,
+    /// Nothing more can be written.
+    pub(crate) is_full: bool,
 }
 
 /// What all nodes send their weights to.
@@ -51,7 +57,7 @@ struct Process {
 pub(crate) struct SimNode {
     pub(crate) name: WorkerName,
     pub(crate) access: Access,
-    disk: Disk,
+    pub(crate) disk: Disk,
     process: Option<Process>,
     pub(crate) is_frozen: bool,
     /// How far its clock is from the database's.
@@ -66,6 +72,11 @@ pub(crate) struct SimNode {
 /// The digest of weights that were trained under a lease.
 pub(crate) fn weights_of(lease: Lease) -> Digest {
     Digest::of(format!("{lease:?}").as_bytes())
+}
+
+/// The digest of a training after so many epochs.
+fn checkpoint_of(lease: Lease, epochs: usize) -> Digest {
+    Digest::of(format!("{lease:?} after {epochs}").as_bytes())
 }
 
 impl SimNode {
@@ -213,10 +224,19 @@ impl SimNode {
             });
         }
         let is_done = training.curve.len() as u32 == EPOCHS;
+        let ends = is_done || matches!(training.told, Some(StopCause::Over));
+        if ends && self.disk.is_full {
+            let (cause, message) = (DeathCause::Unknown, "no space left".to_string());
+            return self.tell(Event::TrainerDied {
+                slot,
+                cause,
+                message,
+            });
+        }
         let said = match training.told {
             Some(StopCause::Leave) => FromTrainer::Paused {
                 lease,
-                checkpoint: None,
+                checkpoint: self.pause(lease, training.curve),
             },
             Some(StopCause::Behind) => FromTrainer::Stopped {
                 lease,
@@ -232,7 +252,19 @@ impl SimNode {
             _ => {
                 let report = epoch(training.curve.len() as u32 + 1, rng.random());
                 training.curve.push(report.clone());
+                let kept = rng.random_bool(0.5) && !self.disk.is_full;
+                let checkpoint = checkpoint_of(lease, training.curve.len());
+                if kept {
+                    let curve = training.curve.clone();
+                    self.disk.kept.insert(checkpoint.clone(), curve);
+                }
                 process.trainings.insert(slot, training);
+                if kept {
+                    self.tell(Event::Trainer(
+                        slot,
+                        FromTrainer::Checkpoint { lease, checkpoint },
+                    ));
+                }
                 FromTrainer::Epoch {
                     lease,
                     epochs: EPOCHS,
@@ -241,6 +273,15 @@ impl SimNode {
             }
         };
         self.tell(Event::Trainer(slot, said));
+    }
+
+    /// Where another node goes on, if there is room to say so.
+    fn pause(&mut self, lease: Lease, curve: Vec<EpochReport>) -> Option<Digest> {
+        let checkpoint = checkpoint_of(lease, curve.len());
+        (!self.disk.is_full).then(|| {
+            self.disk.kept.insert(checkpoint.clone(), curve);
+            checkpoint
+        })
     }
 
     pub(crate) fn kill_trainer(&mut self) {
@@ -261,9 +302,13 @@ impl SimNode {
     /// Weights go to the store, and only then the result to the ledger.
     fn publish(&mut self, store: &mut Store) {
         let now = self.now();
-        let is_hasty = self.access.shared().mistake == Some(Mistake::RowBeforeWeights);
+        let mistake = self.access.shared().mistake;
         let Some(process) = &mut self.process else {
             return;
+        };
+        let is_hasty = match process.publishing.front() {
+            Some(Ask::Finish { .. }) => mistake == Some(Mistake::RowBeforeWeights),
+            _ => mistake == Some(Mistake::RowBeforeCheckpoint),
         };
         if store.is_away && !is_hasty {
             return;
@@ -271,8 +316,20 @@ impl SimNode {
         let Some(ask) = process.publishing.pop_front() else {
             return;
         };
-        if let (Ask::Finish { result, .. }, false) = (&ask, store.is_away) {
-            store.objects.insert(result.artifact.clone());
+        match &ask {
+            _ if store.is_away => {}
+            Ask::Finish { result, .. } => {
+                store.objects.insert(result.artifact.clone());
+            }
+            Ask::Checkpoint { checkpoint, .. }
+            | Ask::Release {
+                checkpoint: Some(checkpoint),
+                ..
+            } => {
+                let kept = self.disk.kept.remove(checkpoint).unwrap_or_default();
+                self.access.shared().kept.insert(checkpoint.clone(), kept);
+            }
+            _ => {}
         }
         process.link.offer(ask, now);
     }
@@ -292,8 +349,17 @@ impl SimNode {
         };
         for action in process.worker.step(event) {
             match action {
-                Action::Ask(ask @ Ask::Finish { .. }) => process.publishing.push_back(ask),
+                Action::Ask(
+                    ask @ (Ask::Finish { .. }
+                    | Ask::Checkpoint { .. }
+                    | Ask::Release {
+                        checkpoint: Some(_),
+                        ..
+                    }),
+                ) => process.publishing.push_back(ask),
                 Action::Ask(ask) => process.link.offer(ask, now),
+                // What cannot be kept is told all the same.
+                Action::Spool(_) if self.disk.is_full => {}
                 Action::Spool(spooled) => {
                     self.disk.spool.insert(spooled.lease, spooled.result);
                 }
@@ -301,9 +367,11 @@ impl SimNode {
                     self.disk.spool.remove(&lease);
                 }
                 Action::TellTrainer(slot, TellTrainer::Train { job }) => {
+                    let checkpoint = job.checkpoint.as_ref();
+                    let curve = self.access.shared().note_job(job.lease, checkpoint);
                     let training = Training {
                         job: *job,
-                        curve: Vec::new(),
+                        curve,
                         told: None,
                     };
                     let before = process.trainings.insert(slot, training);

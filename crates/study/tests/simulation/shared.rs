@@ -1,26 +1,19 @@
-//! One ledger for all nodes and masters of a simulated cluster, between faults: it can be away, an answer can be
-//! lost after the deed, and it can be broken on purpose, so that it shows whether that would be found.
+//! One ledger for all nodes and masters of a simulated cluster, and an observer's book of what is done to it; it
+//! can be broken on purpose, so that it shows whether that would be found.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard},
-};
+use std::{collections::BTreeMap, fmt};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use search::TrialId;
 use study::{
-    ledger::{
-        Claim, ClaimKey, Counts, Ending, FinishOutcome, Joined, Keeping, LedgerError, Node,
-        Operations, Proposed, Reading, Release, ReleaseOutcome, Sqlite, Standing, StudyRecord,
-        Term, Unheard,
-    },
-    message::{Progress, Role},
-    trial::{
-        Candidate, Digest, HistoryRow, Instant, Lease, LeaseEpoch, Sequence, Slot, Trial,
-        TrialState, Underway, WorkerName,
-    },
+    ledger::{Claim, ClaimKey, Keeping, LedgerError, Proposed, Reading, Sqlite, StudyRecord, Term},
+    trial::{Digest, Instant, Lease, LeaseEpoch, Sequence, Slot, TrialState, WorkerName},
 };
+use train::EpochReport;
+
+/// How late a request can arrive, in seconds: longer than a lease.
+const LATE_SECS_MAX: f64 = 150.0;
 
 /// A mistake that somebody could make in the ledger or around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,16 +26,36 @@ pub(crate) enum Mistake {
     RowBeforeWeights,
     /// A claim that is repeated is another claim.
     KeylessClaim,
+    /// What a master decides counts after its term, too.
+    EndlessTerm,
+    /// A checkpoint is noted before it is where every node finds it.
+    RowBeforeCheckpoint,
 }
 
+/// What becomes of a request that reaches the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Answered,
+    /// It is carried out, and nobody hears of it.
+    Unheard,
+    /// It is carried out after its sender has given it up.
+    Late,
+    /// It is carried out and answered, and arrives once more.
+    Twice,
+}
+
+/// A request that is still on its way.
+type Deed = Box<dyn FnOnce(&mut Shared, Instant) + Send>;
+
 /// What all see, and what an observer notes about it.
-#[derive(Debug)]
 pub(crate) struct Shared {
-    sqlite: Sqlite,
+    pub(crate) sqlite: Sqlite,
     /// The database's clock.
     pub(crate) now: Instant,
     pub(crate) is_away: bool,
-    /// Share of answers that are lost after the deed.
+    /// It answers, and can write nothing.
+    pub(crate) is_full: bool,
+    /// Share of requests that have another fate than to be answered.
     pub(crate) loss: f64,
     pub(crate) mistake: Option<Mistake>,
     rng: ChaCha8Rng,
@@ -51,25 +64,28 @@ pub(crate) struct Shared {
     claims: u64,
     ended: BTreeMap<TrialId, LeaseEpoch>,
     budget: u64,
+    term: Option<Term>,
+    late: Vec<(Instant, Deed)>,
+    /// Trainings that can be gone on with, where every node finds them.
+    pub(crate) kept: BTreeMap<Digest, Vec<EpochReport>>,
     /// What was seen that must not be.
     pub(crate) violation: Option<String>,
 }
 
-/// One party's way to the ledger.
-#[derive(Clone, Debug)]
-pub(crate) struct Access {
-    shared: Arc<Mutex<Shared>>,
-    /// Whether the network is cut between the two.
-    is_cut: Arc<Mutex<bool>>,
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a ledger at {:?}", self.now)
+    }
 }
 
-impl Access {
-    pub(crate) fn new(record: &StudyRecord, seed: u64, mistake: Option<Mistake>) -> Access {
+impl Shared {
+    pub(crate) fn new(record: &StudyRecord, seed: u64, mistake: Option<Mistake>) -> Shared {
         let now = Instant(0.0);
-        let shared = Shared {
+        Shared {
             sqlite: Sqlite::in_memory(record, now).unwrap(),
             now,
             is_away: false,
+            is_full: false,
             loss: 0.0,
             mistake,
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -78,54 +94,107 @@ impl Access {
             claims: 0,
             ended: BTreeMap::new(),
             budget: record.trials_max.unwrap_or(u64::MAX),
+            term: None,
+            late: Vec::new(),
+            kept: BTreeMap::new(),
             violation: None,
+        }
+    }
+
+    /// Whether an answer is lost.
+    pub(crate) fn is_lost(&mut self) -> bool {
+        self.rng.random_bool(self.loss)
+    }
+
+    /// What becomes of a request that changes something.
+    pub(crate) fn fate(&mut self) -> Fate {
+        match self.is_lost() {
+            false => Fate::Answered,
+            true => [Fate::Unheard, Fate::Late, Fate::Twice][self.rng.random_range(0..3)],
+        }
+    }
+
+    pub(crate) fn arrives_later(&mut self, deed: Deed) {
+        let late = self.rng.random_range(0.0..LATE_SECS_MAX);
+        let at = self.now.plus(late);
+        self.late.push((at, deed));
+    }
+
+    /// What was on its way arrives, if its time has come and there is a ledger.
+    pub(crate) fn arrive(&mut self) {
+        let now = self.now;
+        while !self.is_away && !self.is_full {
+            let due = self.late.iter().position(|(at, _)| now.since(*at) >= 0.0);
+            let Some(due) = due else { return };
+            let (_, deed) = self.late.remove(due);
+            deed(self, now);
+        }
+    }
+
+    /// A lease that a node has been given is one that it may have.
+    pub(crate) fn note_job(
+        &mut self,
+        lease: Lease,
+        checkpoint: Option<&Digest>,
+    ) -> Vec<EpochReport> {
+        let Some(digest) = checkpoint else {
+            return Vec::new();
         };
-        Access {
-            shared: Arc::new(Mutex::new(shared)),
-            is_cut: Arc::default(),
+        let curve = self.kept.get(digest).cloned();
+        self.see(
+            || format!("{lease:?} begins with a checkpoint that is nowhere"),
+            curve.is_none(),
+        );
+        curve.unwrap_or_default()
+    }
+
+    pub(crate) fn note_proposal(&mut self, proposed: Proposed) -> Result<(), LedgerError> {
+        let is_forgotten = self.mistake == Some(Mistake::ForgottenBudget);
+        if is_forgotten
+            && proposed != Proposed::Duplicate
+            && self.sqlite.counts()?.total() == self.budget
+        {
+            self.sqlite.set_budget("{}", Some(self.budget + 1))?;
+        }
+        Ok(())
+    }
+
+    /// A later term is another master's; the earlier ones are over.
+    pub(crate) fn note_term(&mut self, term: Option<Term>) {
+        self.term = self.term.max(term);
+    }
+
+    /// Only the master of the newest term decides.
+    pub(crate) fn note_decision(&mut self, term: Term) {
+        let newest = self.term;
+        self.see(
+            || format!("the master of {term:?} has decided in {newest:?}"),
+            newest != Some(term),
+        );
+    }
+
+    /// The term that is named: with a mistake the newest, whoever decides.
+    pub(crate) fn told_term(&self, term: Term) -> Term {
+        match self.mistake {
+            Some(Mistake::EndlessTerm) => self.term.unwrap_or(term),
+            _ => term,
         }
     }
 
-    /// The same ledger over another wire.
-    pub(crate) fn another(&self) -> Access {
-        Access {
-            shared: Arc::clone(&self.shared),
-            is_cut: Arc::default(),
+    pub(crate) fn told_key(&mut self, key: ClaimKey) -> ClaimKey {
+        match self.mistake {
+            Some(Mistake::KeylessClaim) => self.another_key(key),
+            _ => key,
         }
     }
 
-    pub(crate) fn shared(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap()
-    }
-
-    pub(crate) fn cut(&self, is_cut: bool) {
-        *self.is_cut.lock().unwrap() = is_cut;
-    }
-
-    /// Does something at the database's time, or does not reach it, or does it and the answer is lost.
-    fn at<T>(
-        &self,
-        deed: impl FnOnce(&mut Sqlite, Instant) -> Result<T, LedgerError>,
-    ) -> Result<T, LedgerError> {
-        let mut shared = self.shared();
-        let unreachable = |message: &str| LedgerError::Unreachable {
-            action: "answer",
-            message: message.to_string(),
-        };
-        if shared.is_away || *self.is_cut.lock().unwrap() {
-            return Err(unreachable("away"));
-        }
-        let now = shared.now;
-        let answer = deed(&mut shared.sqlite, now)?;
-        let loss = shared.loss;
-        match shared.rng.random_bool(loss) {
-            true => Err(unreachable("lost")),
-            false => Ok(answer),
+    pub(crate) fn told_lease(&self, lease: Lease) -> Lease {
+        match self.mistake {
+            Some(Mistake::UnfencedFinish) => self.newest_lease(lease),
+            _ => lease,
         }
     }
-}
 
-impl Shared {
     fn see(&mut self, what: impl FnOnce() -> String, is_wrong: bool) {
         if is_wrong && self.violation.is_none() {
             self.violation = Some(what());
@@ -133,7 +202,7 @@ impl Shared {
     }
 
     /// The observer's own book: the newest lease of a trial is the only one that may end it, once.
-    fn note_end(&mut self, lease: Lease, sequence: Sequence) {
+    pub(crate) fn note_end(&mut self, lease: Lease, sequence: Sequence) {
         let newest = self.claimed.get(&lease.trial).copied();
         let is_stale = newest != Some(lease.epoch);
         self.see(
@@ -153,7 +222,8 @@ impl Shared {
     }
 
     /// One claim is given one lease, however often it is heard; and no lease is older than one before it.
-    fn note_claim(&mut self, (worker, key): (WorkerName, ClaimKey), lease: Lease) {
+    pub(crate) fn note_claim(&mut self, (worker, key): (WorkerName, ClaimKey), claim: &Claim) {
+        let lease = claim.lease;
         let whose = (worker, key.slot, key.incarnation, key.number);
         let first = *self.given.entry(whose).or_insert(lease);
         self.see(
@@ -182,243 +252,5 @@ impl Shared {
             Ok(TrialState::Running { epoch, .. }) => Lease { epoch, ..lease },
             _ => lease,
         }
-    }
-}
-
-impl Operations for Access {
-    fn propose(&mut self, candidate: &Candidate, _: Instant) -> Result<Proposed, LedgerError> {
-        let is_forgotten = self.shared().mistake == Some(Mistake::ForgottenBudget);
-        let budget = self.shared().budget;
-        self.at(|ledger, now| {
-            let proposed = ledger.propose(candidate, now)?;
-            if is_forgotten && proposed != Proposed::Duplicate && ledger.counts()?.total() == budget
-            {
-                ledger.set_budget("{}", Some(budget + 1))?;
-            }
-            Ok(proposed)
-        })
-    }
-
-    fn claim(
-        &mut self,
-        worker: &WorkerName,
-        key: ClaimKey,
-        _: Instant,
-    ) -> Result<Option<Claim>, LedgerError> {
-        let mistake = self.shared().mistake;
-        let told = match mistake {
-            Some(Mistake::KeylessClaim) => self.shared().another_key(key),
-            _ => key,
-        };
-        let mut given = None;
-        let answer = self.at(|ledger, now| {
-            let claim = ledger.claim(worker, told, now)?;
-            given = claim.as_ref().map(|claim| claim.lease);
-            Ok(claim)
-        });
-        if let Some(lease) = given {
-            self.shared().note_claim((worker.clone(), key), lease);
-        }
-        answer
-    }
-
-    fn beat(
-        &mut self,
-        worker: &WorkerName,
-        leases: &[Lease],
-        progress: &[Progress],
-        _: Instant,
-    ) -> Result<Vec<Lease>, LedgerError> {
-        self.at(|ledger, now| ledger.beat(worker, leases, progress, now))
-    }
-
-    fn finish(
-        &mut self,
-        lease: Lease,
-        ending: &Ending,
-        _: Instant,
-    ) -> Result<FinishOutcome, LedgerError> {
-        // Not in the head of the match, which would hold the lock through its arms.
-        let mistake = self.shared().mistake;
-        let told = match mistake {
-            Some(Mistake::UnfencedFinish) => self.shared().newest_lease(lease),
-            _ => lease,
-        };
-        let mut recorded = None;
-        let answer = self.at(|ledger, now| {
-            let outcome = ledger.finish(told, ending, now)?;
-            if let FinishOutcome::Recorded { sequence, .. } = outcome {
-                recorded = Some(sequence);
-            }
-            Ok(outcome)
-        });
-        if let Some(sequence) = recorded {
-            self.shared().note_end(lease, sequence);
-        }
-        answer
-    }
-
-    fn note_checkpoint(&mut self, lease: Lease, checkpoint: &Digest) -> Result<bool, LedgerError> {
-        self.at(|ledger, _| ledger.note_checkpoint(lease, checkpoint))
-    }
-
-    fn release(
-        &mut self,
-        lease: Lease,
-        release: &Release,
-        _: Instant,
-    ) -> Result<ReleaseOutcome, LedgerError> {
-        self.at(|ledger, now| ledger.release(lease, release, now))
-    }
-
-    fn release_all(&mut self) -> Result<usize, LedgerError> {
-        self.at(|ledger, _| ledger.release_all())
-    }
-}
-
-impl Keeping for Access {
-    fn join(
-        &mut self,
-        worker: &WorkerName,
-        host: &str,
-        slots: u16,
-        _: Instant,
-    ) -> Result<Joined, LedgerError> {
-        self.at(|ledger, now| ledger.join(worker, host, slots, now))
-    }
-
-    fn leave(&mut self, worker: &WorkerName, _: Instant) -> Result<usize, LedgerError> {
-        self.at(|ledger, now| ledger.leave(worker, now))
-    }
-
-    fn note_exhausted(&mut self, worker: &WorkerName) -> Result<(), LedgerError> {
-        self.at(|ledger, _| ledger.note_exhausted(worker))
-    }
-
-    fn note_process(
-        &mut self,
-        worker: &WorkerName,
-        role: Role,
-        process: u32,
-        _: Instant,
-    ) -> Result<(), LedgerError> {
-        self.at(|ledger, now| ledger.note_process(worker, role, process, now))
-    }
-
-    fn lead(
-        &mut self,
-        holder: &str,
-        seconds: f64,
-        _: Instant,
-    ) -> Result<Option<Term>, LedgerError> {
-        self.at(|ledger, now| ledger.lead(holder, seconds, now))
-    }
-
-    fn resume_clock(&mut self, term: Term, _: Instant) -> Result<(), LedgerError> {
-        self.at(|ledger, now| ledger.resume_clock(term, now))
-    }
-
-    fn count_time(&mut self, term: Term, _: Instant) -> Result<(), LedgerError> {
-        self.at(|ledger, now| ledger.count_time(term, now))
-    }
-
-    fn keep_back(&mut self, term: Term, trials: u64, _: Instant) -> Result<(), LedgerError> {
-        self.at(|ledger, now| ledger.keep_back(term, trials, now))
-    }
-
-    fn set_ending(&mut self, term: Term, reason: &str, _: Instant) -> Result<(), LedgerError> {
-        self.at(|ledger, now| ledger.set_ending(term, reason, now))
-    }
-
-    fn explore_again(&mut self) -> Result<(), LedgerError> {
-        self.at(|ledger, _| ledger.explore_again())
-    }
-
-    fn set_budget(&mut self, config: &str, trials_max: Option<u64>) -> Result<(), LedgerError> {
-        self.at(|ledger, _| ledger.set_budget(config, trials_max))
-    }
-}
-
-impl Reading for Access {
-    fn lease_secs(&self) -> f64 {
-        self.shared().sqlite.lease_secs()
-    }
-
-    fn record(&self) -> Result<StudyRecord, LedgerError> {
-        self.at(|ledger, _| ledger.record())
-    }
-
-    fn standing(&self, _: Instant) -> Result<Standing, LedgerError> {
-        self.at(|ledger, now| ledger.standing(now))
-    }
-
-    fn spent_seconds(&self) -> Result<f64, LedgerError> {
-        self.at(|ledger, _| ledger.spent_seconds())
-    }
-
-    fn nodes(&self) -> Result<Vec<Node>, LedgerError> {
-        self.at(|ledger, _| ledger.nodes())
-    }
-
-    fn processes(&self) -> Result<Vec<(WorkerName, Role, u32)>, LedgerError> {
-        self.at(|ledger, _| ledger.processes())
-    }
-
-    fn trials(&self) -> Result<Vec<Trial>, LedgerError> {
-        self.at(|ledger, _| ledger.trials())
-    }
-
-    fn trial(&self, id: TrialId) -> Result<Trial, LedgerError> {
-        self.at(|ledger, _| ledger.trial(id))
-    }
-
-    fn ended(&self, after: Sequence) -> Result<Vec<Trial>, LedgerError> {
-        self.at(|ledger, _| ledger.ended(after))
-    }
-
-    fn best(&self) -> Result<Option<Trial>, LedgerError> {
-        self.at(|ledger, _| ledger.best())
-    }
-
-    fn best_originals(&self, count: u32) -> Result<Vec<Trial>, LedgerError> {
-        self.at(|ledger, _| ledger.best_originals(count))
-    }
-
-    fn history(&self, after: Sequence) -> Result<Vec<HistoryRow>, LedgerError> {
-        self.at(|ledger, _| ledger.history(after))
-    }
-
-    fn pending(&self, after: TrialId) -> Result<Vec<(TrialId, Underway)>, LedgerError> {
-        self.at(|ledger, _| ledger.pending(after))
-    }
-
-    fn counts(&self) -> Result<Counts, LedgerError> {
-        self.at(|ledger, _| ledger.counts())
-    }
-
-    fn claimable(&self, _: Instant) -> Result<u64, LedgerError> {
-        self.at(|ledger, now| ledger.claimable(now))
-    }
-
-    fn proposals_of(&self, worker: &WorkerName) -> Result<u64, LedgerError> {
-        self.at(|ledger, _| ledger.proposals_of(worker))
-    }
-
-    fn checkpoints(&self) -> Result<Vec<Digest>, LedgerError> {
-        self.at(|ledger, _| ledger.checkpoints())
-    }
-
-    fn crashes_of(&self, worker: &WorkerName) -> Result<u32, LedgerError> {
-        self.at(|ledger, _| ledger.crashes_of(worker))
-    }
-
-    fn unheard(
-        &self,
-        worker: &WorkerName,
-        after: Sequence,
-        after_trial: TrialId,
-        _: Instant,
-    ) -> Result<Unheard, LedgerError> {
-        self.at(|ledger, now| ledger.unheard(worker, after, after_trial, now))
     }
 }
