@@ -3,6 +3,7 @@
 
 mod read;
 mod record;
+mod statement;
 mod write;
 
 use std::path::Path;
@@ -143,6 +144,7 @@ impl Sqlite {
     /// If SQLite cannot make one.
     pub fn in_memory(record: &StudyRecord, now: Instant) -> Result<Sqlite, LedgerError> {
         let connection = Connection::open_in_memory().map_err(failed("open"))?;
+        connection.set_prepared_statement_cache_capacity(statement::KEPT);
         let mut ledger = Sqlite { connection };
         ledger.set_up(record, now)?;
         Ok(ledger)
@@ -223,6 +225,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
     connection
         .pragma_update(None, "journal_mode", "wal")
         .map_err(failed("open"))?;
+    connection.set_prepared_statement_cache_capacity(statement::KEPT);
     // FULL: an acknowledged result survives a power cut.
     connection
         .pragma_update(None, "synchronous", "full")

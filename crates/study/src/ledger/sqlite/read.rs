@@ -11,6 +11,7 @@ use super::{
     },
     Sqlite, failed,
     record::as_integer,
+    statement::Statements,
     write::row_id,
 };
 use crate::{
@@ -28,7 +29,7 @@ impl Reading for Sqlite {
 
     fn record(&self) -> Result<StudyRecord, LedgerError> {
         self.connection
-            .query_row(
+            .ask(
                 "select config, data, proposals_left from study",
                 [],
                 |row| {
@@ -44,7 +45,7 @@ impl Reading for Sqlite {
 
     fn spent_seconds(&self) -> Result<f64, LedgerError> {
         self.connection
-            .query_row("select spent_seconds from study", [], |row| row.get(0))
+            .ask("select spent_seconds from study", [], |row| row.get(0))
             .map_err(failed("be read"))
     }
 
@@ -52,7 +53,9 @@ impl Reading for Sqlite {
         let action = failed("list the processes");
         let mut statement = self
             .connection
-            .prepare("select worker, role, process from process order by started_at, process")
+            .prepare_cached(
+                "select worker, role, process from process order by started_at, process",
+            )
             .map_err(&action)?;
         let mut rows = statement.query([]).map_err(&action)?;
         let mut processes = Vec::new();
@@ -69,7 +72,7 @@ impl Reading for Sqlite {
 
     fn standing(&self, now: Instant) -> Result<Standing, LedgerError> {
         self.connection
-            .query_row(
+            .ask(
                 "select spent_seconds + max(0, ?1 - counted_at), proposals_left, kept_back, ending, best
                  from study",
                 [now.0],
@@ -123,7 +126,7 @@ impl Reading for Sqlite {
 
     fn trial(&self, id: TrialId) -> Result<Trial, LedgerError> {
         self.connection
-            .query_row(
+            .ask(
                 &format!("select {COLUMNS} from trial where id = ?1"),
                 [row_id(id)],
                 trial_row,
@@ -144,7 +147,7 @@ impl Reading for Sqlite {
     fn best(&self) -> Result<Option<Trial>, LedgerError> {
         let id: Option<u64> = self
             .connection
-            .query_row("select best from study", [], |row| row.get(0))
+            .ask("select best from study", [], |row| row.get(0))
             .map_err(failed("look up the best trial"))?;
         id.map(|id| self.trial(TrialId(id))).transpose()
     }
@@ -192,7 +195,7 @@ impl Reading for Sqlite {
 
     fn counts(&self) -> Result<Counts, LedgerError> {
         self.connection
-            .query_row(
+            .ask(
                 "select count(*) filter (where state = 'queued'),
                         count(*) filter (where state = 'running'),
                         count(*) filter (where state = 'finished'),
@@ -214,7 +217,7 @@ impl Reading for Sqlite {
 
     fn claimable(&self, now: Instant) -> Result<u64, LedgerError> {
         self.connection
-            .query_row(
+            .ask(
                 "select (select count(*) from (select 1 from trial where state = 'queued' limit ?2))
                       + (select count(*) from (select 1 from trial where state = 'running'
                                                and lease_until < ?1 limit ?2))",
@@ -240,7 +243,7 @@ impl Reading for Sqlite {
     fn crashes_of(&self, worker: &WorkerName) -> Result<u32, LedgerError> {
         let crashes = self
             .connection
-            .query_row(
+            .ask(
                 "select crashes from node where worker = ?1",
                 [&worker.0],
                 |row| row.get(0),
@@ -253,7 +256,7 @@ impl Reading for Sqlite {
     fn proposals_of(&self, worker: &WorkerName) -> Result<u64, LedgerError> {
         let count: Option<u64> = self
             .connection
-            .query_row(
+            .ask(
                 "select count from proposals_by where worker = ?1",
                 [&worker.0],
                 |row| row.get(0),

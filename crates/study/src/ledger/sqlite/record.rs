@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Params, ToSql, params};
 use super::{
     super::{Joined, Keeping, LedgerError, StudyRecord, Term, to_json},
     Sqlite, failed,
+    statement::Statements,
     write::REQUEUE,
 };
 use crate::{
@@ -18,7 +19,7 @@ pub(super) fn insert(
     now: Instant,
 ) -> Result<(), LedgerError> {
     connection
-        .execute(
+        .change(
             "insert into study (only_row, config, data, proposals_left, created_at, counted_at)
              values (1, ?1, ?2, ?3, ?4, ?4)",
             params![
@@ -39,7 +40,7 @@ pub(super) fn see(
     now: Instant,
 ) -> Result<(), LedgerError> {
     connection
-        .execute(
+        .change(
             "update node set seen_at = ?2, has_left = 0 where worker = ?1",
             params![worker.0, now.0],
         )
@@ -55,7 +56,7 @@ impl Sqlite {
         parameters: impl Params,
     ) -> Result<(), LedgerError> {
         self.connection
-            .execute(statement, parameters)
+            .change(statement, parameters)
             .map_err(failed(action))?;
         Ok(())
     }
@@ -72,7 +73,7 @@ impl Sqlite {
             format!("update study set {set} where leader_epoch = ?2 and leader_until >= ?3");
         let changed = self
             .connection
-            .execute(&statement, params![parameter, as_integer(term.0), now.0])
+            .change(&statement, params![parameter, as_integer(term.0), now.0])
             .map_err(failed(action))?;
         match changed {
             0 => Err(LedgerError::Deposed),
@@ -90,7 +91,7 @@ impl Keeping for Sqlite {
         now: Instant,
     ) -> Result<Joined, LedgerError> {
         self.connection
-            .query_row(
+            .ask(
                 "insert into node (worker, number, host, slots, seen_at, incarnation)
                  values (?1, (select count(*) + 1 from node), ?2, ?3, ?4, 1)
                  on conflict (worker) do update set host = ?2, slots = ?3, seen_at = ?4, has_left = 0,
@@ -111,10 +112,10 @@ impl Keeping for Sqlite {
         let action = "let a worker go";
         let transaction = self.begin(action)?;
         let returned = transaction
-            .execute(&format!("{REQUEUE} and worker = ?1"), [&worker.0])
+            .change(&format!("{REQUEUE} and worker = ?1"), [&worker.0])
             .map_err(failed(action))?;
         transaction
-            .execute(
+            .change(
                 "update node set has_left = 1, seen_at = ?2, progress = '[]' where worker = ?1",
                 params![worker.0, now.0],
             )
@@ -138,7 +139,7 @@ impl Keeping for Sqlite {
         now: Instant,
     ) -> Result<Option<Term>, LedgerError> {
         self.connection
-            .query_row(
+            .ask(
                 "update study set leader = ?1, leader_until = ?2,
                  leader_epoch = leader_epoch + (leader is not ?1)
                  where leader is null or leader = ?1 or leader_until < ?3 returning leader_epoch",
@@ -203,7 +204,7 @@ impl Keeping for Sqlite {
         now: Instant,
     ) -> Result<(), LedgerError> {
         self.connection
-            .execute(
+            .change(
                 "insert into process (worker, role, process, started_at) values (?1, ?2, ?3, ?4)",
                 params![worker.0, to_json(&role), process, now.0],
             )
@@ -213,7 +214,7 @@ impl Keeping for Sqlite {
 
     fn set_budget(&mut self, config: &str, trials_max: Option<u64>) -> Result<(), LedgerError> {
         self.connection
-            .execute(
+            .change(
                 "update study set config = ?1,
                  proposals_left = max(0, ?2 - (select count(*) from trial))",
                 params![config, trials_max.map(as_integer)],

@@ -10,6 +10,7 @@ use super::{
     },
     Sqlite, failed,
     record::{as_integer, see},
+    statement::Statements,
 };
 use crate::{
     message::Progress,
@@ -32,7 +33,7 @@ impl Operations for Sqlite {
         // The last trainings of the best models wait for nobody: time is short.
         let is_urgent = candidate.retrains().is_some();
         let is_spent: bool = transaction
-            .query_row(
+            .ask(
                 "select proposals_left is not null
                  and proposals_left <= case when ?1 then 0 else kept_back end from study",
                 [is_urgent],
@@ -43,7 +44,7 @@ impl Operations for Sqlite {
             return Ok(Proposed::BudgetSpent);
         }
         let inserted = transaction
-            .execute(
+            .change(
                 "insert into trial (fingerprint, candidate, urgent, state, proposed_at)
                  values (?1, ?2, ?3, 'queued', ?4) on conflict (fingerprint) do nothing",
                 params![fingerprint, to_json(candidate), is_urgent, now.0],
@@ -54,10 +55,10 @@ impl Operations for Sqlite {
         }
         let trial = trial_id(transaction.last_insert_rowid());
         transaction
-            .execute("update study set proposals_left = proposals_left - 1", [])
+            .change("update study set proposals_left = proposals_left - 1", [])
             .map_err(failed(action))?;
         transaction
-            .execute(
+            .change(
                 "insert into proposals_by (worker, count) values (?1, 1)
                  on conflict (worker) do update set count = count + 1",
                 [&candidate.proposed_by.0],
@@ -104,7 +105,7 @@ impl Operations for Sqlite {
         let transaction = self.begin(action)?;
         see(&transaction, worker, now)?;
         transaction
-            .execute(
+            .change(
                 "update node set progress = ?2 where worker = ?1",
                 [&worker.0, &to_json(&progress)],
             )
@@ -112,7 +113,7 @@ impl Operations for Sqlite {
         let mut lost = Vec::new();
         for lease in leases {
             let held = transaction
-                .execute(
+                .change(
                     "update trial set lease_until = ?3
                      where id = ?1 and epoch = ?2 and state = 'running'",
                     params![row_id(lease.trial), lease.epoch.0, now.plus(LEASE_SECS).0],
@@ -129,7 +130,7 @@ impl Operations for Sqlite {
     fn note_checkpoint(&mut self, lease: Lease, checkpoint: &Digest) -> Result<bool, LedgerError> {
         let changed = self
             .connection
-            .execute(
+            .change(
                 "update trial set checkpoint = ?3 where id = ?1 and epoch = ?2 and state = 'running'",
                 params![row_id(lease.trial), lease.epoch.0, checkpoint.as_str()],
             )
@@ -146,7 +147,7 @@ impl Operations for Sqlite {
         let action = "record a result";
         let transaction = self.begin(action)?;
         let (state, epoch, sequence) = transaction
-            .query_row(
+            .ask(
                 "select state, epoch, sequence from trial where id = ?1",
                 [row_id(lease.trial)],
                 |row| {
@@ -186,7 +187,7 @@ impl Operations for Sqlite {
         let action = "take a lease back";
         let transaction = self.begin(action)?;
         let crashes: Option<u32> = transaction
-            .query_row(
+            .ask(
                 "select crashes from trial where id = ?1 and epoch = ?2 and state = 'running'",
                 params![row_id(lease.trial), lease.epoch.0],
                 |row| row.get(0),
@@ -229,7 +230,7 @@ impl Operations for Sqlite {
 
     fn release_all(&mut self) -> Result<usize, LedgerError> {
         self.connection
-            .execute(REQUEUE, [])
+            .change(REQUEUE, [])
             .map_err(failed("take leases back"))
     }
 }
@@ -257,7 +258,7 @@ fn is_new_claim(
     key: ClaimKey,
 ) -> Result<bool, LedgerError> {
     let changed = transaction
-        .execute(
+        .change(
             "insert into claim (worker, slot, incarnation, number) values (?1, ?2, ?3, ?4)
              on conflict (worker, slot) do update
              set incarnation = excluded.incarnation, number = excluded.number, trial = null, epoch = null
@@ -318,7 +319,7 @@ fn find(
         ))
     };
     let found = transaction
-        .query_row(statement, parameters, read)
+        .ask(statement, parameters, read)
         .optional()
         .map_err(failed("give out a trial"))?;
     found
@@ -342,14 +343,14 @@ fn give_out(
     let action = "give out a trial";
     let until = now.plus(LEASE_SECS);
     transaction
-        .execute(
+        .change(
             "update trial set state = 'running', epoch = ?2, worker = ?3, slot = ?4,
              claimed_at = ?5, lease_until = ?6 where id = ?1",
             params![row_id(trial), epoch, worker.0, key.slot.0, now.0, until.0],
         )
         .map_err(failed(action))?;
     transaction
-        .execute(
+        .change(
             "update claim set trial = ?3, epoch = ?4 where worker = ?1 and slot = ?2",
             params![worker.0, key.slot.0, row_id(trial), epoch],
         )
@@ -378,7 +379,7 @@ fn given(
 
 fn parent_of(transaction: &Transaction<'_>, parent: TrialId) -> Result<Parent, LedgerError> {
     let (candidate, result): (String, Option<String>) = transaction
-        .query_row(
+        .ask(
             "select candidate, result from trial where id = ?1",
             [row_id(parent)],
             |row| Ok((row.get(0)?, row.get(1)?)),
@@ -402,7 +403,7 @@ fn end_trial(
 ) -> Result<Sequence, LedgerError> {
     let action = "record a result";
     let sequence: u64 = transaction
-        .query_row(
+        .ask(
             "update study set sequence = sequence + 1 returning sequence",
             [],
             |row| row.get(0),
@@ -424,7 +425,7 @@ fn end_trial(
         }
     };
     transaction
-        .execute(
+        .change(
             "update trial set state = ?2, sequence = ?3, finished_at = ?4, score = ?5, loss = ?6,
              result = ?7, failure = ?8, stop = ?9, expected = ?10, lease_until = null, checkpoint = null where id = ?1",
             params![
@@ -442,7 +443,7 @@ fn end_trial(
         )
         .map_err(failed(action))?;
     transaction
-        .execute(
+        .change(
             "update study set best =
              (select id from trial where state = 'finished' order by score desc, loss, id limit 1)",
             [],
@@ -453,7 +454,7 @@ fn end_trial(
 
 fn is_best(transaction: &Transaction<'_>, trial: TrialId) -> Result<bool, LedgerError> {
     transaction
-        .query_row("select best is ?1 from study", [row_id(trial)], |row| {
+        .ask("select best is ?1 from study", [row_id(trial)], |row| {
             row.get(0)
         })
         .map_err(failed("look up the best trial"))
@@ -462,7 +463,7 @@ fn is_best(transaction: &Transaction<'_>, trial: TrialId) -> Result<bool, Ledger
 /// A worker that has ended a trial is sound.
 fn forgive(transaction: &Transaction<'_>, trial: TrialId) -> Result<(), LedgerError> {
     transaction
-        .execute(
+        .change(
             "update node set crashes = 0 where worker = (select worker from trial where id = ?1)",
             [row_id(trial)],
         )
@@ -481,7 +482,7 @@ fn keep_stray(
         Ending::Failed(reason) => to_json(reason),
     };
     transaction
-        .execute(
+        .change(
             "insert into stray (trial, epoch, result) values (?1, ?2, ?3)",
             params![row_id(lease.trial), lease.epoch.0, text],
         )
@@ -497,19 +498,19 @@ fn record_crash(
 ) -> Result<(), LedgerError> {
     let action = "record a crash";
     transaction
-        .execute(
+        .change(
             "insert into crash (trial, epoch, at, message) values (?1, ?2, ?3, ?4)",
             params![row_id(lease.trial), lease.epoch.0, now.0, message],
         )
         .map_err(failed(action))?;
     transaction
-        .execute(
+        .change(
             "update trial set crashes = crashes + 1 where id = ?1",
             [row_id(lease.trial)],
         )
         .map_err(failed(action))?;
     transaction
-        .execute(
+        .change(
             "update node set crashes = crashes + 1
              where worker = (select worker from trial where id = ?1)",
             [row_id(lease.trial)],
@@ -524,7 +525,7 @@ fn note_checkpoint(
     checkpoint: Option<&Digest>,
 ) -> Result<(), LedgerError> {
     transaction
-        .execute(
+        .change(
             "update trial set checkpoint = coalesce(?2, checkpoint) where id = ?1",
             params![row_id(trial), checkpoint.map(Digest::as_str)],
         )
@@ -534,7 +535,7 @@ fn note_checkpoint(
 
 fn requeue(transaction: &Transaction<'_>, trial: TrialId) -> Result<(), LedgerError> {
     transaction
-        .execute(&format!("{REQUEUE} and id = ?1"), [row_id(trial)])
+        .change(&format!("{REQUEUE} and id = ?1"), [row_id(trial)])
         .map_err(failed("take a lease back"))?;
     Ok(())
 }
