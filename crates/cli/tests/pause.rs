@@ -5,6 +5,7 @@
 mod studies;
 
 use std::{
+    fs,
     io::{BufReader, Write},
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
@@ -226,6 +227,23 @@ fn a_training_whose_trainer_was_killed_goes_on_from_its_last_checkpoint_to_the_s
         !second.kept.iter().any(there),
         "a training that has ended is kept"
     );
+}
+
+#[test]
+fn a_trainer_that_cannot_store_weights_dies_and_blames_no_model() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, config, mut job) = scene(place.path());
+    job.recipe.epochs = 1.try_into().unwrap();
+    // Not even root writes into a folder that is a file.
+    fs::remove_dir_all(folder.artifacts()).unwrap();
+    fs::write(folder.artifacts(), "").unwrap();
+    let mut trainer = Trainer::start(&folder, &config);
+    let told = Box::new(job);
+    trainer.tell(&TellTrainer::Train { job: told });
+    while let Some(said) = receive::<FromTrainer>(&mut trainer.said).unwrap() {
+        assert!(matches!(said, FromTrainer::Epoch { .. }), "{said:?}");
+    }
+    assert!(!trainer.process.wait().unwrap().success());
 }
 
 fn study_config(out: &Path) -> StudyConfig {

@@ -24,7 +24,7 @@ use train::{
 };
 
 use crate::{
-    artifact::ArtifactStore,
+    artifact::{ArtifactError, ArtifactStore},
     message::{FromTrainer, StopCause, TellTrainer, TrainerSetup, receive, send},
     prepared::{PreparedFiles, fold_count, out_of_fold, rows_of_fold},
     process::{checkpoints::Checkpoints, end_with_parent, first_line, limit_memory},
@@ -81,6 +81,20 @@ enum Trained {
     Paused(Option<Digest>),
 }
 
+/// Why a training came to nothing.
+enum Trouble {
+    /// The model is to blame: its trial has failed.
+    Model(FailReason),
+    /// This machine is: the trial is tried again, elsewhere if there is an elsewhere.
+    Machine(ArtifactError),
+}
+
+impl From<FailReason> for Trouble {
+    fn from(reason: FailReason) -> Trouble {
+        Trouble::Model(reason)
+    }
+}
+
 /// What training on one part came to.
 enum PartTrained {
     Fitted(Fitted),
@@ -90,7 +104,8 @@ enum PartTrained {
 /// Runs a trainer on standard input and output until its worker is gone.
 ///
 /// # Errors
-/// If the prepared rows cannot be loaded, or its worker says something that is no message.
+/// If the prepared rows cannot be loaded, weights cannot be stored, or its worker says something that is no
+/// message.
 pub fn run() -> io::Result<()> {
     end_with_parent();
     let mut input = BufReader::new(io::stdin());
@@ -147,7 +162,8 @@ pub fn run() -> io::Result<()> {
                 stop: Box::new(stop),
             },
             Ok(Trained::Paused(checkpoint)) => FromTrainer::Paused { lease, checkpoint },
-            Err(reason) => FromTrainer::Failed { lease, reason },
+            Err(Trouble::Model(reason)) => FromTrainer::Failed { lease, reason },
+            Err(Trouble::Machine(error)) => return Err(io::Error::other(error)),
         };
         send(&mut io::stdout().lock(), &said)?;
     }
@@ -190,7 +206,7 @@ impl Run {
 impl Trainer {
     /// Trains a model, with cross-validation once for each fold. The first fold's training is the one that is
     /// compared with others at rungs; the others are as long.
-    fn train(&self, job: Job) -> Result<Trained, FailReason> {
+    fn train(&self, job: Job) -> Result<Trained, Trouble> {
         let started = Instant::now();
         let memory_bytes = self.check_memory(&job)?;
         let mut run = Run::of(job, started, self.parts(), self.setup.checkpoint_secs);
@@ -198,7 +214,7 @@ impl Trainer {
         let (start, inheritance) = self.start_weights(&run.job, &parents, 0)?;
         let first = match self.fit(&mut run, 0, start)? {
             PartTrained::Fitted(fitted) => fitted,
-            PartTrained::Paused(paused) => return self.keep(&paused),
+            PartTrained::Paused(paused) => return Ok(self.keep(&paused)),
         };
         if self.is_leaving() && self.parts() > 1 {
             return Ok(Trained::Paused(None));
@@ -233,12 +249,7 @@ impl Trainer {
             _ => self.cross_validated(&run.job, &members)?,
         };
         let bytes = members_to_safetensors(&members);
-        let artifact = self
-            .artifacts
-            .put(&bytes)
-            .map_err(|error| FailReason::Refused {
-                message: error.to_string(),
-            })?;
+        let artifact = self.artifacts.put(&bytes).map_err(Trouble::Machine)?;
         run.checkpoints.forget(&self.artifacts);
         Ok(Trained::Whole(TrialResult {
             score: self.setup.metric.score_of(&validation),
@@ -348,10 +359,10 @@ impl Trainer {
     }
 
     /// Keeps a paused training where the next node finds it.
-    fn keep(&self, paused: &Paused) -> Result<Trained, FailReason> {
+    fn keep(&self, paused: &Paused) -> Trained {
         let kept = self.artifacts.put(&paused.to_bytes());
         // Without room for it, the next node begins anew.
-        Ok(Trained::Paused(kept.ok()))
+        Trained::Paused(kept.ok())
     }
 
     /// A cross-validation is several trainings; it is begun anew.

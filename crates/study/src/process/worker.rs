@@ -235,7 +235,9 @@ impl WorkerProcess {
             }
             Action::StartGenerator => self.start_generator()?,
             Action::StartTrainer(slot) => self.start_trainer(slot)?,
-            Action::Spool(spooled) => self.spool.put(&spooled)?,
+            // Where there is no room for it, the result is told all the same: it is lost only if this machine dies
+            // before it is heard.
+            Action::Spool(spooled) => drop(self.spool.put(&spooled)),
             Action::Unspool(lease) => self.spool.remove(lease)?,
             Action::Leave => return Ok(Then::Leave),
             Action::GiveUp { message } => return Err(io::Error::other(message)),
