@@ -12,8 +12,8 @@ use crate::{
     config::{Inherit, StudyConfig},
     judge::Judge,
     ledger::{
-        Claim, ClaimKey, Ending, FinishOutcome, Ledger, LedgerError, Parent, Proposed, Release,
-        ReleaseOutcome, WORKER_CRASHES_MAX,
+        Claim, ClaimKey, Ended, Ending, FinishOutcome, Ledger, LedgerError, Parent, Proposed,
+        Release, ReleaseOutcome, WORKER_CRASHES_MAX,
     },
     message::{Answer, Ask, Course, News, Progress, ProposalVerdict, Reply},
     recipe::{self, Start},
@@ -120,7 +120,9 @@ struct Told {
 pub struct Desk {
     ledger: Box<dyn Ledger>,
     judge: Judge,
+    /// How far it has followed what trainings came to, and how many have ended as far as it knows.
     judged: Sequence,
+    ended: u64,
     config: StudyConfig,
     targets: Targets,
     workers: BTreeMap<WorkerName, Told>,
@@ -143,19 +145,18 @@ impl Desk {
         host: String,
     ) -> Result<Desk, LedgerError> {
         let judge = Judge::new(config.training.rungs);
-        let mut desk = Desk {
+        Ok(Desk {
             ledger,
             judge,
             judged: Sequence(0),
+            ended: 0,
             config,
             targets,
             workers: BTreeMap::new(),
             host,
             quarantines: false,
             weightless: BTreeSet::new(),
-        };
-        desk.follow()?;
-        Ok(desk)
+        })
     }
 
     /// Is told which weights are no longer there: what would inherit them begins with random ones.
@@ -274,10 +275,13 @@ impl Desk {
                 lease,
                 stage,
                 score,
-            } => Answer::Verdict {
-                lease: *lease,
-                verdict: self.judge.look(lease.trial, *stage, *score),
-            },
+            } => {
+                self.follow()?;
+                Answer::Verdict {
+                    lease: *lease,
+                    verdict: self.judge.look(lease.trial, *stage, *score),
+                }
+            }
             Ask::Checkpoint { lease, checkpoint } => self.checkpoint(*lease, checkpoint)?,
             Ask::Stop { lease, stop } => self.stop(*lease, stop, now, log)?,
             Ask::Finish { lease, result } => self.finish(*lease, result, now, log)?,
@@ -472,6 +476,7 @@ impl Desk {
     ) -> Result<Answer, LedgerError> {
         let (trial, epochs) = (lease.trial, stop.curve.len() as u32);
         let planned = stop.recipe.epochs.get();
+        self.follow()?;
         let expected = self.judge.expected(trial, &stop.curve, planned);
         let stop = Box::new(stop.clone());
         let ending = Ending::Stopped { stop, expected };
@@ -542,9 +547,7 @@ impl Desk {
             None => (Sequence(0), TrialId(0)),
         };
         let unheard = self.ledger.unheard(worker, sequence, trial, now)?;
-        if unheard.ended > self.judged.0 {
-            self.follow()?;
-        }
+        self.ended = unheard.ended;
         let budget = self.config.budget;
         let is_quarantined = self.quarantines && unheard.crashes >= WORKER_CRASHES_MAX;
         let course = match is_quarantined {
@@ -572,18 +575,22 @@ impl Desk {
         }
     }
 
-    /// Learns what trainings of other nodes have come to, to judge by.
+    /// Learns what trainings of other nodes have come to, as far as it has heard that they have ended: only when
+    /// there is something to judge, because every node of a cluster reads this of every trial.
     fn follow(&mut self) -> Result<(), LedgerError> {
-        loop {
-            let ended = self.ledger.ended(self.judged)?;
-            let Some(last) = ended.last().and_then(|trial| trial.sequence()) else {
+        while self.judge.compares() && self.judged.0 < self.ended {
+            let ended = self.ledger.tracks(self.judged)?;
+            let Some(last) = ended.last().map(|last| last.sequence) else {
                 return Ok(());
             };
-            for trial in &ended {
-                self.judge.note_ended(trial);
+            for Ended { trial, track, .. } in &ended {
+                if let Some(track) = track {
+                    self.judge.note_ended(*trial, track);
+                }
             }
             self.judged = last;
         }
+        Ok(())
     }
 }
 

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use search::{Birth, Ladder, Look, Rungs, Stage, TrialId, Verdict};
+use search::{Birth, Ladder, Look, Rule, Rungs, Stage, TrialId, Verdict};
 use train::EpochReport;
 
-use crate::trial::{Trial, TrialState};
+use crate::ledger::Track;
 
 /// What a trial began with.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,33 +35,22 @@ impl Judge {
         }
     }
 
-    /// A training has ended somewhere. Who is trained once more trains for longer, and is compared with nobody.
-    pub(crate) fn note_ended(&mut self, trial: &Trial) {
-        if trial.candidate.retrains().is_some() {
-            return;
-        }
-        match &trial.state {
-            TrialState::Finished { result, .. } => {
-                let birth = birth(result.inheritance.is_some());
-                let epochs = result.recipe.epochs.get();
-                self.note_curve(trial.id, birth, &result.curve, epochs);
-                self.ladder.end(trial.id, birth, result.score);
-            }
-            TrialState::Stopped { stop, .. } => {
-                let birth = birth(stop.inheritance.is_some());
-                let epochs = stop.recipe.epochs.get();
-                self.note_curve(trial.id, birth, &stop.curve, epochs);
-            }
-            _ => {}
-        }
-    }
-
-    fn note_curve(&mut self, trial: TrialId, birth: Birth, curve: &[EpochReport], epochs: u32) {
-        for (rung, length) in self.rungs.of(epochs) {
-            if let Some(score) = best_of(curve, length) {
+    /// A training has ended somewhere.
+    pub(crate) fn note_ended(&mut self, trial: TrialId, track: &Track) {
+        let birth = birth(track.is_inherited);
+        for (rung, length) in self.rungs.of(track.planned) {
+            if let Some(score) = track.best_within(length) {
                 self.ladder.note(trial, birth, rung, score);
             }
         }
+        if let Some(score) = track.score {
+            self.ladder.end(trial, birth, score);
+        }
+    }
+
+    /// Whether it needs to know of other trainings.
+    pub(crate) fn compares(&self) -> bool {
+        self.rungs.rule != Rule::None
     }
 
     /// A training begins; `parent` is the score of the trial whose weights it inherits.

@@ -13,8 +13,8 @@ use search::TrialId;
 #[cfg(doc)]
 use super::CRASHES_MAX;
 use super::{
-    Claim, ClaimKey, Counts, Ending, FinishOutcome, Joined, LedgerError, Node, Proposed, Release,
-    ReleaseOutcome, Standing, StudyRecord, Term, Unheard,
+    Claim, ClaimKey, Counts, Ended, Ending, FinishOutcome, Joined, LedgerError, Node, Proposed,
+    Release, ReleaseOutcome, Standing, StudyRecord, Term, Unheard,
 };
 use crate::{
     message::{Progress, Role},
@@ -179,6 +179,12 @@ pub trait Reading {
 
     /// Trials that have ended behind this place of the history, in its order, a page of them.
     fn ended(&self, after: Sequence) -> Result<Vec<Trial>, LedgerError>;
+
+    /// The same, of each only what others must know to compare their trainings with it.
+    fn tracks(&self, after: Sequence) -> Result<Vec<Ended>, LedgerError> {
+        let ended = self.ended(after)?;
+        Ok(ended.iter().filter_map(Ended::of).collect())
+    }
 
     /// The best finished trial: highest score, then lowest loss, then lowest number.
     fn best(&self) -> Result<Option<Trial>, LedgerError>;

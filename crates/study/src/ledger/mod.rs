@@ -12,6 +12,7 @@ mod contract;
 mod postgres;
 mod row;
 mod sqlite;
+mod track;
 
 use search::TrialId;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,7 @@ pub use address::{AddressError, LedgerAddress, StudyName};
 pub use contract::{Keeping, Ledger, Operations, Reading};
 pub use postgres::{Admission, Postgres};
 pub use sqlite::Sqlite;
+pub use track::{Ended, Track};
 
 /// How often a trial's trainer may die before the trial is given up.
 pub const CRASHES_MAX: u32 = 3;

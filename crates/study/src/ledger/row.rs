@@ -3,7 +3,7 @@
 use search::{Outcome, TrialId};
 use serde::{Deserialize, Deserializer};
 
-use super::{LedgerError, from_json};
+use super::{Ended, LedgerError, from_json};
 use crate::trial::{
     Candidate, HistoryRow, Instant, LeaseEpoch, Run, Sequence, Slot, Trial, TrialState, Underway,
     WorkerName,
@@ -43,6 +43,14 @@ pub(super) struct EndedRow {
     pub(super) expected: Option<f64>,
 }
 
+/// A trial that has ended, as far as trainings are compared with it.
+#[derive(Debug, Deserialize)]
+pub(super) struct TrackRow {
+    sequence: u64,
+    id: u64,
+    track: Option<String>,
+}
+
 /// A trial that has no end yet.
 #[derive(Debug, Deserialize)]
 pub(super) struct PendingRow {
@@ -77,6 +85,17 @@ impl EndedRow {
             trial: TrialId(self.id),
             candidate: from_json("candidate", &self.candidate)?,
             outcome,
+        })
+    }
+}
+
+impl TrackRow {
+    pub(super) fn parse(self) -> Result<Ended, LedgerError> {
+        let track = self.track.as_deref().map(|text| from_json("track", text));
+        Ok(Ended {
+            sequence: Sequence(self.sequence),
+            trial: TrialId(self.id),
+            track: track.transpose()?,
         })
     }
 }

@@ -1,4 +1,4 @@
--- From format 4 to 5: claims have keys, and masters have terms. `functions.sql` and `grant.sql` follow in the same
+-- From format 4 to 5: claims have keys, masters have terms, and trials that end from now on have tracks. `functions.sql` and `grant.sql` follow in the same
 -- transaction; to run it twice changes nothing.
 set local search_path = LEHR_SCHEMA;
 lock table trial, study, node in access exclusive mode;
@@ -15,6 +15,7 @@ do $$ begin
             epoch       integer,
             primary key (worker, slot)
         ) with (fillfactor = 50);
+        alter table LEHR_SCHEMA.trial add column track text;
         update LEHR_SCHEMA.study set version = 5;
     end if;
 end $$;

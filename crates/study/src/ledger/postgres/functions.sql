@@ -27,7 +27,7 @@ begin
     update trial set state = r->>'state', sequence = place, finished_at = clock(),
         score = (r->>'score')::float8, loss = (r->>'loss')::float8, result = r->>'result',
         failure = r->>'failure', stop = r->>'stop', expected = (r->>'expected')::float8,
-        lease_until = null, checkpoint = null
+        track = r->>'track', lease_until = null, checkpoint = null
     where id = which;
     update study set best = (
         select id from trial where state = 'finished' order by score desc, loss, id limit 1);
@@ -276,6 +276,13 @@ security definer set search_path = LEHR_SCHEMA, pg_temp as
 $$ select coalesce(jsonb_agg(to_jsonb(e) order by e.sequence), '[]')
    from (select * from trial where sequence > (r->>'after')::bigint
          order by sequence limit (r->>'page')::bigint) e $$;
+
+-- What others compare their trainings with: a hundredth of the whole row, which every node reads of every trial.
+create or replace function tracks(r jsonb) returns jsonb language sql stable
+security definer set search_path = LEHR_SCHEMA, pg_temp as
+$$ select coalesce(jsonb_agg(to_jsonb(t) order by t.sequence), '[]')
+   from (select sequence, id, case when urgent then null else track end as track from trial
+         where sequence > (r->>'after')::bigint order by sequence limit (r->>'page')::bigint) t $$;
 
 create or replace function crashes_of(r jsonb) returns jsonb language sql stable
 security definer set search_path = LEHR_SCHEMA, pg_temp as

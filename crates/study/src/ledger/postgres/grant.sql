@@ -6,5 +6,6 @@ grant execute on function
     LEHR_SCHEMA.join_study, LEHR_SCHEMA.leave_study, LEHR_SCHEMA.note_exhausted,
     LEHR_SCHEMA.note_process, LEHR_SCHEMA.proposals_of, LEHR_SCHEMA.study_record, LEHR_SCHEMA.standing,
     LEHR_SCHEMA.claimable, LEHR_SCHEMA.history, LEHR_SCHEMA.pending, LEHR_SCHEMA.ended,
+    LEHR_SCHEMA.tracks,
     LEHR_SCHEMA.crashes_of, LEHR_SCHEMA.nodes, LEHR_SCHEMA.unheard
 to LEHR_SCHEMA;

@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use self::client::{Client, quoted};
 use super::{
-    CLAIMABLE_MAX, CRASHES_MAX, Claim, ClaimKey, Counts, Ending, FinishOutcome, HISTORY_PAGE,
-    Joined, Keeping, LedgerAddress, LedgerError, Node, OLDEST_VERSION, Operations, Parent,
-    Proposed, Reading, Release, ReleaseOutcome, SCHEMA_VERSION, Standing, StudyName, StudyRecord,
-    Term, Unheard, from_json,
-    row::{EndedRow, PendingRow, TrialRow},
+    CLAIMABLE_MAX, CRASHES_MAX, Claim, ClaimKey, Counts, Ended, Ending, FinishOutcome,
+    HISTORY_PAGE, Joined, Keeping, LedgerAddress, LedgerError, Node, OLDEST_VERSION, Operations,
+    Parent, Proposed, Reading, Release, ReleaseOutcome, SCHEMA_VERSION, Standing, StudyName,
+    StudyRecord, Term, Track, Unheard, from_json,
+    row::{EndedRow, PendingRow, TrackRow, TrialRow},
     to_json,
 };
 use crate::{
@@ -271,6 +271,7 @@ fn random_password() -> Result<String, LedgerError> {
 fn ending_row(lease: Lease, ending: &Ending) -> Value {
     let mut row = json!({ "trial": lease.trial.0, "epoch": lease.epoch.0 });
     // Numbers go as texts: they may be infinite, and JSON knows no such thing.
+    row["track"] = Track::of(ending).as_ref().map(to_json).into();
     match ending {
         Ending::Finished(result) => {
             row["state"] = "finished".into();
@@ -585,6 +586,12 @@ impl Reading for Postgres {
         let request = json!({ "after": after, "page": HISTORY_PAGE });
         let rows: Vec<TrialRow> = self.call("list the trials", "ended", &request)?;
         rows.into_iter().map(TrialRow::parse).collect()
+    }
+
+    fn tracks(&self, after: Sequence) -> Result<Vec<Ended>, LedgerError> {
+        let request = json!({ "after": after, "page": HISTORY_PAGE });
+        let rows: Vec<TrackRow> = self.call("list the trials", "tracks", &request)?;
+        rows.into_iter().map(TrackRow::parse).collect()
     }
 
     fn best(&self) -> Result<Option<Trial>, LedgerError> {

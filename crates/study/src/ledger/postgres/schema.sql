@@ -50,6 +50,7 @@ create table trial (
     expected    float8,
     failure     text,
     checkpoint  text,
+    track       text,
     check ((state in ('finished', 'stopped', 'failed')) = (sequence is not null)),
     check ((state = 'finished') = (result is not null)),
     check ((state = 'stopped') = (stop is not null)),

@@ -59,6 +59,7 @@ create table trial (
 ) strict;
 create index trial_queued on trial (urgent desc, id) where state = 'queued';
 create index trial_running on trial (lease_until) where state = 'running';
+create index trial_best on trial (score desc, loss, id) where state = 'finished';
 create table stray (
     trial  integer not null references trial (id),
     epoch  integer not null,
