@@ -30,6 +30,7 @@ use study::{
     message::Course,
     trial::{Candidate, Digest, Instant, Lease, Sequence, Slot, TrialState},
 };
+use tracks::others_hear_what_they_compare_with_and_no_more;
 
 macro_rules! facts {
     ($($fact:ident,)*) => {
@@ -75,7 +76,7 @@ facts! {
     a_child_is_claimed_with_its_parents_network_and_weights,
     a_stopped_trial_has_its_place_in_the_history_and_is_never_the_best,
     a_score_that_is_no_finite_number_survives,
-    tracks::others_hear_what_they_compare_with_and_no_more,
+    others_hear_what_they_compare_with_and_no_more,
     what_a_worker_says_is_kept_to_the_letter,
     trials_kept_back_are_for_retrainings_only,
     time_counts_while_somebody_explores,

@@ -15,7 +15,7 @@ use study::{
     ledger::{
         Claim, ClaimKey, Counts, Ended, Ending, FinishOutcome, HISTORY_PAGE, Joined, Keeping,
         LedgerError, Node, Operations, Proposed, Reading, Release, ReleaseOutcome, Sqlite,
-        Standing, StudyRecord, Unheard,
+        Standing, StudyRecord, Term, Unheard,
     },
     message::{Progress, Role},
     trial::{Candidate, Digest, HistoryRow, Instant, Lease, Sequence, Trial, Underway, WorkerName},
