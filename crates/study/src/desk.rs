@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use data::Targets;
-use search::{Origin, TrialId};
+use search::{Origin, Stage, TrialId};
 
 use crate::{
     config::{Inherit, StudyConfig},
@@ -275,13 +275,7 @@ impl Desk {
                 lease,
                 stage,
                 score,
-            } => {
-                self.follow()?;
-                Answer::Verdict {
-                    lease: *lease,
-                    verdict: self.judge.look(lease.trial, *stage, *score),
-                }
-            }
+            } => self.look(*lease, *stage, *score)?,
             Ask::Checkpoint { lease, checkpoint } => self.checkpoint(*lease, checkpoint)?,
             Ask::Stop { lease, stop } => self.stop(*lease, stop, now, log)?,
             Ask::Finish { lease, result } => self.finish(*lease, result, now, log)?,
@@ -326,6 +320,12 @@ impl Desk {
                 leases: vec![lease],
             },
         })
+    }
+
+    fn look(&mut self, lease: Lease, stage: Stage, score: f64) -> Result<Answer, LedgerError> {
+        self.follow()?;
+        let verdict = self.judge.look(lease.trial, stage, score);
+        Ok(Answer::Verdict { lease, verdict })
     }
 
     fn told(&mut self, worker: &WorkerName) -> &mut Told {
