@@ -9,7 +9,7 @@ use study::{
 };
 
 use crate::{
-    bench::{Bench, candidate, recorded, result},
+    bench::{Bench, candidate, record, recorded, result},
     servers::PostgresServer,
 };
 
@@ -69,6 +69,35 @@ fn of_format_4(path: &Path) {
     old.execute_batch(&rows("")).unwrap();
 }
 
+/// Tables with their columns, and indexes.
+fn shape(path: &Path) -> Vec<(String, Vec<String>)> {
+    let connection = Connection::open(path).unwrap();
+    let listed = |statement: &str, of: &str| -> Vec<String> {
+        let mut statement = connection.prepare(statement).unwrap();
+        let names = statement.query_map([of], |row| row.get(0)).unwrap();
+        names.map(Result::unwrap).collect()
+    };
+    let names = listed(
+        "select name from sqlite_schema where name > ?1 order by 1",
+        "",
+    );
+    let columns = "select name from pragma_table_info(?1) order by 1";
+    names
+        .into_iter()
+        .map(|name| (name.clone(), listed(columns, &name)))
+        .collect()
+}
+
+#[test]
+fn a_file_brought_up_to_date_has_the_shape_of_a_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let [old, new] = ["old", "new"].map(|name| folder.path().join(name));
+    of_format_4(&old);
+    drop(Sqlite::open(&old).unwrap());
+    drop(Sqlite::create(&new, &record(None), Instant(0.0)).unwrap());
+    assert_eq!(shape(&old), shape(&new));
+}
+
 #[test]
 fn a_file_of_format_4_is_read_as_it_is_and_brought_up_to_date_by_its_writer() {
     let folder = tempfile::tempdir().unwrap();
@@ -112,7 +141,7 @@ fn a_database_of_format_4_is_brought_up_to_date_by_its_owner_and_nobody_else() {
     assert_eq!(reader.trials().unwrap().len(), 3);
     drop(Postgres::open(&address, &name).unwrap());
     let owner = Postgres::open(&address, &name).unwrap();
-    // A node of the older program that is still there hears what to do.
+    // Nodes enter by the role that they had.
     let mut worker = Bench::on(Box::new(Postgres::admitted(&admission).unwrap()));
     assert_eq!(worker.join(2), 2);
     finds_all_as_it_was(&mut Bench::on(Box::new(owner)));

@@ -117,6 +117,7 @@ create table claim (
     epoch       integer,
     primary key (worker, slot)
 ) strict;
+create index trial_best on trial (score desc, loss, id) where state = 'finished';
 ";
 
 /// An open ledger: the writer's, or a reader's.
