@@ -275,6 +275,30 @@ fn rows_without_a_value_go_where_they_belong() {
 }
 
 #[test]
+fn many_rows_are_told_what_each_is_told_alone() {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    // Some blocks of rows, and a part of one.
+    let values: Vec<f32> = (0..2_500).map(|_| rng.random_range(0.0..9.0)).collect();
+    for count in [2, 3] {
+        let ids: Vec<u32> = values.iter().map(|value| *value as u32 % count).collect();
+        let table = numbers(&values);
+        let goal = Goal::Classes { ids: &ids, count };
+        let problem = Problem {
+            train: &table,
+            train_goal: goal,
+            class_weights: &[],
+            validation: &table,
+            validation_goal: goal,
+        };
+        let ensemble = all_rounds(&problem, &Settings::default()).ensemble;
+        let together = ensemble.outputs(&table);
+        for (value, said) in values.iter().zip(together.chunks_exact(count as usize)) {
+            assert_eq!(ensemble.outputs(&numbers(&[*value])), said, "of {value}");
+        }
+    }
+}
+
+#[test]
 fn three_classes_in_stripes_are_told_apart_and_their_logits_are_those_of_a_softmax() {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let mut draw = |rows: usize| {

@@ -1,11 +1,16 @@
 //! Trees that are grown, and what they say of rows.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     bins::{Binned, ColumnBins, MISSING, apply_all},
     table::Table,
 };
+
+/// So many rows go through one tree before the next: their bins stay near, and so does the tree.
+const BLOCK_ROWS: usize = 1024;
 
 /// Bins as a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,20 +128,29 @@ impl Ensemble {
     /// `O(rows · trees · depth)`.
     pub fn outputs(&self, table: &Table) -> Vec<f32> {
         let binned = apply_all(&self.bins, table);
-        let mut outputs = Vec::with_capacity(binned.rows * self.outputs);
-        for row in 0..binned.rows {
-            let sums = self.base.iter().enumerate().map(|(sequence, base)| {
-                let said = self.rounds.iter().map(|trees| &trees[sequence]);
-                base + said
-                    .map(|tree| f64::from(tree.value(&binned, row)))
-                    .sum::<f64>()
-            });
-            // Two classes share one sequence of trees: the logit of the first is 0.
-            if self.base.len() < self.outputs {
-                outputs.push(0.0);
+        // Two classes share one sequence of trees: the logit of the first is 0.
+        let first = self.outputs - self.base.len();
+        let mut outputs = vec![0.0; binned.rows * self.outputs];
+        for start in (0..binned.rows).step_by(BLOCK_ROWS) {
+            let rows = start..binned.rows.min(start + BLOCK_ROWS);
+            for (sequence, base) in self.base.iter().enumerate() {
+                let sums = self.sums(&binned, rows.clone(), sequence);
+                for (row, sum) in rows.clone().zip(sums) {
+                    outputs[row * self.outputs + first + sequence] = (base + sum) as f32;
+                }
             }
-            outputs.extend(sums.map(|sum| sum as f32));
         }
         outputs
+    }
+
+    /// What the trees of a sequence add to each of these rows.
+    fn sums(&self, binned: &Binned, rows: Range<usize>, sequence: usize) -> Vec<f64> {
+        let mut sums = vec![0.0; rows.len()];
+        for trees in &self.rounds {
+            for (sum, row) in sums.iter_mut().zip(rows.clone()) {
+                *sum += f64::from(trees[sequence].value(binned, row));
+            }
+        }
+        sums
     }
 }
