@@ -221,7 +221,14 @@ impl Helm {
         }
         let restarts = self.restarts_of_the_best().len() as u32;
         let models = (self.config.resources.total_slots() / restarts).max(1);
-        for best in ledger.best_originals(models)? {
+        let best = ledger.best_originals(models)?;
+        if is_last && best.is_empty() {
+            // No trial has a score: what was kept back for the best is explored with, too.
+            ledger.keep_back(self.term, 0, now)?;
+            self.finale = Finale::Never;
+            return Ok(());
+        }
+        for best in best {
             self.train_again(ledger, &best, now)?;
         }
         let begun = match is_last {

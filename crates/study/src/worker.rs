@@ -11,8 +11,8 @@ use train::EpochReport;
 
 use crate::{
     message::{
-        Answer, Ask, Course, FromGenerator, FromTrainer, News, Progress, ProposalVerdict, Reply,
-        StopCause, TellGenerator, TellTrainer,
+        Answer, Ask, Course, FromGenerator, FromTrainer, News, Progress, Reply, StopCause,
+        TellGenerator, TellTrainer,
     },
     spool::Spooled,
     trial::{Candidate, Digest, FailReason, HistoryRow, Lease, Slot, Underway},
@@ -174,11 +174,8 @@ impl Worker {
         self.take_news(reply.news, actions);
         match reply.answer {
             Answer::Welcome => {}
-            Answer::Proposed { verdict } => {
+            Answer::Proposed { .. } => {
                 self.proposals_in_flight = self.proposals_in_flight.saturating_sub(1);
-                if verdict == ProposalVerdict::BudgetSpent {
-                    self.ready.clear();
-                }
             }
             Answer::Work { slot, job } if self.is_leaving => {
                 actions.push(Action::Ask(give_back(job.lease, job.checkpoint)));
@@ -230,7 +227,10 @@ impl Worker {
                 }
             }
         }
-        self.course = self.course.max(news.course);
+        // Exploring may go on after all, if what was kept back for the best is not needed; an end is one.
+        if self.course != Course::Stop {
+            self.course = news.course;
+        }
     }
 
     fn on_leave(&mut self, actions: &mut Vec<Action>) {
@@ -273,7 +273,7 @@ impl Worker {
     }
 
     fn on_generator_death(&mut self, message: String, actions: &mut Vec<Action>) {
-        if self.course != Course::Explore {
+        if self.course == Course::Stop {
             return;
         }
         if let Some(give_up) = self.count_idle_death("generator", message) {

@@ -15,7 +15,7 @@ mod shared;
 use std::{collections::BTreeSet, thread};
 
 use access::Access;
-use made_up::config;
+use made_up::{candidate, config};
 use node::{SLOTS, SimNode, Store};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -23,9 +23,9 @@ use shared::Mistake;
 use study::{
     cluster::lead::Lead,
     config::StudyConfig,
-    ledger::{CRASHES_MAX, Reading, StudyRecord},
+    ledger::{CRASHES_MAX, ClaimKey, Ending, Keeping, Operations, Proposed, Reading, StudyRecord},
     master::EndReason,
-    trial::TrialState,
+    trial::{FailReason, Instant, Slot, TrialState, WorkerName},
 };
 
 /// How many schedules are run if nothing else is asked for.
@@ -279,8 +279,9 @@ impl World {
         }
         if is_whole && trials.len() as u64 != TRIALS {
             return Err(format!(
-                "only {} trials were made of {TRIALS}",
-                trials.len()
+                "only {} trials were made of {TRIALS}: {}",
+                trials.len(),
+                self.described()
             ));
         }
         match best == self.best || best.is_infinite() {
@@ -320,6 +321,51 @@ fn nothing_is_lost_and_nothing_counted_twice_whatever_breaks() {
             });
         }
     });
+}
+
+/// What was kept back for the best is not lost where there is no best.
+#[test]
+fn a_study_without_a_score_explores_with_its_whole_budget() {
+    let record = StudyRecord {
+        config: "{}".to_string(),
+        data: String::new(),
+        trials_max: Some(TRIALS),
+    };
+    let mut access = Access::new(&record, 1, None);
+    let mut lead = Lead::new("master".to_string(), config(TRIALS, 1, SLOTS));
+    let worker = WorkerName("node-0".to_string());
+    let now = Instant(1.0);
+    assert_eq!(lead.look(&mut access, now).unwrap().end, None);
+    let incarnation = access
+        .join(&worker, "host", SLOTS, now)
+        .unwrap()
+        .incarnation;
+    for units in 1..=TRIALS {
+        let proposed = access
+            .propose(&candidate(units as u32, &worker), now)
+            .unwrap();
+        assert!(
+            matches!(proposed, Proposed::Accepted(_)),
+            "the {units}th: {proposed:?}"
+        );
+        let (slot, number) = (Slot(0), units);
+        let key = ClaimKey {
+            slot,
+            incarnation,
+            number,
+        };
+        let claim = access.claim(&worker, key, now).unwrap().unwrap();
+        let reason = FailReason::OutOfTime;
+        access
+            .finish(claim.lease, &Ending::Failed(reason), now)
+            .unwrap();
+        lead.look(&mut access, now).unwrap();
+    }
+    access.leave(&worker, now).unwrap();
+    assert_eq!(
+        lead.look(&mut access, now).unwrap().end,
+        Some(EndReason::Trials)
+    );
 }
 
 #[test]
