@@ -12,10 +12,10 @@ use crate::{
     config::{Inherit, StudyConfig},
     judge::Judge,
     ledger::{
-        Claim, ClaimKey, Ended, Ending, FinishOutcome, Ledger, LedgerError, Parent, Proposed,
-        Release, ReleaseOutcome, WORKER_CRASHES_MAX,
+        Claim, ClaimKey, Ended, Ending, FinishOutcome, Ledger, LedgerError, Parent, Release,
+        ReleaseOutcome, WORKER_CRASHES_MAX,
     },
-    message::{Answer, Ask, Course, News, Progress, ProposalVerdict, Reply},
+    message::{Answer, Ask, Course, News, Progress, Reply},
     recipe::{self, Start},
     trial::{
         Digest, EarlyStop, FailReason, Inheritance, Instant, Job, Lease, Sequence, TrialResult,
@@ -244,13 +244,10 @@ impl Desk {
                 self.ledger.note_process(worker, *role, *process, now)?;
                 Answer::Noted { trial: None }
             }
-            Ask::Propose { candidate } => Answer::Proposed {
-                verdict: match self.ledger.propose(candidate, now)? {
-                    Proposed::Accepted(_) => ProposalVerdict::Queued,
-                    Proposed::Duplicate => ProposalVerdict::Duplicate,
-                    Proposed::BudgetSpent => ProposalVerdict::BudgetSpent,
-                },
-            },
+            Ask::Propose { candidate } => {
+                self.ledger.propose(candidate, now)?;
+                Answer::Proposed
+            }
             Ask::Exhausted { reason } => {
                 self.ledger.note_exhausted(worker)?;
                 self.told(worker).is_exhausted = true;

@@ -106,6 +106,18 @@ pub enum Ask {
     },
 }
 
+impl Ask {
+    /// What must be where every node finds it before the ledger hears this.
+    pub fn stored(&self) -> Option<&Digest> {
+        match self {
+            Ask::Finish { result, .. } => Some(&result.artifact),
+            Ask::Checkpoint { checkpoint, .. } => Some(checkpoint),
+            Ask::Release { checkpoint, .. } => checkpoint.as_ref(),
+            _ => None,
+        }
+    }
+}
+
 /// What a child process of a worker does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -147,11 +159,8 @@ pub struct Reply {
 pub enum Answer {
     /// To `Hello`.
     Welcome,
-    /// To `Propose`: whether it was queued.
-    Proposed {
-        /// What became of it.
-        verdict: ProposalVerdict,
-    },
+    /// To `Propose`: it was queued, or is not wanted; the news say how many wait.
+    Proposed,
     /// To `Claim`: work.
     Work {
         /// For this slot.
@@ -181,18 +190,6 @@ pub enum Answer {
         /// The trial it was about, if about one.
         trial: Option<TrialId>,
     },
-}
-
-/// What became of a proposal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProposalVerdict {
-    /// Queued.
-    Queued,
-    /// The study has it already.
-    Duplicate,
-    /// No more proposals are wanted.
-    BudgetSpent,
 }
 
 /// What has happened in the study.

@@ -174,7 +174,7 @@ impl Worker {
         self.take_news(reply.news, actions);
         match reply.answer {
             Answer::Welcome => {}
-            Answer::Proposed { .. } => {
+            Answer::Proposed => {
                 self.proposals_in_flight = self.proposals_in_flight.saturating_sub(1);
             }
             Answer::Work { slot, job } if self.is_leaving => {

@@ -15,15 +15,13 @@ use search::TrialId;
 
 use crate::{
     message::{Answer, Ask, Reply},
+    process::checkpoints::CHECKPOINTS_KEPT,
     store::{InUse, NodeWeights, StoreError},
     trial::{Digest, Slot},
 };
 
 /// Pause before the same transfer is tried again.
 const RETRY: Duration = Duration::from_secs(2);
-
-/// So many checkpoints of a training are in the store at once: the ledger may not have heard of the newest yet.
-const CHECKPOINTS_KEPT: usize = 2;
 
 /// Of so many trainings: more than run on one machine. Those that were stopped are among them.
 const TRAININGS_MAX: usize = 256;
@@ -74,14 +72,9 @@ pub(crate) fn publish(
 ) {
     let mut stored = Stored::default();
     for ask in finishes {
-        let digest = match &ask {
-            Ask::Finish { result, .. } => Some(&result.artifact),
-            Ask::Checkpoint { checkpoint, .. } => Some(checkpoint),
-            Ask::Release { checkpoint, .. } => checkpoint.as_ref(),
-            _ => None,
-        };
-        let published =
-            digest.is_none_or(|digest| persistently(leave, || weights.publish(digest)).is_ok());
+        let published = ask
+            .stored()
+            .is_none_or(|digest| persistently(leave, || weights.publish(digest)).is_ok());
         let old = match (published, &ask) {
             // A newer one has replaced it while the store was away.
             (false, Ask::Checkpoint { .. }) => continue,

@@ -7,13 +7,13 @@ use train::Paused;
 use crate::{artifact::ArtifactStore, trial::Digest};
 
 /// A training is not kept more often, in seconds.
-pub const CHECKPOINT_SECS: f64 = 60.0;
+pub(crate) const CHECKPOINT_SECS: f64 = 60.0;
 
 /// Keeping takes at most one part in so many of the time.
 const COST_SHARE: u32 = 20;
 
 /// So many of a training are there at once: the ledger may not have heard of the newest yet.
-const KEPT: usize = 2;
+pub(crate) const CHECKPOINTS_KEPT: usize = 2;
 
 /// The checkpoints of one training.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Checkpoints {
         let kept = artifacts.put(&paused.to_bytes()).ok();
         if let Some(digest) = &kept {
             self.kept.push(digest.clone());
-            let many = self.kept.len().saturating_sub(KEPT);
+            let many = self.kept.len().saturating_sub(CHECKPOINTS_KEPT);
             self.kept
                 .drain(..many)
                 .for_each(|old| artifacts.remove(&old));

@@ -4,7 +4,7 @@
 //! words on standard error are kept for the record. A child whose parent is gone ends by itself.
 
 pub mod baseline;
-pub mod checkpoints;
+pub(crate) mod checkpoints;
 pub mod generator;
 pub mod trainer;
 pub mod worker;

@@ -28,9 +28,7 @@ use crate::{
     message::{FromTrainer, StopCause, TellTrainer, TrainerSetup, receive, send},
     prepared::{PreparedFiles, fold_count, out_of_fold, rows_of_fold},
     process::{checkpoints::Checkpoints, end_with_parent, first_line, limit_memory},
-    trial::{
-        Digest, EarlyStop, FailReason, Inheritance, InheritanceProof, Job, Lease, TrialResult,
-    },
+    trial::{Digest, EarlyStop, FailReason, Inheritance, InheritanceProof, Job, TrialResult},
 };
 
 /// Rows on which parent and child are compared.
@@ -214,7 +212,11 @@ impl Trainer {
         let (start, inheritance) = self.start_weights(&run.job, &parents, 0)?;
         let first = match self.fit(&mut run, 0, start)? {
             PartTrained::Fitted(fitted) => fitted,
-            PartTrained::Paused(paused) => return Ok(self.keep(&paused)),
+            PartTrained::Paused(paused) => {
+                // Without room for it, the next node begins anew.
+                let kept = run.checkpoints.keep(&self.artifacts, &paused);
+                return Ok(Trained::Paused(kept));
+            }
         };
         if self.is_leaving() && self.parts() > 1 {
             return Ok(Trained::Paused(None));
@@ -328,8 +330,10 @@ impl Trainer {
             }
             if checkpoints.is_due() {
                 let kept = checkpoints.keep(&self.artifacts, &training.pause());
-                kept.into_iter()
-                    .for_each(|checkpoint| say_kept(job.lease, checkpoint));
+                if let Some(checkpoint) = kept {
+                    let lease = job.lease;
+                    say(&FromTrainer::Checkpoint { lease, checkpoint });
+                }
             }
         }
         run.planned = planned;
@@ -356,13 +360,6 @@ impl Trainer {
             Some(training) => Ok(training),
             None => Training::begin(task, start),
         }
-    }
-
-    /// Keeps a paused training where the next node finds it.
-    fn keep(&self, paused: &Paused) -> Trained {
-        let kept = self.artifacts.put(&paused.to_bytes());
-        // Without room for it, the next node begins anew.
-        Trained::Paused(kept.ok())
     }
 
     /// A cross-validation is several trainings; it is begun anew.
@@ -537,20 +534,18 @@ impl Trainer {
     }
 
     fn report(&self, job: &Job, report: &EpochReport, planned: NonZeroU32) {
-        let said = FromTrainer::Epoch {
+        say(&FromTrainer::Epoch {
             lease: job.lease,
             epochs: planned.get(),
             report: Box::new(report.clone()),
-        };
-        // If nobody listens the worker is gone, and the listening thread ends this process.
-        let _ = send(&mut io::stdout().lock(), &said);
+        });
     }
 }
 
-/// As [`Trainer::report`]: who does not listen is gone.
-fn say_kept(lease: Lease, checkpoint: Digest) {
-    let said = FromTrainer::Checkpoint { lease, checkpoint };
-    let _ = send(&mut io::stdout().lock(), &said);
+/// Tells the worker something on the way. If nobody listens the worker is gone, and the listening thread ends this
+/// process.
+fn say(said: &FromTrainer) {
+    let _ = send(&mut io::stdout().lock(), said);
 }
 
 fn locked(stop: &Mutex<Option<StopCause>>) -> MutexGuard<'_, Option<StopCause>> {

@@ -67,14 +67,9 @@ impl Upward {
         match self {
             Upward::Pipe => send(&mut io::stdout().lock(), message),
             Upward::Desk { asks, finishes } => {
-                let way = match message {
-                    Ask::Finish { .. }
-                    | Ask::Checkpoint { .. }
-                    | Ask::Release {
-                        checkpoint: Some(_),
-                        ..
-                    } => finishes,
-                    _ => asks,
+                let way = match message.stored() {
+                    Some(_) => finishes,
+                    None => asks,
                 };
                 way.send(message.clone())
                     .map_err(|_| io::Error::other("the desk is closed"))

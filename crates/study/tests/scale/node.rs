@@ -12,9 +12,7 @@ use study::{
     config::StudyConfig,
     desk::Desk,
     ledger::{Keeping, LEASE_SECS, Reading},
-    message::{
-        Answer, Ask, FromGenerator, FromTrainer, ProposalVerdict, Reply, TellGenerator, TellTrainer,
-    },
+    message::{Answer, Ask, FromGenerator, FromTrainer, Reply, TellGenerator, TellTrainer},
     trial::{Candidate, Digest, Instant, Job, Slot, WorkerName},
     worker::{Action, DeathCause, Event, Worker},
 };
@@ -358,9 +356,6 @@ impl SimNode {
     fn hear(&mut self, reply: Box<Reply>, outside: &mut Outside) {
         match &reply.answer {
             Answer::Work { .. } | Answer::NoWork { .. } => self.claims -= 1,
-            Answer::Proposed {
-                verdict: ProposalVerdict::Duplicate,
-            } => self.idle.duplicates += 1,
             _ => {}
         }
         self.tell(Event::Reply(reply), outside);

@@ -37,7 +37,6 @@ impl Cause {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Idle {
     seconds: BTreeMap<Cause, f64>,
-    pub(crate) duplicates: u64,
 }
 
 impl Idle {

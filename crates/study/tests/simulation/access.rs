@@ -86,6 +86,20 @@ impl Access {
         }
     }
 
+    /// Changes what only a master may, in its term.
+    fn decide(
+        &self,
+        term: Term,
+        deed: impl Fn(&mut Sqlite, Term, Instant) -> Result<(), LedgerError> + Send + 'static,
+    ) -> Result<(), LedgerError> {
+        self.write(move |shared, now| {
+            let told = shared.told_term(term);
+            deed(&mut shared.sqlite, told, now)?;
+            shared.note_decision(term);
+            Ok(())
+        })
+    }
+
     /// The ledger, if nothing is between.
     fn reached(&self) -> Result<MutexGuard<'_, Shared>, LedgerError> {
         let shared = self.shared();
@@ -226,39 +240,25 @@ impl Keeping for Access {
     }
 
     fn resume_clock(&mut self, term: Term, _: Instant) -> Result<(), LedgerError> {
-        self.write(move |shared, now| {
-            let told = shared.told_term(term);
-            shared.sqlite.resume_clock(told, now)?;
-            shared.note_decision(term);
-            Ok(())
+        self.decide(term, move |ledger, told, now| {
+            ledger.resume_clock(told, now)
         })
     }
 
     fn count_time(&mut self, term: Term, _: Instant) -> Result<(), LedgerError> {
-        self.write(move |shared, now| {
-            let told = shared.told_term(term);
-            shared.sqlite.count_time(told, now)?;
-            shared.note_decision(term);
-            Ok(())
-        })
+        self.decide(term, move |ledger, told, now| ledger.count_time(told, now))
     }
 
     fn keep_back(&mut self, term: Term, trials: u64, _: Instant) -> Result<(), LedgerError> {
-        self.write(move |shared, now| {
-            let told = shared.told_term(term);
-            shared.sqlite.keep_back(told, trials, now)?;
-            shared.note_decision(term);
-            Ok(())
+        self.decide(term, move |ledger, told, now| {
+            ledger.keep_back(told, trials, now)
         })
     }
 
     fn set_ending(&mut self, term: Term, reason: &str, _: Instant) -> Result<(), LedgerError> {
         let reason = reason.to_string();
-        self.write(move |shared, now| {
-            let told = shared.told_term(term);
-            shared.sqlite.set_ending(told, &reason, now)?;
-            shared.note_decision(term);
-            Ok(())
+        self.decide(term, move |ledger, told, now| {
+            ledger.set_ending(told, &reason, now)
         })
     }
 

@@ -216,22 +216,12 @@ impl SimNode {
         };
         let lease = training.job.lease;
         if self.is_sick {
-            let (cause, message) = (DeathCause::Unknown, "signal 9".to_string());
-            return self.tell(Event::TrainerDied {
-                slot,
-                cause,
-                message,
-            });
+            return self.bury(slot, "signal 9");
         }
         let is_done = training.curve.len() as u32 == EPOCHS;
         let ends = is_done || matches!(training.told, Some(StopCause::Over));
         if ends && self.disk.is_full {
-            let (cause, message) = (DeathCause::Unknown, "no space left".to_string());
-            return self.tell(Event::TrainerDied {
-                slot,
-                cause,
-                message,
-            });
+            return self.bury(slot, "no space left");
         }
         let said = match training.told {
             Some(StopCause::Leave) => FromTrainer::Paused {
@@ -291,11 +281,14 @@ impl SimNode {
         let Some((slot, _)) = process.trainings.pop_first() else {
             return;
         };
-        let (cause, message) = (DeathCause::Unknown, "signal 9".to_string());
+        self.bury(slot, "signal 9");
+    }
+
+    fn bury(&mut self, slot: Slot, words: &str) {
         self.tell(Event::TrainerDied {
             slot,
-            cause,
-            message,
+            cause: DeathCause::Unknown,
+            message: words.to_string(),
         });
     }
 
@@ -321,15 +314,11 @@ impl SimNode {
             Ask::Finish { result, .. } => {
                 store.objects.insert(result.artifact.clone());
             }
-            Ask::Checkpoint { checkpoint, .. }
-            | Ask::Release {
-                checkpoint: Some(checkpoint),
-                ..
-            } => {
+            paused => {
+                let checkpoint = paused.stored().expect("only such asks wait here");
                 let kept = self.disk.kept.remove(checkpoint).unwrap_or_default();
                 self.access.shared().kept.insert(checkpoint.clone(), kept);
             }
-            _ => {}
         }
         process.link.offer(ask, now);
     }
@@ -349,14 +338,7 @@ impl SimNode {
         };
         for action in process.worker.step(event) {
             match action {
-                Action::Ask(
-                    ask @ (Ask::Finish { .. }
-                    | Ask::Checkpoint { .. }
-                    | Ask::Release {
-                        checkpoint: Some(_),
-                        ..
-                    }),
-                ) => process.publishing.push_back(ask),
+                Action::Ask(ask) if ask.stored().is_some() => process.publishing.push_back(ask),
                 Action::Ask(ask) => process.link.offer(ask, now),
                 // What cannot be kept is told all the same.
                 Action::Spool(_) if self.disk.is_full => {}

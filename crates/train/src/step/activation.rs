@@ -87,6 +87,14 @@ impl Pointwise {
     }
 }
 
+/// The nearest whole number, of numbers below 2²²; ties go to the even one.
+#[inline(always)]
+pub(crate) fn nearest_whole(x: f32) -> f32 {
+    // Behind 1.5·2²³ there is no room for a fraction.
+    const ROUND: f32 = 12_582_912.0;
+    (x + ROUND) - ROUND
+}
+
 /// e^x for x ≤ 0, relative error below 3e-7; 0 where the result would not be a normal number.
 #[inline(always)]
 pub(crate) fn exp_negative(x: f32) -> f32 {
@@ -94,10 +102,8 @@ pub(crate) fn exp_negative(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     const LEAST: f32 = -87.0;
-    // Adding and taking away 1.5·2²³ rounds to a whole number.
-    const ROUND: f32 = 12_582_912.0;
     let clamped = if x < LEAST { LEAST } else { x };
-    let whole = (clamped * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let whole = nearest_whole(clamped * std::f32::consts::LOG2_E);
     let r = clamped - whole * LN2_HIGH - whole * LN2_LOW;
     let series = 1.0
         + r * (1.0

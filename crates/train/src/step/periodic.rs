@@ -7,7 +7,7 @@
 use std::f32::consts::TAU;
 
 use crate::{
-    step::{Parameter, Part, Sink, Source},
+    step::{Parameter, Part, Sink, Source, activation::nearest_whole},
     vector::{Store, vectorised},
 };
 
@@ -64,9 +64,7 @@ fn sine_of_quarter(s: f32) -> f32 {
 /// The sine and the cosine of so many turns. Without branches, so that it vectorises.
 #[inline(always)]
 fn wave(turns: f32) -> (f32, f32) {
-    // Adding and taking away 1.5·2²³ rounds to a whole number.
-    const ROUND: f32 = 12_582_912.0;
-    let rest = turns - ((turns + ROUND) - ROUND);
+    let rest = turns - nearest_whole(turns);
     let size = rest.abs();
     // sin(½ − s) = sin(s), in turns.
     let folded = if size > 0.25 { 0.5 - size } else { size };

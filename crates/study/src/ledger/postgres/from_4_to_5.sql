@@ -1,5 +1,5 @@
--- From format 4 to 5: claims have keys, masters have terms, and trials that end from now on have tracks. `functions.sql` and `grant.sql` follow in the same
--- transaction; to run it twice changes nothing.
+-- From format 4 to 5: claims have keys, masters have terms, and trials that end from now on have tracks.
+-- `functions.sql` and `grant.sql` follow in the same transaction; to run it twice changes nothing.
 set local search_path = LEHR_SCHEMA;
 lock table trial, study, node in access exclusive mode;
 do $$ begin

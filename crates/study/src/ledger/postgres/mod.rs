@@ -147,8 +147,7 @@ impl Postgres {
     /// If the database cannot be reached, or there is no such study in it, or it is of a version that this one
     /// cannot bring up to date.
     pub fn open(address: &LedgerAddress, study: &StudyName) -> Result<Postgres, LedgerError> {
-        let ledger = Postgres::open_to_read(address, study)?;
-        let version: i64 = ledger.one("be opened", "version from study")?;
+        let (ledger, version) = Postgres::enter_as_owner(address, study)?;
         if version == SCHEMA_VERSION {
             return Ok(ledger);
         }
@@ -167,8 +166,7 @@ impl Postgres {
         address: &LedgerAddress,
         study: &StudyName,
     ) -> Result<Postgres, LedgerError> {
-        let client = Client::new(address.clone(), None);
-        Postgres::enter(client, study, OLDEST_VERSION)
+        Postgres::enter_as_owner(address, study).map(|(ledger, _)| ledger)
     }
 
     /// Enters a study as one of its workers.
@@ -177,10 +175,23 @@ impl Postgres {
     /// As for [`Postgres::open_to_read`].
     pub fn admitted(admission: &Admission) -> Result<Postgres, LedgerError> {
         let client = Client::new(admission.ledger.clone(), admission.password.clone());
-        Postgres::enter(client, &admission.study, SCHEMA_VERSION)
+        Postgres::enter(client, &admission.study, SCHEMA_VERSION).map(|(ledger, _)| ledger)
     }
 
-    fn enter(client: Client, study: &StudyName, oldest: i64) -> Result<Postgres, LedgerError> {
+    fn enter_as_owner(
+        address: &LedgerAddress,
+        study: &StudyName,
+    ) -> Result<(Postgres, i64), LedgerError> {
+        let client = Client::new(address.clone(), None);
+        Postgres::enter(client, study, OLDEST_VERSION)
+    }
+
+    /// A study that is at least of this version, and its version.
+    fn enter(
+        client: Client,
+        study: &StudyName,
+        oldest: i64,
+    ) -> Result<(Postgres, i64), LedgerError> {
         let mut ledger = Postgres {
             client: Mutex::new(client),
             schema: study.schema(),
@@ -191,7 +202,7 @@ impl Postgres {
             return Err(LedgerError::Version { found: row.version });
         }
         ledger.lease_secs = row.lease_secs;
-        Ok(ledger)
+        Ok((ledger, row.version))
     }
 
     fn call<T: DeserializeOwned>(
