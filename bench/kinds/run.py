@@ -1,16 +1,19 @@
 """Every published data set with one command: what lehr takes it for and how far it comes.
 
-    python3 run.py DATA --lehr PROGRAM [--time 5m] [--seed 1] [--sets digits …] --out FILE
+    python3 run.py DATA --lehr PROGRAM [--time 5m] [--seeds 1 2 …] [--ensemble 10] [--sets digits …] --out FILE
     python3 run.py --table FILE
+    python3 run.py --ensembles FILE
 
 DATA is the folder with the published data sets; see README.md for where they come from.
-One line of CSV per set; sets that are in FILE already are passed over, so that a run can be taken up.
+One line of CSV per set and seed; those that are in FILE already are passed over, so that a run can be taken up.
 """
 
 import argparse
 import csv
+import itertools
 import json
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -52,16 +55,21 @@ SETS = {
     "rt-polarity": ("text/rt-polarity/rt_polarity.csv.gz", [], "accuracy", "CNN 0.759, tf-idf + logistic 0.784"),
 }
 
-FIELDS = ["set", "found", "decided_by", "metric", "constant", "linear", "trees", "lehr", "low", "high", "reference",
-          "trials", "seconds", "verdict"]
+FIELDS = ["set", "seed", "found", "decided_by", "metric", "constant", "linear", "trees", "lehr", "low", "high",
+          "ensemble", "members", "reference", "trials", "seconds", "verdict"]
+
+# Metrics of which less is better.
+ERRORS = {"rmse", "mae", "log_loss"}
 
 
-def explore(program, path, options, metric, budget, seed):
+def explore(program, path, options, metric, budget, seed, members):
     """What lehr found in a set, as one record."""
     with tempfile.TemporaryDirectory() as place:
         out = pathlib.Path(place, "study")
         command = [program, "explore", path, *options, "--metric", metric, "--time", budget, "--seed", str(seed),
                    "--out", out, "--json"]
+        if members:
+            command += ["--ensemble", str(members)]
         began = time.monotonic()
         ran = subprocess.run(command, capture_output=True, text=True)
         seconds = time.monotonic() - began
@@ -73,6 +81,7 @@ def explore(program, path, options, metric, budget, seed):
     scores = {scored["name"]: scored["vault_metrics"].get(metric) for scored in found["baselines"]}
     constant = next((value for name, value in scores.items() if name in ("the commonest class", "the mean")), None)
     decides = found["metric"] == metric
+    together = found.get("ensemble") or {}
     return {
         "found": described.removeprefix("data").strip(),
         "decided_by": found["metric"],
@@ -82,6 +91,8 @@ def explore(program, path, options, metric, budget, seed):
         "lehr": found["winner"]["vault_metrics"].get(metric),
         "low": found["winner"]["vault"]["low"] if decides else None,
         "high": found["winner"]["vault"]["high"] if decides else None,
+        "ensemble": together["scored"]["vault_metrics"].get(metric) if "scored" in together else None,
+        "members": len(together["members"]) if "members" in together else None,
         "trials": sum(status.get("trials", {}).values()) if isinstance(status.get("trials"), dict) else None,
         "verdict": (found.get("verdict") or {}).get("finding"),
         "seconds": round(seconds, 1),
@@ -93,8 +104,8 @@ def short(value):
 
 
 def table(path):
-    print("| set | found | metric | constant | linear | trees | lehr (95 %) | reference |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| set | found | metric | constant | linear | trees | lehr (95 %) | ensemble | reference |")
+    print("|---|---|---|---|---|---|---|---|---|")
     with open(path, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             interval = f" ({short(row['low'])}–{short(row['high'])})" if row["low"] else ""
@@ -102,7 +113,27 @@ def table(path):
             if row["decided_by"] and row["decided_by"] != metric:
                 metric += f", decided by {row['decided_by']}"
             print(f"| {row['set']} | {row['found']} | {metric} | {short(row['constant'])} | {short(row['linear'])} "
-                  f"| {short(row['trees'])} | {short(row['lehr'])}{interval} | {row['reference']} |")
+                  f"| {short(row['trees'])} | {short(row['lehr'])}{interval} | {short(row.get('ensemble'))} "
+                  f"| {row['reference']} |")
+
+
+def ensembles(path):
+    """The winner beside the ensemble of the same study, by set over its seeds; without an ensemble, the winner."""
+    print("| set | metric | seeds | winner | ensemble | better by (least to most) | ensembles |")
+    print("|---|---|---|---|---|---|---|")
+    of_set = {}
+    with open(path, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["lehr"]:
+                of_set.setdefault((row["set"], row["metric"]), []).append(row)
+    for (name, metric), rows in of_set.items():
+        sign = -1 if metric in ERRORS else 1
+        alone = [float(row["lehr"]) for row in rows]
+        together = [float(row["ensemble"] or row["lehr"]) for row in rows]
+        better = [sign * (other - own) for own, other in zip(alone, together)]
+        made = sum(1 for row in rows if row["ensemble"])
+        print(f"| {name} | {metric} | {len(rows)} | {short(statistics.mean(alone))} | {short(statistics.mean(together))} "
+              f"| {statistics.mean(better):+.4g} ({min(better):+.4g} to {max(better):+.4g}) | {made} |")
 
 
 def main():
@@ -110,31 +141,35 @@ def main():
     parser.add_argument("data", nargs="?", type=pathlib.Path)
     parser.add_argument("--lehr", default="lehr")
     parser.add_argument("--time", default="5m")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--ensemble", type=int)
     parser.add_argument("--sets", nargs="*", default=list(SETS))
     parser.add_argument("--out", type=pathlib.Path)
     parser.add_argument("--table", type=pathlib.Path)
+    parser.add_argument("--ensembles", type=pathlib.Path)
     asked = parser.parse_args()
     if asked.table:
         return table(asked.table)
+    if asked.ensembles:
+        return ensembles(asked.ensembles)
     if not (asked.data and asked.out):
         parser.error("give DATA and --out, or --table")
     done = set()
     if asked.out.exists():
         with open(asked.out, newline="", encoding="utf-8") as file:
-            done = {row["set"] for row in csv.DictReader(file)}
+            done = {(row["set"], int(row["seed"])) for row in csv.DictReader(file)}
     with open(asked.out, "a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, FIELDS)
         if not done:
             writer.writeheader()
-        for name in asked.sets:
-            if name in done:
+        for seed, name in itertools.product(asked.seeds, asked.sets):
+            if (name, seed) in done:
                 continue
             path, options, metric, reference = SETS[name]
-            record = explore(asked.lehr, asked.data / path, options, metric, asked.time, asked.seed)
-            writer.writerow({"set": name, "metric": metric, "reference": reference, **record})
+            record = explore(asked.lehr, asked.data / path, options, metric, asked.time, seed, asked.ensemble)
+            writer.writerow({"set": name, "seed": seed, "metric": metric, "reference": reference, **record})
             file.flush()
-            print(name, record.get("lehr"), record["found"], file=sys.stderr)
+            print(name, seed, record.get("lehr"), record["found"], file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ pub(crate) enum Command {
     /// All trials of a study, best first.
     Trials(TrialsArgs),
     /// The best model so far and its three scores.
-    Best(StudyArgs),
+    Best(BestArgs),
     /// Where a trial comes from, why it was proposed, how it went; or why nothing runs.
     Explain(ExplainArgs),
     /// What a model says of the rows or images in FILE.
@@ -182,6 +182,10 @@ pub(crate) struct ExploreArgs {
     /// none beats in all of them are kept in the study's folder `front`.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) objectives: Vec<Objective>,
+    /// At the end, choose at most so many trials that answer together as one more model, in the study's folder
+    /// `ensemble`.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=20))]
+    pub(crate) ensemble: Option<u8>,
     /// No model may have more parameters.
     #[arg(long, value_name = "N")]
     pub(crate) params_max: Option<u64>,
@@ -325,6 +329,16 @@ pub(crate) struct StudyArgs {
     /// Print as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BestArgs {
+    #[command(flatten)]
+    pub(crate) study: StudyArgs,
+    /// Choose at most so many trials that answer together as one more model, in the study's folder `ensemble`
+    /// [default: as the study was told].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=20))]
+    pub(crate) ensemble: Option<u8>,
 }
 
 #[derive(Debug, Args)]

@@ -82,6 +82,9 @@ pub(crate) struct StudyToml {
     /// Which rows validate, which stay in the vault.
     #[serde(default)]
     pub(crate) split: SplitToml,
+    /// At the end, at most so many trials are chosen that answer together as one more model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ensemble: Option<u8>,
     /// Processes and their limits.
     #[serde(default)]
     pub(crate) resources: ResourcesToml,
@@ -383,6 +386,7 @@ fn apply_flags(typed: &mut StudyToml, args: &ExploreArgs) {
             trials: args.trials,
         };
     }
+    set(&mut typed.ensemble, &args.ensemble);
     set(&mut typed.resources.workers, &args.workers);
     set(&mut typed.resources.slots, &args.slots);
     set(&mut typed.resources.memory_mib, &args.memory_mib);
@@ -436,6 +440,7 @@ pub(crate) fn decided(typed: &StudyToml) -> Result<StudyConfig> {
         seed: typed.seed,
         budget: budget(&typed.budget)?,
         folds: rows::folds(typed),
+        ensemble: ensemble(typed.ensemble)?,
         split: rows::shares(&typed.split),
         resources,
         training: TrainingSettings {
@@ -450,6 +455,16 @@ pub(crate) fn decided(typed: &StudyToml) -> Result<StudyConfig> {
         },
         search,
     })
+}
+
+/// As the flag's range says it.
+fn ensemble(typed: Option<u8>) -> Result<Option<u8>> {
+    match typed {
+        Some(members) if !(2..=20).contains(&members) => bail!(
+            "`ensemble` = {members} cannot be used: an ensemble has 2 to 20 trials; leave it out for none"
+        ),
+        members => Ok(members),
+    }
 }
 
 fn rungs(typed: &TrainingToml) -> Rungs {
@@ -566,6 +581,7 @@ pub(crate) fn render(config: &StudyConfig, place: Option<&LedgerPlace>) -> Resul
             }),
             trials: config.budget.trials,
         },
+        ensemble: config.ensemble,
         split: rows::rendered(config),
         resources: ResourcesToml {
             workers: Some(config.resources.workers),

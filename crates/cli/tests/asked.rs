@@ -121,6 +121,34 @@ fn with_several_objectives_the_front_is_kept_as_models() {
 }
 
 #[test]
+fn several_trials_answer_together_as_one_model_that_says_what_they_say() {
+    let (place, _, found) = explored(&["--trials", "30", "--folds", "1", "--ensemble", "4"]);
+    let made = &found["ensemble"];
+    assert_eq!(made["kind"], "made", "{made}");
+    let members = made["members"].as_array().unwrap();
+    assert!((2..=4).contains(&members.len()), "{members:?}");
+    let share = |member: &serde_json::Value| member["share"].as_f64().unwrap();
+    assert!((members.iter().map(share).sum::<f64>() - 1.0).abs() < 1e-9);
+    assert!(made["certificate"].is_object(), "{made}");
+    let folder = place.path().join("study/ensemble");
+    for file in [
+        "model.onnx",
+        "model.safetensors",
+        "model.json",
+        "model.py",
+        "card.md",
+    ] {
+        assert!(bytes(&folder.join(file)) > 0);
+    }
+    // The mean on the rows that chose is no worse than the best alone; on the vault it may be.
+    let validation = |scored: &serde_json::Value| scored["validation"].as_f64().unwrap();
+    let metric: train::Metric = found["metric"].as_str().unwrap().parse().unwrap();
+    let score = |scored| metric.score(validation(scored));
+    assert!(score(&made["scored"]) >= score(&found["winner"]), "{found}");
+    assert!(made["better_by"].is_object() == found["winner"]["vault"].is_object());
+}
+
+#[test]
 fn the_best_model_is_trained_once_more_from_scratch_and_from_its_weights() {
     let (_place, trials, found) = explored(&["--trials", "20", "--seed", "5"]);
     assert_eq!(trials.len(), 20);

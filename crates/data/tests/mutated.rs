@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
 #![allow(clippy::print_stderr)] // What was found is shown.
 
+mod damage;
 mod npy;
 
 use std::{
@@ -18,6 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use damage::damaged;
 use data::{Preprocessor, ReadLimits, Request, SplitShares};
 use flate2::{Compression, write::GzEncoder};
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
@@ -31,9 +33,6 @@ const MUTATIONS: u64 = 300;
 
 /// No small file takes longer to be refused, even where tests are not optimised.
 const TIME_MAX: Duration = Duration::from_secs(10);
-
-/// Changes of one file at most.
-const CHANGES_MAX: u32 = 6;
 
 /// A healthy file of each format, by its name.
 fn healthy() -> Vec<(&'static str, Vec<u8>)> {
@@ -124,40 +123,6 @@ fn pictures() -> Vec<u8> {
         zip.write_all(&png).unwrap();
     }
     zip.finish().unwrap().into_inner()
-}
-
-fn damaged(healthy: &[u8], other: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
-    let mut bytes = healthy.to_vec();
-    for _ in 0..rng.random_range(1..=CHANGES_MAX) {
-        let len = bytes.len().max(1);
-        let start = rng.random_range(0..len);
-        let end = (start + rng.random_range(1..=32)).min(bytes.len());
-        match rng.random_range(0..7) {
-            0 if start < bytes.len() => bytes[start] = rng.random(),
-            1 if start < bytes.len() => bytes[start] ^= 1 << rng.random_range(0..8),
-            2 => bytes.truncate(start),
-            3 if start < end => drop(bytes.drain(start..end)),
-            4 if start < end => {
-                let again = bytes[start..end].to_vec();
-                bytes.splice(start..start, again);
-            }
-            5 => {
-                let from = rng.random_range(0..other.len());
-                let piece = other[from..(from + 16).min(other.len())].to_vec();
-                let place = start.min(bytes.len());
-                bytes.splice(place..place, piece);
-            }
-            _ => {
-                let odd: [&[u8]; 6] = [b"\"", b"\n", b",", b"nan", b"1e999", b"\xff\xfe"];
-                let place = start.min(bytes.len());
-                bytes.splice(
-                    place..place,
-                    odd[rng.random_range(0..odd.len())].iter().copied(),
-                );
-            }
-        }
-    }
-    bytes
 }
 
 /// Reads, splits, fits and applies; what reaches a network is finite.

@@ -47,6 +47,9 @@ pub struct StudyConfig {
     /// absent.
     #[serde(default)]
     pub folds: Option<u8>,
+    /// At most so many trials answer together as one more model at the end; none is made if absent.
+    #[serde(default)]
+    pub ensemble: Option<u8>,
     /// Processes and their limits.
     pub resources: Resources,
     /// How a trial is trained, as far as it is not searched.

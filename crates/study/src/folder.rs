@@ -228,6 +228,11 @@ impl StudyFolder {
         self.root.join("front")
     }
 
+    /// Where it was asked for: several trials that answer together, as one model.
+    pub fn ensemble(&self) -> PathBuf {
+        self.root.join("ensemble")
+    }
+
     /// What is being explored, and how: every default visible.
     pub fn config(&self) -> PathBuf {
         self.root.join("lehr.toml")

@@ -29,8 +29,11 @@ pub const FORMAT: u32 = 1;
 pub struct ModelCard {
     /// Version of this file.
     pub format: u32,
-    /// The trial that trained it.
+    /// The trial that trained it; of an ensemble, the one that counts most.
     pub trial: TrialId,
+    /// The trials that answer together, the one that counts most first; empty if it is one alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<EnsembleMember>,
     /// The network.
     #[serde(with = "notation")]
     pub architecture: Architecture,
@@ -43,6 +46,25 @@ pub struct ModelCard {
     pub calibration: Calibration,
     /// Digest of the weights beside it.
     pub weights: Digest,
+}
+
+/// A trial that answers together with others.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EnsembleMember {
+    /// Which.
+    pub trial: TrialId,
+    /// How much it counts; together they are 1.
+    pub share: f64,
+}
+
+impl ModelCard {
+    /// What the model is, as a name.
+    pub fn origin(&self) -> String {
+        match &self.members[..] {
+            [] => format!("trial {}", self.trial),
+            members => format!("an ensemble of {} trials", members.len()),
+        }
+    }
 }
 
 /// Why a model cannot be used.
@@ -236,6 +258,7 @@ mod tests {
         let card = ModelCard {
             format: FORMAT,
             trial: TrialId(3),
+            members: Vec::new(),
             architecture,
             setting: Setting::default(),
             preprocessor: serde_json::from_value(preprocessor).unwrap(),

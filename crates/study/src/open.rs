@@ -340,6 +340,7 @@ fn take_up(
     study.config = StudyConfig {
         budget: asked.budget,
         resources: asked.resources,
+        ensemble: asked.ensemble,
         ..known
     };
     let text = serde_json::to_string(&study.config).expect("a configuration has string keys only");
@@ -348,7 +349,8 @@ fn take_up(
     Ok(study)
 }
 
-/// Budget and resources may change from run to run; what would make scores incomparable may not.
+/// Budget, resources and whether an ensemble is made may change from run to run; what would make scores
+/// incomparable may not.
 fn refuse_other_settings(
     folder: &str,
     known: &StudyConfig,

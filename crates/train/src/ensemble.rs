@@ -1,8 +1,8 @@
-//! Networks of one architecture, each trained on other rows, that answer together: the mean of what they
-//! put out.
+//! Networks that answer together: the sum of what they put out, each times its share.
 //!
-//! On the way they are one file of weights; at the end one network, so that everything that runs a model
-//! runs an ensemble without knowing.
+//! Those of one trial have one architecture and were each trained on other rows; on the way they are one
+//! file of weights. At the end all are one network, so that everything that runs a model runs an ensemble
+//! without knowing.
 
 use std::collections::BTreeMap;
 
@@ -74,15 +74,20 @@ pub fn members_from_safetensors(
 /// # Errors
 /// If it would have too many layers.
 pub fn check_members(architecture: &Architecture, members: usize) -> Result<(), ArchitectureError> {
-    let layers = members * (architecture.nodes().len() - 2) + 4;
+    let layers = layers_together(&vec![architecture; members]);
     match members > 1 && layers > Architecture::LAYERS_MAX {
         true => Err(ArchitectureError::TooManyLayers { layers }),
         false => Ok(()),
     }
 }
 
-/// One network that puts out the mean of its members' outputs: all of them side by side, and a dense layer
-/// behind them that takes the mean. One member alone is itself.
+/// Layers of the network that these are together: one input and one output for all, and two that join them.
+fn layers_together(networks: &[&Architecture]) -> usize {
+    let inner = networks.iter().map(|network| network.nodes().len() - 2);
+    inner.sum::<usize>() + 4
+}
+
+/// One network that puts out the mean of its members' outputs; see [`weighed`]. One member alone is itself.
 ///
 /// # Errors
 /// If the network would have too many layers, which [`check_members`] says before.
@@ -93,61 +98,116 @@ pub fn mean_of_members(
     if let [only] = members {
         return Ok((architecture.clone(), only.clone()));
     }
-    check_members(architecture, members.len())?;
-    let inner = &architecture.nodes()[1..architecture.nodes().len() - 1];
-    let mut nodes = vec![architecture.nodes()[0].clone()];
-    let mut tensors = BTreeMap::new();
-    let mut ends = Vec::new();
-    for weights in members {
-        // Layer 1 of a member stands behind what is there already; the input is everybody's.
-        let offset = nodes.len() - 1;
-        let moved = |id: LayerId| match id.index() {
-            0 => LayerId::at(0),
-            index => LayerId::at(index + offset),
-        };
-        nodes.extend(inner.iter().map(|node| Node {
-            layer: node.layer,
-            inputs: node.inputs.iter().map(|input| moved(*input)).collect(),
-        }));
-        for spec in specification(architecture) {
-            let tensor = weights.part(spec.layer, spec.part).clone();
-            tensors.insert(name(moved(spec.layer), spec.part), tensor);
-        }
-        let end = architecture.inputs(architecture.output())[0];
-        ends.push(moved(end));
-    }
-    let outputs = architecture.outputs();
-    let concat = LayerId::at(nodes.len());
-    let mean = LayerId::at(nodes.len() + 1);
-    nodes.extend([
-        Node {
-            layer: Layer::Concat,
-            inputs: ends,
-        },
-        Node {
-            layer: Layer::Dense { units: outputs },
-            inputs: vec![concat],
-        },
-        Node {
-            layer: Layer::Output,
-            inputs: vec![mean],
-        },
-    ]);
-    let (weight, bias) = mean_weights(members.len(), outputs as usize);
-    tensors.insert(name(mean, Part::Weight), weight);
-    tensors.insert(name(mean, Part::Bias), bias);
-    Ok((Architecture::new(nodes)?, Weights::from_tensors(tensors)))
+    let share = 1.0 / members.len() as f32;
+    let members: Vec<Member<'_>> = members
+        .iter()
+        .map(|weights| Member {
+            architecture,
+            weights,
+            share,
+        })
+        .collect();
+    weighed(&members)
 }
 
-/// A dense layer that takes the mean: `[members · outputs][outputs]`.
-fn mean_weights(members: usize, outputs: usize) -> (Tensor, Tensor) {
-    let share = 1.0 / members as f32;
-    let mut values = vec![0.0; members * outputs * outputs];
-    for row in 0..members * outputs {
-        values[row * outputs + row % outputs] = share;
+/// A trained network that answers together with others.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'a> {
+    /// What it is; all members have the same input and as many outputs.
+    pub architecture: &'a Architecture,
+    /// What it has learned.
+    pub weights: &'a Weights,
+    /// What its outputs are multiplied by before they are added up.
+    pub share: f32,
+}
+
+/// One network that puts out the sum of its members' outputs, each times its share: all of them side by side
+/// behind one input, and a dense layer behind them that adds up.
+///
+/// # Shapes
+/// As each member.
+/// # Units
+/// As each member's outputs.
+/// # Errors
+/// If the network would have too many layers.
+/// # Cost
+/// A copy of all weights.
+pub fn weighed(members: &[Member<'_>]) -> Result<(Architecture, Weights), ArchitectureError> {
+    let networks: Vec<&Architecture> = members.iter().map(|member| member.architecture).collect();
+    let together = side_by_side(&networks)?;
+    let mut tensors = BTreeMap::new();
+    let mut offset = 0;
+    for member in members {
+        for spec in specification(member.architecture) {
+            let tensor = member.weights.part(spec.layer, spec.part).clone();
+            tensors.insert(name(moved(spec.layer, offset), spec.part), tensor);
+        }
+        offset += member.architecture.nodes().len() - 2;
+    }
+    let sum = together.inputs(together.output())[0];
+    let shares: Vec<f32> = members.iter().map(|member| member.share).collect();
+    let (weight, bias) = summing(&shares, together.outputs() as usize);
+    tensors.insert(name(sum, Part::Weight), weight);
+    tensors.insert(name(sum, Part::Bias), bias);
+    Ok((together, Weights::from_tensors(tensors)))
+}
+
+/// The network that these are together, as [`weighed`] makes it, without weights.
+///
+/// # Errors
+/// If it would have too many layers.
+pub fn side_by_side(networks: &[&Architecture]) -> Result<Architecture, ArchitectureError> {
+    let ends = |network: &Architecture| (network.input_shape(), network.outputs());
+    assert!(
+        networks
+            .iter()
+            .all(|network| ends(network) == ends(networks[0])),
+        "members take and tell the same"
+    );
+    let layers = layers_together(networks);
+    if layers > Architecture::LAYERS_MAX {
+        return Err(ArchitectureError::TooManyLayers { layers });
+    }
+    let first = networks[0];
+    let mut nodes = vec![first.nodes()[0].clone()];
+    let mut ends = Vec::new();
+    for network in networks {
+        let offset = nodes.len() - 1;
+        let inner = &network.nodes()[1..network.nodes().len() - 1];
+        nodes.extend(inner.iter().map(|node| Node {
+            layer: node.layer,
+            inputs: node.inputs.iter().map(|id| moved(*id, offset)).collect(),
+        }));
+        ends.push(moved(network.inputs(network.output())[0], offset));
+    }
+    let join = LayerId::at(nodes.len());
+    let sum = LayerId::at(nodes.len() + 1);
+    let outputs = first.outputs();
+    let layers = [
+        (Layer::Concat, ends),
+        (Layer::Dense { units: outputs }, vec![join]),
+        (Layer::Output, vec![sum]),
+    ];
+    nodes.extend(layers.map(|(layer, inputs)| Node { layer, inputs }));
+    Architecture::new(nodes)
+}
+
+/// Where a member's layer stands behind so many of others; the input is everybody's.
+fn moved(id: LayerId, offset: usize) -> LayerId {
+    match id.index() {
+        0 => LayerId::at(0),
+        index => LayerId::at(index + offset),
+    }
+}
+
+/// A dense layer that adds up outputs times shares: `[shares.len() · outputs][outputs]`.
+fn summing(shares: &[f32], outputs: usize) -> (Tensor, Tensor) {
+    let mut values = vec![0.0; shares.len() * outputs * outputs];
+    for (row, values) in values.chunks_exact_mut(outputs).enumerate() {
+        values[row % outputs] = shares[row / outputs];
     }
     let weight = Tensor {
-        shape: vec![members * outputs, outputs],
+        shape: vec![shares.len() * outputs, outputs],
         values,
     };
     let bias = Tensor {
@@ -209,6 +269,53 @@ mod tests {
                 assert!((found - mean).abs() < 1e-5, "{text}: {found} {mean}");
             }
         }
+    }
+
+    #[test]
+    fn unlike_networks_as_one_put_out_the_sum_of_each_times_its_share() {
+        let texts = [
+            "in 2x12 | conv 4 k3 | bn | relu | gap | dense 3",
+            "in 2x12 | flatten | dense 3",
+            "in 2x12 | a: conv 4 k3 | b: relu | c: conv 4 k3 | add b c | gap | dense 3",
+        ];
+        let architectures = texts.map(|text| text.parse::<Architecture>().unwrap());
+        let weights: Vec<Weights> = architectures
+            .iter()
+            .map(|architecture| members(architecture, 1).remove(0))
+            .collect();
+        let shares = [0.5, 0.125, -2.0];
+        let together: Vec<Member<'_>> = (0..3)
+            .map(|index| Member {
+                architecture: &architectures[index],
+                weights: &weights[index],
+                share: shares[index],
+            })
+            .collect();
+        let (whole, whole_weights) = weighed(&together).unwrap();
+        whole_weights.check(&whole).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let inputs = (0..9 * 24).map(|_| rng.random_range(-1.0..1.0));
+        let item = ItemShape::Features(24);
+        let examples = Examples::from_floats(item, inputs.collect(), Targets::None);
+        let each: Vec<Vec<f32>> = together
+            .iter()
+            .map(|member| outputs(member.architecture, member.weights, &examples))
+            .collect();
+        for (place, found) in outputs(&whole, &whole_weights, &examples)
+            .iter()
+            .enumerate()
+        {
+            let sum: f32 = (0..3).map(|index| shares[index] * each[index][place]).sum();
+            assert!((found - sum).abs() < 1e-5, "{found} {sum}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "members take and tell the same")]
+    fn networks_that_answer_different_questions_are_no_ensemble() {
+        let three: Architecture = "in 4 | dense 3".parse().unwrap();
+        let two: Architecture = "in 4 | dense 2".parse().unwrap();
+        let _ = side_by_side(&[&three, &two]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 use study::{
     certificate::Certificate,
     conclude::{Conclusion, Retrained, Scored, WithInterval, conclude},
+    config::StudyConfig,
     folder::StudyFolder,
     front::FrontModel,
     model::Model,
@@ -11,20 +12,26 @@ use study::{
 };
 
 use crate::{
-    args::StudyArgs,
-    command::{findings, read_study},
+    args::BestArgs,
+    command::{ensemble, findings, read_study},
     show,
 };
 
-pub(crate) fn run(args: &StudyArgs) -> Result<String> {
-    let study = read_study(&args.study)?;
-    let Some((conclusion, model)) = conclude(&study.folder, &study.config, &*study.ledger)? else {
+pub(crate) fn run(args: &BestArgs) -> Result<String> {
+    let place = &args.study.study;
+    let study = read_study(place)?;
+    let config = StudyConfig {
+        ensemble: args.ensemble.or(study.config.ensemble),
+        ..study.config
+    };
+    let Some((conclusion, model)) = conclude(&study.folder, &config, &*study.ledger)? else {
         bail!(
             "no trial of the study in {} has a score yet",
-            args.study.display()
+            place.display()
         );
     };
-    Ok(match args.json {
+    ensemble::write_card(&study.folder, &conclusion)?;
+    Ok(match args.study.json {
         true => show::pretty_json(&conclusion),
         false => text(&study.folder, &conclusion, &model),
     })
@@ -69,6 +76,7 @@ pub(crate) fn text(folder: &StudyFolder, conclusion: &Conclusion, model: &Model)
         Bytes(model.weights.to_safetensors().len() as u64)
     );
     text += &export(conclusion);
+    text += &ensemble::text(folder, conclusion);
     if !conclusion.front.is_empty() {
         text += &front(folder, conclusion);
     }
@@ -82,12 +90,10 @@ fn export(conclusion: &Conclusion) -> String {
         .certificate
         .iter()
         .map(|certificate| format!("onnx        {certificate}\n"));
-    let refused = conclusion.refused.iter().map(|refused| {
-        format!(
-            "no onnx     of trial {}: {}\n",
-            refused.trial, refused.reason
-        )
-    });
+    let refused = conclusion
+        .refused
+        .iter()
+        .map(|refused| format!("no onnx     of {}: {}\n", refused.model, refused.reason));
     certified.chain(refused).collect()
 }
 

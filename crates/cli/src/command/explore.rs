@@ -20,8 +20,11 @@ use study::{
 };
 
 use crate::{
-    Ended, Outcome, args::ExploreArgs, command::best, progress::Progress, report, settings, show,
-    tell,
+    Ended, Outcome,
+    args::ExploreArgs,
+    command::{best, ensemble},
+    progress::Progress,
+    report, settings, show, tell,
 };
 
 pub(crate) fn run(args: &ExploreArgs) -> Result<Outcome> {
@@ -63,9 +66,9 @@ pub(crate) fn run(args: &ExploreArgs) -> Result<Outcome> {
     if let Some(refused) = conclusion.refused.first() {
         tell(&text);
         bail!(
-            "{} model(s) have no ONNX file; trial {}: {}; model.safetensors and model.py are there",
+            "{} model(s) have no ONNX file; {}: {}; model.safetensors and model.py are there",
             conclusion.refused.len(),
-            refused.trial,
+            refused.model,
             refused.reason
         );
     }
@@ -98,10 +101,11 @@ fn greet(folder: &StudyFolder, config: &StudyConfig, opened: Opened) -> Result<(
     Ok(())
 }
 
-/// The card beside the model, which is there already.
+/// The cards beside the models, which are there already.
 fn write_card(folder: &StudyFolder, conclusion: &Conclusion, model: &Model) -> Result<()> {
     let card = best::card(conclusion, model);
-    fs::write(folder.best().join("card.md"), card).context("could not write the model card")
+    fs::write(folder.best().join("card.md"), card).context("could not write the model card")?;
+    ensemble::write_card(folder, conclusion)
 }
 
 fn nothing_found(folder: &StudyFolder, end: &EndReason, failures: &[String]) -> Result<Outcome> {

@@ -5,6 +5,7 @@ pub(crate) mod best;
 pub(crate) mod clean;
 pub(crate) mod config;
 pub(crate) mod doctor;
+pub(crate) mod ensemble;
 pub(crate) mod explain;
 pub(crate) mod explore;
 pub(crate) mod export;

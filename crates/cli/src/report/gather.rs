@@ -86,6 +86,7 @@ fn gather(
         lineage: lineage(ledger, &best, metric)?,
         trainings: conclusion.retrained.iter().map(training).collect(),
         front: conclusion.front.iter().map(front_row).collect(),
+        ensemble: conclusion.ensemble.clone(),
     })
 }
 

@@ -8,6 +8,7 @@ mod certified;
 mod confusion;
 mod curve;
 mod details;
+mod ensemble;
 mod forest;
 mod frame;
 mod front;
@@ -84,6 +85,14 @@ fn body(model: &ReportModel) -> Markup {
             "From its input at the top: each layer with its output's shape and its parameters.",
             &winner(model),
         ))
+        @if let Some(found) = &model.ensemble {
+            (section(
+                "Several trials together",
+                "One network that puts out the weighted mean of what its members put out, in the study's folder \
+                 `ensemble`. The validation rows chose the members.",
+                &ensemble::ensemble(found, &model.metric),
+            ))
+        }
         @if !model.front.is_empty() {
             (section(
                 "Small, fast and good",

@@ -3,7 +3,7 @@
 use morph::Architecture;
 use study::{
     certificate::Certificate,
-    conclude::{Absent, Details, Verdict},
+    conclude::{Absent, Details, Ensemble, Verdict},
 };
 
 /// Everything on the page.
@@ -50,6 +50,8 @@ pub(crate) struct ReportModel {
     pub(crate) trainings: Vec<TrainingRow>,
     /// With several objectives, the models that none beats in all of them.
     pub(crate) front: Vec<FrontRow>,
+    /// What became of the wish for an ensemble, if there was one.
+    pub(crate) ensemble: Option<Ensemble>,
 }
 
 /// One of the winner's trainings.

@@ -1,9 +1,10 @@
 //! The page as a whole, rendered from a sample study.
 
+use search::TrialId;
 use study::{
     certificate::{Certificate, RowsOf, Tried},
     conclude::{
-        Absent, Details, Finding, Verdict, WithInterval,
+        Absent, Details, Ensemble, EnsembleMade, Finding, Scored, Verdict, WithInterval,
         classes::{ClassScores, Confused, Confusion},
         details::{Answers, ToldOf},
         importance::{ColumnImportance, Importance},
@@ -11,6 +12,7 @@ use study::{
         residuals::{Interval, Residuals, ValueBin},
         worst::{Picture, WorstRow},
     },
+    model::EnsembleMember,
     trial::Digest,
 };
 use train::Calibration;
@@ -72,6 +74,33 @@ fn sample() -> ReportModel {
             training(80, "from scratch", 0.9889),
         ],
         front: vec![front_row(57, 0.9917, 20_874), front_row(31, 0.9702, 1_203)],
+        ensemble: Some(Ensemble::Made(Box::new(ensemble()))),
+    }
+}
+
+/// Two trials together, as a study keeps them.
+fn ensemble() -> EnsembleMade {
+    let interval = |value: f64, low: f64, high: f64| WithInterval { value, low, high };
+    let member = |trial: u64, share: f64| EnsembleMember {
+        trial: TrialId(trial),
+        share,
+    };
+    EnsembleMade {
+        members: vec![member(57, 0.625), member(80, 0.375)],
+        scored: Scored {
+            name: "an ensemble of 2 trials".into(),
+            about: String::new(),
+            validation: Some(0.9944),
+            vault: Some(interval(0.9861, 0.9677, 0.9941)),
+            vault_metrics: Default::default(),
+        },
+        better_by: Some(interval(0.0028, -0.0056, 0.0111)),
+        cost: "in 1x8x8 | flatten | dense 10"
+            .parse::<morph::Architecture>()
+            .unwrap()
+            .cost(),
+        latency_seconds: 0.00031,
+        certificate: None,
     }
 }
 
@@ -524,6 +553,29 @@ fn the_page_shows_the_front_and_all_trainings_of_the_winner() {
         ..sample()
     };
     assert!(!render(&alone).contains("on the front"));
+}
+
+#[test]
+fn the_page_says_whether_several_trials_together_are_better() {
+    let page = render(&sample());
+    for said in [
+        "Several trials together",
+        "62.5 %",
+        "no difference to the winner that these rows can show",
+        "Difference to the winner",
+    ] {
+        assert!(page.contains(said), "{said} is missing");
+    }
+    let none = ReportModel {
+        ensemble: Some(Ensemble::NoneBetter { tried: 7 }),
+        ..sample()
+    };
+    assert!(render(&none).contains("of the best 7 trials no two were better together"));
+    let not_asked = ReportModel {
+        ensemble: None,
+        ..sample()
+    };
+    assert!(!render(&not_asked).contains("Several trials together"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Whether deep learning paid off, at the top of the page: the finding, its numbers, and the difference drawn.
 
 use maud::{Markup, html};
-use study::conclude::{Absent, Finding, Verdict};
+use study::conclude::{Absent, Finding, Verdict, WithInterval};
 
 use super::{axis::Scale, frame::px, model::MetricShown, parts::score};
 use crate::command::findings::{signed, upper_first};
@@ -39,14 +39,16 @@ pub(crate) fn verdict(verdict: &Verdict, absent: &[Absent], metric: &MetricShown
                     @for absent in absent { " Not compared: " (absent.name) ", because " (absent.reason) "." }
                 }
             }
-            (drawing(verdict))
+            (difference_drawn(
+                verdict.difference,
+                "Difference to the best simple model, with its interval",
+            ))
         }
     }
 }
 
 /// The interval of the difference on a line, with the place where there is none.
-fn drawing(verdict: &Verdict) -> Markup {
-    let difference = verdict.difference;
+pub(super) fn difference_drawn(difference: WithInterval, label: &str) -> Markup {
     let reach = [difference.low, difference.high, difference.value]
         .map(f64::abs)
         .into_iter()
@@ -56,7 +58,7 @@ fn drawing(verdict: &Verdict) -> Markup {
         [difference.low, difference.value, difference.high, 0.0].map(|value| px(x.at(value)));
     let view = format!("0 0 {WIDTH} {HEIGHT}");
     html! {
-        svg viewBox=(view) role="img" aria-label="Difference to the best simple model, with its interval" {
+        svg viewBox=(view) role="img" aria-label=(label) {
             line.axis x1=(MARGIN) x2=(WIDTH - MARGIN) y1="26" y2="26" {}
             line.zero x1=(none) x2=(none) y1="8" y2="44" {}
             line.interval x1=(low) x2=(high) y1="26" y2="26" {}

@@ -137,15 +137,41 @@ impl Site {
                 break status;
             }
             assert!(self.begun.elapsed() < PATIENCE, "{}", self.said());
+            self.assert_no_process_shows_the_password();
             thread::sleep(Duration::from_millis(200));
         };
         assert!(ended.success(), "{}", self.said());
+    }
+
+    /// What lets nodes in.
+    pub(super) fn password(&self) -> String {
+        let text = fs::read_to_string(self.path("study/invitation.json")).unwrap();
+        let invitation: serde_json::Value = serde_json::from_str(&text).unwrap();
+        invitation["admission"]["password"].as_str().unwrap().into()
+    }
+
+    /// No process of this machine has the password among its arguments or its variables, where others of this
+    /// machine, or a job's record, would show it. Looked at again and again: most processes live for moments.
+    fn assert_no_process_shows_the_password(&self) {
+        if !self.path("study/invitation.json").exists() {
+            return;
+        }
+        let password = self.password().into_bytes();
+        for process in fs::read_dir("/proc").unwrap().flatten() {
+            for shown in ["cmdline", "environ"] {
+                let text = fs::read(process.path().join(shown)).unwrap_or_default();
+                let holds = text.windows(password.len()).any(|part| part == password);
+                let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+                assert!(!holds, "the password is in the {shown} of {}", name.trim());
+            }
+        }
     }
 
     /// Waits until so many trials have ended: then the next thing happens.
     pub(super) fn until_ended(&self, ended: u64) {
         while self.counts().ended() < ended {
             assert!(self.begun.elapsed() < PATIENCE, "{}", self.said());
+            self.assert_no_process_shows_the_password();
             thread::sleep(Duration::from_millis(200));
         }
     }

@@ -72,6 +72,7 @@ fn save(source: &Source, network: &str, place: &Path) {
         calibration: train::Calibration::default(),
         format: FORMAT,
         trial: TrialId(7),
+        members: Vec::new(),
         architecture,
         setting: Setting::default(),
         preprocessor,

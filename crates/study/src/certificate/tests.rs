@@ -29,6 +29,7 @@ fn model(task: &str, seed: u64) -> Model {
     let card = ModelCard {
         format: MODEL_FORMAT,
         trial: TrialId(7),
+        members: Vec::new(),
         architecture,
         setting: Setting::default(),
         preprocessor: serde_json::from_str(&preprocessor).unwrap(),

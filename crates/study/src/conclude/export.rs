@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use data::Sample;
-use search::TrialId;
 use serde::{Deserialize, Serialize};
 use train::pytorch::script;
 
@@ -23,8 +22,8 @@ pub(super) const FRONT_ROWS: usize = 100;
 /// A model whose ONNX file was not certified, so that there is none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Refused {
-    /// Which trial.
-    pub trial: TrialId,
+    /// What it is, as `trial 7`.
+    pub model: String,
     /// Why.
     pub reason: String,
 }
@@ -61,9 +60,10 @@ impl Exporter {
         match write_certified(model, self.real(), rows, &path) {
             Ok(certificate) => Ok(Some(certificate)),
             Err(error) => {
-                let trial = model.card.trial;
-                let reason = reason(&error);
-                self.refused.push(Refused { trial, reason });
+                self.refused.push(Refused {
+                    model: model.card.origin(),
+                    reason: reason(&error),
+                });
                 Ok(None)
             }
         }
@@ -123,8 +123,9 @@ pub fn write_script(model: &Model, place: &Path) -> Result<(), ConcludeError> {
     let card = &model.card;
     let facts = [
         format!(
-            "Trial {} of its study, trained with {}.",
-            card.trial, card.setting
+            "From its study: {}, trained with {}.",
+            card.origin(),
+            card.setting
         ),
         format!("Weights: blake3 {}", card.weights),
     ];

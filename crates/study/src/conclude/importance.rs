@@ -211,6 +211,7 @@ mod tests {
         let card = ModelCard {
             format: FORMAT,
             trial: TrialId(1),
+            members: Vec::new(),
             architecture,
             setting: Setting::default(),
             preprocessor,

@@ -2,11 +2,13 @@
 //! and no trainer has seen. This is the only place that opens the vault.
 //!
 //! Read in this order: [`scores`] (the winner and simple models), `resample` (how far scores scatter),
-//! [`verdict`] (whether deep learning paid off), [`details`] (the winner on each row), and what these are made
-//! of: [`classes`], [`reliability`], [`residuals`], [`importance`], [`worst`]; `tables` and `export` (files).
+//! [`verdict`] (whether deep learning paid off), [`ensemble`] (several trials as one model), [`details`] (the
+//! winner on each row), and what these are made of: [`classes`], [`reliability`], [`residuals`],
+//! [`importance`], [`worst`]; `tables` and `export` (files).
 
 pub mod classes;
 pub mod details;
+pub mod ensemble;
 mod export;
 pub mod importance;
 pub mod reliability;
@@ -17,7 +19,7 @@ mod tables;
 pub mod verdict;
 pub mod worst;
 
-use data::{Examples, Preprocessor, Targets};
+use data::{Examples, FittedTask, Preprocessor, Targets};
 use morph::{Architecture, ArchitectureError, Cost};
 use search::{Origin, Restart, TrialId};
 use serde::{Deserialize, Serialize};
@@ -29,14 +31,16 @@ use train::{
 
 pub use self::{
     details::Details,
+    ensemble::{Ensemble, EnsembleMade},
     export::{Refused, export, write_script},
     scores::{Scored, WithInterval},
     verdict::{Finding, Verdict},
 };
 use self::{
     details::details,
+    ensemble::{Together, ensemble},
     export::{Exporter, FRONT_ROWS},
-    scores::{Contender, constant, score},
+    scores::{Contender, Standing, constant, score},
     tables::{write_front, write_leaderboard},
     verdict::verdict,
 };
@@ -113,6 +117,17 @@ pub enum ConcludeError {
     },
 }
 
+impl ConcludeError {
+    /// Whether weights are not there any more, rather than damaged.
+    fn is_missing(&self) -> bool {
+        matches!(
+            self,
+            ConcludeError::Artifact(ArtifactError::Removed { .. })
+                | ConcludeError::Store(StoreError::Missing { .. })
+        )
+    }
+}
+
 /// What a study has found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Conclusion {
@@ -148,6 +163,9 @@ pub struct Conclusion {
     pub retrained: Vec<Retrained>,
     /// With several objectives, the models that none beats in all of them, best score first.
     pub front: Vec<FrontModel>,
+    /// What became of the wish for an ensemble; absent if there was none.
+    #[serde(default)]
+    pub ensemble: Option<Ensemble>,
     /// What the winner's ONNX file was found to do; absent if there is none.
     pub certificate: Option<Certificate>,
     /// Models without an ONNX file, because it would have said something else than lehr.
@@ -223,29 +241,18 @@ pub fn conclude(
     model.save(&folder.best())?;
     let mut exporter = Exporter::open(&ground.files)?;
     let certificate = exporter.write(&model, &folder.best(), ROWS_MAX)?;
-    let objectives = &config.search.objectives;
-    let front = match objectives.is_empty() {
-        true => Vec::new(),
-        false => front_of(&trials, objectives, ground.metric),
-    };
-    if !front.is_empty() {
-        for model in write_front(folder, &ground, &trials, &front)? {
-            let place = folder.front().join(files_of(model.card.trial));
-            exporter.write(&model, &place, FRONT_ROWS)?;
-        }
-    }
+    let front = front(folder, config, &ground, &trials, &mut exporter)?;
+    let together = ensemble(folder, config, &ground, &trials, &mut exporter)?;
     let (others, absent) = ground.baselines(folder, &trials)?;
     let winner = ground.contender("the winner", &model, &best)?;
     let details = details(&ground, &model, &winner.vault, &validation)?;
-    let contenders: Vec<Contender> = std::iter::once(winner).chain(others).collect();
+    let mut contenders: Vec<Contender> = std::iter::once(winner).chain(others).collect();
+    if let Together::Found(found, _) = &together {
+        contenders.push(found.contender(&ground)?);
+    }
+    let mut standing = ground.score(&contenders);
+    let ensemble = together.judged(&mut standing, ground.metric)?;
     let rows = ground.vault.len();
-    let standing = score(
-        &contenders,
-        &ground.vault,
-        ground.metric,
-        ground.scale,
-        ground.seed,
-    );
     let verdict = verdict(&standing, ground.metric, rows, ground.is_linear(&best));
     let mut scored = standing.scored;
     let conclusion = Conclusion {
@@ -258,16 +265,39 @@ pub fn conclude(
         verdict,
         vault_rows: rows,
         validation_rows: ground.validation.len(),
-        folds: fold_count(&ground.folds),
+        folds: ground.fold_count(),
         cost: model.card.architecture.cost(),
         latency_seconds: measured_latency(&model.card.architecture).map_err(ModelError::from)?,
         retrained: retrained(&best, &trials, ground.metric),
         front,
+        ensemble,
         certificate,
         refused: exporter.refused,
         details,
     };
     Ok(Some((conclusion, model)))
+}
+
+/// Writes the models that none beats in all objectives, if there are several.
+fn front(
+    folder: &StudyFolder,
+    config: &StudyConfig,
+    ground: &Ground,
+    trials: &[Trial],
+    exporter: &mut Exporter,
+) -> Result<Vec<FrontModel>, ConcludeError> {
+    let objectives = &config.search.objectives;
+    if objectives.is_empty() {
+        return Ok(Vec::new());
+    }
+    let front = front_of(trials, objectives, ground.metric);
+    if !front.is_empty() {
+        for model in write_front(folder, ground, trials, &front)? {
+            let place = folder.front().join(files_of(model.card.trial));
+            exporter.write(&model, &place, FRONT_ROWS)?;
+        }
+    }
+    Ok(front)
 }
 
 impl Ground {
@@ -291,20 +321,30 @@ impl Ground {
         })
     }
 
-    /// A trial's model with probabilities that fit the validation rows, and what is said of these.
+    /// A trial's networks, and what they say of the validation rows.
     ///
     /// With cross-validation each row is told of by the network that has not learned from it: the mean of all
     /// has learned from every row.
-    fn calibrated(
+    fn told(
         &self,
         folder: &StudyFolder,
         trial: &Trial,
-    ) -> Result<(Model, Vec<f32>), ConcludeError> {
+    ) -> Result<(Vec<Weights>, Vec<f32>), ConcludeError> {
         let members = members_of(folder, trial)?;
         let architecture = &trial.candidate.architecture;
         let outputs = out_of_fold(&self.validation, &self.folds, &|fold, rows| {
             network_outputs(architecture, &members[fold.min(members.len() - 1)], rows)
         })?;
+        Ok((members, outputs))
+    }
+
+    /// A trial's model with probabilities that fit the validation rows, and what is said of these.
+    fn calibrated(
+        &self,
+        folder: &StudyFolder,
+        trial: &Trial,
+    ) -> Result<(Model, Vec<f32>), ConcludeError> {
+        let (members, outputs) = self.told(folder, trial)?;
         let mut model = model_from(&self.files, trial, &members)?;
         let targets = self.validation.targets();
         model.card.calibration = Calibration::fit(&outputs, targets, self.metric);
@@ -320,6 +360,22 @@ impl Ground {
             vault: model.outputs(&self.vault)?,
             calibration: model.card.calibration,
         })
+    }
+
+    fn fold_count(&self) -> u8 {
+        fold_count(&self.folds)
+    }
+
+    /// How many values every network puts out for a row.
+    fn outputs(&self) -> usize {
+        match self.preprocessor.task() {
+            FittedTask::Classification { classes } => classes.len(),
+            FittedTask::Regression { .. } => 1,
+        }
+    }
+
+    fn score(&self, contenders: &[Contender]) -> Standing {
+        score(contenders, &self.vault, self.metric, self.scale, self.seed)
     }
 
     /// Whether a trial's network is the linear model, however it was proposed and trained.
@@ -460,6 +516,7 @@ fn model_from(
     let card = ModelCard {
         format: FORMAT,
         trial: trial.id,
+        members: Vec::new(),
         architecture,
         setting: trial.candidate.setting.clone(),
         preprocessor: files.read_preprocessor()?,

@@ -52,6 +52,25 @@ pub(super) struct Standing {
     pub(super) draws: Vec<Vec<Option<f64>>>,
 }
 
+impl Standing {
+    /// By how much one contender is better than another on the same rows, also where less is better, with
+    /// the interval of a paired bootstrap; `None` where either has no score.
+    pub(super) fn better_by(
+        &self,
+        one: usize,
+        other: usize,
+        metric: Metric,
+    ) -> Option<WithInterval> {
+        let better_by = |one: f64, other: f64| metric.score(one) - metric.score(other);
+        let value = |place: usize| self.scored[place].vault.map(|vault| vault.value);
+        let draws = self
+            .draws
+            .iter()
+            .filter_map(|draw| Some(better_by(draw[one]?, draw[other]?)));
+        Some(with_interval(better_by(value(one)?, value(other)?), draws))
+    }
+}
+
 /// Scores contenders on the vault's rows.
 pub(super) fn score(
     contenders: &[Contender],

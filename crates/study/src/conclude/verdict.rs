@@ -8,7 +8,6 @@ use train::Metric;
 
 use super::{
     TREES,
-    resample::with_interval,
     scores::{Scored, Standing, WithInterval},
 };
 
@@ -54,12 +53,7 @@ pub(super) fn verdict(
     let chosen = best_by_validation(others, metric)?;
     let other = &others[chosen];
     let (winner_value, other_value) = (winner.vault?.value, other.vault?.value);
-    let better_by = |winner: f64, other: f64| metric.score(winner) - metric.score(other);
-    let draws = standing.draws.iter().filter_map(|draw| {
-        let (winner, other) = (draw[0]?, draw[chosen + 1]?);
-        Some(better_by(winner, other))
-    });
-    let difference = with_interval(better_by(winner_value, other_value), draws);
+    let difference = standing.better_by(0, chosen + 1, metric)?;
     let finding = match difference {
         WithInterval { high, .. } if high < 0.0 => Finding::SimpleModelIsBetter,
         _ if winner_is_linear => Finding::SimpleModelIsBetter,

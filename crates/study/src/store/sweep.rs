@@ -84,7 +84,7 @@ impl Needs {
 }
 
 /// Better trials first, as the ledger orders them: score, then loss, then number.
-fn by_standing(a: &Trial, b: &Trial) -> std::cmp::Ordering {
+pub(crate) fn by_standing(a: &Trial, b: &Trial) -> std::cmp::Ordering {
     let standing = |trial: &Trial| {
         let result = trial.result();
         result.map_or((f64::NEG_INFINITY, f64::INFINITY), |result| {

@@ -1,0 +1,116 @@
+//! What is said of an ensemble: a few lines below the winner, and the card beside its files.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use study::{
+    conclude::{Conclusion, Ensemble, EnsembleMade, WithInterval, ensemble::members_in_words},
+    folder::StudyFolder,
+};
+
+use crate::{command::findings::signed, show};
+
+/// What `lehr best` says below the winner; nothing if no ensemble was asked for.
+pub(crate) fn text(folder: &StudyFolder, conclusion: &Conclusion) -> String {
+    let made = match &conclusion.ensemble {
+        None => return String::new(),
+        Some(Ensemble::NoneBetter { tried }) => {
+            return format!("ensemble    {}\n", none_better(*tried));
+        }
+        Some(Ensemble::Made(made)) => made,
+    };
+    let validation = made.scored.validation.map_or("-".into(), show::significant);
+    let vault = made.scored.vault;
+    let place = folder.ensemble();
+    let mut text = format!(
+        "ensemble    trials {}\n            validation {validation} (its rows chose them)\n",
+        members_in_words(&made.members),
+    );
+    if let Some(vault) = vault {
+        text += &format!(
+            "            vault      {} (95 % interval {} to {}); {}\n",
+            show::significant(vault.value),
+            show::significant(vault.low),
+            show::significant(vault.high),
+            against_winner(made),
+        );
+    }
+    text + &format!(
+        "            {} parameters, {} ms per example; {}\n",
+        made.cost.parameters,
+        show::significant(made.latency_seconds * 1e3),
+        place.display()
+    )
+}
+
+/// That there is none, and why.
+pub(crate) fn none_better(tried: usize) -> String {
+    format!(
+        "none: of the best {tried} trials no two were better together than the winner alone, on the validation \
+         rows and within the limits"
+    )
+}
+
+/// The difference to the winner, with what it means.
+pub(crate) fn against_winner(made: &EnsembleMade) -> String {
+    let Some(WithInterval { value, low, high }) = made.better_by else {
+        return "without a vault nothing says whether it is better than the winner".to_string();
+    };
+    let meaning = match (low > 0.0, high < 0.0) {
+        (true, _) => "better than the winner",
+        (_, true) => "worse than the winner: use that",
+        _ => "no difference to the winner that these rows can show",
+    };
+    format!(
+        "{} ({} to {}): {meaning}",
+        signed(value),
+        signed(low),
+        signed(high)
+    )
+}
+
+/// Writes the card beside the ensemble's files, if there is one.
+pub(crate) fn write_card(folder: &StudyFolder, conclusion: &Conclusion) -> Result<()> {
+    let Some(Ensemble::Made(made)) = &conclusion.ensemble else {
+        return Ok(());
+    };
+    let path = folder.ensemble().join("card.md");
+    fs::write(&path, card(conclusion, made))
+        .with_context(|| format!("could not write {}", path.display()))
+}
+
+fn card(conclusion: &Conclusion, made: &EnsembleMade) -> String {
+    let mut text = format!(
+        "# Model of {} trials together\n\n\
+         One network that puts out the weighted mean of what its members put out.\n\n\
+         | trial | counts |\n|---|---|\n",
+        made.members.len()
+    );
+    for member in &made.members {
+        text += &format!("| {} | {:.1} % |\n", member.trial, member.share * 100.0);
+    }
+    let metric = conclusion.metric;
+    text += &format!(
+        "\n- parameters: {}\n- time per example: {} ms\n\n\
+         | {metric} | validation | vault | 95 % interval |\n|---|---|---|---|\n",
+        made.cost.parameters,
+        show::significant(made.latency_seconds * 1e3),
+    );
+    for scored in [&made.scored, &conclusion.winner] {
+        let value = |value: Option<f64>| value.map_or("-".into(), show::significant);
+        let interval = scored.vault.map_or("-".to_string(), |vault| {
+            let [low, high] = [vault.low, vault.high].map(show::significant);
+            format!("{low} to {high}")
+        });
+        text += &format!(
+            "| {} | {} | {} | {interval} |\n",
+            scored.name,
+            value(scored.validation),
+            value(scored.vault.map(|vault| vault.value)),
+        );
+    }
+    text + &format!(
+        "\nThe validation rows chose the members, so the score there flatters. On the vault, row by row: {}.\n",
+        against_winner(made)
+    )
+}

@@ -1,0 +1,581 @@
+//! Finished trials that answer together as one model, where that was asked for: chosen one by one by the
+//! validation rows, exported like the winner, and scored beside it.
+
+use std::{cmp::Ordering, collections::BTreeSet, fs, io, path::Path};
+
+use data::Targets;
+use morph::{Architecture, Cost};
+use search::{Limits, TrialId};
+use serde::{Deserialize, Serialize};
+use train::{
+    Calibration, Metric, Weights,
+    ensemble::{Member, side_by_side, weighed},
+};
+
+use super::{
+    ConcludeError, Ground,
+    export::Exporter,
+    members_of,
+    scores::{Contender, Scored, Standing, WithInterval},
+};
+use crate::{
+    certificate::{Certificate, ROWS_MAX},
+    config::StudyConfig,
+    folder::StudyFolder,
+    latency::measured_latency,
+    model::{EnsembleMember, FORMAT, Model, ModelCard, ModelError},
+    store::sweep::by_standing,
+    trial::{Digest, Trial},
+};
+
+/// Trials that may become members: the best ones.
+const CANDIDATES_MAX: usize = 20;
+
+/// How often a member is added, the same one several times if that is best.
+const ROUNDS: usize = 30;
+
+/// Validation rows that choose; of more, so many spread evenly over them.
+const CHOOSING_ROWS_MAX: usize = 20_000;
+
+/// Bytes of all candidates' outputs together, …
+const OUTPUT_BYTES_MAX: u64 = 256 << 20;
+
+/// … and operations that computing them may take, as far as there are two candidates.
+const WORK_MAX: u64 = 2_000_000_000_000;
+
+/// What became of the wish for an ensemble.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Ensemble {
+    /// No two trials were better together than the best one alone, on the validation rows and within the
+    /// limits.
+    NoneBetter {
+        /// Trials that were tried.
+        tried: usize,
+    },
+    /// It lies beside the winner.
+    Made(Box<EnsembleMade>),
+}
+
+/// An ensemble beside the winner.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EnsembleMade {
+    /// Who answers, the one that counts most first.
+    pub members: Vec<EnsembleMember>,
+    /// Its scores; the validation rows have chosen the members, so that score flatters.
+    pub scored: Scored,
+    /// By how much it is better than the winner on the vault, row by row; below 0 if it is worse. Absent
+    /// without a vault.
+    pub better_by: Option<WithInterval>,
+    /// Size of all members together.
+    #[serde(skip, default = "super::no_cost")]
+    pub cost: Cost,
+    /// Seconds of the forward pass of one example.
+    pub latency_seconds: f64,
+    /// What its ONNX file was found to do; absent if there is none.
+    pub certificate: Option<Certificate>,
+}
+
+/// What was found, before anything is scored on the vault.
+pub(super) enum Together {
+    /// It was not asked for, or there are no two trials.
+    NotAsked,
+    /// So many trials were tried.
+    NoneBetter(usize),
+    /// It is written, with its certificate.
+    Found(Box<Found>, Option<Certificate>),
+}
+
+/// An ensemble that was found.
+pub(super) struct Found {
+    model: Model,
+    /// The metric on the validation rows.
+    validation: Option<f64>,
+}
+
+/// Chooses the ensemble that was asked for, if it was, and writes it; what an earlier end of the study has
+/// left is no longer what these trials give, and goes.
+///
+/// # Errors
+/// If weights are damaged, or a file cannot be written.
+pub(super) fn ensemble(
+    folder: &StudyFolder,
+    config: &StudyConfig,
+    ground: &Ground,
+    trials: &[Trial],
+    exporter: &mut Exporter,
+) -> Result<Together, ConcludeError> {
+    let place = folder.ensemble();
+    let Some(members_max) = config.ensemble else {
+        return Ok(Together::NotAsked);
+    };
+    let (found, tried) = find(ground, folder, config, trials, usize::from(members_max))?;
+    let Some(found) = found else {
+        remove(&place)?;
+        return Ok(Together::NoneBetter(tried));
+    };
+    fs::create_dir_all(&place).map_err(|source| write_error(&place, source))?;
+    found.model.save(&place)?;
+    let certificate = exporter.write(&found.model, &place, ROWS_MAX)?;
+    Ok(Together::Found(Box::new(found), certificate))
+}
+
+/// A trial with what it says of the validation rows, on the scale of calibrated probabilities.
+struct Candidate<'a> {
+    trial: &'a Trial,
+    temperature: f64,
+    outputs: Vec<f32>,
+}
+
+/// Chooses an ensemble of at most so many trials. Nothing is found if none is better than the best trial;
+/// the second value is how many trials were tried.
+///
+/// # Errors
+/// If weights are damaged, or a network cannot be built.
+/// # Cost
+/// A pass of each candidate over the validation rows, and at most 30 · 20 evaluations of 20,000 rows.
+fn find(
+    ground: &Ground,
+    folder: &StudyFolder,
+    config: &StudyConfig,
+    trials: &[Trial],
+    members_max: usize,
+) -> Result<(Option<Found>, usize), ConcludeError> {
+    let candidates = candidates(ground, folder, trials)?;
+    let rows = chosen_rows(ground.validation.len());
+    let part = ground.validation.chosen(&rows);
+    let width = ground.outputs();
+    let outputs: Vec<Vec<f32>> = candidates
+        .iter()
+        .map(|candidate| rows_of(&candidate.outputs, &rows, width))
+        .collect();
+    let quality = |outputs: &[f32]| {
+        let plain = Calibration::default();
+        let found = plain.evaluate(outputs, part.targets(), part.weights(), ground.scale);
+        let score = found.metrics.get(&ground.metric);
+        Quality {
+            score: score.map_or(f64::NEG_INFINITY, |value| ground.metric.score(*value)),
+            loss: found.loss,
+        }
+    };
+    let mut may_answer = |members: &BTreeSet<usize>| {
+        members.len() <= members_max
+            && is_within(&config.search.limits, members, &candidates, ground)
+    };
+    let counts = choose(&outputs, &quality, &mut may_answer);
+    let tried = candidates.len();
+    if counts.iter().filter(|count| **count > 0).count() < 2 {
+        return Ok((None, tried));
+    }
+    let found = join(ground, folder, &candidates, &counts)?;
+    Ok((Some(found), tried))
+}
+
+/// The best trials whose weights are there.
+fn candidates<'a>(
+    ground: &Ground,
+    folder: &StudyFolder,
+    trials: &'a [Trial],
+) -> Result<Vec<Candidate<'a>>, ConcludeError> {
+    let mut finished: Vec<&Trial> = trials
+        .iter()
+        .filter(|trial| trial.result().is_some())
+        .collect();
+    finished.sort_by(|a, b| by_standing(a, b));
+    let rows = ground.validation.len() as u64;
+    let bytes = rows * ground.outputs() as u64 * size_of::<f32>() as u64;
+    let most = (OUTPUT_BYTES_MAX / bytes.max(1)).clamp(2, CANDIDATES_MAX as u64) as usize;
+    let mut found: Vec<Candidate<'a>> = Vec::new();
+    let mut work = 0_u64;
+    for trial in finished {
+        let own = trial
+            .candidate
+            .architecture
+            .cost()
+            .flops
+            .saturating_mul(rows);
+        work = work.saturating_add(own);
+        if found.len() >= most || (found.len() >= 2 && work > WORK_MAX) {
+            break;
+        }
+        let told = match ground.told(folder, trial) {
+            Ok((_, outputs)) => outputs,
+            // Of a long study only the best weights are kept, and these may have been cleaned away.
+            Err(error) if error.is_missing() => continue,
+            Err(error) => return Err(error),
+        };
+        let targets = ground.validation.targets();
+        let calibration = Calibration::fit(&told, targets, ground.metric);
+        let temperature = match targets {
+            Targets::Classes { .. } => calibration.temperature(),
+            Targets::Values(_) | Targets::None => 1.0,
+        };
+        found.push(Candidate {
+            trial,
+            temperature,
+            outputs: calibration_of(temperature).scaled(&told),
+        });
+    }
+    Ok(found)
+}
+
+fn calibration_of(temperature: f64) -> Calibration {
+    Calibration::new(temperature, 0.5).expect("a fitted temperature is above 0")
+}
+
+/// Rows that choose members: all, or some spread evenly.
+fn chosen_rows(rows: usize) -> Vec<u32> {
+    let some = rows.min(CHOOSING_ROWS_MAX);
+    (0..some)
+        .map(|index| (index * rows / some) as u32)
+        .collect()
+}
+
+fn rows_of(outputs: &[f32], rows: &[u32], width: usize) -> Vec<f32> {
+    let row = |row: &u32| &outputs[*row as usize * width..][..width];
+    rows.iter().flat_map(row).copied().collect()
+}
+
+/// Whether these trials together are no larger or slower than any model of the study may be.
+///
+/// How much memory a trainer may take does not matter: nothing is trained.
+fn is_within(
+    limits: &Limits,
+    members: &BTreeSet<usize>,
+    candidates: &[Candidate<'_>],
+    ground: &Ground,
+) -> bool {
+    let folds = usize::from(ground.fold_count());
+    let networks: Vec<&Architecture> = members
+        .iter()
+        .map(|member| &candidates[*member].trial.candidate.architecture)
+        .flat_map(|architecture| std::iter::repeat_n(architecture, folds))
+        .collect();
+    let Ok(together) = side_by_side(&networks) else {
+        return false;
+    };
+    let asked = Limits {
+        memory_bytes: None,
+        ..*limits
+    };
+    let setting = &candidates[0].trial.candidate.setting;
+    let is_fast = || match asked.latency_micros {
+        None => true,
+        Some(most) => measured_latency(&together).is_ok_and(|took| took * 1e6 <= most as f64),
+    };
+    asked.allow(&together, setting) && is_fast()
+}
+
+/// How good a mean of outputs is; where the metric is equal, the smaller loss is better.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Quality {
+    score: f64,
+    loss: f64,
+}
+
+impl Quality {
+    fn order(&self, other: &Quality) -> Ordering {
+        let by_score = self.score.total_cmp(&other.score);
+        by_score.then(other.loss.total_cmp(&self.loss))
+    }
+
+    fn beats(&self, other: &Quality) -> bool {
+        self.order(other).is_gt()
+    }
+}
+
+/// How often each candidate answers in the best mean that was found.
+///
+/// Begins with nobody and adds, again and again, whoever makes the mean of all added so far best, the same
+/// candidate several times if need be. The best of all means on the way is taken, the shorter of equal ones.
+///
+/// # Shapes
+/// `outputs: [candidates][rows · width]`.
+/// # Source
+/// Caruana et al. 2004, sections 2 and 2.1.
+fn choose(
+    outputs: &[Vec<f32>],
+    quality: &dyn Fn(&[f32]) -> Quality,
+    may_answer: &mut dyn FnMut(&BTreeSet<usize>) -> bool,
+) -> Vec<u32> {
+    let mut counts = vec![0_u32; outputs.len()];
+    let mut best: Option<(Quality, Vec<u32>)> = None;
+    let mut sum = vec![0.0_f32; outputs.first().map_or(0, Vec::len)];
+    for round in 1..=ROUNDS {
+        let mean_with = |candidate: &Vec<f32>| -> Vec<f32> {
+            let both = sum.iter().zip(candidate);
+            both.map(|(sum, output)| (sum + output) / round as f32)
+                .collect()
+        };
+        let mut ranked: Vec<(usize, Quality)> = outputs
+            .iter()
+            .map(|candidate| quality(&mean_with(candidate)))
+            .enumerate()
+            .collect();
+        // A stable sort: of equal ones the better trial is the earlier.
+        ranked.sort_by(|(_, a), (_, b)| b.order(a));
+        let members: BTreeSet<usize> = (0..counts.len()).filter(|at| counts[*at] > 0).collect();
+        let added = ranked.into_iter().find(|(candidate, _)| {
+            // One alone is a trial, which was allowed when it was proposed.
+            members.contains(candidate) || members.is_empty() || {
+                let with = members.iter().copied().chain([*candidate]).collect();
+                may_answer(&with)
+            }
+        });
+        let Some((candidate, reached)) = added else {
+            break;
+        };
+        counts[candidate] += 1;
+        for (sum, output) in sum.iter_mut().zip(&outputs[candidate]) {
+            *sum += output;
+        }
+        if best.as_ref().is_none_or(|(best, _)| reached.beats(best)) {
+            best = Some((reached, counts.clone()));
+        }
+    }
+    best.map_or(counts, |(_, counts)| counts)
+}
+
+/// The chosen trials as one model, calibrated as every other.
+fn join(
+    ground: &Ground,
+    folder: &StudyFolder,
+    candidates: &[Candidate<'_>],
+    counts: &[u32],
+) -> Result<Found, ConcludeError> {
+    let total: u32 = counts.iter().sum();
+    let mut chosen: Vec<(&Candidate<'_>, f64)> = candidates
+        .iter()
+        .zip(counts)
+        .filter(|(_, count)| **count > 0)
+        .map(|(candidate, count)| (candidate, f64::from(*count) / f64::from(total)))
+        .collect();
+    chosen.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    let mut outputs = vec![0.0_f32; candidates[0].outputs.len()];
+    for (candidate, share) in &chosen {
+        for (sum, output) in outputs.iter_mut().zip(&candidate.outputs) {
+            *sum += *share as f32 * output;
+        }
+    }
+    let targets = ground.validation.targets();
+    let calibration = Calibration::fit(&outputs, targets, ground.metric);
+    let weights = ground.validation.weights();
+    let evaluation = calibration.evaluate(&outputs, targets, weights, ground.scale);
+    Ok(Found {
+        validation: evaluation.metrics.get(&ground.metric).copied(),
+        model: model_of(ground, folder, &chosen, calibration)?,
+    })
+}
+
+fn model_of(
+    ground: &Ground,
+    folder: &StudyFolder,
+    chosen: &[(&Candidate<'_>, f64)],
+    calibration: Calibration,
+) -> Result<Model, ConcludeError> {
+    let networks: Vec<Vec<Weights>> = chosen
+        .iter()
+        .map(|(candidate, _)| members_of(folder, candidate.trial))
+        .collect::<Result<_, _>>()?;
+    let members: Vec<Member<'_>> = chosen
+        .iter()
+        .zip(&networks)
+        .flat_map(|((candidate, share), networks)| {
+            let share = share / candidate.temperature / networks.len() as f64;
+            networks.iter().map(move |weights| Member {
+                architecture: &candidate.trial.candidate.architecture,
+                weights,
+                share: share as f32,
+            })
+        })
+        .collect();
+    let heaviest = chosen[0].0.trial;
+    let (architecture, weights) = weighed(&members).map_err(|source| ConcludeError::Members {
+        trial: heaviest.id,
+        source,
+    })?;
+    let named = |(candidate, share): &(&Candidate<'_>, f64)| EnsembleMember {
+        trial: candidate.trial.id,
+        share: *share,
+    };
+    let card = ModelCard {
+        format: FORMAT,
+        trial: heaviest.id,
+        members: chosen.iter().map(named).collect(),
+        architecture,
+        setting: heaviest.candidate.setting.clone(),
+        preprocessor: ground.preprocessor.clone(),
+        calibration,
+        weights: Digest::of(&weights.to_safetensors()),
+    };
+    Ok(Model { card, weights })
+}
+
+impl Found {
+    /// As it is scored beside the winner.
+    pub(super) fn contender(&self, ground: &Ground) -> Result<Contender, ModelError> {
+        Ok(Contender {
+            name: format!("an ensemble of {} trials", self.model.card.members.len()),
+            about: String::new(),
+            validation: self.validation,
+            vault: self.model.outputs(&ground.vault)?,
+            calibration: self.model.card.calibration,
+        })
+    }
+}
+
+impl Together {
+    /// What is told of it. Where one was found it stood last among those that were scored, and is taken out:
+    /// it is no simple model that the winner has to beat.
+    pub(super) fn judged(
+        self,
+        standing: &mut Standing,
+        metric: Metric,
+    ) -> Result<Option<Ensemble>, ModelError> {
+        let (found, certificate) = match self {
+            Together::NotAsked => return Ok(None),
+            Together::NoneBetter(tried) => return Ok(Some(Ensemble::NoneBetter { tried })),
+            Together::Found(found, certificate) => (found, certificate),
+        };
+        let better_by = standing.better_by(standing.scored.len() - 1, 0, metric);
+        let scored = standing.scored.pop();
+        let card = found.model.card;
+        Ok(Some(Ensemble::Made(Box::new(EnsembleMade {
+            scored: scored.expect("the ensemble was scored"),
+            better_by,
+            cost: card.architecture.cost(),
+            latency_seconds: measured_latency(&card.architecture)?,
+            certificate,
+            members: card.members,
+        }))))
+    }
+}
+
+fn remove(place: &Path) -> Result<(), ConcludeError> {
+    match fs::remove_dir_all(place) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(write_error(place, source)),
+        _ => Ok(()),
+    }
+}
+
+fn write_error(place: &Path, source: io::Error) -> ConcludeError {
+    ConcludeError::Write {
+        path: place.display().to_string(),
+        source,
+    }
+}
+
+/// Which trials answer, and how much each counts, in a line.
+pub fn members_in_words(members: &[EnsembleMember]) -> String {
+    let said = |member: &EnsembleMember| {
+        let TrialId(trial) = member.trial;
+        format!("{trial} ({:.0} %)", member.share * 100.0)
+    };
+    members.iter().map(said).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The nearer to all zeros the better.
+    fn near_zero(outputs: &[f32]) -> Quality {
+        let loss: f64 = outputs.iter().map(|value| f64::from(value * value)).sum();
+        Quality { score: 0.0, loss }
+    }
+
+    fn everybody(_: &BTreeSet<usize>) -> bool {
+        true
+    }
+
+    #[test]
+    fn two_that_err_in_opposite_ways_are_better_than_the_best_alone() {
+        let outputs = [vec![1.0, 1.0], vec![1.2, 0.9], vec![-1.1, -1.1]];
+        let counts = choose(&outputs, &near_zero, &mut everybody);
+        assert!(counts[0] + counts[1] > 0 && counts[2] > 0, "{counts:?}");
+        let shares: Vec<f32> = counts.iter().map(|count| *count as f32).collect();
+        let total: f32 = shares.iter().sum();
+        let mean = |place: usize| -> f32 {
+            (0..3)
+                .map(|at| shares[at] * outputs[at][place])
+                .sum::<f32>()
+                / total
+        };
+        assert!(near_zero(&[mean(0), mean(1)]).beats(&near_zero(&outputs[0])));
+    }
+
+    #[test]
+    fn one_that_is_right_stays_alone() {
+        let outputs = [vec![0.0, 0.0], vec![1.0, -1.0]];
+        let counts = choose(&outputs, &near_zero, &mut everybody);
+        assert_eq!(counts, [1, 0]);
+    }
+
+    #[test]
+    fn whoever_may_not_answer_with_others_does_not() {
+        let outputs = [vec![1.0], vec![-1.0], vec![-3.0]];
+        let mut not_the_second = |members: &BTreeSet<usize>| !members.contains(&1);
+        let counts = choose(&outputs, &near_zero, &mut not_the_second);
+        assert_eq!(counts, [3, 0, 1]);
+        let mut nobody = |_: &BTreeSet<usize>| false;
+        assert_eq!(choose(&outputs, &near_zero, &mut nobody), [1, 0, 0]);
+    }
+
+    #[test]
+    fn rows_that_choose_are_spread_over_all() {
+        assert_eq!(chosen_rows(3), [0, 1, 2]);
+        let some = chosen_rows(3 * CHOOSING_ROWS_MAX);
+        assert_eq!(some.len(), CHOOSING_ROWS_MAX);
+        assert_eq!(
+            (some[1], some[CHOOSING_ROWS_MAX - 1]),
+            (3, 3 * CHOOSING_ROWS_MAX as u32 - 3)
+        );
+        assert!(chosen_rows(0).is_empty());
+    }
+
+    /// The same rule, each mean made anew from all that were added.
+    fn chosen_slowly(outputs: &[Vec<f32>]) -> Vec<u32> {
+        let mut added: Vec<usize> = Vec::new();
+        let mut best: Option<(Quality, Vec<usize>)> = None;
+        for _ in 0..ROUNDS {
+            let mut next: Option<(Quality, usize)> = None;
+            for candidate in 0..outputs.len() {
+                let with: Vec<usize> = added.iter().copied().chain([candidate]).collect();
+                let mean: Vec<f32> = (0..outputs[0].len())
+                    .map(|at| {
+                        let mut sum = 0.0_f32;
+                        with.iter().for_each(|member| sum += outputs[*member][at]);
+                        sum / with.len() as f32
+                    })
+                    .collect();
+                let reached = near_zero(&mean);
+                if next.as_ref().is_none_or(|(other, _)| reached.beats(other)) {
+                    next = Some((reached, candidate));
+                }
+            }
+            let (reached, candidate) = next.unwrap();
+            added.push(candidate);
+            if best.as_ref().is_none_or(|(other, _)| reached.beats(other)) {
+                best = Some((reached, added.clone()));
+            }
+        }
+        let (_, members) = best.unwrap();
+        let count = |at: usize| members.iter().filter(|member| **member == at).count() as u32;
+        (0..outputs.len()).map(count).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_choice_is_that_of_the_slow_rule(
+            outputs in prop::collection::vec(prop::collection::vec(-4i8..5, 3), 1..6)
+        ) {
+            let outputs: Vec<Vec<f32>> = outputs
+                .iter()
+                .map(|row| row.iter().map(|value| f32::from(*value) / 4.0).collect())
+                .collect();
+            prop_assert_eq!(choose(&outputs, &near_zero, &mut everybody), chosen_slowly(&outputs));
+        }
+    }
+}
