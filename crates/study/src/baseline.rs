@@ -596,7 +596,7 @@ mod tests {
         let mut split = data::split(&source, SplitShares::default(), &mut rng).unwrap();
         let mut rows = [&split.train[..], &split.validation[..]].concat();
         rows.sort_unstable();
-        let folds = data::folds(source.dataset.targets(), &rows, 5, &mut rng);
+        let folds = data::folds(&source, &rows, 5, &mut rng).unwrap();
         split.validation.clone_from(&rows);
         split.train = rows;
         let prepared = prepared(source, split, folds.clone());
