@@ -5,7 +5,7 @@ use study::{
     conclude::{
         Absent, Details, Finding, Verdict, WithInterval,
         classes::{ClassScores, Confused, Confusion},
-        details::{Answers, ToldOf},
+        details::{Answers, ToldOf, Weighing},
         importance::{ColumnImportance, Importance},
         reliability::{Reliability, Surety, SuretyBin},
         residuals::{Interval, Residuals, ValueBin},
@@ -182,6 +182,7 @@ fn details_of_classes() -> Details {
     };
     Details {
         told_of: ToldOf::Vault,
+        weighing: Weighing::Alike,
         rows: 359,
         answers: Answers::Classes {
             confusion: Confusion {
@@ -240,6 +241,7 @@ fn details_of_values() -> Details {
     };
     Details {
         told_of: ToldOf::Validation,
+        weighing: Weighing::ByWeight,
         rows: 206,
         answers: Answers::Values {
             residuals: Residuals {

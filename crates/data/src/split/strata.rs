@@ -2,7 +2,7 @@
 //!
 //! Classes are strata as they are. Numbers are put in order; a part takes one row by chance of each of as
 //! many consecutive blocks as it gets rows, so that it has low, middle and high ones as all rows do.
-//! Cochran 1977, section 5A.8: many strata, one row of each.
+//! Cochran 1977, chapter 5A: as many strata as there are rows to choose.
 
 use rand::{Rng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
