@@ -77,7 +77,7 @@ fn no_group_is_in_two_folds_and_sizes_and_classes_are_nearly_even() {
         source.facts.sides = Sides::Groups(groups.clone());
         // Some rows are in the vault, with all of their group.
         let rows: Vec<u32> = (0..600)
-            .filter(|row| groups[*row as usize] % 5 != 0)
+            .filter(|row| !groups[*row as usize].is_multiple_of(5))
             .collect();
         let dealt = folds(&source, &rows, 5, &mut rng(seed)).unwrap();
         assert_eq!(
