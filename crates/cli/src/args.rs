@@ -113,11 +113,11 @@ pub(crate) struct DataArgs {
     /// This column says of each row what it is for: `train`, `validation` or `test`.
     #[arg(long, value_name = "COLUMN", group = "split_by")]
     pub(crate) split_column: Option<String>,
-    /// How much each row counts, in the loss and in every metric.
+    /// How much each row counts, in all that is learned and in every metric.
     #[arg(long, value_name = "COLUMN")]
     pub(crate) weight: Option<String>,
-    /// Folds of a cross-validation over all rows that are not in the vault; 1 for none [default: 5 if there
-    /// are few rows].
+    /// Folds of a cross-validation over all rows that are not in the vault, groups in one piece; 1 for none
+    /// [default: 5 if there are few rows].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=20))]
     pub(crate) folds: Option<u8>,
     /// Seed of the split and of everything random.

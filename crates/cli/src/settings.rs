@@ -61,7 +61,7 @@ pub(crate) struct StudyToml {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub(crate) kind: Option<DataKind>,
-    /// Column that says how much each row counts, in the loss and in every metric.
+    /// Column that says how much each row counts, in all that is learned and in every metric.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) weight: Option<String>,
     /// `classification` or `regression`; overrules what the target looks like.

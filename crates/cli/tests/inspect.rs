@@ -151,15 +151,16 @@ fn a_split_follows_the_column_that_is_named() {
         let all = inspected(&data, arguments);
         let rows = all["profile"]["rows"].clone();
         let rows = ["train", "validation", "vault"].map(|part| rows[part].as_u64().unwrap());
-        (all["split"].as_str().unwrap().to_string(), rows)
+        let by = all["split"].as_str().unwrap().to_string();
+        (by, rows, all["folds"].as_u64().unwrap())
     };
-    let (by, [train, validation, vault]) = rows(&["--split-group", "patient"]);
-    assert_eq!(by, "by groups of `patient`");
+    let (by, [train, validation, vault], folds) = rows(&["--split-group", "patient"]);
+    assert_eq!((by.as_str(), folds), ("by groups of `patient`", 5));
     assert!([train, validation, vault].iter().all(|rows| rows % 5 == 0));
     assert!((validation as i64 - 80).abs() <= 10 && (vault as i64 - 80).abs() <= 10);
     assert_eq!(rows(&["--split-column", "part"]).1, [200, 100, 100]);
-    let (by, [train, ..]) = rows(&["--split-time", "day"]);
-    assert_eq!(by, "by the time in `day`");
+    let (by, [train, ..], folds) = rows(&["--split-time", "day"]);
+    assert_eq!((by.as_str(), folds), ("by the time in `day`", 1));
     assert!((220..260).contains(&train), "{train}");
     let two = inspect(&data, &["--split-time", "day", "--split-group", "patient"]);
     assert_eq!(two.status.code(), Some(2), "{}", said(&two));
@@ -183,6 +184,7 @@ fn a_study_of_rare_classes_dates_and_weights_says_what_it_does_and_predicts_from
         "balanced_accuracy decides and every class weighs the same in the loss",
         "rows with the same `patient` stay on one side of the split",
         "rows count by their weights",
+        "in the loss, in trees, in every metric",
     ] {
         assert!(talk.contains(part), "`{part}` is not said:\n{talk}");
     }
@@ -192,6 +194,7 @@ fn a_study_of_rare_classes_dates_and_weights_says_what_it_does_and_predicts_from
     assert_eq!(config["split"]["vault"], 0.2);
     let report = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(report.contains("What the data are like") && report.contains("2023-01-01"));
+    assert!(report.contains("means, shares and scores are by their weights"));
 
     // New rows need neither the weight nor the group, and their dates are read as those before.
     let new = place.path().join("new.csv");

@@ -1,55 +1,144 @@
 //! Cross-validation: rows dealt into folds, each of which validates what was learned from the others.
+//!
+//! Groups stay together. Rows in the order of time are not dealt at all: all but one of the folds would be
+//! validated by what was learned from later rows, and that is what a split by time is to rule out.
 
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use crate::source::RawTargets;
+use crate::{
+    error::DataError,
+    roles::Sides,
+    source::{RawTargets, Source, Task},
+    split::{
+        groups, refused,
+        strata::{ordered, strata_of},
+    },
+};
 
-/// The fold of each of these rows, from 0: all of about the same size, classes spread evenly.
+/// The fold of each of these rows, from 0: all of about the same size, classes or numbers spread evenly,
+/// no group in two of them. Where there are fewer groups than folds, there is one fold for each group.
 ///
+/// # Shapes
+/// `rows`: numbers of rows, ascending; returns as many folds.
+/// # Units
+/// None.
+/// # Errors
+/// If rows are ordered by time, or what is learned from is of one class only where a fold is left out.
+/// # Cost
+/// `O(rows log rows)`.
 /// # Source
 /// Kohavi 1995, stratified cross-validation.
-pub fn folds(targets: &RawTargets, rows: &[u32], count: u8, rng: &mut ChaCha8Rng) -> Vec<u8> {
+pub fn folds(
+    source: &Source,
+    rows: &[u32],
+    count: u8,
+    rng: &mut ChaCha8Rng,
+) -> Result<Vec<u8>, DataError> {
+    let folds = match &source.facts.sides {
+        Sides::Times(_) => {
+            return Err(refused(format!(
+                "{count} folds would be validated by what was learned from later rows, which a split by \
+                 time rules out"
+            )));
+        }
+        Sides::Groups(numbers) => by_groups(source, numbers, rows, count, rng)?,
+        Sides::Free | Sides::Parts(_) => row_by_row(source.dataset.targets(), rows, count, rng),
+    };
+    check(source, rows, &folds)?;
+    Ok(folds)
+}
+
+/// How many of so many folds there can be for these rows: not more than groups.
+pub fn folds_max(source: &Source, rows: &[u32], count: u8) -> u8 {
+    match &source.facts.sides {
+        Sides::Groups(numbers) => {
+            u8::try_from(groups::count(numbers, rows)).map_or(count, |groups| count.min(groups))
+        }
+        _ => count,
+    }
+}
+
+fn row_by_row(targets: &RawTargets, rows: &[u32], count: u8, rng: &mut ChaCha8Rng) -> Vec<u8> {
+    let mut folds = vec![0; rows.len()];
+    let place_of = |row: &u32| rows.binary_search(row).expect("rows are ascending");
+    if let RawTargets::Values(values) = targets {
+        let mut order = rows.to_vec();
+        ordered(values, &mut order, rng);
+        // Of so many consecutive rows as there are folds, each goes to another fold.
+        let mut deal: Vec<u8> = (0..count).collect();
+        for block in order.chunks(usize::from(count)) {
+            deal.shuffle(rng);
+            for (row, fold) in block.iter().zip(&deal) {
+                folds[place_of(row)] = *fold;
+            }
+        }
+        return folds;
+    }
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.shuffle(rng);
     if let RawTargets::Classes(ids) = targets {
         // Class after class; the deal goes on where the class before ended.
         order.sort_by_key(|place| ids[rows[*place] as usize]);
     }
-    let mut folds = vec![0; rows.len()];
     for (turn, place) in order.into_iter().enumerate() {
         folds[place] = (turn % usize::from(count)) as u8;
     }
     folds
 }
 
-#[cfg(test)]
-mod tests {
-    use rand::SeedableRng;
-
-    use super::*;
-
-    #[test]
-    fn folds_are_of_equal_size_and_classes_spread_evenly() {
-        let ids: Vec<u32> = (0..83).map(|row| u32::from(row % 5 == 0)).collect();
-        let rows: Vec<u32> = (0..83).filter(|row| row % 7 != 0).collect();
-        let targets = RawTargets::Classes(ids.clone());
-        let folds = folds(&targets, &rows, 5, &mut ChaCha8Rng::seed_from_u64(3));
-        let count = |fold: u8, class: u32| {
-            let is = |(place, row): &(usize, &u32)| {
-                folds[*place] == fold && ids[**row as usize] == class
-            };
-            rows.iter().enumerate().filter(is).count()
-        };
-        for class in 0..2 {
-            let counts: Vec<usize> = (0..5).map(|fold| count(fold, class)).collect();
-            let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
-            assert!(most - least <= 1, "class {class}: {counts:?}");
-        }
-        let sizes: Vec<usize> = (0..5).map(|fold| count(fold, 0) + count(fold, 1)).collect();
-        assert!(
-            sizes.iter().all(|size| (14..=15).contains(size)),
-            "{sizes:?}"
-        );
+fn by_groups(
+    source: &Source,
+    numbers: &[u32],
+    rows: &[u32],
+    count: u8,
+    rng: &mut ChaCha8Rng,
+) -> Result<Vec<u8>, DataError> {
+    let count = folds_max(source, rows, count);
+    if count < 2 {
+        return Err(refused(format!(
+            "all {} rows are of one group, which cannot be both learned from and validate",
+            rows.len()
+        )));
     }
+    let strata = strata_of(source, rows.iter().copied());
+    let shares = vec![1.0 / f64::from(count); usize::from(count)];
+    let dealt = groups::deal(numbers, &strata, &shares, rng);
+    let dealt = dealt.expect("there are as many groups as folds");
+    let mut folds = vec![0; rows.len()];
+    for (fold, of_fold) in dealt.iter().enumerate() {
+        for row in of_fold {
+            let place = rows.binary_search(row).expect("rows are ascending");
+            folds[place] = fold as u8;
+        }
+    }
+    Ok(folds)
 }
+
+/// Whatever fold is left out, two classes must be left to learn from.
+fn check(source: &Source, rows: &[u32], folds: &[u8]) -> Result<(), DataError> {
+    let (RawTargets::Classes(ids), Task::Classification { classes }) =
+        (source.dataset.targets(), &source.task)
+    else {
+        return Ok(());
+    };
+    for out in 0..=folds.iter().copied().max().unwrap_or(0) {
+        let mut others = rows.iter().zip(folds).filter(|(_, fold)| **fold != out);
+        let id = |row: &u32| ids[*row as usize];
+        let Some(first) = others.next().map(|(row, _)| id(row)) else {
+            continue;
+        };
+        if others.all(|(row, _)| id(row) == first) {
+            return Err(refused(format!(
+                "without fold {} of {} all rows to learn from are of class `{}`",
+                out + 1,
+                folds.iter().copied().max().unwrap_or(0) + 1,
+                classes[first as usize]
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,7 @@ pub use fitted::{
     Cycle, FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedTask,
     FittedText, FittedTime, Indicator,
 };
-pub use folds::folds;
+pub use folds::{folds, folds_max};
 pub use large::{Beyond, Counted, RestTask};
 pub use limits::ReadLimits;
 pub use notice::{Notice, Severity};

@@ -14,7 +14,7 @@ use std::{
 
 use data::{Examples, FittedColumn, FittedKind, Indicator, Preprocessor, Targets};
 use serde::{Deserialize, Serialize};
-use train::{ClassWeights, Evaluation, Metric, evaluate};
+use train::{ClassWeights, Evaluation, Metric, evaluate_weighted};
 use trees::{Boosted, Column, Ended, Ensemble, GoOn, Goal, Problem, Settings, Table, boost};
 
 use crate::{
@@ -226,7 +226,8 @@ impl TreesSetup {
             }
             let ensembles: Vec<Ensemble> = grown.into_iter().map(|b| b.ensemble).collect();
             let outputs = own_outputs(&ensembles, &validation, &self.folds, &preprocessor);
-            let evaluation = evaluate(&outputs, validation.targets(), scale);
+            let (targets, weights) = (validation.targets(), validation.weights());
+            let evaluation = evaluate_weighted(&outputs, targets, weights, scale);
             let way = Way {
                 score: self.metric.score_of(&evaluation),
                 evaluation,
@@ -259,9 +260,9 @@ impl TreesSetup {
         columns: &[FittedColumn],
     ) -> Vec<Part> {
         let part = |train: &Examples, validation: &Examples| Part {
-            class_weights: weights_of(self.class_weights, train.targets()),
-            train: (table_of(train, columns), train.targets().clone()),
-            validation: (table_of(validation, columns), validation.targets().clone()),
+            class_weights: weights_of(self.class_weights, train),
+            train: Judged::of(train, columns),
+            validation: Judged::of(validation, columns),
         };
         if self.folds.is_empty() {
             return vec![part(train, validation)];
@@ -277,19 +278,39 @@ impl TreesSetup {
 
 /// Rows that are learned from, and rows that say when to stop.
 struct Part {
-    train: (Table, Targets),
-    validation: (Table, Targets),
+    train: Judged,
+    validation: Judged,
     class_weights: Vec<f32>,
+}
+
+/// Rows as trees take them: what is known, what is to be said, and how much each counts.
+struct Judged {
+    table: Table,
+    targets: Targets,
+    /// Empty if all count the same.
+    weights: Vec<f32>,
+}
+
+impl Judged {
+    fn of(examples: &Examples, columns: &[FittedColumn]) -> Judged {
+        Judged {
+            table: table_of(examples, columns),
+            targets: examples.targets().clone(),
+            weights: examples.weights().unwrap_or_default().to_vec(),
+        }
+    }
 }
 
 impl Part {
     fn problem(&self) -> Problem<'_> {
         Problem {
-            train: &self.train.0,
-            train_goal: goal_of(&self.train.1),
+            train: &self.train.table,
+            train_goal: goal_of(&self.train.targets),
             class_weights: &self.class_weights,
-            validation: &self.validation.0,
-            validation_goal: goal_of(&self.validation.1),
+            train_weights: &self.train.weights,
+            validation: &self.validation.table,
+            validation_goal: goal_of(&self.validation.targets),
+            validation_weights: &self.validation.weights,
         }
     }
 }
@@ -405,10 +426,11 @@ fn goal_of(targets: &Targets) -> Goal<'_> {
 }
 
 /// How much a row of each class weighs; all the same if empty.
-fn weights_of(weights: ClassWeights, targets: &Targets) -> Vec<f32> {
-    match (weights, targets) {
+fn weights_of(weights: ClassWeights, train: &Examples) -> Vec<f32> {
+    match (weights, train.targets()) {
         (ClassWeights::Balanced, Targets::Classes { ids, count }) => {
-            train::loss::balanced_weights(ids, *count)
+            let rows = train.weights().unwrap_or_default();
+            train::loss::balanced_weights(ids, rows, *count)
         }
         _ => Vec::new(),
     }
@@ -475,175 +497,4 @@ fn category(cell: &[f32], levels: usize) -> Option<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use data::{ItemShape, Request, Source, Split, SplitShares};
-    use rand::{Rng, SeedableRng};
-    use rand_chacha::ChaCha8Rng;
-
-    use super::*;
-    use crate::prepared::PreparedData;
-
-    #[test]
-    fn trees_get_a_twentieth_of_the_time_but_neither_nothing_nor_more_than_half_a_minute() {
-        let seconds = |seconds| {
-            seconds_of(Budget {
-                seconds,
-                trials: Some(5),
-            })
-        };
-        assert_eq!(seconds(Some(100.0)), 5.0);
-        assert_eq!(seconds(Some(3.0)), 1.0);
-        assert_eq!(seconds(Some(36_000.0)), 30.0);
-        assert_eq!(seconds(None), 30.0);
-    }
-
-    #[test]
-    fn prepared_rows_become_the_columns_that_they_were_made_of() {
-        let columns = [
-            FittedColumn {
-                name: "size".to_string(),
-                kind: FittedKind::Numeric {
-                    fill: 0.0,
-                    missing_indicator: Indicator::Present,
-                    shift: 0.0,
-                    scale: 1.0,
-                },
-            },
-            FittedColumn {
-                name: "colour".to_string(),
-                kind: FittedKind::Category {
-                    levels: vec!["red".to_string(), "blue".to_string()],
-                    missing_indicator: Indicator::Present,
-                },
-            },
-        ];
-        let rows = vec![
-            1.5, 0.0, 1.0, 0.0, 0.0, //
-            0.0, 1.0, 0.0, 1.0, 0.0, //
-            -2.0, 0.0, 0.0, 0.0, 1.0, //
-            3.0, 0.0, 0.0, 0.0, 0.0,
-        ];
-        let examples = Examples::from_floats(ItemShape::Features(5), rows, Targets::None);
-        let table = table_of(&examples, &columns);
-        let [Column::Numbers(sizes), Column::Categories(colours)] = table.columns() else {
-            panic!("{table:?}")
-        };
-        assert!(sizes[1].is_nan());
-        assert_eq!([sizes[0], sizes[2], sizes[3]], [1.5, -2.0, 3.0]);
-        assert_eq!(colours[..], [Some(0), Some(1), None, None]);
-    }
-
-    /// What a study prepares of such data.
-    fn prepared(source: Source, split: Split, folds: Vec<u8>) -> PreparedData {
-        PreparedData {
-            preprocessor: Preprocessor::fit(&source, &split.train).unwrap(),
-            profile: data::profile(&source, &split),
-            class_weights: ClassWeights::Equal,
-            shares: SplitShares::default(),
-            metric: Metric::Accuracy,
-            source,
-            split,
-            folds,
-        }
-    }
-
-    /// The same on disk, and what grows trees of it.
-    fn written(
-        place: &Path,
-        prepared: &PreparedData,
-        class_weights: ClassWeights,
-    ) -> (PreparedFiles, TreesSetup) {
-        let files = PreparedFiles::at(place);
-        files.write(prepared).unwrap();
-        let setup = TreesSetup {
-            train: files.train.clone(),
-            validation: files.validation.clone(),
-            folds: prepared.folds.clone(),
-            preprocessor: files.preprocessor.clone(),
-            record: place.join("trees.json"),
-            metric: Metric::Accuracy,
-            class_weights,
-            seconds_max: 30.0,
-            memory_bytes_max: None,
-        };
-        (files, setup)
-    }
-
-    #[test]
-    fn with_folds_no_row_is_judged_by_trees_that_have_learned_from_it() {
-        let place = tempfile::tempdir().unwrap();
-        let mut rng = ChaCha8Rng::seed_from_u64(4);
-        let mut text = "a,b,answer\n".to_string();
-        for _ in 0..300 {
-            // The answer is a coin: whoever knows it has seen it.
-            let [a, b] = [0; 2].map(|_| rng.random_range(0.0..1.0));
-            text += &format!(
-                "{a},{b},{}\n",
-                if rng.random_bool(0.5) {
-                    "heads"
-                } else {
-                    "tails"
-                }
-            );
-        }
-        let path = place.path().join("rows.csv");
-        fs::write(&path, text).unwrap();
-        let request = Request {
-            path,
-            ..Request::default()
-        };
-        let source = data::read(&request).unwrap();
-        let mut split = data::split(&source, SplitShares::default(), &mut rng).unwrap();
-        let mut rows = [&split.train[..], &split.validation[..]].concat();
-        rows.sort_unstable();
-        let folds = data::folds(source.dataset.targets(), &rows, 5, &mut rng);
-        split.validation.clone_from(&rows);
-        split.train = rows;
-        let prepared = prepared(source, split, folds.clone());
-        let (files, setup) = written(place.path(), &prepared, ClassWeights::Equal);
-        let grown = setup.grow().unwrap();
-        assert_eq!(grown.ensembles.len(), 5);
-        assert!(grown.validation[&Metric::Accuracy] < 0.65, "{grown:?}");
-        let validation = PreparedFiles::load(&files.validation).unwrap();
-        let own = grown.validation_outputs(&validation, &folds, &prepared.preprocessor);
-        let metrics = evaluate(&own, validation.targets(), 1.0).metrics;
-        assert_eq!(metrics, grown.validation);
-        assert_eq!(
-            own.len(),
-            grown.outputs(&validation, &prepared.preprocessor).len()
-        );
-    }
-
-    #[test]
-    fn trees_of_a_small_table_are_grown_written_and_read_back() {
-        let place = tempfile::tempdir().unwrap();
-        let mut text = "a,b,answer\n".to_string();
-        for row in 0..300 {
-            let (a, b) = (row % 10, (row / 10) % 7);
-            let answer = if (a > 4) == (b > 2) { "yes" } else { "no" };
-            text += &format!("{a},{b},{answer}\n");
-        }
-        let path = place.path().join("rows.csv");
-        fs::write(&path, text).unwrap();
-        let request = Request {
-            path,
-            ..Request::default()
-        };
-        let source = data::read(&request).unwrap();
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let split = data::split(&source, SplitShares::default(), &mut rng).unwrap();
-        let prepared = prepared(source, split, Vec::new());
-        let (files, setup) = written(place.path(), &prepared, ClassWeights::Balanced);
-        let grown = setup.grow().unwrap();
-        assert_eq!((grown.ways_tried, grown.growth), (4, Growth::Whole));
-        assert_eq!(grown.validation[&Metric::Accuracy], 1.0);
-        let vault = PreparedFiles::load(&files.vault).unwrap();
-        let outputs = grown.outputs(&vault, &prepared.preprocessor);
-        let metrics = evaluate(&outputs, vault.targets(), 1.0).metrics;
-        assert_eq!(metrics[&Metric::Accuracy], 1.0);
-        let record = TreesRecord::Grown(Box::new(grown));
-        record.write(&setup.record).unwrap();
-        let read = serde_json::from_slice(&fs::read(&setup.record).unwrap()).unwrap();
-        assert_eq!(record, read);
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 //! Read in this order: [`trial`] (what a trial is), [`config`] (what will be done), [`ledger`] (what
 //! has happened), [`message`] (what the roles say to each other), [`master`] and [`worker`] (what
 //! they decide), [`explore`] and [`process`] (what carries the decisions out), [`open`] (making and
-//! taking up a study), [`prepared`] and [`balance`] (what is decided about its data), `conversion`
+//! taking up a study), [`prepared`], `folding` and [`balance`] (what is decided about its data), `conversion`
 //! (rows that do not fit into memory), [`baseline`] (trees to compare with), [`conclude`] (the winner and
 //! its scores), [`model`] (what a user takes away), [`predictor`] (asking it), [`certificate`] (what an exported model is proven to do), [`store`] (where
 //! weights and data lie when nodes share them), [`clean`] (weights that nobody needs go), [`cluster`] (the
@@ -24,6 +24,7 @@ pub mod desk;
 pub mod explore;
 mod file_system;
 pub mod folder;
+mod folding;
 pub mod front;
 mod helm;
 mod judge;

@@ -183,7 +183,8 @@ fn make(
 ) -> Result<Study, OpenError> {
     let prepared = prepare(&config)?;
     config.metric = Some(prepared.metric);
-    config.folds = Some(fold_count(&prepared.folds));
+    // What was asked for stays, though fewer groups may be fewer folds: the same command is to go on.
+    config.folds.get_or_insert(fold_count(&prepared.folds));
     config.training.class_weights = Some(prepared.class_weights);
     config.split = prepared.shares;
     if config.search.space.is_empty() {
@@ -442,5 +443,84 @@ impl<T: fmt::Display> fmt::Display for Shown<'_, T> {
             Some(value) => value.fmt(f),
             None => f.write_str("(the default)"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, fmt::Write, fs};
+
+    use super::*;
+    use crate::prepared::tests::config_of;
+
+    /// Every file of a folder, by name.
+    fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+        entries
+            .map(|entry| {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                (name, fs::read(entry.path()).unwrap())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_same_command_goes_on_where_there_are_fewer_groups_than_folds_asked_for() {
+        let place = tempfile::tempdir().unwrap();
+        let mut table = "house,size,price\n".to_string();
+        for row in 0..120 {
+            writeln!(table, "h{},{},{}", row % 4, row * 7 % 31, row * 11 % 53).unwrap();
+        }
+        let path = place.path().join("rows.csv");
+        fs::write(&path, table).unwrap();
+        let mut config = config_of(path);
+        config.task = Some(data::TaskKind::Regression);
+        config.roles.split_by = data::SplitBy::Group("house".to_string());
+        config.folds = Some(5);
+        let root = place.path().join("study");
+        let (study, _) = open(config.clone(), &root, None).unwrap();
+        let files = PreparedFiles::at(&study.folder.prepared());
+        assert_eq!(fold_count(&files.read_folds().unwrap()), 3);
+        drop(study);
+        let (_, opened) = open(config, &root, None).unwrap();
+        assert_eq!(opened, Opened::TakenUp);
+    }
+
+    #[test]
+    fn a_study_that_is_taken_up_keeps_its_rows_where_they_are_however_they_were_dealt() {
+        let place = tempfile::tempdir().unwrap();
+        let mut table = "size,price\n".to_string();
+        for row in 0..120 {
+            writeln!(table, "{},{}", row * 7 % 31, row * 11 % 53).unwrap();
+        }
+        let path = place.path().join("rows.csv");
+        fs::write(&path, table).unwrap();
+        let mut config = config_of(path);
+        config.task = Some(data::TaskKind::Regression);
+        let root = place.path().join("study");
+        let (study, opened) = open(config.clone(), &root, None).unwrap();
+        assert_eq!(opened, Opened::Made);
+        let folder = study.folder.prepared();
+        drop(study);
+        // As another version would have dealt them: by other draws.
+        let otherwise = StudyConfig {
+            seed: config.seed + 1,
+            ..config.clone()
+        };
+        let made = files(&folder);
+        let prepared = prepare(&otherwise).unwrap();
+        PreparedFiles::at(&folder).write(&prepared).unwrap();
+        let dealt_otherwise = files(&folder);
+        assert_ne!(made["rows.json"], dealt_otherwise["rows.json"]);
+        let more = StudyConfig {
+            budget: crate::config::Budget {
+                trials: Some(5),
+                ..config.budget
+            },
+            ..config
+        };
+        let (study, opened) = open(more, &root, None).unwrap();
+        assert_eq!(opened, Opened::TakenUp);
+        assert_eq!(files(&study.folder.prepared()), dealt_otherwise);
     }
 }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use data::{
-    DataError, Dataset, Examples, FittedTask, ItemShape, Notice, Preprocessor, Profile, Request,
-    Sample, Sides, Source, Split, SplitShares,
+    DataError, Examples, FittedTask, ItemShape, Notice, Preprocessor, Profile, Request, Sample,
+    Source, Split, SplitShares,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -23,6 +23,7 @@ use crate::{
     certificate::ROWS_MAX,
     config::StudyConfig,
     conversion::converted,
+    folding::cross_validation,
 };
 
 /// Why data could not be prepared.
@@ -137,7 +138,8 @@ pub fn prepare(config: &StudyConfig) -> Result<PreparedData, PrepareError> {
     let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
     let mut split = data::split(&source, config.split, &mut rng)?;
     let mut profile = data::profile(&source, &split);
-    let folds = cross_validation(config, &source, &mut split, &mut rng)?;
+    let (folds, folding) = cross_validation(config, &source, &mut split, &mut rng)?;
+    profile.add(folding);
     let preprocessor = Preprocessor::fit(&source, &split.train)?;
     let usual = usual_metric(config.metric, preprocessor.task())?;
     let Balance {
@@ -166,59 +168,6 @@ pub fn prepare(config: &StudyConfig) -> Result<PreparedData, PrepareError> {
         shares,
         profile,
     })
-}
-
-/// Fewer rows than these are too few for a part of them to say which model is better.
-const FOLDED_ROWS_MAX: usize = 1_000;
-
-/// More values than these take too long to be learned from several times.
-const FOLDED_VALUES_MAX: usize = 2_000_000;
-
-/// Folds where nobody says how many.
-const FOLDS: u8 = 5;
-
-/// Deals the rows that are learned from and those that validate into folds, if there are few; all of them
-/// are both then. Where something says which rows validate, it is followed instead.
-fn cross_validation(
-    config: &StudyConfig,
-    source: &Source,
-    split: &mut Split,
-    rng: &mut ChaCha8Rng,
-) -> Result<Vec<u8>, DataError> {
-    if source.beyond.is_some() {
-        return match config.folds {
-            Some(folds) if folds > 1 => Err(DataError::Split {
-                problem: format!(
-                    "split.folds = {folds} needs all rows in memory, and these are more: leave it out"
-                ),
-            }),
-            _ => Ok(Vec::new()),
-        };
-    }
-    let is_told = source.facts.sides != Sides::Free || !source.given_validation_rows.is_empty();
-    if is_told {
-        return match config.folds {
-            Some(folds) if folds > 1 => Err(DataError::Split {
-                problem: format!(
-                    "split.folds = {folds} deals rows freely, but a column or a file says which rows \
-                     validate: give one of the two"
-                ),
-            }),
-            _ => Ok(Vec::new()),
-        };
-    }
-    let mut rows = [&split.train[..], &split.validation[..]].concat();
-    let is_small = rows.len() < FOLDED_ROWS_MAX
-        && rows.len() * values_per_row(&source.dataset) <= FOLDED_VALUES_MAX;
-    let count = config.folds.unwrap_or(if is_small { FOLDS } else { 1 });
-    if count < 2 {
-        return Ok(Vec::new());
-    }
-    rows.sort_unstable();
-    let folds = data::folds(source.dataset.targets(), &rows, count, rng);
-    split.validation.clone_from(&rows);
-    split.train = rows;
-    Ok(folds)
 }
 
 /// How many folds there are; 1 without cross-validation.
@@ -261,15 +210,6 @@ pub(crate) fn out_of_fold<E>(
         }
     }
     Ok(all)
-}
-
-fn values_per_row(dataset: &Dataset) -> usize {
-    match dataset {
-        Dataset::Table(table) => table.columns.len(),
-        Dataset::Images(images) => (images.height * images.width * images.channels) as usize,
-        Dataset::Series(series) => (series.longest() * series.channels) as usize,
-        Dataset::Texts(_) => 1,
-    }
 }
 
 /// What the data room is asked to read.
@@ -524,10 +464,52 @@ pub fn target_scale(preprocessor: &Preprocessor) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use data::Targets;
+pub(crate) mod tests {
+    use data::{Roles, Targets};
+    use search::{Rungs, SearchSettings};
 
     use super::*;
+    use crate::config::{Budget, Inherit, Resources, Retrain, TrainingSettings};
+
+    /// A study of these data in which nothing is asked for.
+    pub(crate) fn config_of(data: PathBuf) -> StudyConfig {
+        StudyConfig {
+            data,
+            test: None,
+            validation: None,
+            roles: Roles::default(),
+            target: None,
+            ignore: Vec::new(),
+            header: data::HeaderLine::Guess,
+            kind: None,
+            task: None,
+            metric: None,
+            seed: 1,
+            budget: Budget {
+                seconds: None,
+                trials: Some(1),
+            },
+            folds: None,
+            split: SplitShares::default(),
+            resources: Resources {
+                workers: 1,
+                slots: 1,
+                threads: 1,
+                memory_bytes_max: None,
+            },
+            training: TrainingSettings {
+                epochs: None,
+                epochs_inherited: None,
+                patience: None,
+                class_weights: None,
+                precision: train::Precision::F32,
+                rungs: Rungs::default(),
+                inherit: Inherit::default(),
+                retrain: Retrain::default(),
+            },
+            search: SearchSettings::default(),
+        }
+    }
 
     #[test]
     fn what_is_said_of_folds_comes_back_in_the_order_of_the_rows() {

@@ -2,7 +2,8 @@
 //!
 //! One temperature divides all logits, so that the probabilities of the validation rows fit what is true of
 //! them; it never changes which class is the most probable. Of two classes, the second may be said from
-//! another probability on than one half, where the metric gains by it.
+//! another probability on than one half, where the metric gains by it. Both count rows by their weights;
+//! whether a gain is more than chance is asked of the rows themselves: a heavy row is still one observation.
 //! Guo, Pleiss, Sun & Weinberger 2017 (arXiv:1706.04599), section 4.2.
 
 use serde::{Deserialize, Serialize};
@@ -102,31 +103,48 @@ impl Calibration {
     /// Fits the temperature, and the threshold where the metric counts labels by their class.
     ///
     /// # Shapes
-    /// `outputs: [rows][classes]`, logits of rows that were not learned from.
+    /// `outputs: [rows][classes]`, logits of rows that were not learned from; `weights: [rows]`, not negative,
+    /// if they do not all count the same.
     /// # Units
     /// None.
     /// # Errors
-    /// None: without classes, or without rows, nothing is changed.
+    /// None: without classes, or without rows that count, nothing is changed.
     /// # Cost
     /// `O(rows · classes)` for each of 50 steps, and `O(rows log rows)`.
     /// # Source
     /// Guo et al. 2017, section 4.2, with the targets of Platt 1999, section 2.2, which stay finite where
     /// every row is right.
-    pub fn fit(outputs: &[f32], targets: &Targets, metric: Metric) -> Calibration {
+    pub fn fit(
+        outputs: &[f32],
+        targets: &Targets,
+        weights: Option<&[f32]>,
+        metric: Metric,
+    ) -> Calibration {
         let Targets::Classes { ids, count } = targets else {
             return Calibration::default();
         };
-        if ids.is_empty() || *count < 2 {
+        let weight = |row: usize| weights.map_or(1.0, |weights| f64::from(weights[row]));
+        let rows: Vec<Row<'_>> = outputs
+            .chunks_exact((*count as usize).max(1))
+            .zip(ids)
+            .enumerate()
+            .map(|(row, (logits, id))| Row {
+                logits,
+                id: *id,
+                weight: weight(row),
+            })
+            .filter(|row| row.weight > 0.0)
+            .collect();
+        if rows.is_empty() || *count < 2 {
             return Calibration::default();
         }
-        let classes = *count as usize;
         let mut calibration = Calibration {
-            temperature: fitted_temperature(outputs, ids, classes),
+            temperature: fitted_temperature(&rows),
             threshold: EVEN,
         };
         // Accuracy is best where the more probable class is said; the other metrics see no labels.
-        if classes == 2 && metric == Metric::BalancedAccuracy {
-            calibration.threshold = fitted_threshold(&calibration, outputs, ids);
+        if *count == 2 && metric == Metric::BalancedAccuracy {
+            calibration.threshold = fitted_threshold(&calibration, &rows);
         }
         calibration
     }
@@ -195,28 +213,36 @@ impl Calibration {
     }
 }
 
+/// What is said of a row, what is true of it, and how much it counts.
+struct Row<'a> {
+    logits: &'a [f32],
+    id: u32,
+    weight: f64,
+}
+
 /// The temperature at which the mean log-loss is least.
 ///
 /// The loss is convex in the inverse temperature, and its slope is the mean logit that the probabilities
 /// expect less the one that is true.
-fn fitted_temperature(outputs: &[f32], ids: &[u32], classes: usize) -> f64 {
+fn fitted_temperature(rows: &[Row<'_>]) -> f64 {
     // The share of a row that is as if it could be any class.
-    let unsure = 1.0 / (ids.len() as f64 + 2.0);
+    let unsure = 1.0 / (rows.iter().map(|row| row.weight).sum::<f64>() + 2.0);
     let slope = |inverse: f64| -> f64 {
         let calibration = Calibration {
             temperature: 1.0 / inverse,
             threshold: EVEN,
         };
-        let rows = outputs.chunks_exact(classes).zip(ids);
-        rows.map(|(logits, id)| {
+        let of_row = |row: &Row<'_>| {
+            let Row { logits, id, weight } = row;
             let probabilities = calibration.probabilities(logits);
             let each = logits.iter().zip(&probabilities);
             let expected: f64 = each.map(|(logit, share)| f64::from(*logit) * share).sum();
-            let mean = logits.iter().map(|logit| f64::from(*logit)).sum::<f64>() / classes as f64;
+            let sum: f64 = logits.iter().map(|logit| f64::from(*logit)).sum();
+            let mean = sum / logits.len() as f64;
             let told = f64::from(logits[*id as usize]);
-            expected - (1.0 - unsure) * told - unsure * mean
-        })
-        .sum()
+            weight * (expected - (1.0 - unsure) * told - unsure * mean)
+        };
+        rows.iter().map(of_row).sum()
     };
     let (mut low, mut high) = (TEMPERATURE_MIN.ln(), -TEMPERATURE_MIN.ln());
     for _ in 0..HALVINGS {
@@ -230,29 +256,31 @@ fn fitted_temperature(outputs: &[f32], ids: &[u32], classes: usize) -> f64 {
 }
 
 /// The threshold with the best balanced accuracy; one half if none is better by more than its own error.
-fn fitted_threshold(calibration: &Calibration, outputs: &[f32], ids: &[u32]) -> f64 {
-    let mut rows: Vec<(f64, u32)> = outputs
-        .chunks_exact(2)
-        .zip(ids)
-        .map(|(logits, id)| (calibration.probabilities(logits)[1], *id))
-        .collect();
-    rows.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let of_second = rows.iter().filter(|(_, id)| *id == 1).count() as f64;
-    let of_first = rows.len() as f64 - of_second;
+fn fitted_threshold(calibration: &Calibration, rows: &[Row<'_>]) -> f64 {
+    let weight_of = |id: u32| -> f64 {
+        let of_class = rows.iter().filter(|row| row.id == id);
+        of_class.map(|row| row.weight).sum()
+    };
+    let (of_first, of_second) = (weight_of(0), weight_of(1));
     if of_first == 0.0 || of_second == 0.0 {
         return EVEN;
     }
     // What a row adds to the balanced accuracy if the first class is said of it rather than the second.
-    let worth = |id: u32| match id {
-        0 => 0.5 / of_first,
-        _ => -0.5 / of_second,
+    let worth = |row: &Row<'_>| match row.id {
+        0 => 0.5 * row.weight / of_first,
+        _ => -0.5 * row.weight / of_second,
     };
+    let mut rows: Vec<(f64, f64)> = rows
+        .iter()
+        .map(|row| (calibration.probabilities(row.logits)[1], worth(row)))
+        .collect();
+    rows.sort_by(|a, b| a.0.total_cmp(&b.0));
     let even = rows.partition_point(|(probability, _)| *probability <= EVEN);
-    let mut gain = -rows[..even].iter().map(|(_, id)| worth(*id)).sum::<f64>();
+    let mut gain = -rows[..even].iter().map(|(_, worth)| worth).sum::<f64>();
     let mut best = (0.0, EVEN, even);
     for cut in 0..=rows.len() {
         if cut > 0 {
-            gain += worth(rows[cut - 1].1);
+            gain += rows[cut - 1].1;
         }
         let below = if cut == 0 { 0.0 } else { rows[cut - 1].0 };
         let above = rows.get(cut).map_or(1.0, |row| row.0);
@@ -265,11 +293,8 @@ fn fitted_threshold(calibration: &Calibration, outputs: &[f32], ids: &[u32]) -> 
     }
     let (gain, threshold, cut) = best;
     let changed = &rows[cut.min(even)..cut.max(even)];
-    let error = changed
-        .iter()
-        .map(|(_, id)| worth(*id).powi(2))
-        .sum::<f64>()
-        .sqrt();
+    let squares = changed.iter().map(|(_, worth)| worth.powi(2));
+    let error = squares.sum::<f64>().sqrt();
     match gain > error && threshold > 0.0 && threshold < 1.0 {
         true => threshold,
         false => EVEN,
@@ -313,7 +338,7 @@ mod tests {
     fn the_temperature_is_that_by_which_logits_were_too_large() {
         for sharpness in [0.5, 1.0, 3.0] {
             let (outputs, targets) = drawn(20_000, 4, sharpness, 0.0);
-            let fitted = Calibration::fit(&outputs, &targets, Metric::Accuracy);
+            let fitted = Calibration::fit(&outputs, &targets, None, Metric::Accuracy);
             let wanted = f64::from(sharpness);
             assert!(
                 (fitted.temperature() / wanted - 1.0).abs() < 0.05,
@@ -329,7 +354,7 @@ mod tests {
             let calibration = Calibration::new(temperature, 0.5).unwrap();
             calibration.evaluate(&outputs, &targets, None, 1.0).loss
         };
-        let fitted = Calibration::fit(&outputs, &targets, Metric::LogLoss);
+        let fitted = Calibration::fit(&outputs, &targets, None, Metric::LogLoss);
         let least = loss(fitted.temperature());
         for step in -300..=300 {
             let other = (f64::from(step) / 100.0).exp();
@@ -365,7 +390,7 @@ mod tests {
             ids: [0, 1].repeat(20),
             count: 2,
         };
-        let fitted = Calibration::fit(&outputs, &targets, Metric::Accuracy);
+        let fitted = Calibration::fit(&outputs, &targets, None, Metric::Accuracy);
         let surest = fitted.probabilities(&outputs[..2])[0];
         assert!(surest > 0.95 && surest < 0.999, "{surest}");
     }
@@ -373,7 +398,7 @@ mod tests {
     #[test]
     fn the_threshold_is_the_best_of_all_for_balanced_accuracy_and_moves_for_no_other_metric() {
         let (outputs, targets) = drawn(3000, 2, 1.0, -1.2);
-        let fitted = Calibration::fit(&outputs, &targets, Metric::BalancedAccuracy);
+        let fitted = Calibration::fit(&outputs, &targets, None, Metric::BalancedAccuracy);
         let balanced = |threshold: f64| {
             let calibration = Calibration::new(fitted.temperature(), threshold).unwrap();
             calibration.evaluate(&outputs, &targets, None, 1.0).metrics[&Metric::BalancedAccuracy]
@@ -383,7 +408,7 @@ mod tests {
         for percent in 1..100 {
             assert!(balanced(f64::from(percent) / 100.0) <= best + 1e-9);
         }
-        let other = Calibration::fit(&outputs, &targets, Metric::Auc);
+        let other = Calibration::fit(&outputs, &targets, None, Metric::Auc);
         assert!(!other.moves_labels());
     }
 
@@ -398,7 +423,60 @@ mod tests {
                 .collect(),
             count: 2,
         };
-        let fitted = Calibration::fit(&outputs, &targets, Metric::BalancedAccuracy);
+        let fitted = Calibration::fit(&outputs, &targets, None, Metric::BalancedAccuracy);
+        assert!(!fitted.moves_labels(), "{fitted:?}");
+    }
+
+    #[test]
+    fn a_row_of_weight_three_is_fitted_like_three_rows_and_one_of_weight_nothing_not_at_all() {
+        for (classes, metric) in [(2, Metric::BalancedAccuracy), (4, Metric::LogLoss)] {
+            let (outputs, targets) = drawn(3000, classes, 2.0, -1.2);
+            let Targets::Classes { ids, count } = &targets else {
+                panic!("classes are drawn")
+            };
+            let weights: Vec<f32> = ids
+                .iter()
+                .enumerate()
+                .map(|(row, id)| [3.0, 1.0, 0.0][(row + *id as usize) % 3])
+                .collect();
+            let often = |row: usize| weights[row] as usize;
+            let rows = outputs.chunks_exact(classes as usize).enumerate();
+            let many: Vec<f32> = rows
+                .flat_map(|(row, logits)| logits.repeat(often(row)))
+                .collect();
+            let each = ids.iter().enumerate();
+            let many_targets = Targets::Classes {
+                ids: each.flat_map(|(row, id)| vec![*id; often(row)]).collect(),
+                count: *count,
+            };
+            let weighed = Calibration::fit(&outputs, &targets, Some(&weights), metric);
+            let repeated = Calibration::fit(&many, &many_targets, None, metric);
+            let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
+            assert!(
+                close(weighed.temperature(), repeated.temperature()),
+                "{weighed:?}, {repeated:?}"
+            );
+            assert!(close(weighed.threshold(), repeated.threshold()));
+            assert_eq!(weighed.moves_labels(), classes == 2);
+            let plain = Calibration::fit(&outputs, &targets, None, metric);
+            assert!(!close(weighed.temperature(), plain.temperature()));
+        }
+    }
+
+    #[test]
+    fn one_heavy_row_does_not_move_the_threshold() {
+        // The second class is said of the last row of the first class; weighed enough, it is half the score.
+        let outputs = [
+            [0.0, -1.0].repeat(20),
+            [0.0, 1.0].repeat(20),
+            vec![0.0, 0.5],
+        ]
+        .concat();
+        let ids = [vec![0; 20], vec![1; 20], vec![0]].concat();
+        let targets = Targets::Classes { ids, count: 2 };
+        let mut weights = vec![1.0; 41];
+        weights[40] = 200.0;
+        let fitted = Calibration::fit(&outputs, &targets, Some(&weights), Metric::BalancedAccuracy);
         assert!(!fitted.moves_labels(), "{fitted:?}");
     }
 

@@ -315,7 +315,7 @@ impl<'a> Training<'a> {
     fn new(task: &'a FitTask<'a>, network: Network) -> Training<'a> {
         let class_weights = match (task.recipe.class_weights, task.train.targets()) {
             (ClassWeights::Balanced, Targets::Classes { ids, count }) => {
-                balanced_weights(ids, *count)
+                balanced_weights(ids, task.train.weights().unwrap_or_default(), *count)
             }
             _ => Vec::new(),
         };

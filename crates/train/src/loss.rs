@@ -214,21 +214,25 @@ pub const WEIGHT_RATIO_MAX: f32 = 10.0;
 /// outweighs another more than [`WEIGHT_RATIO_MAX`] times.
 ///
 /// # Shapes
-/// `ids: [rows]`, each below `classes`; returns `[classes]`, 0 for a class without rows.
+/// `ids: [rows]`, each below `classes`; `rows: [rows]`, the weights of the rows, or empty; returns
+/// `[classes]`, 0 for a class without rows that weigh something.
 /// # Units
 /// Relative; the mean over rows is about 1.
 /// # Errors
 /// None.
 /// # Cost
 /// `O(rows)`.
-pub fn balanced_weights(ids: &[u32], classes: u32) -> Vec<f32> {
-    let mut counts = vec![0_usize; classes as usize];
-    ids.iter().for_each(|id| counts[*id as usize] += 1);
-    let weight = |count: &usize| {
-        if *count == 0 {
+pub fn balanced_weights(ids: &[u32], rows: &[f32], classes: u32) -> Vec<f32> {
+    let mut counts = vec![0.0_f64; classes as usize];
+    for (row, id) in ids.iter().enumerate() {
+        counts[*id as usize] += rows.get(row).map_or(1.0, |weight| f64::from(*weight));
+    }
+    let total: f64 = counts.iter().sum();
+    let weight = |count: &f64| {
+        if *count == 0.0 {
             0.0
         } else {
-            ids.len() as f32 / (counts.len() * count) as f32
+            (total / (counts.len() as f64 * count)) as f32
         }
     };
     let weights: Vec<f32> = counts.iter().map(weight).collect();
@@ -250,11 +254,14 @@ mod tests {
     #[test]
     fn balanced_classes_count_the_same_unless_a_row_would_outweigh_ten() {
         let ids: Vec<u32> = (0..40).map(|row| u32::from(row % 4 == 0)).collect();
-        assert_eq!(balanced_weights(&ids, 2), [40.0 / 60.0, 2.0]);
+        assert_eq!(balanced_weights(&ids, &[], 2), [40.0 / 60.0, 2.0]);
         let rare: Vec<u32> = (0..100).map(|row| u32::from(row == 0)).collect();
-        let weights = balanced_weights(&rare, 3);
+        let weights = balanced_weights(&rare, &[], 3);
         assert!((weights[1] / weights[0] - 10.0).abs() < 1e-5, "{weights:?}");
         assert_eq!(weights[2], 0.0, "a class without rows has no weight");
+        // Rows of weight 3 count as three rows, those of weight 0 as none.
+        let weighed = balanced_weights(&[0, 1, 1, 0], &[3.0, 1.0, 0.0, 0.0], 2);
+        assert_eq!(weighed, balanced_weights(&[0, 0, 0, 1], &[], 2));
     }
 
     fn check_gradient(

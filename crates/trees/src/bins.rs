@@ -1,4 +1,4 @@
-//! Values as bins: at most 255 per column, cut so that each holds about as many training rows.
+//! Values as bins: at most 255 per column, cut so that the training rows in each weigh about as much.
 //!
 //! A tree asks "is the bin at most b", so only the order of values matters, and a column of bins is one
 //! byte per row. Gaps have a bin of their own.
@@ -38,10 +38,10 @@ pub(crate) struct Binned {
 }
 
 impl ColumnBins {
-    /// Learns the cuts of a column from its training rows.
+    /// Learns the cuts of a column from its training rows; a row of weight 0 is not there.
     ///
     /// # Shapes
-    /// As many cuts as different values less one, and fewer than [`BINS_MAX`].
+    /// `weights: [rows]`, or empty if all rows weigh the same. As many cuts as different values less one, and fewer than [`BINS_MAX`].
     /// # Units
     /// Cuts are in the column's own unit, halfway between two values.
     /// # Errors
@@ -50,24 +50,27 @@ impl ColumnBins {
     /// `O(rows log rows)`.
     /// # Source
     /// Ke et al. 2017 (LightGBM), section 2.1: histograms instead of sorted values.
-    pub fn fit(column: &Column) -> ColumnBins {
+    pub fn fit(column: &Column, weights: &[f32]) -> ColumnBins {
+        let weight = |row: usize| weights.get(row).copied().unwrap_or(1.0);
         match column {
             Column::Numbers(values) => {
-                let mut present: Vec<f32> =
-                    values.iter().copied().filter(|v| v.is_finite()).collect();
-                present.sort_by(f32::total_cmp);
+                let each = values.iter().enumerate();
+                let mut present: Vec<(f32, f32)> = each
+                    .map(|(row, value)| (*value, weight(row)))
+                    .filter(|(value, weight)| value.is_finite() && *weight > 0.0)
+                    .collect();
+                present.sort_by(|a, b| a.0.total_cmp(&b.0));
                 ColumnBins::Numbers {
                     cuts: cuts_of(&present),
                 }
             }
-            Column::Categories(ids) => ColumnBins::Categories {
-                count: ids
-                    .iter()
-                    .flatten()
-                    .max()
-                    .map_or(0, |id| usize::from(*id) + 1)
-                    .min(BINS_MAX),
-            },
+            Column::Categories(ids) => {
+                let each = ids.iter().enumerate().filter(|(row, _)| weight(*row) > 0.0);
+                let last = each.filter_map(|(_, id)| *id).max();
+                ColumnBins::Categories {
+                    count: last.map_or(0, |id| usize::from(id) + 1).min(BINS_MAX),
+                }
+            }
         }
     }
 
@@ -100,9 +103,10 @@ impl ColumnBins {
     }
 }
 
-/// Cuts between sorted values: between all of them if they are few, otherwise at equal shares of the rows.
-fn cuts_of(sorted: &[f32]) -> Vec<f32> {
-    let mut different = sorted.to_vec();
+/// Cuts between sorted values, which stand with their weights: between all of them if they are few, otherwise
+/// at equal shares of the weight.
+fn cuts_of(sorted: &[(f32, f32)]) -> Vec<f32> {
+    let mut different: Vec<f32> = sorted.iter().map(|(value, _)| *value).collect();
     different.dedup();
     if different.len() <= BINS_MAX {
         return different
@@ -110,11 +114,19 @@ fn cuts_of(sorted: &[f32]) -> Vec<f32> {
             .map(|two| between(two[0], two[1]))
             .collect();
     }
+    let total: f64 = sorted.iter().map(|(_, weight)| f64::from(*weight)).sum();
     let mut cuts: Vec<f32> = Vec::with_capacity(BINS_MAX - 1);
+    // The row at whose weight the share is reached, and what all rows up to it weigh.
+    let (mut place, mut reached) = (0, f64::from(sorted[0].1));
     for index in 1..BINS_MAX {
-        let value = sorted[index * sorted.len() / BINS_MAX];
-        let next = sorted[sorted.partition_point(|other| *other <= value)..].first();
-        let Some(next) = next else { break };
+        let wanted = index as f64 * total;
+        while reached * BINS_MAX as f64 <= wanted && place + 1 < sorted.len() {
+            place += 1;
+            reached += f64::from(sorted[place].1);
+        }
+        let value = sorted[place].0;
+        let next = sorted[sorted.partition_point(|(other, _)| *other <= value)..].first();
+        let Some((next, _)) = next else { break };
         let cut = between(value, *next);
         if cuts.last().is_none_or(|last| cut > *last) {
             cuts.push(cut);
@@ -132,9 +144,12 @@ fn between(low: f32, high: f32) -> f32 {
     }
 }
 
-/// The bins of every column of a table.
-pub(crate) fn fit_all(table: &Table) -> Vec<ColumnBins> {
-    table.columns().iter().map(ColumnBins::fit).collect()
+/// The bins of every column of a table whose rows weigh so much.
+pub(crate) fn fit_all(table: &Table, weights: &[f32]) -> Vec<ColumnBins> {
+    let columns = table.columns().iter();
+    columns
+        .map(|column| ColumnBins::fit(column, weights))
+        .collect()
 }
 
 /// A table as bins; columns beyond those fitted are left out.

@@ -4,6 +4,11 @@
 //! Friedman 2001 with second derivatives as in Chen & Guestrin 2016 (XGBoost). A number is one sequence of
 //! trees under the squared error, two classes are one under the log-loss, more classes one each under
 //! the softmax.
+//!
+//! A row's weight multiplies its loss, so that a row of weight 2 pulls as two rows of weight 1 do. Only what
+//! guards against chance counts rows and not weights: how many a leaf must have (`leaf_rows_min`), because one
+//! row is one observation however much it weighs, and where gaps go that no row of a leaf has. Weights should
+//! be 1 on average: what draws leaves towards 0 is on the scale of a row.
 
 use crate::{
     bins::{apply_all, fit_all},
@@ -22,7 +27,7 @@ pub struct Settings {
     pub learning_rate: f64,
     /// Leaves of a tree at most.
     pub leaves_max: usize,
-    /// Training rows of a leaf at least.
+    /// Training rows of a leaf at least, whatever they weigh.
     pub leaf_rows_min: u32,
     /// How much the value of a leaf is drawn towards 0.
     pub ridge: f64,
@@ -61,10 +66,14 @@ pub struct Problem<'a> {
     pub train_goal: Goal<'a>,
     /// How much a row of each class weighs; all the same if empty.
     pub class_weights: &'a [f32],
+    /// How much each of them weighs, beside its class; all the same if empty. One of weight 0 is not there.
+    pub train_weights: &'a [f32],
     /// Rows that say when to stop.
     pub validation: &'a Table,
     /// What they should say.
     pub validation_goal: Goal<'a>,
+    /// How much each of them counts in the loss; all the same if empty.
+    pub validation_weights: &'a [f32],
 }
 
 /// Whether there is time for another tree.
@@ -101,7 +110,8 @@ pub struct Boosted {
 /// Grows trees.
 ///
 /// # Shapes
-/// Both tables have the same columns; goals have a value for each row of their table.
+/// Both tables have the same columns; goals have a value for each row of their table, and so have weights
+/// that are not empty.
 /// # Units
 /// Losses are log-losses in nats, or half the squared error in the goal's unit, squared.
 /// # Errors
@@ -115,16 +125,16 @@ pub fn boost(
     settings: &Settings,
     go_on: &mut dyn FnMut() -> GoOn,
 ) -> Boosted {
-    let bins = fit_all(problem.train);
+    let bins = fit_all(problem.train, problem.train_weights);
     let train = apply_all(&bins, problem.train);
     let validation = apply_all(&bins, problem.validation);
     let base = base(problem);
     let sequences = base.len();
     let mut outputs = repeated(&base, train.rows);
     let mut validated = repeated(&base, validation.rows);
-    let mut best = (0, loss(&validated, problem.validation_goal));
+    let mut best = (0, validation_loss(problem, &validated));
     let mut rounds: Vec<Vec<Tree>> = Vec::new();
-    let mut grower = Grower::new(&bins, &train, settings);
+    let mut grower = Grower::new(&bins, &train, problem.train_weights, settings);
     let mut pull = vec![(vec![0.0; train.rows], vec![0.0; train.rows]); sequences];
     let ended = loop {
         if rounds.len() == settings.rounds_max {
@@ -153,7 +163,7 @@ pub fn boost(
             break Ended::Stopped;
         }
         rounds.push(trees);
-        let loss = loss(&validated, problem.validation_goal);
+        let loss = validation_loss(problem, &validated);
         if loss < best.1 {
             best = (rounds.len(), loss);
         }
@@ -175,13 +185,18 @@ pub fn boost(
 fn base(problem: &Problem<'_>) -> Vec<f64> {
     match problem.train_goal {
         Goal::Values(values) => {
-            let sum: f64 = values.iter().map(|value| f64::from(*value)).sum();
-            vec![sum / values.len().max(1) as f64]
+            let each = values.iter().enumerate();
+            let weighed = each.map(|(row, value)| (of_row(problem.train_weights, row), *value));
+            let (total, sum) = weighed.fold((0.0, 0.0), |(total, sum), (weight, value)| {
+                (total + weight, sum + weight * f64::from(value))
+            });
+            vec![if total > 0.0 { sum / total } else { 0.0 }]
         }
         Goal::Classes { ids, count } => {
             let mut counts = vec![0.5; count as usize];
-            ids.iter()
-                .for_each(|id| counts[*id as usize] += weight(problem, *id));
+            for (row, id) in ids.iter().enumerate() {
+                counts[*id as usize] += weight(problem, row, *id);
+            }
             let logits: Vec<f64> = counts.iter().map(|count: &f64| count.ln()).collect();
             match &logits[..] {
                 [first, second] => vec![second - first],
@@ -191,9 +206,14 @@ fn base(problem: &Problem<'_>) -> Vec<f64> {
     }
 }
 
-fn weight(problem: &Problem<'_>, class: u32) -> f64 {
-    let weight = problem.class_weights.get(class as usize);
-    weight.map_or(1.0, |weight| f64::from(*weight))
+/// How much a training row of this class weighs.
+fn weight(problem: &Problem<'_>, row: usize, class: u32) -> f64 {
+    of_row(problem.class_weights, class as usize) * of_row(problem.train_weights, row)
+}
+
+/// One of these weights; 1 if there are none.
+fn of_row(weights: &[f32], row: usize) -> f64 {
+    weights.get(row).map_or(1.0, |weight| f64::from(*weight))
 }
 
 /// `[sequences][rows]`.
@@ -207,14 +227,15 @@ fn fill_pull(problem: &Problem<'_>, outputs: &[Vec<f64>], pull: &mut [(Vec<f32>,
         Goal::Values(values) => {
             let (gradients, curvatures) = &mut pull[0];
             for (row, value) in values.iter().enumerate() {
-                gradients[row] = (outputs[0][row] - f64::from(*value)) as f32;
-                curvatures[row] = 1.0;
+                let weight = of_row(problem.train_weights, row);
+                gradients[row] = (weight * (outputs[0][row] - f64::from(*value))) as f32;
+                curvatures[row] = weight as f32;
             }
         }
         Goal::Classes { ids, .. } => {
             let mut probabilities = vec![0.0; outputs.len()];
             for (row, id) in ids.iter().enumerate() {
-                let weight = weight(problem, *id);
+                let weight = weight(problem, row, *id);
                 probabilities_of(outputs, row, &mut probabilities);
                 for (sequence, (gradients, curvatures)) in pull.iter_mut().enumerate() {
                     let probability = probabilities[sequence];
@@ -252,29 +273,38 @@ fn probabilities_of(outputs: &[Vec<f64>], row: usize, probabilities: &mut [f64])
     probabilities.iter_mut().for_each(|power| *power /= sum);
 }
 
-/// Mean loss; 0 of no rows.
-fn loss(outputs: &[Vec<f64>], goal: Goal<'_>) -> f64 {
+/// Mean loss on the validation rows by their weights; 0 if nothing weighs anything.
+fn validation_loss(problem: &Problem<'_>, outputs: &[Vec<f64>]) -> f64 {
+    let losses = losses(outputs, problem.validation_goal);
+    let (mut total, mut sum) = (0.0, 0.0);
+    for (row, loss) in losses.into_iter().enumerate() {
+        let weight = of_row(problem.validation_weights, row);
+        total += weight;
+        sum += weight * loss;
+    }
+    if total > 0.0 { sum / total } else { 0.0 }
+}
+
+/// Loss of every row.
+fn losses(outputs: &[Vec<f64>], goal: Goal<'_>) -> Vec<f64> {
     match goal {
         Goal::Values(values) => {
-            let squares = outputs[0].iter().zip(values);
-            let sum: f64 = squares
-                .map(|(output, value)| (output - f64::from(*value)).powi(2))
-                .sum();
-            sum / 2.0 / values.len().max(1) as f64
+            let both = outputs[0].iter().zip(values);
+            both.map(|(output, value)| (output - f64::from(*value)).powi(2) / 2.0)
+                .collect()
         }
         Goal::Classes { ids, .. } => {
             let mut probabilities = vec![0.0; outputs.len()];
-            let mut sum = 0.0;
-            for (row, id) in ids.iter().enumerate() {
+            let loss = |(row, id): (usize, &u32)| {
                 probabilities_of(outputs, row, &mut probabilities);
                 let right = match outputs.len() {
                     1 if *id == 1 => probabilities[0],
                     1 => 1.0 - probabilities[0],
                     _ => probabilities[*id as usize],
                 };
-                sum -= right.max(PROBABILITY_MIN).ln();
-            }
-            sum / ids.len().max(1) as f64
+                -right.max(PROBABILITY_MIN).ln()
+            };
+            ids.iter().enumerate().map(loss).collect()
         }
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Grower<'a> {
     bins: &'a [ColumnBins],
     table: &'a Binned,
     settings: &'a Settings,
+    /// Rows that weigh something.
+    counted: Vec<u32>,
     /// Where each column's bins begin in a histogram, and where the last one ends.
     offsets: Vec<usize>,
     /// Rows, those of a leaf side by side.
@@ -53,8 +55,14 @@ impl<'a> Grower<'a> {
     pub(crate) fn new(
         bins: &'a [ColumnBins],
         table: &'a Binned,
+        weights: &[f32],
         settings: &'a Settings,
     ) -> Grower<'a> {
+        let weighs = |row: &u32| {
+            weights
+                .get(*row as usize)
+                .is_none_or(|weight| *weight > 0.0)
+        };
         let mut offsets = vec![0];
         for bins in bins {
             offsets.push(offsets[offsets.len() - 1] + bins.count() + 1);
@@ -63,15 +71,16 @@ impl<'a> Grower<'a> {
             bins,
             table,
             settings,
+            counted: (0..table.rows as u32).filter(weighs).collect(),
             offsets,
             rows: Vec::new(),
             moved: Vec::new(),
         }
     }
 
-    /// Grows one tree, and adds what it says to the outputs of the training rows.
+    /// Grows one tree, and adds what it says to the outputs of the training rows that weigh something.
     pub(crate) fn grow(&mut self, pull: Pull<'_>, outputs: &mut [f64]) -> Tree {
-        self.rows = (0..self.table.rows as u32).collect();
+        self.rows.clone_from(&self.counted);
         let mut nodes = vec![Node::Leaf { value: 0.0 }];
         let histogram = self.histogram(0, self.rows.len(), pull);
         let sums = self.rows.iter().fold(Sums::default(), |mut sums, row| {

@@ -124,7 +124,7 @@ fn a_tree_is_the_one_that_looking_at_every_row_each_time_gives() {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     for draw in 0..40 {
         let table = random_table(rng.random_range(20..160), &mut rng);
-        let bins = fit_all(&table);
+        let bins = fit_all(&table, &[]);
         let binned = apply_all(&bins, &table);
         let mut draws = |low: f32| -> Vec<f32> {
             (0..table.rows())
@@ -142,7 +142,7 @@ fn a_tree_is_the_one_that_looking_at_every_row_each_time_gives() {
             curvatures: &curvatures,
         };
         let mut outputs = vec![0.0; table.rows()];
-        let tree = Grower::new(&bins, &binned, &settings).grow(pull, &mut outputs);
+        let tree = Grower::new(&bins, &binned, &[], &settings).grow(pull, &mut outputs);
         let slow = slow_tree(&binned, &bins, (&gradients, &curvatures), &settings);
         for row in 0..table.rows() {
             assert!(
@@ -171,9 +171,9 @@ fn a_table_too_wide_to_keep_its_histograms_has_the_same_tree() {
     };
     let grown = |columns: usize| {
         let table = Table::new(vec![Column::Numbers(values.clone()); columns]).unwrap();
-        let bins = fit_all(&table);
+        let bins = fit_all(&table, &[]);
         let binned = apply_all(&bins, &table);
-        Grower::new(&bins, &binned, &settings).grow(pull, &mut vec![0.0; 300])
+        Grower::new(&bins, &binned, &[], &settings).grow(pull, &mut vec![0.0; 300])
     };
     // 760 columns of 255 bins take more than is kept; all say the same, so the first is asked.
     let (narrow, wide) = (grown(1), grown(760));
@@ -199,14 +199,14 @@ fn no_group_of_categories_beats_the_best_one_in_order() {
         let curvatures = vec![1.0; 60];
         let column = Column::Categories(ids.iter().map(|id| Some(*id)).collect());
         let table = Table::new(vec![column]).unwrap();
-        let bins = fit_all(&table);
+        let bins = fit_all(&table, &[]);
         let binned = apply_all(&bins, &table);
         let pull = Pull {
             gradients: &gradients,
             curvatures: &curvatures,
         };
         let mut outputs = vec![0.0; 60];
-        Grower::new(&bins, &binned, &settings).grow(pull, &mut outputs);
+        Grower::new(&bins, &binned, &[], &settings).grow(pull, &mut outputs);
         let loss = |said: &[f64]| -> f64 {
             let each = said.iter().zip(&gradients);
             each.map(|(said, g)| (said + f64::from(*g)).powi(2)).sum()
@@ -265,8 +265,10 @@ fn rows_without_a_value_go_where_they_belong() {
         train: &table,
         train_goal: Goal::Values(&wanted),
         class_weights: &[],
+        train_weights: &[],
         validation: &table,
         validation_goal: Goal::Values(&wanted),
+        validation_weights: &[],
     };
     let boosted = all_rounds(&problem, &Settings::default());
     let said = boosted.ensemble.outputs(&table);
@@ -287,8 +289,10 @@ fn many_rows_are_told_what_each_is_told_alone() {
             train: &table,
             train_goal: goal,
             class_weights: &[],
+            train_weights: &[],
             validation: &table,
             validation_goal: goal,
+            validation_weights: &[],
         };
         let ensemble = all_rounds(&problem, &Settings::default()).ensemble;
         let together = ensemble.outputs(&table);
@@ -312,8 +316,10 @@ fn three_classes_in_stripes_are_told_apart_and_their_logits_are_those_of_a_softm
         train: &train,
         train_goal: goal(&ids),
         class_weights: &[],
+        train_weights: &[],
         validation: &other,
         validation_goal: goal(&other_ids),
+        validation_weights: &[],
     };
     let boosted = all_rounds(&problem, &Settings::default());
     let said = boosted.ensemble.outputs(&other);
@@ -343,8 +349,10 @@ fn noise_is_not_learned() {
         train: &train,
         train_goal: goal(&ids),
         class_weights: &[],
+        train_weights: &[],
         validation: &other,
         validation_goal: goal(&other_ids),
+        validation_weights: &[],
     };
     let boosted = all_rounds(&problem, &Settings::default());
     assert_eq!(boosted.ended, Ended::Settled);
@@ -363,8 +371,10 @@ fn boosting_ends_when_it_is_told_to_and_keeps_what_it_has() {
         train: &table,
         train_goal: Goal::Values(&values),
         class_weights: &[],
+        train_weights: &[],
         validation: &table,
         validation_goal: Goal::Values(&values),
+        validation_weights: &[],
     };
     let mut left = 5;
     let boosted = boost(&problem, &Settings::default(), &mut || {
@@ -381,7 +391,7 @@ fn boosting_ends_when_it_is_told_to_and_keeps_what_it_has() {
 fn columns_with_many_values_are_cut_at_equal_shares() {
     let values: Vec<f32> = (0..100_000).map(|row| (row as f32).sqrt()).collect();
     let table = numbers(&values);
-    let bins = fit_all(&table);
+    let bins = fit_all(&table, &[]);
     let mut rows_of_bin = [0; 256];
     apply_all(&bins, &table).columns[0]
         .iter()
@@ -393,4 +403,112 @@ fn columns_with_many_values_are_cut_at_equal_shares() {
         "{rows_of_bin:?}"
     );
     assert_eq!(rows_of_bin[255], 0);
+}
+
+/// Each row as often as it weighs, and what is predicted of it.
+fn repeated(table: &Table, goals: &[f32], weights: &[f32]) -> (Table, Vec<f32>) {
+    fn many<T: Copy>(values: &[T], weights: &[f32]) -> Vec<T> {
+        let each = values.iter().zip(weights);
+        each.flat_map(|(value, weight)| vec![*value; *weight as usize])
+            .collect()
+    }
+    let column = |column: &Column| match column {
+        Column::Numbers(values) => Column::Numbers(many(values, weights)),
+        Column::Categories(ids) => Column::Categories(many(ids, weights)),
+    };
+    let columns = table.columns().iter().map(column).collect();
+    (Table::new(columns).unwrap(), many(goals, weights))
+}
+
+#[test]
+fn a_row_of_weight_three_pulls_like_three_rows_and_one_of_weight_nothing_is_not_there() {
+    let mut rng = ChaCha8Rng::seed_from_u64(21);
+    // How many rows a leaf needs is no matter of weights.
+    let settings = Settings {
+        leaf_rows_min: 1,
+        rounds_max: 12,
+        leaves_max: 8,
+        ..Settings::default()
+    };
+    for count in [0, 2, 3] {
+        // More values than bins, so that the cuts are at shares of the weight.
+        let table = random_table(400, &mut rng);
+        let other = random_table(100, &mut rng);
+        let mut draw = |table: &Table| -> Vec<f32> {
+            let Column::Numbers(values) = &table.columns()[0] else {
+                panic!("the first column has numbers")
+            };
+            let noisy = values
+                .iter()
+                .map(|value| value + rng.random_range(-0.3..0.3));
+            noisy
+                .map(|value| match count {
+                    0 => value,
+                    count => ((value + 1.3) / 2.6 * count as f32).floor(),
+                })
+                .collect()
+        };
+        let (goals, other_goals) = (draw(&table), draw(&other));
+        let weights: Vec<f32> = (0..400).map(|row| [1.0, 3.0, 0.0, 2.0][row % 4]).collect();
+        let other_weights: Vec<f32> = (0..100).map(|row| [2.0, 0.0, 1.0][row % 3]).collect();
+        let (many, many_goals) = repeated(&table, &goals, &weights);
+        let (many_others, many_other_goals) = repeated(&other, &other_goals, &other_weights);
+        let grown = |train: (&Table, &[f32], &[f32]), validation: (&Table, &[f32], &[f32])| {
+            let ids = |values: &[f32]| values.iter().map(|value| *value as u32).collect();
+            let (own, others): (Vec<u32>, Vec<u32>) = (ids(train.1), ids(validation.1));
+            let goal = |values, ids| match count {
+                0 => Goal::Values(values),
+                count => Goal::Classes { ids, count },
+            };
+            let problem = Problem {
+                train: train.0,
+                train_goal: goal(train.1, &own),
+                class_weights: &[],
+                train_weights: train.2,
+                validation: validation.0,
+                validation_goal: goal(validation.1, &others),
+                validation_weights: validation.2,
+            };
+            all_rounds(&problem, &settings)
+        };
+        let weighed = grown(
+            (&table, &goals, &weights),
+            (&other, &other_goals, &other_weights),
+        );
+        let often = grown(
+            (&many, &many_goals, &[]),
+            (&many_others, &many_other_goals, &[]),
+        );
+        assert!(weighed.ensemble.rounds() > 5);
+        assert_eq!(weighed.ensemble.rounds(), often.ensemble.rounds());
+        assert!((weighed.validation_loss - often.validation_loss).abs() < 1e-5);
+        let said = [weighed, often].map(|boosted| boosted.ensemble.outputs(&many));
+        let off = said[0].iter().zip(&said[1]).map(|(a, b)| (a - b).abs());
+        assert!(off.fold(0.0, f32::max) < 1e-4, "{count} classes");
+    }
+}
+
+#[test]
+fn one_heavy_row_is_no_leaf_of_its_own() {
+    let values: Vec<f32> = (0..40).map(|row| row as f32).collect();
+    let mut goals = vec![0.0; 40];
+    let mut weights = vec![1.0; 40];
+    (goals[39], weights[39]) = (10.0, 100.0);
+    let table = numbers(&values);
+    let problem = Problem {
+        train: &table,
+        train_goal: Goal::Values(&goals),
+        class_weights: &[],
+        train_weights: &weights,
+        validation: &table,
+        validation_goal: Goal::Values(&goals),
+        validation_weights: &weights,
+    };
+    let settings = Settings {
+        leaf_rows_min: 5,
+        ..Settings::default()
+    };
+    let said = all_rounds(&problem, &settings).ensemble.outputs(&table);
+    assert_eq!(said[35], said[39], "five rows at least are told the same");
+    assert!(said[39] > 9.0 && said[0] < 1.0, "{said:?}");
 }

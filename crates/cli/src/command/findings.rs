@@ -3,7 +3,7 @@
 use study::conclude::{
     Conclusion, Details, Verdict,
     classes::{ClassScores, Confusion},
-    details::{Answers, ToldOf},
+    details::{Answers, ToldOf, Weighing},
     importance::{ColumnImportance, Importance},
     reliability::Reliability,
     residuals::{Interval, Residuals},
@@ -167,9 +167,15 @@ pub(crate) fn card(conclusion: &Conclusion) -> String {
     text
 }
 
-/// Which rows are told of, as a sentence.
+/// Which rows are told of, and how much they count.
 pub(crate) fn told_of(details: &Details) -> String {
-    match details.told_of {
+    let weighing = match details.weighing {
+        Weighing::Alike => "",
+        Weighing::ByWeight => {
+            " Rows are counted one by one; means, shares and scores are by their weights."
+        }
+    };
+    let rows = match details.told_of {
         ToldOf::Vault => format!(
             "What follows is about the {} rows of the vault, which nothing had seen before.",
             details.rows
@@ -179,7 +185,8 @@ pub(crate) fn told_of(details: &Details) -> String {
              flatters.",
             details.rows
         ),
-    }
+    };
+    rows + weighing
 }
 
 fn share(value: Option<f64>) -> String {

@@ -66,6 +66,7 @@ fn text(prepared: &PreparedData, split: &SplitBy, columns_max: usize) -> String 
         (SplitBy::Rows, TargetProfile::Classification { .. }) => {
             "row by row, classes evenly".into()
         }
+        (SplitBy::Rows, TargetProfile::Regression { .. }) => "row by row, numbers evenly".into(),
         (by, _) => by.to_string(),
     };
     let both = rows.train + rows.validation;

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use study::conclude::{
     Details,
-    details::{Answers, ToldOf},
+    details::{Answers, ToldOf, Weighing},
 };
 
 use super::{
@@ -16,12 +16,15 @@ use super::{
 /// All sections that tell of single rows.
 pub(crate) fn details(details: &Details, metric: &MetricShown) -> Markup {
     let rows = thousands(details.rows as u64);
-    let of = match details.told_of {
+    let mut of = match details.told_of {
         ToldOf::Vault => format!("On the {rows} rows of the vault."),
         ToldOf::Validation => format!(
             "There is no vault: this is about the {rows} validation rows, which chose the winner, and flatters."
         ),
     };
+    if details.weighing == Weighing::ByWeight {
+        of += " Rows are counted one by one; means, shares and scores are by their weights.";
+    }
     html! {
         @match &details.answers {
             Answers::Classes { confusion, reliability } => {

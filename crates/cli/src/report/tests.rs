@@ -6,7 +6,7 @@ use study::{
     conclude::{
         Absent, Details, Ensemble, EnsembleMade, Finding, Scored, Verdict, WithInterval,
         classes::{ClassScores, Confused, Confusion},
-        details::{Answers, ToldOf},
+        details::{Answers, ToldOf, Weighing},
         importance::{ColumnImportance, Importance},
         reliability::{Reliability, Surety, SuretyBin},
         residuals::{Interval, Residuals, ValueBin},
@@ -211,6 +211,7 @@ fn details_of_classes() -> Details {
     };
     Details {
         told_of: ToldOf::Vault,
+        weighing: Weighing::Alike,
         rows: 359,
         answers: Answers::Classes {
             confusion: Confusion {
@@ -269,6 +270,7 @@ fn details_of_values() -> Details {
     };
     Details {
         told_of: ToldOf::Validation,
+        weighing: Weighing::ByWeight,
         rows: 206,
         answers: Answers::Values {
             residuals: Residuals {

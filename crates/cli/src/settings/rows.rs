@@ -20,8 +20,8 @@ pub(crate) struct SplitToml {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) vault: Option<f64>,
     /// Folds of a cross-validation over all rows that are not in the vault, instead of a share that
-    /// validates; 1 for none. Five if there are few rows, and neither `validation` nor a column says which
-    /// rows validate.
+    /// validates; 1 for none. Five if there are few rows, and neither `validation` nor a column or a time says
+    /// which rows validate; groups stay in one piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) folds: Option<u8>,
     /// Rows with the same value in this column stay on one side.

@@ -3,13 +3,13 @@
 //! Greedy, large groups first, after the idea of Sechidis, Tsoumakas & Vlahavas 2011 (iterative
 //! stratification); what is made small is the chi-square distance of all class counts from those wanted.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-
-use super::{Split, Wanted, refused};
-use crate::{error::DataError, roles::Part};
 
 /// Rows of one group, and how many of them are of each class.
 #[derive(Default)]
@@ -20,7 +20,6 @@ struct Group {
 
 /// One side of the split while it is filled.
 struct Side {
-    part: Part,
     /// Rows of each class that it should get.
     wanted: Vec<f64>,
     /// Rows of each class that it has.
@@ -28,56 +27,51 @@ struct Side {
     groups: Vec<Group>,
 }
 
-/// Deals groups.
+/// Deals groups to sides that get these shares of all rows; every side gets one at least.
 ///
 /// # Shapes
-/// `numbers`: group of every row; `strata`: rows by class.
+/// `numbers`: group of every row; `strata`: rows by class, or by band of a number; returns the rows of
+/// each side.
+/// # Errors
+/// How many groups there are, if these are fewer than sides.
 /// # Cost
-/// `O(rows log rows + groups · classes of a group)`.
-pub(super) fn deal(
+/// `O(rows log rows + groups · classes of a group · sides)`.
+pub(crate) fn deal(
     numbers: &[u32],
     strata: &[Vec<u32>],
-    wanted: Wanted,
+    shares: &[f64],
     rng: &mut ChaCha8Rng,
-) -> Result<Split, DataError> {
+) -> Result<Vec<Vec<u32>>, usize> {
     let mut groups = grouped(numbers, strata);
     groups.shuffle(rng);
     groups.sort_by_key(|group| Reverse(group.rows.len()));
-    let shares = wanted.shares();
     if groups.len() < shares.len() {
-        return Err(refused(format!(
-            "there are {} groups, and {} parts need one each at least",
-            groups.len(),
-            shares.len()
-        )));
+        return Err(groups.len());
     }
-    let mut sides: Vec<Side> = shares
-        .into_iter()
-        .map(|(part, share)| Side {
-            part,
-            wanted: strata
-                .iter()
-                .map(|rows| share * rows.len() as f64)
-                .collect(),
-            filled: vec![0.0; strata.len()],
-            groups: Vec::new(),
-        })
-        .collect();
+    let side = |share: &f64| Side {
+        wanted: strata
+            .iter()
+            .map(|rows| share * rows.len() as f64)
+            .collect(),
+        filled: vec![0.0; strata.len()],
+        groups: Vec::new(),
+    };
+    let mut sides: Vec<Side> = shares.iter().map(side).collect();
     for group in groups {
         let nearest = sides
             .iter_mut()
             .min_by(|a, b| a.cost_of(&group).total_cmp(&b.cost_of(&group)));
-        nearest
-            .expect("training rows always have a share")
-            .take(group);
+        nearest.expect("some side has a share").take(group);
     }
     fill_empty(&mut sides);
-    let mut split = Split::default();
-    for side in sides {
-        let rows = side.groups.into_iter().flat_map(|group| group.rows);
-        split.rows_mut(side.part).extend(rows);
-    }
-    Ok(split)
+    let rows = |side: Side| side.groups.into_iter().flat_map(|group| group.rows);
+    Ok(sides.into_iter().map(|side| rows(side).collect()).collect())
+}
+
+/// How many groups these rows are of.
+pub(crate) fn count(numbers: &[u32], rows: &[u32]) -> usize {
+    let groups: BTreeSet<u32> = rows.iter().map(|row| numbers[*row as usize]).collect();
+    groups.len()
 }
 
 fn grouped(numbers: &[u32], strata: &[Vec<u32>]) -> Vec<Group> {

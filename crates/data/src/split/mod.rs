@@ -1,17 +1,18 @@
 //! Which rows are learned from, which decide between trials, and which nothing sees before the end.
 //!
-//! Classes are spread evenly (stratified), unless groups, times or a column say otherwise. Rows that
-//! were given for one purpose serve that one. What never happens: a row with two purposes.
+//! Classes and numbers are spread evenly (stratified), unless groups, times or a column say otherwise. Rows
+//! that were given for one purpose serve that one. What never happens: a row with two purposes.
 
-mod groups;
+pub(crate) mod groups;
+pub(crate) mod strata;
 mod times;
 
 use std::ops::Range;
 
-use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use self::strata::{strata_of, stratified};
 use crate::{
     error::DataError,
     roles::{Part, Sides},
@@ -128,7 +129,7 @@ pub fn split(
     }
     let mut split = match &source.facts.sides {
         Sides::Free => stratified(source, own.map(|row| row as u32), wanted, rng)?,
-        Sides::Groups(numbers) => groups::deal(numbers, &strata(source, own), wanted, rng)?,
+        Sides::Groups(numbers) => by_groups(source, numbers, own, wanted, rng)?,
         Sides::Times(values) => times::deal(values, own, wanted)?,
         Sides::Parts(parts) => as_told(source, &parts[own], wanted, rng)?,
     };
@@ -146,7 +147,7 @@ pub fn split(
     Ok(split)
 }
 
-fn refused(problem: String) -> DataError {
+pub(crate) fn refused(problem: String) -> DataError {
     DataError::Split { problem }
 }
 
@@ -196,6 +197,29 @@ fn check(source: &Source, shares: SplitShares, split: &Split) -> Result<(), Data
     Ok(())
 }
 
+/// Groups that stay together, classes or numbers as evenly as that allows.
+fn by_groups(
+    source: &Source,
+    numbers: &[u32],
+    own: Range<usize>,
+    wanted: Wanted,
+    rng: &mut ChaCha8Rng,
+) -> Result<Split, DataError> {
+    let strata = strata_of(source, own.map(|row| row as u32));
+    let (parts, shares): (Vec<Part>, Vec<f64>) = wanted.shares().into_iter().unzip();
+    let dealt = groups::deal(numbers, &strata, &shares, rng).map_err(|groups| {
+        refused(format!(
+            "there are {groups} groups, and {} parts need one each at least",
+            parts.len()
+        ))
+    })?;
+    let mut split = Split::default();
+    for (part, rows) in parts.into_iter().zip(dealt) {
+        *split.rows_mut(part) = rows;
+    }
+    Ok(split)
+}
+
 /// The parts that a column names; validation rows are taken from the others if it names none.
 fn as_told(
     source: &Source,
@@ -226,54 +250,5 @@ fn own_rows(source: &Source) -> Range<usize> {
     0..source.given_validation_rows.start
 }
 
-/// Rows by class; all rows of a regression are one stratum.
-fn strata_of(source: &Source, rows: impl Iterator<Item = u32>) -> Vec<Vec<u32>> {
-    match (source.dataset.targets(), &source.task) {
-        (RawTargets::Classes(ids), Task::Classification { classes }) => {
-            let mut strata = vec![Vec::new(); classes.len()];
-            rows.for_each(|row| strata[ids[row as usize] as usize].push(row));
-            strata
-        }
-        _ => vec![rows.collect()],
-    }
-}
-
-fn strata(source: &Source, own: Range<usize>) -> Vec<Vec<u32>> {
-    strata_of(source, own.map(|row| row as u32))
-}
-
-/// Deals the rows of each class by the same shares.
-fn stratified(
-    source: &Source,
-    rows: impl Iterator<Item = u32>,
-    wanted: Wanted,
-    rng: &mut ChaCha8Rng,
-) -> Result<Split, DataError> {
-    let mut split = Split::default();
-    for (class, mut rows) in strata_of(source, rows).into_iter().enumerate() {
-        rows.shuffle(rng);
-        let part = |share: f64| {
-            let count = (share * rows.len() as f64).round() as usize;
-            if share > 0.0 { count.max(1) } else { 0 }
-        };
-        let (vault, validation) = (part(wanted.vault), part(wanted.validation));
-        if vault + validation >= rows.len() {
-            let name = match &source.task {
-                Task::Classification { classes } => format!("class `{}`", classes[class]),
-                Task::Regression { target } => format!("`{target}`"),
-            };
-            return Err(refused(format!(
-                "{name} has {} row(s), which cannot be both learned from and scored: \
-                 remove it, or bring more rows of it",
-                rows.len()
-            )));
-        }
-        split.vault.extend(rows.drain(..vault));
-        split.validation.extend(rows.drain(..validation));
-        split.train.extend(rows);
-    }
-    Ok(split)
-}
-
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

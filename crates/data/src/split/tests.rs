@@ -20,28 +20,56 @@ fn source(rows: usize, rng: &mut ChaCha8Rng) -> Source {
         11..18 => 1,
         _ => 2,
     };
-    let ids: Vec<u32> = (0..rows).map(class).collect();
+    source_of((0..rows).map(class).collect())
+}
+
+/// A table whose rows are of these classes, of three.
+pub(crate) fn source_of(ids: Vec<u32>) -> Source {
+    let classes = ["a", "b", "c"].map(String::from).to_vec();
+    table(RawTargets::Classes(ids), Task::Classification { classes })
+}
+
+/// A table whose rows have these numbers.
+pub(crate) fn measured(values: Vec<f64>) -> Source {
+    let target = "y".to_string();
+    table(RawTargets::Values(values), Task::Regression { target })
+}
+
+fn table(targets: RawTargets, task: Task) -> Source {
+    let rows = targets.len();
     let column = Column {
         name: "x".into(),
         cells: Cells::Numbers((0..rows).map(|row| row as f64).collect()),
     };
-    let classes = ["a", "b", "c"].map(String::from).to_vec();
     Source {
         row_names: None,
         beyond: None,
         dataset: Dataset::Table(Table {
             columns: vec![column],
-            targets: RawTargets::Classes(ids),
+            targets,
         }),
         given_validation_rows: rows..rows,
         given_test_rows: rows..rows,
-        task: Task::Classification { classes },
+        task,
         notices: Vec::new(),
         oddities: Oddities::default(),
         facts: RowFacts::default(),
         fingerprint: Fingerprint::of(&blake3::Hasher::new()),
         description: String::new(),
     }
+}
+
+/// How far, at most, the share of the chosen rows up to a number is from that of all rows.
+pub(crate) fn distance_of_distributions(values: &[f64], chosen: &[u32]) -> f64 {
+    let up_to = |rows: &mut dyn Iterator<Item = f64>, limit: f64| {
+        rows.filter(|value| *value <= limit).count() as f64
+    };
+    let off = |limit: &f64| {
+        let own = up_to(&mut chosen.iter().map(|row| values[*row as usize]), *limit);
+        let all = up_to(&mut values.iter().copied(), *limit);
+        (own / chosen.len() as f64 - all / values.len() as f64).abs()
+    };
+    values.iter().map(off).fold(0.0, f64::max)
 }
 
 fn rng(seed: u64) -> ChaCha8Rng {
@@ -94,6 +122,56 @@ fn every_class_is_dealt_by_the_same_shares() {
                 (wanted - found).abs() < 0.02,
                 "seed {seed}: {wanted} and {found}"
             );
+        }
+    }
+}
+
+#[test]
+fn numbers_are_spread_alike_over_all_parts_also_where_they_are_few() {
+    for seed in 0..SEEDS {
+        let mut random = rng(seed);
+        let rows = 30 + 11 * seed as usize;
+        // Few different values, and a tail.
+        let values: Vec<f64> = (0..rows)
+            .map(|_| (random.random::<f64>().powi(-2) / 3.0).floor())
+            .collect();
+        let source = measured(values.clone());
+        let made = check_split(&source, SplitShares::default(), seed);
+        for part in Part::ALL {
+            let of_part = made.rows(part);
+            let off = distance_of_distributions(&values, of_part);
+            // By chance a tenth of the draws is off by more than 1.2 / √rows.
+            let most = 2.0 / of_part.len() as f64;
+            assert!(off <= most, "seed {seed}, {}: {off} > {most}", part.name());
+        }
+        let share_of_all = share(&source, &made.vault);
+        assert!(
+            (share_of_all - 0.2).abs() < 0.02,
+            "seed {seed}: {share_of_all}"
+        );
+    }
+}
+
+#[test]
+fn groups_of_numbers_are_dealt_so_that_no_part_gets_only_high_ones() {
+    for seed in 0..SEEDS {
+        let mut random = rng(seed);
+        // A group has about the same number in all of its rows.
+        let levels: Vec<f64> = (0..50).map(|_| random.random_range(0.0..100.0)).collect();
+        let numbers: Vec<u32> = (0..400).map(|_| random.random_range(0..50)).collect();
+        let values: Vec<f64> = numbers
+            .iter()
+            .map(|group| levels[*group as usize] + random.random::<f64>())
+            .collect();
+        let mut source = measured(values.clone());
+        source.facts.sides = Sides::Groups(numbers.clone());
+        let made = check_split(&source, SplitShares::default(), seed);
+        for part in [Part::Validation, Part::Vault] {
+            let of_part = made.rows(part);
+            let off = distance_of_distributions(&values, of_part);
+            // By chance ten groups are off by 0.27 on the mean.
+            assert!(off < 0.2, "seed {seed}, {}: {off}", part.name());
+            assert!((share(&source, of_part) - 0.2).abs() < 0.04);
         }
     }
 }

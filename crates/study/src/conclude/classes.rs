@@ -1,4 +1,7 @@
 //! Which classes a model takes for which, and how well it knows each.
+//!
+//! Rows are counted one by one; precision, recall and what is made of them count rows by their weights, as
+//! the metrics do.
 
 use serde::{Deserialize, Serialize};
 
@@ -47,14 +50,24 @@ pub struct Confused {
     pub rows: u64,
 }
 
-/// Counts answers; `said` and `ids` are classes by number.
-pub(super) fn confusion(names: &[String], ids: &[u32], said: &[usize]) -> Confusion {
+/// Counts answers; `said` and `ids` are classes by number, all rows weigh the same without weights.
+pub(super) fn confusion(
+    names: &[String],
+    ids: &[u32],
+    said: &[usize],
+    weights: Option<&[f32]>,
+) -> Confusion {
     let mut matrix = vec![vec![0_u64; names.len()]; names.len()];
-    for (id, said) in ids.iter().zip(said) {
+    let mut weighed = vec![vec![0.0; names.len()]; names.len()];
+    for (row, (id, said)) in ids.iter().zip(said).enumerate() {
         matrix[*id as usize][*said] += 1;
+        weighed[*id as usize][*said] += weights.map_or(1.0, |weights| f64::from(weights[row]));
     }
     let classes: Vec<ClassScores> = (0..names.len())
-        .map(|class| class_scores(&names[class], class, &matrix))
+        .map(|class| ClassScores {
+            rows: matrix[class].iter().sum(),
+            ..class_scores(&names[class], class, &weighed)
+        })
         .collect();
     let known: Vec<f64> = classes.iter().filter_map(|class| class.f1).collect();
     let mut confused: Vec<Confused> = Vec::new();
@@ -82,17 +95,18 @@ pub(super) fn confusion(names: &[String], ids: &[u32], said: &[usize]) -> Confus
     }
 }
 
-fn class_scores(name: &str, class: usize, matrix: &[Vec<u64>]) -> ClassScores {
-    let right = matrix[class][class];
-    let rows: u64 = matrix[class].iter().sum();
-    let said: u64 = matrix.iter().map(|row| row[class]).sum();
-    let share = |of: u64| (of > 0).then(|| right as f64 / of as f64);
+/// Scores of a class by what its rows weigh, which are not counted yet.
+fn class_scores(name: &str, class: usize, weighed: &[Vec<f64>]) -> ClassScores {
+    let right = weighed[class][class];
+    let there: f64 = weighed[class].iter().sum();
+    let said: f64 = weighed.iter().map(|row| row[class]).sum();
+    let share = |of: f64| (of > 0.0).then(|| right / of);
     ClassScores {
         class: name.to_string(),
-        rows,
+        rows: 0,
         precision: share(said),
-        recall: share(rows),
-        f1: (rows + said > 0).then(|| 2.0 * right as f64 / (rows + said) as f64),
+        recall: share(there),
+        f1: (there + said > 0.0).then(|| 2.0 * right / (there + said)),
     }
 }
 
@@ -109,7 +123,7 @@ mod tests {
         // precision_recall_fscore_support of scikit-learn 1.9 on these rows.
         let truth = [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2];
         let said = [0, 0, 1, 2, 1, 1, 0, 2, 2, 2, 1, 2];
-        let found = confusion(&names(&["a", "b", "c"]), &truth, &said);
+        let found = confusion(&names(&["a", "b", "c"]), &truth, &said, None);
         assert_eq!(found.matrix, [[2, 1, 1], [1, 2, 0], [0, 1, 4]]);
         let wanted = [
             (4, 0.666_666_666_667, 0.5, 0.571_428_571_429),
@@ -130,8 +144,30 @@ mod tests {
     }
 
     #[test]
+    fn rows_are_counted_as_they_are_and_scored_as_often_as_they_weigh() {
+        let names = names(&["a", "b"]);
+        let (truth, said) = ([0, 0, 1, 1, 1_u32], [0, 1, 1, 0, 0_usize]);
+        let weights = [3.0, 1.0, 2.0, 1.0, 0.0];
+        let weighed = confusion(&names, &truth, &said, Some(&weights));
+        fn often<T: Copy>(classes: &[T], weights: &[f32]) -> Vec<T> {
+            let each = classes.iter().zip(weights);
+            each.flat_map(|(class, weight)| vec![*class; *weight as usize])
+                .collect()
+        }
+        let (truth, said) = (often(&truth, &weights), often(&said, &weights));
+        let repeated = confusion(&names, &truth, &said, None);
+        assert_eq!(weighed.matrix, [[1, 1], [2, 1]]);
+        assert_eq!(weighed.classes[1].rows, 3);
+        assert_eq!(weighed.macro_f1, repeated.macro_f1);
+        for (weighed, repeated) in weighed.classes.iter().zip(&repeated.classes) {
+            let scores = |class: &ClassScores| [class.precision, class.recall, class.f1];
+            assert_eq!(scores(weighed), scores(repeated));
+        }
+    }
+
+    #[test]
     fn a_class_that_is_never_said_has_no_precision_and_one_that_is_not_there_no_recall() {
-        let found = confusion(&names(&["a", "b", "c"]), &[0, 0, 1], &[0, 0, 0]);
+        let found = confusion(&names(&["a", "b", "c"]), &[0, 0, 1], &[0, 0, 0], None);
         assert_eq!(found.classes[1].precision, None);
         assert_eq!(found.classes[1].recall, Some(0.0));
         assert_eq!(found.classes[2].recall, None);
@@ -143,7 +179,7 @@ mod tests {
     #[test]
     fn many_classes_have_no_matrix_but_their_confusions_are_named() {
         let names: Vec<String> = (0..100).map(|class| class.to_string()).collect();
-        let found = confusion(&names, &[7, 7, 8], &[9, 9, 8]);
+        let found = confusion(&names, &[7, 7, 8], &[9, 9, 8], None);
         assert!(found.matrix.is_empty());
         assert_eq!(
             (found.confused[0].rows, found.confused[0].said.as_str()),

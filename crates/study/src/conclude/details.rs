@@ -1,7 +1,8 @@
 //! The winner in detail: where it is right and wrong, how sure it is, what it looks at.
 
-use data::{FittedTask, Targets};
+use data::{Examples, FittedTask, Targets};
 use serde::{Deserialize, Serialize};
+use train::Calibration;
 
 use super::{
     Ground,
@@ -20,6 +21,9 @@ pub struct Details {
     pub told_of: ToldOf,
     /// How many.
     pub rows: usize,
+    /// How much they count; alike in what earlier versions wrote.
+    #[serde(default)]
+    pub weighing: Weighing,
     /// Its answers beside the true ones.
     pub answers: Answers,
     /// What it looks at; absent for what are no columns.
@@ -36,6 +40,17 @@ pub enum ToldOf {
     Vault,
     /// Those that chose the winner, because there is no vault: all that is said of them flatters.
     Validation,
+}
+
+/// How much rows count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weighing {
+    /// All the same.
+    #[default]
+    Alike,
+    /// Each by its weight: rows are counted one by one, but means, shares and scores are by weight.
+    ByWeight,
 }
 
 /// Answers beside the true ones.
@@ -77,25 +92,7 @@ pub(super) fn details(
         false => (ToldOf::Vault, &ground.vault, vault, &names.vault),
     };
     let calibration = &model.card.calibration;
-    let answers = match (ground.preprocessor.task(), examples.targets()) {
-        (FittedTask::Classification { classes }, Targets::Classes { ids, .. }) => {
-            let rows = outputs.chunks_exact(classes.len());
-            let said: Vec<usize> = rows
-                .map(|logits| calibration.label(&calibration.probabilities(logits)))
-                .collect();
-            Answers::Classes {
-                confusion: confusion(classes, ids, &said),
-                reliability: reliability(outputs, ids, classes.len(), calibration),
-            }
-        }
-        (task, targets) => {
-            let told = pairs(task, targets, outputs);
-            let fitted = pairs(task, ground.validation.targets(), validation);
-            Answers::Values {
-                residuals: residuals(target_name(task), &told, &fitted),
-            }
-        }
-    };
+    let answers = answers(ground, calibration, examples, outputs, validation);
     let importance = match ground.preprocessor.columns() {
         Some(columns) => importance(
             model,
@@ -118,10 +115,49 @@ pub(super) fn details(
     Ok(Details {
         told_of,
         rows: examples.len(),
+        weighing: match examples.weights() {
+            None => Weighing::Alike,
+            Some(_) => Weighing::ByWeight,
+        },
         answers,
         worst: worst_rows(&told),
         importance,
     })
+}
+
+/// What is said of these rows beside what is true; how far off to expect it comes from the validation rows.
+fn answers(
+    ground: &Ground,
+    calibration: &Calibration,
+    examples: &Examples,
+    outputs: &[f32],
+    validation: &[f32],
+) -> Answers {
+    match (ground.preprocessor.task(), examples.targets()) {
+        (FittedTask::Classification { classes }, Targets::Classes { ids, .. }) => {
+            let rows = outputs.chunks_exact(classes.len());
+            let said: Vec<usize> = rows
+                .map(|logits| calibration.label(&calibration.probabilities(logits)))
+                .collect();
+            Answers::Classes {
+                confusion: confusion(classes, ids, &said, examples.weights()),
+                reliability: reliability(
+                    outputs,
+                    ids,
+                    examples.weights(),
+                    classes.len(),
+                    calibration,
+                ),
+            }
+        }
+        (task, _) => {
+            let told = pairs(task, examples, outputs);
+            let fitted = pairs(task, &ground.validation, validation);
+            Answers::Values {
+                residuals: residuals(target_name(task), &told, &fitted),
+            }
+        }
+    }
 }
 
 fn telling(importance: Option<&Importance>) -> Vec<&str> {
@@ -140,12 +176,14 @@ fn target_name(task: &FittedTask) -> &str {
 }
 
 /// True and predicted values in the target's own unit.
-fn pairs(task: &FittedTask, targets: &Targets, outputs: &[f32]) -> Pairs {
-    let (FittedTask::Regression { mean, scale, .. }, Targets::Values(values)) = (task, targets)
+fn pairs(task: &FittedTask, examples: &Examples, outputs: &[f32]) -> Pairs {
+    let (FittedTask::Regression { mean, scale, .. }, Targets::Values(values)) =
+        (task, examples.targets())
     else {
         return Pairs {
             truth: Vec::new(),
             predicted: Vec::new(),
+            weights: Vec::new(),
         };
     };
     let in_unit = |values: &[f32]| {
@@ -157,5 +195,9 @@ fn pairs(task: &FittedTask, targets: &Targets, outputs: &[f32]) -> Pairs {
     Pairs {
         truth: in_unit(values),
         predicted: in_unit(outputs),
+        weights: match examples.weights() {
+            Some(weights) => weights.iter().map(|weight| f64::from(*weight)).collect(),
+            None => vec![1.0; values.len()],
+        },
     }
 }

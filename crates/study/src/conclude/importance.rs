@@ -1,7 +1,8 @@
 //! What a model looks at: how much worse it gets when one column is shuffled among the rows.
 //!
 //! All values that preprocessing makes of a column are shuffled together, so that it counts as what the user
-//! gave. Columns that say the same as others seem unimportant: the model reads the other one.
+//! gave. Columns that say the same as others seem unimportant: the model reads the other one. The metric
+//! counts rows by their weights; which row gets whose values is chance alone.
 //! Breiman 2001, section 10; Fisher, Rudin & Dominici 2019.
 
 use std::time::{Duration, Instant};
@@ -53,6 +54,7 @@ struct Rows {
     values: Vec<f32>,
     width: usize,
     targets: Targets,
+    weights: Option<Vec<f32>>,
 }
 
 /// Shuffles every column of a table; `None` without rows.
@@ -73,7 +75,8 @@ pub(super) fn importance(
         let examples = Examples::from_floats(rows.item, values, rows.targets.clone());
         let outputs = model.outputs(&examples)?;
         let calibration = &model.card.calibration;
-        let evaluation = calibration.evaluate(&outputs, &rows.targets, None, scale);
+        let evaluation =
+            calibration.evaluate(&outputs, &rows.targets, rows.weights.as_deref(), scale);
         let value = evaluation.metrics.get(&metric).copied();
         Ok(metric.score(value.unwrap_or(f64::NAN)))
     };
@@ -138,6 +141,9 @@ impl Rows {
             values,
             width,
             targets,
+            weights: examples
+                .weights()
+                .map(|weights| chosen.iter().map(|row| weights[*row as usize]).collect()),
         }
     }
 
@@ -244,6 +250,33 @@ mod tests {
         assert!((red.drop - 2.0_f64.sqrt()).abs() < 0.1, "{red:?}");
         assert!(found.columns[1..].iter().all(|column| column.drop == 0.0));
         assert_eq!((found.unmeasured, found.rows), (0, 300));
+    }
+
+    #[test]
+    fn a_column_that_only_rows_without_weight_need_does_not_matter() {
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let (mut values, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+        for row in 0..400 {
+            let red = f32::from(u8::from(rng.random_bool(0.5)));
+            values.extend([0.0, red, 1.0 - red, 0.0]);
+            // The model says 2 of red ones. Where that is right, rows weigh nothing.
+            let is_told = row % 2 == 0;
+            targets.push(if is_told { 2.0 * red } else { 1.0 });
+            weights.push(if is_told { 0.0 } else { 1.0 });
+        }
+        let shape = ItemShape::Features(4);
+        let examples = Examples::from_floats(shape, values, Targets::Values(targets));
+        let model = model_of_red();
+        let columns = model.card.preprocessor.columns().unwrap();
+        let drop = |examples: &Examples| {
+            let found = importance(&model, columns, examples, Metric::Rmse, 1.0, 7);
+            let found = found.unwrap().unwrap();
+            let colour = found.columns.iter().find(|found| found.column == "colour");
+            colour.unwrap().drop
+        };
+        assert!(drop(&examples) > 0.3);
+        // It is off by 1 of all others, whatever their colour.
+        assert!(drop(&examples.with_weights(&weights)).abs() < 1e-6);
     }
 
     #[test]

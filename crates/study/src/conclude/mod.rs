@@ -19,7 +19,7 @@ mod tables;
 pub mod verdict;
 pub mod worst;
 
-use data::{Examples, FittedTask, Preprocessor, Targets};
+use data::{Examples, FittedTask, Preprocessor};
 use morph::{Architecture, ArchitectureError, Cost};
 use search::{Origin, Restart, TrialId};
 use serde::{Deserialize, Serialize};
@@ -210,7 +210,8 @@ fn no_cost() -> Cost {
 struct Ground {
     files: PreparedFiles,
     preprocessor: Preprocessor,
-    train: Targets,
+    /// What is called what, and what it says of every row: the best that always says the same.
+    constant: (&'static str, Vec<f32>),
     validation: Examples,
     vault: Examples,
     row_names: RowNames,
@@ -305,7 +306,7 @@ impl Ground {
         let files = PreparedFiles::at(&folder.prepared());
         let preprocessor = files.read_preprocessor()?;
         Ok(Ground {
-            train: PreparedFiles::load(&files.train)?.targets().clone(),
+            constant: constant(&PreparedFiles::load(&files.train)?),
             validation: PreparedFiles::load(&files.validation)?,
             vault: PreparedFiles::load(&files.vault)?,
             // Studies of earlier versions did not write down what their rows are called.
@@ -346,9 +347,14 @@ impl Ground {
     ) -> Result<(Model, Vec<f32>), ConcludeError> {
         let (members, outputs) = self.told(folder, trial)?;
         let mut model = model_from(&self.files, trial, &members)?;
-        let targets = self.validation.targets();
-        model.card.calibration = Calibration::fit(&outputs, targets, self.metric);
+        model.card.calibration = self.calibration_of(&outputs);
         Ok((model, outputs))
+    }
+
+    /// What makes probabilities of these outputs fit the validation rows.
+    fn calibration_of(&self, outputs: &[f32]) -> Calibration {
+        let (targets, weights) = (self.validation.targets(), self.validation.weights());
+        Calibration::fit(outputs, targets, weights, self.metric)
     }
 
     fn contender(&self, name: &str, model: &Model, trial: &Trial) -> Result<Contender, ModelError> {
@@ -415,13 +421,12 @@ impl Ground {
                 let validation =
                     trees.validation_outputs(&self.validation, &self.folds, &self.preprocessor);
                 let vault = trees.outputs(&self.vault, &self.preprocessor);
-                let targets = self.validation.targets();
                 found.push(Contender {
                     name: TREES.to_string(),
                     about: trees.about(),
                     validation: trees.validation.get(&self.metric).copied(),
                     vault,
-                    calibration: Calibration::fit(&validation, targets, self.metric),
+                    calibration: self.calibration_of(&validation),
                 });
             }
             (_, Some(TreesRecord::Failed { reason })) => miss(TREES, reason),
@@ -435,7 +440,7 @@ impl Ground {
 
     /// What always saying the same reaches.
     fn constant(&self) -> Contender {
-        let (name, output) = constant(&self.train);
+        let (name, output) = &self.constant;
         let repeated = |examples: &Examples| output.repeat(examples.len());
         let validation = Calibration::default().evaluate(
             &repeated(&self.validation),

@@ -1,7 +1,8 @@
 //! Whether a model is as sure as it is right: its probabilities beside what came true.
 //!
 //! The expected calibration error is the mean distance, over bins of the highest probability, between that
-//! probability and the share that is right (Guo et al. 2017, equation 3; ten bins of equal width).
+//! probability and the share that is right (Guo et al. 2017, equation 3; ten bins of equal width). Means and
+//! shares count rows by their weights.
 
 use serde::{Deserialize, Serialize};
 use train::Calibration;
@@ -44,22 +45,28 @@ pub struct SuretyBin {
     pub right: f64,
 }
 
-/// Compares what is said with what is true.
+/// Compares what is said with what is true; all rows weigh the same without weights.
 pub(super) fn reliability(
     outputs: &[f32],
     ids: &[u32],
+    weights: Option<&[f32]>,
     classes: usize,
     calibration: &Calibration,
 ) -> Reliability {
     let surety = |calibration: &Calibration| {
-        let rows = outputs.chunks_exact(classes).zip(ids);
-        let sure: Vec<(f64, bool)> = rows
-            .map(|(logits, id)| {
+        let rows = outputs.chunks_exact(classes).zip(ids).enumerate();
+        let sure: Vec<Sure> = rows
+            .map(|(row, (logits, id))| {
                 let probabilities = calibration.probabilities(logits);
                 // Which class it is must not hang on a threshold.
                 let most = Calibration::default().label(&probabilities);
-                (probabilities[most], most == *id as usize)
+                Sure {
+                    said: probabilities[most],
+                    is_right: most == *id as usize,
+                    weight: weights.map_or(1.0, |weights| f64::from(weights[row])),
+                }
             })
+            .filter(|row| row.weight > 0.0)
             .collect();
         surety_of(&sure)
     };
@@ -70,28 +77,47 @@ pub(super) fn reliability(
     }
 }
 
-/// From each row's highest probability, and whether its class is right.
-fn surety_of(rows: &[(f64, bool)]) -> Surety {
-    let mut bins = [(0_u64, 0.0, 0_u64); BINS];
-    for (said, right) in rows {
-        let bin = ((said * BINS as f64).ceil() as usize).clamp(1, BINS) - 1;
-        bins[bin].0 += 1;
-        bins[bin].1 += said;
-        bins[bin].2 += u64::from(*right);
+/// A row's highest probability, whether its class is right, and how much the row counts.
+#[derive(Clone, Copy)]
+struct Sure {
+    said: f64,
+    is_right: bool,
+    weight: f64,
+}
+
+/// Sums over the rows of a bin.
+#[derive(Clone, Copy, Default)]
+struct Bin {
+    rows: u64,
+    weight: f64,
+    said: f64,
+    right: f64,
+}
+
+/// From rows that all count something.
+fn surety_of(rows: &[Sure]) -> Surety {
+    let mut bins = [Bin::default(); BINS];
+    for row in rows {
+        let bin = ((row.said * BINS as f64).ceil() as usize).clamp(1, BINS) - 1;
+        let bin = &mut bins[bin];
+        bin.rows += 1;
+        bin.weight += row.weight;
+        bin.said += row.weight * row.said;
+        bin.right += if row.is_right { row.weight } else { 0.0 };
     }
-    let bin = |(index, (rows, said, right)): (usize, &(u64, f64, u64))| SuretyBin {
+    let there = || bins.iter().enumerate().filter(|(_, bin)| bin.rows > 0);
+    let weight: f64 = bins.iter().map(|bin| bin.weight).sum();
+    let distance: f64 = there().map(|(_, bin)| (bin.right - bin.said).abs()).sum();
+    let shown = |(index, bin): (usize, &Bin)| SuretyBin {
         from: index as f64 / BINS as f64,
         to: (index + 1) as f64 / BINS as f64,
-        rows: *rows,
-        said: said / *rows as f64,
-        right: *right as f64 / *rows as f64,
+        rows: bin.rows,
+        said: bin.said / bin.weight,
+        right: bin.right / bin.weight,
     };
-    let there = bins.iter().enumerate().filter(|(_, bin)| bin.0 > 0);
-    let bins: Vec<SuretyBin> = there.map(bin).collect();
-    let distance = |bin: &SuretyBin| bin.rows as f64 * (bin.right - bin.said).abs();
     Surety {
-        error: bins.iter().map(distance).sum::<f64>() / rows.len().max(1) as f64,
-        bins,
+        error: if weight > 0.0 { distance / weight } else { 0.0 },
+        bins: there().map(shown).collect(),
     }
 }
 
@@ -102,21 +128,29 @@ mod tests {
 
     use super::*;
 
-    /// The same, bin by bin, by going through all rows for each.
-    fn slow_error(rows: &[(f64, bool)]) -> f64 {
+    fn sure(said: f64, is_right: bool, weight: f64) -> Sure {
+        Sure {
+            said,
+            is_right,
+            weight,
+        }
+    }
+
+    /// The same, bin by bin, by going through all rows for each; rows of weight 1.
+    fn slow_error(rows: &[Sure]) -> f64 {
         let mut error = 0.0;
         for bin in 0..10 {
             let (low, high) = (f64::from(bin) / 10.0, f64::from(bin + 1) / 10.0);
-            let inside: Vec<&(f64, bool)> = rows
+            let inside: Vec<&Sure> = rows
                 .iter()
-                .filter(|row| row.0 > low && row.0 <= high)
+                .filter(|row| row.said > low && row.said <= high)
                 .collect();
             if inside.is_empty() {
                 continue;
             }
             let count = inside.len() as f64;
-            let said = inside.iter().map(|row| row.0).sum::<f64>() / count;
-            let right = inside.iter().filter(|row| row.1).count() as f64 / count;
+            let said = inside.iter().map(|row| row.said).sum::<f64>() / count;
+            let right = inside.iter().filter(|row| row.is_right).count() as f64 / count;
             error += count / rows.len() as f64 * (right - said).abs();
         }
         error
@@ -126,21 +160,32 @@ mod tests {
     fn the_calibration_error_is_that_of_the_slow_way() {
         let mut rng = ChaCha8Rng::seed_from_u64(8);
         for _ in 0..20 {
-            let rows: Vec<(f64, bool)> = (0..200)
+            let rows: Vec<Sure> = (0..200)
                 .map(|_| {
                     let said = rng.random_range(0.3..1.0);
-                    (said, rng.random_bool(said * said))
+                    sure(said, rng.random_bool(said * said), 1.0)
                 })
                 .collect();
             let surety = surety_of(&rows);
             assert!((surety.error - slow_error(&rows)).abs() < 1e-12);
             assert_eq!(surety.bins.iter().map(|bin| bin.rows).sum::<u64>(), 200);
+            // A row of weight three is like three rows.
+            let often = |row: usize| 1 + row % 3;
+            let weighed = rows.iter().enumerate();
+            let weighed: Vec<Sure> = weighed
+                .map(|(row, found)| sure(found.said, found.is_right, often(row) as f64))
+                .collect();
+            let repeated = rows.iter().enumerate();
+            let repeated: Vec<Sure> = repeated
+                .flat_map(|(row, found)| vec![*found; often(row)])
+                .collect();
+            assert!((surety_of(&weighed).error - slow_error(&repeated)).abs() < 1e-12);
         }
     }
 
     #[test]
     fn a_model_that_is_always_sure_and_half_right_errs_by_half() {
-        let rows = [(1.0, true), (1.0, false)].repeat(10);
+        let rows = [sure(1.0, true, 1.0), sure(1.0, false, 1.0)].repeat(10);
         assert!((surety_of(&rows).error - 0.5).abs() < 1e-12);
         assert_eq!(surety_of(&[]).error, 0.0);
     }
@@ -163,8 +208,8 @@ mod tests {
             ids: known,
             count: 2,
         };
-        let calibration = Calibration::fit(&fitted_on, &targets, train::Metric::Accuracy);
-        let found = reliability(&outputs, &ids, 2, &calibration);
+        let calibration = Calibration::fit(&fitted_on, &targets, None, train::Metric::Accuracy);
+        let found = reliability(&outputs, &ids, None, 2, &calibration);
         assert!(found.before.error > 0.1, "{found:?}");
         assert!(found.after.error < 0.02, "{found:?}");
     }

@@ -2,7 +2,7 @@
 //!
 //! The interval is split conformal: its half width is an order statistic of the validation rows' errors
 //! (Lei et al. 2018, section 2.2). These rows also chose the winner, so how many rows of the vault it really
-//! holds is counted and said.
+//! holds is counted and said. Means, quantiles, the interval and what it holds count rows by their weights.
 
 use serde::{Deserialize, Serialize};
 
@@ -54,34 +54,80 @@ pub struct Interval {
     pub held: f64,
 }
 
-/// True and predicted values, one of each per row.
+/// True and predicted values, one of each per row, and how much the row counts.
 pub(super) struct Pairs {
     pub(super) truth: Vec<f64>,
     pub(super) predicted: Vec<f64>,
+    pub(super) weights: Vec<f64>,
 }
 
 impl Pairs {
-    fn errors(&self) -> Vec<f64> {
+    /// Errors and weights of the rows that count something, as `of_error` makes them.
+    fn errors(&self, of_error: &dyn Fn(f64) -> f64) -> Weighed {
         let both = self.predicted.iter().zip(&self.truth);
-        both.map(|(predicted, truth)| predicted - truth).collect()
+        let errors = both.map(|(predicted, truth)| of_error(predicted - truth));
+        Weighed::sorted(errors.zip(self.weights.iter().copied()).collect())
+    }
+}
+
+/// Values with their weights, ascending; every weight is above 0.
+struct Weighed {
+    values: Vec<(f64, f64)>,
+    total: f64,
+}
+
+impl Weighed {
+    fn sorted(mut values: Vec<(f64, f64)>) -> Weighed {
+        values.retain(|(_, weight)| *weight > 0.0);
+        values.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let total = values.iter().map(|(_, weight)| weight).sum();
+        Weighed { values, total }
+    }
+
+    fn mean(&self) -> f64 {
+        let weighed = self.values.iter().map(|(value, weight)| value * weight);
+        weighed.sum::<f64>() / self.total.max(f64::MIN_POSITIVE)
+    }
+
+    /// Share of the weight up to a value.
+    fn share_up_to(&self, most: f64) -> f64 {
+        let inside = self.values.iter().filter(|(value, _)| *value <= most);
+        inside.map(|(_, weight)| weight).sum::<f64>() / self.total.max(f64::MIN_POSITIVE)
+    }
+
+    /// The first value at which all up to it weigh this much or more.
+    fn at_weight(&self, wanted: f64) -> Option<f64> {
+        let mut reached = 0.0;
+        let found = self.values.iter().find(|(_, weight)| {
+            reached += weight;
+            reached >= wanted
+        });
+        found.map(|(value, _)| *value)
+    }
+
+    /// The value that this share of the weight lies below, between two of them where it must be: that of
+    /// rows each as often as it weighs.
+    fn quantile(&self, share: f64) -> f64 {
+        let Some((last, _)) = self.values.last() else {
+            return f64::NAN;
+        };
+        let place = (share * (self.total - 1.0)).max(0.0);
+        // The row at place 0 is the first, so more than the place must be reached.
+        let at = |place: f64| self.at_weight(place + 1.0).unwrap_or(*last);
+        let (below, above) = (at(place.floor()), at(place.ceil()));
+        below + (above - below) * (place - place.floor())
     }
 }
 
 /// Tells of `told`; the interval comes from the rows of `fitted`.
 pub(super) fn residuals(target: &str, told: &Pairs, fitted: &Pairs) -> Residuals {
-    let mut errors = told.errors();
-    let rows = errors.len();
-    let interval = half_width(&fitted.errors()).map(|half_width| Interval {
+    let errors = told.errors(&|error| error);
+    let interval = half_width(&fitted.errors(&f64::abs)).map(|half_width| Interval {
         share: COVERAGE,
         half_width,
-        held: errors
-            .iter()
-            .filter(|error| error.abs() <= half_width)
-            .count() as f64
-            / rows.max(1) as f64,
+        held: told.errors(&f64::abs).share_up_to(half_width),
     });
-    errors.sort_by(f64::total_cmp);
-    let step = rows.div_ceil(POINTS_MAX).max(1);
+    let step = told.truth.len().div_ceil(POINTS_MAX).max(1);
     let points = told
         .truth
         .iter()
@@ -89,38 +135,32 @@ pub(super) fn residuals(target: &str, told: &Pairs, fitted: &Pairs) -> Residuals
         .zip(told.predicted.iter().copied());
     Residuals {
         target: target.to_string(),
-        mean: errors.iter().sum::<f64>() / rows.max(1) as f64,
-        quantiles: [0.05, 0.25, 0.5, 0.75, 0.95].map(|share| quantile(&errors, share)),
+        mean: errors.mean(),
+        quantiles: [0.05, 0.25, 0.5, 0.75, 0.95].map(|share| errors.quantile(share)),
         bins: bins(told),
         interval,
         points: points.step_by(step).collect(),
     }
 }
 
-/// The value that this share of sorted values lies below, between two of them where it must be.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let Some(last) = sorted.len().checked_sub(1) else {
-        return f64::NAN;
-    };
-    let place = share * last as f64;
-    let (below, above) = (place.floor() as usize, place.ceil() as usize);
-    sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64)
+/// The error that is large enough for a new row with the wanted probability, if it weighs 1, as rows do on
+/// average; `None` if there are too few.
+fn half_width(sizes: &Weighed) -> Option<f64> {
+    sizes.at_weight((sizes.total + 1.0) * COVERAGE)
 }
 
-/// The error that is large enough for a new row with the wanted probability; `None` if there are too few.
-fn half_width(errors: &[f64]) -> Option<f64> {
-    let mut sizes: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
-    sizes.sort_by(f64::total_cmp);
-    let rank = ((sizes.len() as f64 + 1.0) * COVERAGE).ceil() as usize;
-    sizes.get(rank.checked_sub(1)?).copied()
-}
-
+/// Rows that count something, as many in each bin.
 fn bins(told: &Pairs) -> Vec<ValueBin> {
     let mut rows: Vec<usize> = (0..told.predicted.len()).collect();
+    rows.retain(|row| told.weights[*row] > 0.0);
     rows.sort_by(|a, b| told.predicted[*a].total_cmp(&told.predicted[*b]));
     let size = rows.len().div_ceil(BINS).max(1);
     let mean = |values: &[f64], rows: &[usize]| {
-        rows.iter().map(|row| values[*row]).sum::<f64>() / rows.len() as f64
+        let weighed = rows.iter().map(|row| (told.weights[*row], values[*row]));
+        let (total, sum) = weighed.fold((0.0, 0.0), |(total, sum), (weight, value)| {
+            (total + weight, sum + weight * value)
+        });
+        sum / total
     };
     rows.chunks(size)
         .map(|rows| ValueBin {
@@ -144,7 +184,43 @@ mod tests {
             .iter()
             .map(|value| value + rng.random_range(-1.0..2.0))
             .collect();
-        Pairs { truth, predicted }
+        let weights = vec![1.0; rows];
+        Pairs {
+            truth,
+            predicted,
+            weights,
+        }
+    }
+
+    #[test]
+    fn a_row_of_weight_three_is_told_of_like_three_rows_and_one_of_weight_nothing_not_at_all() {
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        let (mut told, mut fitted) = (drawn(90, &mut rng), drawn(60, &mut rng));
+        let repeated = |pairs: &Pairs| {
+            let often = |values: &[f64]| -> Vec<f64> {
+                let each = values.iter().zip(&pairs.weights);
+                each.flat_map(|(value, weight)| vec![*value; *weight as usize])
+                    .collect()
+            };
+            Pairs {
+                truth: often(&pairs.truth),
+                predicted: often(&pairs.predicted),
+                weights: vec![1.0; pairs.weights.iter().sum::<f64>() as usize],
+            }
+        };
+        for pairs in [&mut told, &mut fitted] {
+            for (row, weight) in pairs.weights.iter_mut().enumerate() {
+                *weight = [1.0, 3.0, 0.0, 2.0][row % 4];
+            }
+        }
+        let weighed = residuals("x", &told, &fitted);
+        let often = residuals("x", &repeated(&told), &repeated(&fitted));
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-12;
+        assert!(close(weighed.mean, often.mean));
+        assert_eq!(weighed.quantiles, often.quantiles);
+        let [a, b] = [weighed, often].map(|found| found.interval.unwrap());
+        assert_eq!(a.half_width, b.half_width);
+        assert!(close(a.held, b.held));
     }
 
     #[test]
@@ -161,8 +237,9 @@ mod tests {
 
     #[test]
     fn quantiles_are_those_of_numpy() {
-        let sorted = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0];
-        let found = [0.05, 0.25, 0.5, 0.75, 0.95].map(|share| quantile(&sorted, share));
+        let sorted = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0].map(|value| (value, 1.0));
+        let sorted = Weighed::sorted(sorted.to_vec());
+        let found = [0.05, 0.25, 0.5, 0.75, 0.95].map(|share| sorted.quantile(share));
         assert_eq!(found, [1.25, 2.5, 6.0, 14.0, 28.0]);
     }
 

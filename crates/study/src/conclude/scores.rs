@@ -127,20 +127,36 @@ pub(super) fn score(
     }
 }
 
-/// What always saying the same would put out for one row: the commonest class, or the mean.
-pub(super) fn constant(train: &Targets) -> (&'static str, Vec<f32>) {
-    let Targets::Classes { ids, count } = train else {
-        return ("the mean", vec![0.0]);
+/// What always saying the same would put out for one row: the commonest class, or the mean, by the weights of
+/// the rows.
+pub(super) fn constant(train: &Examples) -> (&'static str, Vec<f32>) {
+    let weight = |row: usize| {
+        train
+            .weights()
+            .map_or(1.0, |weights| f64::from(weights[row]))
     };
-    let mut counts = vec![0_f32; *count as usize];
-    ids.iter().for_each(|id| counts[*id as usize] += 1.0);
-    let total: f32 = counts.iter().sum();
-    // Logits whose softmax is the share of each class.
-    let logits = counts
-        .iter()
-        .map(|count| (count.max(0.5) / total).ln())
-        .collect();
-    ("the commonest class", logits)
+    match train.targets() {
+        Targets::Classes { ids, count } => {
+            let mut counts = vec![0.0_f64; *count as usize];
+            for (row, id) in ids.iter().enumerate() {
+                counts[*id as usize] += weight(row);
+            }
+            let total: f64 = counts.iter().sum();
+            // Logits whose softmax is the share of each class.
+            let logit = |count: &f64| (count.max(0.5) / total).ln() as f32;
+            ("the commonest class", counts.iter().map(logit).collect())
+        }
+        // Values are standardised: their plain mean is 0.
+        Targets::Values(values) if train.weights().is_some() => {
+            let each = values.iter().enumerate();
+            let weighed = each.map(|(row, value)| (weight(row), f64::from(*value)));
+            let (total, sum) = weighed.fold((0.0, 0.0), |(total, sum), (weight, value)| {
+                (total + weight, sum + weight * value)
+            });
+            ("the mean", vec![(sum / total) as f32])
+        }
+        _ => ("the mean", vec![0.0]),
+    }
 }
 
 /// The interval of a share, right also near 0 and 1.
@@ -162,7 +178,25 @@ fn wilson(share: f64, rows: usize) -> WithInterval {
 
 #[cfg(test)]
 mod tests {
+    use data::ItemShape;
+
     use super::*;
+
+    #[test]
+    fn the_constant_is_that_of_rows_as_often_as_they_weigh() {
+        let examples = |targets: Targets, rows: usize| {
+            Examples::from_floats(ItemShape::Features(1), vec![0.0; rows], targets)
+        };
+        let ids = vec![0, 0, 1];
+        let (_, said) = constant(
+            &examples(Targets::Classes { ids, count: 2 }, 3).with_weights(&[1.0, 0.0, 4.0]),
+        );
+        assert!((said[0].exp() - 0.2).abs() < 1e-6 && (said[1].exp() - 0.8).abs() < 1e-6);
+        let values = vec![-1.0, 1.0, 4.0];
+        let (_, said) =
+            constant(&examples(Targets::Values(values), 3).with_weights(&[3.0, 1.0, 0.0]));
+        assert_eq!(said, [-0.5]);
+    }
 
     #[test]
     fn the_interval_of_a_perfect_share_is_not_a_point() {

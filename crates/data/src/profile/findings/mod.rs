@@ -69,6 +69,8 @@ pub enum FindingKind {
     Conflicting,
     /// The target's distribution.
     Target,
+    /// How few rows are validated.
+    Folds,
     /// How many rows the vault has.
     Vault,
     /// Rows count differently.

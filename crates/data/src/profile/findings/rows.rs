@@ -179,8 +179,8 @@ fn weights(source: &Source) -> Option<Finding> {
         "rows count by their weights{without}: as much as {:.0} rows of equal weight",
         sum * sum / squares
     );
-    let done =
-        "in the loss and in every metric; means and scales of the inputs do not look at them";
+    let done = "in the loss, in trees, in every metric, and in all that is fitted or told at the end; the \
+                split, scales of the inputs, and counts of rows do not look at them";
     Some(Finding::new(Note, Kind::Weights, &[], found, done))
 }
 
