@@ -2,9 +2,11 @@
 
 pub(crate) mod all;
 mod arff;
+pub(crate) mod arrow;
 pub(crate) mod chosen;
 pub(crate) mod columns;
 pub(crate) mod flow;
+mod guarded;
 pub(crate) mod header;
 mod json;
 mod listed;
@@ -38,6 +40,9 @@ pub(crate) fn records(path: &Path, reading: Reading<'_>) -> Result<Records, Data
     let start = first_bytes(path).unwrap_or_default();
     if start.starts_with(parquet::MAGIC) {
         return parquet::read(path, reading.limits);
+    }
+    if arrow::is_arrow(&start) {
+        return arrow::read(path, reading.limits);
     }
     match format_of(path) {
         "arff" => arff::read(path, reading.limits),
