@@ -7,21 +7,21 @@ use data::FittedTask;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use study::model::Predictions;
 
-/// What stands before what the model says of each row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Naming {
-    /// The row's number.
-    Row,
-    /// The file that the row is in or is, then its number.
-    FileAndRow,
+/// What a row is called beside its number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Called<'a> {
+    /// The file that it is in or is.
+    pub(crate) file: Option<&'a str>,
+    /// The id of the series that it is.
+    pub(crate) series: Option<&'a str>,
 }
 
-/// Column names of a CSV answer.
-pub(crate) fn csv_header(task: &FittedTask, naming: Naming) -> Vec<String> {
-    let mut names: Vec<String> = match naming {
-        Naming::Row => vec!["row".into()],
-        Naming::FileAndRow => vec!["file".into(), "row".into()],
-    };
+/// Column names of a CSV answer whose rows are called like this one.
+pub(crate) fn csv_header(task: &FittedTask, called: Called<'_>) -> Vec<String> {
+    let file = called.file.map(|_| "file".to_string());
+    let series = called.series.map(|_| "series".to_string());
+    let row = "row".to_string();
+    let mut names: Vec<String> = file.into_iter().chain([row]).chain(series).collect();
     match task {
         FittedTask::Classification { classes } => {
             names.push("label".into());
@@ -38,7 +38,7 @@ pub(crate) fn csv_header(task: &FittedTask, naming: Naming) -> Vec<String> {
 
 /// What the model says of one row.
 pub(crate) struct Line<'a> {
-    pub(crate) file: Option<&'a str>,
+    pub(crate) called: Called<'a>,
     pub(crate) row: u64,
     pub(crate) said: Said<'a>,
 }
@@ -55,11 +55,11 @@ pub(crate) enum Said<'a> {
     Value(f64),
 }
 
-/// One line for each row; `name` says in which file a row of a number stands.
+/// One line for each row; `called` says what the row at an index is called.
 pub(crate) fn lines<'a>(
     predictions: &'a Predictions,
     rows: &'a [u64],
-    name: impl Fn(usize) -> Option<&'a str> + 'a,
+    called: impl Fn(usize) -> Called<'a> + 'a,
 ) -> impl Iterator<Item = Line<'a>> {
     assert_eq!(
         predictions.len(),
@@ -67,7 +67,7 @@ pub(crate) fn lines<'a>(
         "every row has its prediction"
     );
     rows.iter().enumerate().map(move |(index, row)| Line {
-        file: name(index),
+        called: called(index),
         row: *row,
         said: match predictions {
             Predictions::Classes {
@@ -87,10 +87,13 @@ pub(crate) fn lines<'a>(
 impl Line<'_> {
     /// Writes it as a line of CSV.
     pub(crate) fn write_csv<W: io::Write>(&self, writer: &mut csv::Writer<W>) -> Result<()> {
-        if let Some(file) = self.file {
+        if let Some(file) = self.called.file {
             writer.write_field(file)?;
         }
         writer.write_field(self.row.to_string())?;
+        if let Some(series) = self.called.series {
+            writer.write_field(series)?;
+        }
         match self.said {
             Said::Class {
                 classes,
@@ -111,10 +114,13 @@ impl Line<'_> {
 impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        if let Some(file) = self.file {
+        if let Some(file) = self.called.file {
             map.serialize_entry("file", file)?;
         }
         map.serialize_entry("row", &self.row)?;
+        if let Some(series) = self.called.series {
+            map.serialize_entry("series", series)?;
+        }
         match self.said {
             Said::Class {
                 classes,
@@ -155,10 +161,10 @@ impl Serialize for Shares<'_> {
 mod tests {
     use super::*;
 
-    fn shown(predictions: &Predictions, file: Option<&'static str>) -> (String, String) {
+    fn shown(predictions: &Predictions, called: Called<'static>) -> (String, String) {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let mut json = String::new();
-        for line in lines(predictions, &[3, 7], |_| file) {
+        for line in lines(predictions, &[3, 7], |_| called) {
             line.write_csv(&mut writer).unwrap();
             json += &serde_json::to_string(&line).unwrap();
         }
@@ -173,7 +179,7 @@ mod tests {
             probabilities: vec![vec![0.25, 0.75], vec![0.9, 0.1]],
             labels: vec![1, 0],
         };
-        let (csv, json) = shown(&predictions, None);
+        let (csv, json) = shown(&predictions, Called::default());
         assert_eq!(
             csv,
             "3,\"yes, indeed\",0.250000,0.750000\n7,no,0.900000,0.100000\n"
@@ -191,7 +197,11 @@ mod tests {
             target: "rent".into(),
             values: vec![900.5, -1.0],
         };
-        let (csv, json) = shown(&predictions, Some("a.csv"));
+        let file = Called {
+            file: Some("a.csv"),
+            series: None,
+        };
+        let (csv, json) = shown(&predictions, file);
         assert_eq!(csv, "a.csv,3,900.5\na.csv,7,-1\n");
         assert!(json.starts_with("{\"file\":\"a.csv\",\"row\":3,\"value\":900.5}"));
         let task = FittedTask::Regression {
@@ -199,9 +209,16 @@ mod tests {
             mean: 0.0,
             scale: 1.0,
         };
-        assert_eq!(
-            csv_header(&task, Naming::FileAndRow),
-            ["file", "row", "rent"]
-        );
+        assert_eq!(csv_header(&task, file), ["file", "row", "rent"]);
+        let series = Called {
+            series: Some("patient 4"),
+            ..file
+        };
+        let (csv, json) = shown(&predictions, series);
+        assert_eq!(csv, "a.csv,3,patient 4,900.5\na.csv,7,patient 4,-1\n");
+        assert!(json.starts_with(
+            "{\"file\":\"a.csv\",\"row\":3,\"series\":\"patient 4\",\"value\":900.5}"
+        ));
+        assert_eq!(csv_header(&task, series), ["file", "row", "series", "rent"]);
     }
 }

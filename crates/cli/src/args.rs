@@ -80,7 +80,7 @@ pub(crate) enum Command {
 /// What is read, and how its rows are split.
 #[derive(Debug, Args)]
 pub(crate) struct DataArgs {
-    /// A file (CSV, TSV, Parquet, JSON Lines, ARFF, ts, NPZ, IDX, zip, tar), a folder with such files or with
+    /// A file (CSV, TSV, Parquet, Arrow, JSON Lines, ARFF, ts, NPZ, IDX, zip, tar), a folder with such files or with
     /// one folder of images or texts per class, a lehr.toml, or a folder with a lehr.toml in it.
     pub(crate) data: PathBuf,
     /// Rows that only the final score may see, in a file like DATA.
@@ -104,6 +104,13 @@ pub(crate) struct DataArgs {
     /// Overrules what the target looks like.
     #[arg(long, value_enum)]
     pub(crate) task: Option<TaskArg>,
+    /// A table has a row for each step of a series: rows with the same value in this column are one series,
+    /// and all columns without another role are channels.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) series_id: Option<String>,
+    /// Orders the rows of a series (numbers or dates) [default: as they stand].
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) series_time: Option<String>,
     /// Rows with the same value in this column stay on one side of the split.
     #[arg(long, value_name = "COLUMN", group = "split_by")]
     pub(crate) split_group: Option<String>,

@@ -27,7 +27,7 @@ mod ledger;
 mod rows;
 
 use ledger::LedgerToml;
-use rows::SplitToml;
+use rows::{SeriesToml, SplitToml};
 
 /// How long a study explores if nobody says.
 const DEFAULT_SECONDS: f64 = 600.0;
@@ -85,6 +85,9 @@ pub(crate) struct StudyToml {
     /// At the end, at most so many trials are chosen that answer together as one more model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ensemble: Option<u8>,
+    /// Which columns make series of the rows of a table, if each row is a step of one.
+    #[serde(default, skip_serializing_if = "SeriesToml::is_absent")]
+    pub(crate) series: SeriesToml,
     /// Processes and their limits.
     #[serde(default)]
     pub(crate) resources: ResourcesToml,
@@ -431,6 +434,7 @@ pub(crate) fn decided(typed: &StudyToml) -> Result<StudyConfig> {
         test: typed.test.clone(),
         validation: typed.validation.clone(),
         roles: rows::roles(typed)?,
+        steps: rows::steps(&typed.series)?,
         target: typed.target.clone(),
         ignore: typed.ignore.clone(),
         header: typed.header,
@@ -583,6 +587,7 @@ pub(crate) fn render(config: &StudyConfig, place: Option<&LedgerPlace>) -> Resul
         },
         ensemble: config.ensemble,
         split: rows::rendered(config),
+        series: SeriesToml::from(&config.steps),
         resources: ResourcesToml {
             workers: Some(config.resources.workers),
             slots: Some(config.resources.slots),
@@ -647,7 +652,7 @@ mod tests {
     fn a_rendered_configuration_decides_the_same_study() {
         let (_folder, path) = written(
             "data = \"x.csv\"\nseed = 7\n[budget]\ntime = \"90s\"\ntrials = 5\n\
-             [split]\ngroup = \"patient\"\nvalidation = 0.3\n[resources]\nmemory_mib = 500\n[limits]\nparams = 5000\nfile_kib = 40\nlatency = \"1500us\"\n\
+             [split]\ngroup = \"patient\"\nvalidation = 0.3\n[series]\nid = \"visit\"\ntime = \"hour\"\n[resources]\nmemory_mib = 500\n[limits]\nparams = 5000\nfile_kib = 40\nlatency = \"1500us\"\n\
              [search]\nobjectives = [\"latency\", \"params\"]\n",
         );
         let decided_once = decided(&read(&path).unwrap()).unwrap();
@@ -657,6 +662,8 @@ mod tests {
         assert_eq!(decided_once.seed, decided_twice.seed);
         assert_eq!(decided_once.split, decided_twice.split);
         assert_eq!(decided_once.roles, decided_twice.roles);
+        assert_eq!(decided_once.steps, decided_twice.steps);
+        assert!(decided_once.steps.is_some());
         assert_eq!(decided_once.search, decided_twice.search);
     }
 

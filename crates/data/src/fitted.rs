@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     examples::ItemShape,
+    series::long::StepTable,
     times::{DAY, TimeFormat},
 };
 
@@ -175,6 +176,9 @@ pub struct FittedSeries {
     /// Names of the columns that are the steps, if they stood in a table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
+    /// How they stood in a table with a row for each step, if they did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<StepTable>,
     /// Values per step.
     pub channels: u32,
     /// Steps of the longest series; shorter ones end early.

@@ -48,8 +48,9 @@ pub use preprocess::Preprocessor;
 pub use profile::{Finding, Importance, Profile, TargetProfile, profile};
 pub use read::{fingerprint, read};
 pub use roles::{Part, Roles, RowFacts, Sides, SplitBy};
-pub use rows::{BadRow, RawRows};
+pub use rows::{BadRow, RawRows, RowNames};
 pub use sample::Sample;
+pub use series::long::{StepColumns, StepTable, StepTime};
 pub use source::{
     Cells, Column, DataKind, Dataset, Fingerprint, Images, RawTargets, Request, Series, Source,
     Table, Task, TaskKind, Texts,

@@ -1,7 +1,9 @@
 //! New rows for a fitted model: read by its columns and sizes, not guessed again.
 //!
-//! Files here; `stream` has tables without end, `sent` what comes in requests. All of them end in
+//! Files here, tables with a row for each step in `steps`; `stream` has tables without end, `sent` what comes in requests. All of them end in
 //! [`Preprocessor::apply`], as training does.
+
+mod steps;
 
 use std::path::{Path, PathBuf};
 
@@ -38,12 +40,23 @@ pub struct RawRows {
     pub examples: Examples,
     /// Their numbers in the file, from 1.
     pub row_numbers: Vec<u64>,
-    /// Their paths, if each is a file of its own in a folder or an archive; otherwise none.
-    pub names: Vec<String>,
+    /// What they are called beside that.
+    pub names: RowNames,
     /// The others.
     pub bad: Vec<BadRow>,
     /// What was odd about rows that can be used all the same.
     pub notices: Vec<Notice>,
+}
+
+/// What rows are called beside their numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowNames {
+    /// Nothing.
+    None,
+    /// By their paths: each is a file of its own in a folder or an archive.
+    Paths(Vec<String>),
+    /// By the ids of series, whose steps are rows of the file; a series has the number of its first row.
+    Series(Vec<String>),
 }
 
 /// A row that cannot be used.
@@ -73,6 +86,11 @@ impl Preprocessor {
             FittedInputs::Series(series) if format_of(path) == "ts" => {
                 short_enough(series, &ts::read(path, limits)?.series)
             }
+            FittedInputs::Series(
+                series @ FittedSeries {
+                    steps: Some(table), ..
+                },
+            ) => steps::read(series, table, path, limits)?,
             FittedInputs::Text(text) if path.is_dir() || is_text_file(path) => {
                 text_files(text, path, limits)?
             }
@@ -106,6 +124,11 @@ impl Preprocessor {
             }
             FittedInputs::Text(text) => Some(vec![(text.name.as_str(), CellKind::Words)]),
         }
+    }
+
+    /// Whether it takes series from a table with a row for each step.
+    pub(crate) fn is_of_steps(&self) -> bool {
+        matches!(self.inputs(), FittedInputs::Series(series) if series.steps.is_some())
     }
 
     /// Rows of a table with the wanted columns, as the kind of row that the model takes.
@@ -144,7 +167,7 @@ impl Preprocessor {
 pub(crate) struct ReadRows {
     pub(crate) dataset: Dataset,
     pub(crate) row_numbers: Vec<u64>,
-    pub(crate) names: Vec<String>,
+    pub(crate) names: RowNames,
     pub(crate) bad: Vec<BadRow>,
     pub(crate) notices: Vec<Notice>,
 }
@@ -155,7 +178,7 @@ impl ReadRows {
         ReadRows {
             row_numbers: (1..=dataset.rows() as u64).collect(),
             dataset,
-            names: Vec::new(),
+            names: RowNames::None,
             bad: Vec::new(),
             notices: Vec::new(),
         }
@@ -283,7 +306,7 @@ impl Places {
         ReadRows {
             dataset: Dataset::Table(table),
             row_numbers,
-            names: Vec::new(),
+            names: RowNames::None,
             bad,
             notices,
         }
@@ -442,11 +465,12 @@ fn image_rows(
         .bad
         .into_iter()
         .map(|(row, reason)| BadRow { row, reason });
-    let (row_numbers, mut names): (Vec<u64>, Vec<String>) = read.good.into_iter().unzip();
-    if !path.is_dir() && names.iter().all(|name| path.ends_with(name)) {
-        // One file that is an image, not an archive with paths of its own.
-        names.clear();
-    }
+    let (row_numbers, names): (Vec<u64>, Vec<String>) = read.good.into_iter().unzip();
+    // One file that is an image is no archive with paths of its own.
+    let names = match !path.is_dir() && names.iter().all(|name| path.ends_with(name)) {
+        true => RowNames::None,
+        false => RowNames::Paths(names),
+    };
     Ok(ReadRows {
         dataset: images_of(size, read.bytes),
         row_numbers,
@@ -458,7 +482,9 @@ fn image_rows(
 
 /// Whether a file's name is that of a table.
 fn is_table(path: &Path) -> bool {
-    const TABLES: [&str; 7] = ["csv", "tsv", "parquet", "arff", "json", "jsonl", "ndjson"];
+    const TABLES: [&str; 10] = [
+        "csv", "tsv", "parquet", "arrow", "feather", "arrows", "arff", "json", "jsonl", "ndjson",
+    ];
     !path.is_dir() && TABLES.contains(&format_of(path))
 }
 
@@ -492,7 +518,7 @@ fn listed_images(
     Ok(ReadRows {
         dataset: images_of(size, listed.bytes),
         row_numbers: listed.good.into_iter().map(number).collect(),
-        names: Vec::new(),
+        names: RowNames::None,
         bad: bad.collect(),
         notices: Vec::new(),
     })
@@ -515,6 +541,7 @@ pub(crate) fn short_enough(fitted: &FittedSeries, series: &Series) -> ReadRows {
     let (mut row_numbers, mut bad) = (Vec::new(), Vec::new());
     let mut kept = Series {
         columns: Vec::new(),
+        steps: None,
         channels: series.channels,
         lengths: Vec::new(),
         values: Vec::new(),
@@ -535,7 +562,7 @@ pub(crate) fn short_enough(fitted: &FittedSeries, series: &Series) -> ReadRows {
     ReadRows {
         dataset: Dataset::Series(kept),
         row_numbers,
-        names: Vec::new(),
+        names: RowNames::None,
         bad,
         notices: Vec::new(),
     }
@@ -556,9 +583,8 @@ fn text_files(
     let mut rows = ReadRows::all(texts_of(fitted, texts));
     if path.is_dir() {
         let names = files.iter().filter_map(|file| file.file_name());
-        rows.names = names
-            .map(|name| name.to_string_lossy().into_owned())
-            .collect();
+        let shown = names.map(|name| name.to_string_lossy().into_owned());
+        rows.names = RowNames::Paths(shown.collect());
     }
     Ok(rows)
 }

@@ -228,6 +228,7 @@ fn chosen_rows(dataset: &Dataset, rows: &[usize]) -> Dataset {
             let each: Vec<&[f32]> = series.each().collect();
             Dataset::Series(Series {
                 columns: series.columns.clone(),
+                steps: None,
                 channels: series.channels,
                 lengths: rows.iter().map(|row| series.lengths[*row]).collect(),
                 values: rows.iter().flat_map(|row| each[*row]).copied().collect(),
@@ -312,6 +313,7 @@ fn read(rows: Rows) -> Option<Dataset> {
             let targets = RawTargets::Unknown(lengths.len());
             whole.then_some(Dataset::Series(Series {
                 columns,
+                steps: None,
                 channels,
                 lengths,
                 values: values
@@ -362,6 +364,7 @@ fn drawn_series(fitted: &FittedSeries, rows: usize, rng: &mut ChaCha8Rng) -> Ser
     }
     Series {
         columns: fitted.columns.clone(),
+        steps: None,
         channels: fitted.channels,
         lengths,
         values,
@@ -519,6 +522,7 @@ mod tests {
         });
         let series = Dataset::Series(Series {
             columns: vec!["a".into()],
+            steps: None,
             channels: 2,
             lengths: vec![1, 3, 2],
             values: (0..12)

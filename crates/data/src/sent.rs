@@ -15,7 +15,7 @@ use crate::{
     images,
     limits::ReadLimits,
     preprocess::Preprocessor,
-    rows::{BadRow, Places, RawRows, ReadRows, images_of, texts_of, unfit},
+    rows::{BadRow, Places, RawRows, ReadRows, RowNames, images_of, texts_of, unfit},
     series::Growing,
     source::Dataset,
     table::{
@@ -125,7 +125,7 @@ impl<T> Separated<T> {
         ReadRows {
             dataset: dataset(self.good),
             row_numbers: self.row_numbers,
-            names: Vec::new(),
+            names: RowNames::None,
             bad: self.bad,
             notices: Vec::new(),
         }

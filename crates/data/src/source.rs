@@ -11,6 +11,7 @@ use crate::{
     notice::Notice,
     oddities::Oddities,
     roles::{Roles, RowFacts},
+    series::long::{StepColumns, StepTable},
     table::header::HeaderLine,
     times::TimeFormat,
 };
@@ -26,6 +27,8 @@ pub struct Request {
     pub validation: Option<PathBuf>,
     /// Columns that are no inputs.
     pub roles: Roles,
+    /// Columns by which the rows of a table are the steps of series.
+    pub steps: Option<StepColumns>,
     /// Column to predict.
     pub target: Option<String>,
     /// Columns that are left out.
@@ -263,6 +266,8 @@ pub struct Images {
 pub struct Series {
     /// Names of the columns that are the steps, if they stood in a table.
     pub columns: Vec<String>,
+    /// How they stood in a table with a row for each step, if they did.
+    pub steps: Option<StepTable>,
     /// Values per step.
     pub channels: u32,
     /// Steps of each series.

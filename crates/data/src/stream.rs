@@ -77,7 +77,13 @@ impl<'a, R: Read> RowStream<'a, R> {
         limits: ReadLimits,
     ) -> Result<RowStream<'a, R>, DataError> {
         let wanted = preprocessor.wanted().ok_or_else(|| {
-            let problem = "only rows of a table can come as a stream, and it takes none";
+            let problem = match preprocessor.is_of_steps() {
+                true => {
+                    "its series have a row for each step, and none is known to be whole before the end: \
+                     give it as a file"
+                }
+                false => "only rows of a table can come as a stream, and it takes none",
+            };
             unfit(name, problem.to_string())
         })?;
         Ok(RowStream {

@@ -66,6 +66,13 @@ fn healthy() -> Vec<(&'static str, Vec<u8>)> {
         ("a.npz", npz()),
         ("a-images-idx3-ubyte", idx()),
         ("a.zip", pictures()),
+        ("plain.arrow", include_bytes!("arrow/plain.arrow").to_vec()),
+        ("zstd.arrow", include_bytes!("arrow/zstd.arrow").to_vec()),
+        ("lz4.feather", include_bytes!("arrow/lz4.feather").to_vec()),
+        (
+            "stream.arrows",
+            include_bytes!("arrow/stream.arrows").to_vec(),
+        ),
     ]
 }
 

@@ -264,6 +264,7 @@ fn a_series_is_a_list_of_numbers_or_one_for_each_channel() {
         let steps = 4 * channels as usize;
         model_of(Dataset::Series(Series {
             columns: Vec::new(),
+            steps: None,
             channels,
             lengths: vec![4, 4],
             values: (0..2 * steps).map(|value| value as f32).collect(),

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use data::{DataKind, HeaderLine, Roles, SplitShares, TaskKind};
+use data::{DataKind, HeaderLine, Roles, SplitShares, StepColumns, TaskKind};
 use search::{Rungs, SearchSettings};
 use serde::{Deserialize, Serialize};
 use train::Metric;
@@ -22,6 +22,9 @@ pub struct StudyConfig {
     /// Columns that split or weigh rows and are no inputs.
     #[serde(default)]
     pub roles: Roles,
+    /// Columns by which the rows of a table are the steps of series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<StepColumns>,
     /// Target column of a table.
     pub target: Option<String>,
     /// Columns that are left out.

@@ -367,6 +367,7 @@ fn refuse_other_settings(
     let (before, now) = (known.ignore.join(", "), asked.ignore.join(", "));
     differs(folder, "ignore", &before, &now)?;
     differs(folder, "kind", &Shown(&known.kind), &Shown(&asked.kind))?;
+    differs(folder, "series", &Shown(&known.steps), &Shown(&asked.steps))?;
     let folds = asked.folds.or(known.folds);
     differs(folder, "split.folds", &Shown(&known.folds), &Shown(&folds))?;
     differs(folder, "metric", &Shown(&known.metric), &Shown(&metric))?;

@@ -219,6 +219,7 @@ pub fn request(config: &StudyConfig) -> Request {
         test: config.test.clone(),
         validation: config.validation.clone(),
         roles: config.roles.clone(),
+        steps: config.steps.clone(),
         target: config.target.clone(),
         ignore: config.ignore.clone(),
         header: config.header,

@@ -10,11 +10,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use data::{DataKind, Preprocessor, RawRows, ReadLimits, RowStream};
+use data::{DataKind, Preprocessor, RawRows, ReadLimits, RowNames, RowStream};
 use study::predictor::Predictor;
 
 use crate::{
-    answer::{Line, Naming, csv_header, lines},
+    answer::{Called, Line, csv_header, lines},
     args::PredictArgs,
     command::load_model,
     show, tell,
@@ -27,9 +27,9 @@ const BAD_ROWS_NAMED: usize = 10;
 const NOTICES_TOLD: usize = 10;
 
 /// Names of files that may be tables.
-const TABLE_NAMES: [&str; 13] = [
-    ".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".parquet", ".json", ".jsonl", ".ndjson",
-    ".arff", ".ts", ".npy", ".npz",
+const TABLE_NAMES: [&str; 16] = [
+    ".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".parquet", ".arrow", ".feather", ".arrows",
+    ".json", ".jsonl", ".ndjson", ".arff", ".ts", ".npy", ".npz",
 ];
 
 pub(crate) fn run(args: &PredictArgs) -> Result<String> {
@@ -199,23 +199,33 @@ impl Asked<'_> {
             self.bad.add(place, bad.row, &bad.reason)?;
         }
         let predictions = self.predictor.predict(&rows.examples);
-        let inner = !rows.names.is_empty();
-        let paths: Vec<String> = match (self.several, inner) {
-            (Several::Yes, true) => {
+        let paths: Vec<String> = match (self.several, &rows.names) {
+            (Several::Yes, RowNames::Paths(names)) => {
                 let whole = |name: &String| format!("{file}/{name}");
-                rows.names.iter().map(whole).collect()
+                names.iter().map(whole).collect()
             }
-            (Several::Yes, false) => vec![file.to_string(); rows.row_numbers.len()],
-            (Several::No, _) => rows.names.clone(),
+            (Several::No, RowNames::Paths(names)) => names.clone(),
+            _ => Vec::new(),
         };
-        let naming = match self.several == Several::Yes || inner {
-            true => Naming::FileAndRow,
-            false => Naming::Row,
+        let called = |index: usize| Called {
+            file: match (self.several, &rows.names) {
+                (_, RowNames::Paths(_)) => paths.get(index).map(String::as_str),
+                (Several::Yes, _) => Some(file),
+                (Several::No, _) => None,
+            },
+            series: match &rows.names {
+                RowNames::Series(ids) => ids.get(index).map(String::as_str),
+                RowNames::None | RowNames::Paths(_) => None,
+            },
+        };
+        let is_named = self.several == Several::Yes || matches!(rows.names, RowNames::Paths(_));
+        let first = Called {
+            file: is_named.then_some(file),
+            series: matches!(rows.names, RowNames::Series(_)).then_some(""),
         };
         self.out
-            .begin(&csv_header(self.preprocessor.task(), naming))?;
-        let name = |index: usize| paths.get(index).map(String::as_str);
-        for line in lines(&predictions, &rows.row_numbers, name) {
+            .begin(&csv_header(self.preprocessor.task(), first))?;
+        for line in lines(&predictions, &rows.row_numbers, called) {
             self.out.write(&line)?;
         }
         self.answered += predictions.len() as u64;

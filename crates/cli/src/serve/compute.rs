@@ -28,7 +28,7 @@ use super::{
     queue::Question,
     reply::{CSV, JSON, Reply},
 };
-use crate::answer::{Line, Naming, csv_header, lines};
+use crate::answer::{Called, Line, csv_header, lines};
 
 /// How many rows of a request in CSV could not be used, and the first of them.
 const BAD_ROWS: HeaderName = HeaderName::from_static("lehr-bad-rows");
@@ -149,10 +149,10 @@ impl Computer<'_> {
     fn csv(&self, one: &Understood, predictions: &Predictions) -> Reply {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let written = writer
-            .write_record(csv_header(self.preprocessor.task(), Naming::Row))
+            .write_record(csv_header(self.preprocessor.task(), Called::default()))
             .map_err(anyhow::Error::from)
             .and_then(|()| {
-                let mut lines = lines(predictions, &one.row_numbers, |_| None);
+                let mut lines = lines(predictions, &one.row_numbers, |_| Called::default());
                 lines.try_for_each(|line| line.write_csv(&mut writer))
             });
         written.expect("memory can be written");
@@ -216,7 +216,7 @@ fn json(status: StatusCode, one: &Understood, predictions: &Predictions) -> Repl
         .then(|| format!("none of the {} rows could be used", one.bad.len()));
     let answer = Answer {
         error,
-        rows: lines(predictions, &one.row_numbers, |_| None).collect(),
+        rows: lines(predictions, &one.row_numbers, |_| Called::default()).collect(),
         errors: listed
             .map(|bad| RowError {
                 row: bad.row,

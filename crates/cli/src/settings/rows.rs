@@ -1,7 +1,7 @@
-//! Which rows are for what: `[split]` and the flags that say the same.
+//! Which rows are for what, and which are one: `[split]`, `[series]` and the flags that say the same.
 
 use anyhow::{Result, bail};
-use data::{DataKind, HeaderLine, Roles, SplitBy, SplitShares, TaskKind};
+use data::{DataKind, HeaderLine, Roles, SplitBy, SplitShares, StepColumns, TaskKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use study::config::StudyConfig;
@@ -35,6 +35,48 @@ pub(crate) struct SplitToml {
     pub(crate) column: Option<String>,
 }
 
+/// `[series]`: a table has a row for each step of a series.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SeriesToml {
+    /// Rows with the same value in this column are one series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<String>,
+    /// Orders the rows of a series (numbers or dates); they stand in order if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) time: Option<String>,
+}
+
+impl SeriesToml {
+    pub(super) fn is_absent(&self) -> bool {
+        *self == SeriesToml::default()
+    }
+}
+
+impl From<&Option<StepColumns>> for SeriesToml {
+    fn from(columns: &Option<StepColumns>) -> SeriesToml {
+        let columns = columns.as_ref();
+        SeriesToml {
+            id: columns.map(|columns| columns.id.clone()),
+            time: columns.and_then(|columns| columns.time.clone()),
+        }
+    }
+}
+
+pub(super) fn steps(typed: &SeriesToml) -> Result<Option<StepColumns>> {
+    match (&typed.id, &typed.time) {
+        (Some(id), time) => Ok(Some(StepColumns {
+            id: id.clone(),
+            time: time.clone(),
+        })),
+        (None, Some(time)) => bail!(
+            "`series.time` = `{time}` orders the rows of a series, but no column says which rows are one: \
+             give `series.id` or --series-id"
+        ),
+        (None, None) => Ok(None),
+    }
+}
+
 pub(super) fn apply_flags(typed: &mut StudyToml, args: &DataArgs) {
     set(&mut typed.test, &args.test);
     set(&mut typed.validation, &args.validation);
@@ -47,6 +89,8 @@ pub(super) fn apply_flags(typed: &mut StudyToml, args: &DataArgs) {
     set(&mut typed.split.folds, &args.folds);
     set(&mut typed.task, &args.task.map(TaskKind::from));
     set(&mut typed.weight, &args.weight);
+    set(&mut typed.series.id, &args.series_id);
+    set(&mut typed.series.time, &args.series_time);
     typed.seed = args.seed.unwrap_or(typed.seed);
     let flags = [&args.split_group, &args.split_time, &args.split_column];
     // One flag overrules whatever column the file names.

@@ -37,6 +37,7 @@ pub(super) fn fit(series: &Series, rows: &[u32]) -> FittedSeries {
     };
     FittedSeries {
         columns: series.columns.clone(),
+        steps: series.steps.clone(),
         channels: series.channels,
         length,
         shift,

@@ -107,6 +107,7 @@ mod tests {
     fn missing_values_of_series_are_counted() {
         let profile = of_series(&Series {
             columns: Vec::new(),
+            steps: None,
             channels: 2,
             lengths: vec![1, 2],
             values: vec![1.0, f32::NAN, 2.0, 3.0, 4.0, 5.0],

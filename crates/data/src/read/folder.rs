@@ -9,8 +9,9 @@ use super::{format_of, name_of};
 use crate::error::DataError;
 
 /// Ends of names that data have.
-const DATA_FORMATS: [&str; 9] = [
-    "csv", "tsv", "parquet", "arff", "ts", "jsonl", "ndjson", "npz", "txt",
+const DATA_FORMATS: [&str; 12] = [
+    "csv", "tsv", "parquet", "arrow", "feather", "arrows", "arff", "ts", "jsonl", "ndjson", "npz",
+    "txt",
 ];
 
 /// What people call rows to learn from, and rows to test with.

@@ -4,6 +4,7 @@ mod arrays;
 mod folder;
 mod identity;
 mod labelled;
+mod long;
 mod texts;
 
 use std::{
@@ -34,11 +35,10 @@ const IMAGE_NAMES: [&str; 6] = ["png", "jpg", "jpeg", "webp", "bmp", "gif"];
 
 /// Formats that people have data in and that are not read, with the bytes that they start with, and what to
 /// do instead.
-const OTHER_FORMATS: [(&str, &[u8], &str); 5] = [
+const OTHER_FORMATS: [(&str, &[u8], &str); 4] = [
     ("hdf5", b"\x89HDF", "NPZ"),
     ("xlsx", b"", "CSV"),
-    ("feather", b"", "Parquet"),
-    ("arrow", b"ARROW1", "Parquet"),
+    ("Feather 1", b"FEA1", "Feather 2, which is Arrow"),
     ("pkl", b"", "NPZ or Parquet"),
 ];
 
@@ -100,6 +100,12 @@ pub fn read(request: &Request) -> Result<Source, DataError> {
         row_names,
         beyond,
     } = beside;
+    let is_long = matches!(&dataset, Dataset::Series(series) if series.steps.is_some());
+    if let (Some(columns), false) = (&request.steps, is_long) {
+        let id = &columns.id;
+        let problem = format!("it has no columns, so there is no `{id}` to tell series apart by");
+        return Err(malformed(&request.path, problem));
+    }
     if let (Some(column), true) = (request.roles.columns().next(), facts == RowFacts::default()) {
         let problem = format!("it has no columns, so there is no `{column}` to split or weigh by");
         return Err(malformed(&request.path, problem));
@@ -131,6 +137,7 @@ pub fn read(request: &Request) -> Result<Source, DataError> {
 pub fn fingerprint(request: &Request) -> Result<Fingerprint, DataError> {
     let path = &request.path;
     let is_table = path.is_file()
+        && request.steps.is_none()
         && !idx::is_images_file(path)
         && !["npz", "npy", "ts"].contains(&format_of(path))
         && !images::looks_like_images(path);
@@ -187,7 +194,10 @@ fn find(request: &Request) -> Result<Found, DataError> {
     if let Some(problem) = not_read(path, format)? {
         return Err(malformed(path, problem));
     }
-    find_table(request)
+    match &request.steps {
+        Some(columns) => long::find(request, columns),
+        None => find_table(request),
+    }
 }
 
 /// A folder holds images or texts in class folders, a pair of IDX files, or files of one of the other kinds.

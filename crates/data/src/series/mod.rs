@@ -1,5 +1,7 @@
-//! Series: files of them, and tables whose columns are steps.
+//! Series: files of them, and tables whose columns, or whose rows, are steps.
 
+pub(crate) mod hint;
+pub(crate) mod long;
 pub(crate) mod ts;
 pub(crate) mod wide;
 
@@ -33,10 +35,18 @@ impl Growing {
         self.lengths.push(length as u32);
     }
 
+    /// Adds a series given step by step, channels last.
+    pub(crate) fn push_steps(&mut self, steps: &[f32]) {
+        debug_assert_eq!(steps.len() % self.channels, 0);
+        self.lengths.push((steps.len() / self.channels) as u32);
+        self.values.extend(steps);
+    }
+
     /// All that were added, without targets.
     pub(crate) fn finish(self) -> Series {
         Series {
             columns: Vec::new(),
+            steps: None,
             channels: self.channels as u32,
             targets: RawTargets::Unknown(self.lengths.len()),
             lengths: self.lengths,

@@ -15,8 +15,7 @@ use std::{
 use flate2::read::MultiGzDecoder;
 
 use super::{
-    Reading, json,
-    parquet::{self, Batches},
+    Reading, arrow, json, parquet,
     parts::{TextPart, TextParts},
     text::{self, Decimal, Delimited, Names, Quoting, Records, Row, malformed},
 };
@@ -53,6 +52,7 @@ enum Format {
         packing: Packing,
     },
     Parquet,
+    Arrow,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +165,9 @@ pub(crate) fn is_large(path: &Path, limits: &ReadLimits) -> bool {
         Some(Format::Parquet) => {
             parquet::unpacked_bytes(path).is_ok_and(|bytes| bytes > limits.held_text_bytes)
         }
+        Some(Format::Arrow) => {
+            arrow::unpacked_bytes(path, limits).is_ok_and(|bytes| bytes > limits.held_text_bytes)
+        }
         Some(Format::Delimited { packing, .. } | Format::JsonLines { packing }) => {
             let factor = match packing {
                 Packing::Plain => 1,
@@ -207,6 +210,9 @@ fn format(path: &Path) -> Option<Format> {
     if begins(&[parquet::MAGIC]) {
         return Some(Format::Parquet);
     }
+    if arrow::is_arrow(&start) {
+        return Some(Format::Arrow);
+    }
     let is_array = || packing == Packing::Plain && start.trim_ascii_start().starts_with(b"[");
     match format_of(path) {
         "arff" => None,
@@ -231,7 +237,8 @@ pub(crate) struct Flow {
 
 enum Parts {
     Text(Box<TextParts<Box<dyn Read + Send>>>),
-    Parquet(Box<Batches>),
+    Parquet(Box<parquet::Batches>),
+    Arrow(Box<arrow::Batches>),
 }
 
 impl Flow {
@@ -248,7 +255,10 @@ impl Flow {
         let first = flow.read_part()?;
         let head = match (&first, format) {
             (Some(Content::Rows(rows)), _) => {
-                let (_, mut head) = Batches::open(path, reading.limits)?;
+                let mut head = match format {
+                    Format::Arrow => arrow::Batches::open(path, reading.limits)?.1,
+                    _ => parquet::Batches::open(path, reading.limits)?.1,
+                };
                 head.rows = rows.iter().map(copy).collect();
                 head
             }
@@ -307,7 +317,11 @@ impl Flow {
         let source = match format {
             Format::Parquet => {
                 digest = Digest::of(path)?;
-                Parts::Parquet(Box::new(Batches::open(path, limits)?.0))
+                Parts::Parquet(Box::new(parquet::Batches::open(path, limits)?.0))
+            }
+            Format::Arrow => {
+                digest = Digest::of(path)?;
+                Parts::Arrow(Box::new(arrow::Batches::open(path, limits)?.0))
             }
             Format::Delimited { packing, .. } | Format::JsonLines { packing } => {
                 let file = File::open(path).map_err(|source| unreadable(path, source))?;
@@ -344,10 +358,8 @@ impl Flow {
     fn read_part(&mut self) -> Result<Option<Content>, DataError> {
         match &mut self.source {
             Parts::Text(parts) => Ok(parts.next()?.map(Content::Text)),
-            Parts::Parquet(batches) => {
-                let rows = batches.next()?;
-                Ok((!rows.is_empty()).then_some(Content::Rows(rows)))
-            }
+            Parts::Parquet(batches) => Ok(rows_of(batches.next()?)),
+            Parts::Arrow(batches) => Ok(rows_of(batches.next()?)),
         }
     }
 
@@ -404,6 +416,11 @@ impl Flow {
         }
         Ok(parts)
     }
+}
+
+/// Rows as the content of a part; at the end there are none.
+fn rows_of(rows: Vec<Row>) -> Option<Content> {
+    (!rows.is_empty()).then_some(Content::Rows(rows))
 }
 
 fn copy(row: &Row) -> Row {

@@ -1,9 +1,12 @@
 //! Tables: from bytes to typed columns.
 
+pub(crate) mod all;
 mod arff;
+pub(crate) mod arrow;
 pub(crate) mod chosen;
 pub(crate) mod columns;
 pub(crate) mod flow;
+mod guarded;
 pub(crate) mod header;
 mod json;
 mod listed;
@@ -34,8 +37,12 @@ pub(crate) struct Reading<'a> {
 /// Reads a table of any format, which is found out by looking, as a whole.
 pub(crate) fn records(path: &Path, reading: Reading<'_>) -> Result<Records, DataError> {
     // What cannot be read at all is said by the reader of text.
-    if first_bytes(path).is_ok_and(|start| start.starts_with(parquet::MAGIC)) {
+    let start = first_bytes(path).unwrap_or_default();
+    if start.starts_with(parquet::MAGIC) {
         return parquet::read(path, reading.limits);
+    }
+    if arrow::is_arrow(&start) {
+        return arrow::read(path, reading.limits);
     }
     match format_of(path) {
         "arff" => arff::read(path, reading.limits),

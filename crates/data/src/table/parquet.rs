@@ -2,7 +2,6 @@
 
 use std::{
     fs::File,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
 
@@ -12,7 +11,10 @@ use parquet::{
     record::{Field, Row as ParquetRow, reader::RowIter},
 };
 
-use super::text::{Decimal, Names, Records, Row, check_header, malformed};
+use super::{
+    guarded::guarded,
+    text::{Decimal, Names, Records, Row, check_header, malformed},
+};
 use crate::{error::DataError, limits::ReadLimits};
 
 /// What a Parquet file begins and ends with.
@@ -31,7 +33,7 @@ pub(super) struct Batches {
 impl Batches {
     /// Opens a file; its columns are told with no rows.
     pub(super) fn open(path: &Path, limits: &ReadLimits) -> Result<(Batches, Records), DataError> {
-        guarded(path, || {
+        guarded(path, "Parquet", || {
             let reader = reader(path)?;
             let header = header(path, &reader, limits)?;
             let batches = Batches {
@@ -46,7 +48,7 @@ impl Batches {
     /// The next rows; none at the end.
     pub(super) fn next(&mut self) -> Result<Vec<Row>, DataError> {
         let Batches { path, rows, done } = self;
-        let read = guarded(path, || {
+        let read = guarded(path, "Parquet", || {
             let mut read = Vec::new();
             for row in rows.take(BATCH_ROWS) {
                 *done += 1;
@@ -63,16 +65,7 @@ impl Batches {
 
 /// Reads a Parquet file of plain columns.
 pub(crate) fn read(path: &Path, limits: &ReadLimits) -> Result<Records, DataError> {
-    guarded(path, || read_whole(path, limits))
-}
-
-/// The library asserts some things about a file that a damaged one may break; its panics end here.
-fn guarded<T>(path: &Path, reading: impl FnOnce() -> Result<T, DataError>) -> Result<T, DataError> {
-    catch_unwind(AssertUnwindSafe(reading)).unwrap_or_else(|_| {
-        let problem = "it is no whole Parquet file (its description contradicts itself): \
-                       was it cut?";
-        Err(malformed(path, problem.to_string()))
-    })
+    guarded(path, "Parquet", || read_whole(path, limits))
 }
 
 fn damaged(path: &Path, error: &ParquetError) -> DataError {
@@ -111,7 +104,7 @@ fn header(
 
 /// Bytes of the rows once they are unpacked, as the file says.
 pub(super) fn unpacked_bytes(path: &Path) -> Result<u64, DataError> {
-    guarded(path, || Ok(unpacked(&reader(path)?)))
+    guarded(path, "Parquet", || Ok(unpacked(&reader(path)?)))
 }
 
 fn unpacked(reader: &SerializedFileReader<File>) -> u64 {

@@ -12,11 +12,12 @@ use crate::error::DataError;
 const ROW_BYTES_MAX: usize = 16 << 20;
 
 /// How files begin that cannot be read in parts, and what they are.
-const WHOLE_ONLY: [(&[u8], &str); 4] = [
+const WHOLE_ONLY: [(&[u8], &str); 5] = [
     (b"\xff\xfe", "UTF-16 text"),
     (b"\xfe\xff", "UTF-16 text"),
     (b"\x1f\x8b", "a gzip file"),
     (b"PAR1", "a Parquet file"),
+    (b"ARROW1", "an Arrow file"),
 ];
 
 /// Reads a text part after part.

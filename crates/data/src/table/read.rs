@@ -21,7 +21,7 @@ use crate::{
     notice::Notice,
     oddities::{LeftOut, Oddities, Useless},
     roles::{RowFacts, read_facts},
-    series::wide,
+    series::{hint::hint, wide},
     source::{
         Cells, Column, DataKind, Dataset, RawTargets, Request, Series, Table, Task, TaskKind, Texts,
     },
@@ -85,6 +85,10 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
     }
     let (task, targets) = decide_task(request, &records, target, &mut notices)?;
     let facts = row_facts(request, &records, target, &mut notices)?;
+    if chosen.is_none() && request.kind.is_none() {
+        let (header, rows) = (&records.header, &records.rows[..ends[0]]);
+        notices.extend(hint(header, rows, records.decimal, target));
+    }
     let mut oddities = Oddities::default();
     let columns = feature_columns(request, &records, target, &mut notices, &mut oddities);
     let columns = without_counting(columns, chosen.as_ref(), &mut oddities);
@@ -177,7 +181,7 @@ pub(super) fn is_role(request: &Request, name: &str) -> bool {
 }
 
 /// What columns with a role say of the rows.
-fn row_facts(
+pub(crate) fn row_facts(
     request: &Request,
     records: &Records,
     target: usize,
@@ -202,7 +206,7 @@ fn row_facts(
     })
 }
 
-fn reading(request: &Request) -> Reading<'_> {
+pub(crate) fn reading(request: &Request) -> Reading<'_> {
     Reading {
         limits: &request.limits,
         ragged: Ragged::Refuse,
@@ -225,7 +229,7 @@ pub(super) fn ignore_columns(records: &mut Records, request: &Request) -> Result
     Ok(())
 }
 
-fn place_of(path: &Path, records: &Records, name: &str) -> Result<usize, DataError> {
+pub(crate) fn place_of(path: &Path, records: &Records, name: &str) -> Result<usize, DataError> {
     let header = &records.header;
     header
         .iter()
@@ -403,7 +407,7 @@ fn numbers_of(records: &Records) -> Vec<u64> {
     records.numbers.clone().unwrap_or_else(all)
 }
 
-pub(super) fn find_target(
+pub(crate) fn find_target(
     path: &Path,
     records: &Records,
     request: &Request,
@@ -544,7 +548,7 @@ fn feature_columns(
         .collect()
 }
 
-fn decide_task(
+pub(crate) fn decide_task(
     request: &Request,
     records: &Records,
     target: usize,

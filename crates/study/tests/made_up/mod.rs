@@ -32,6 +32,7 @@ pub(crate) fn config(trials: u64, workers: u16, slots: u16) -> StudyConfig {
         test: None,
         validation: None,
         roles: data::Roles::default(),
+        steps: None,
         target: None,
         ignore: Vec::new(),
         header: data::HeaderLine::Guess,
