@@ -476,7 +476,7 @@ fn category(cell: &[f32], levels: usize) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use data::{ItemShape, Request, Source, Split, SplitShares};
+    use data::{ItemShape, Request, Scaling, Source, Split, SplitShares};
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
@@ -505,8 +505,10 @@ mod tests {
                 kind: FittedKind::Numeric {
                     fill: 0.0,
                     missing_indicator: Indicator::Present,
-                    shift: 0.0,
-                    scale: 1.0,
+                    scaling: Scaling::Deviation {
+                        shift: 0.0,
+                        scale: 1.0,
+                    },
                 },
             },
             FittedColumn {

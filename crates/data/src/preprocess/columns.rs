@@ -1,12 +1,12 @@
-//! Columns of a table: numbers are filled, shifted and scaled, dates turn with their cycles,
-//! words become one value per level.
+//! Columns of a table: numbers are filled and scaled, dates turn with their cycles, words become one
+//! value per level.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{mean_and_deviation, text, unfit};
+use super::{mean_and_deviation, tails, text, unfit};
 use crate::{
     error::DataError,
-    fitted::{CLIP, Cycle, FittedColumn, FittedKind, FittedTime, Indicator},
+    fitted::{CLIP, Cycle, FittedColumn, FittedKind, FittedTime, Indicator, Scaling},
     source::{Cells, Column, Table},
     table::columns::is_free_text,
     times::{DAY, TimeFormat},
@@ -18,18 +18,15 @@ pub(crate) const LEVELS_MAX: usize = 100;
 pub(super) fn fit(column: &Column, rows: &[u32]) -> FittedColumn {
     let kind = match &column.cells {
         Cells::Numbers(values) => {
-            let Standardised {
-                fill,
-                missing_indicator,
-                shift,
-                scale,
-                ..
-            } = standardised(values, rows);
+            let fitted = standardised(values, rows);
+            let (shift, scale) = (fitted.shift, fitted.scale);
             FittedKind::Numeric {
-                fill,
-                missing_indicator,
-                shift,
-                scale,
+                fill: fitted.fill,
+                missing_indicator: fitted.missing_indicator,
+                scaling: match tails::knots(&fitted.present, scale) {
+                    Some(knots) => Scaling::Quantiles { knots },
+                    None => Scaling::Deviation { shift, scale },
+                },
             }
         }
         Cells::Times { seconds, format } => FittedKind::Time(fit_times(format, seconds, rows)),
@@ -118,6 +115,12 @@ fn fit_times(format: &TimeFormat, seconds: &[f64], rows: &[u32]) -> FittedTime {
     }
 }
 
+/// Whether networks get a column of numbers by its quantiles, because its tails are long.
+pub(crate) fn is_long_tailed(values: &[f64], rows: &[u32]) -> bool {
+    let fitted = standardised(values, rows);
+    tails::knots(&fitted.present, fitted.scale).is_some()
+}
+
 fn indicator(missing: bool) -> Indicator {
     if missing {
         Indicator::Present
@@ -177,14 +180,13 @@ fn write_cell(
             FittedKind::Numeric {
                 fill,
                 missing_indicator,
-                shift,
-                scale,
+                scaling,
             },
             Cells::Numbers(values),
         ) => {
             let missing = values[row].is_nan();
             let value = if missing { *fill } else { values[row] };
-            out[0] = ((value - shift) / scale).clamp(-CLIP, CLIP) as f32;
+            out[0] = scaling.scaled(value) as f32;
             if *missing_indicator == Indicator::Present {
                 out[1] = f32::from(u8::from(missing));
             }

@@ -158,9 +158,12 @@ fn cells(told: &Told<'_>, row: usize) -> Vec<(String, String)> {
 
 fn cell(column: &FittedColumn, values: &[f32]) -> String {
     match &column.kind {
-        FittedKind::Numeric { shift, scale, .. } => match values {
+        FittedKind::Numeric { scaling, .. } => match values {
             [_, missing] if *missing > 0.5 => "missing".to_string(),
-            _ => short(f64::from(values[0]) * scale + shift, *scale),
+            _ => {
+                let (value, unit) = scaling.raw(f64::from(values[0]));
+                short(value, unit)
+            }
         },
         FittedKind::Time(time) => {
             let told = time.missing_indicator == Indicator::Present;
@@ -245,7 +248,7 @@ fn picture(told: &Told<'_>, row: usize) -> Option<Picture> {
 
 #[cfg(test)]
 mod tests {
-    use data::{Indicator, Request, Source};
+    use data::{Indicator, Request, Scaling, Source};
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
@@ -280,8 +283,10 @@ mod tests {
             kind: FittedKind::Numeric {
                 fill: 0.0,
                 missing_indicator: Indicator::Present,
-                shift: 10.0,
-                scale: 4.0,
+                scaling: Scaling::Deviation {
+                    shift: 10.0,
+                    scale: 4.0,
+                },
             },
         };
         let shown = [[-0.5, 0.0], [0.0, 1.0]].map(|values| cell(&number, &values));

@@ -11,6 +11,7 @@ mod graph;
 mod inputs;
 mod message;
 mod network;
+mod quantiles;
 mod sequences;
 
 use data::{FittedInputs, FittedTask, ItemShape, Preprocessor};
