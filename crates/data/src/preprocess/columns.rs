@@ -307,4 +307,81 @@ mod tests {
             .map(|pair| pair[0].hypot(pair[1]));
         assert!(turned.into_iter().all(|length| (length - 1.0).abs() < 1e-6));
     }
+
+    /// A column of incomes; the last training row is the largest, and the row behind it no training row.
+    fn incomes() -> (Column, Vec<u32>) {
+        let mut cells: Vec<f64> = (0..60).map(|row| 1.2_f64.powi(row % 50)).collect();
+        cells[7] = f64::NAN;
+        cells.push(1e12);
+        let column = Column {
+            name: "income".to_string(),
+            cells: Cells::Numbers(cells),
+        };
+        (column, (0..60).collect())
+    }
+
+    #[test]
+    fn a_long_tail_is_learned_of_the_training_rows_alone_and_what_is_missing_is_told() {
+        let (column, train) = incomes();
+        let fitted = fit(&column, &train);
+        assert_eq!(fitted.width(), 2);
+        let scaled = |row: usize| {
+            let mut out = [0.0; 2];
+            write_cell(&fitted.kind, &HashMap::new(), &column.cells, row, &mut out);
+            out
+        };
+        let FittedKind::Numeric {
+            fill,
+            scaling: Scaling::Quantiles { knots },
+            ..
+        } = &fitted.kind
+        else {
+            panic!("{fitted:?}");
+        };
+        let (_, most) = *knots.pairs().last().unwrap();
+        assert_eq!(
+            (scaled(49), scaled(60)),
+            ([most as f32, 0.0], [most as f32, 0.0])
+        );
+        assert_eq!(scaled(7), [knots.scaled(*fill) as f32, 1.0]);
+        assert!(knots.scaled(*fill).abs() < 0.05);
+        let Cells::Numbers(values) = &column.cells else {
+            panic!("incomes are numbers");
+        };
+        assert!(is_long_tailed(values, &train));
+    }
+
+    #[test]
+    fn scalings_are_written_beside_the_rest_of_their_column() {
+        let number = |scaling| FittedColumn {
+            name: "a".to_string(),
+            kind: FittedKind::Numeric {
+                fill: 2.0,
+                missing_indicator: Indicator::Absent,
+                scaling,
+            },
+        };
+        let head = r#"{"name":"a","kind":"numeric","fill":2.0,"missing_indicator":"absent","#;
+        let (shift, scale) = (1.0, 4.0);
+        let knots = crate::Knots::new(vec![(0.0, -1.0), (9.0, 1.0)]).unwrap();
+        for (scaling, tail) in [
+            (
+                Scaling::Deviation { shift, scale },
+                r#""shift":1.0,"scale":4.0}"#,
+            ),
+            (
+                Scaling::Quantiles { knots },
+                r#""knots":[[0.0,-1.0],[9.0,1.0]]}"#,
+            ),
+        ] {
+            let column = number(scaling);
+            let written = serde_json::to_string(&column).unwrap();
+            assert_eq!(written, format!("{head}{tail}"));
+            let read: FittedColumn = serde_json::from_str(&written).unwrap();
+            assert_eq!(read, column);
+        }
+        for tail in [r#""shift":1.0}"#, r#""knots":[[0.0,1.0],[9.0,1.0]]}"#] {
+            assert!(serde_json::from_str::<FittedColumn>(&format!("{head}{tail}")).is_err());
+        }
+    }
 }

@@ -248,7 +248,7 @@ fn picture(told: &Told<'_>, row: usize) -> Option<Picture> {
 
 #[cfg(test)]
 mod tests {
-    use data::{Indicator, Request, Scaling, Source};
+    use data::{Indicator, Knots, Request, Scaling, Source};
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
@@ -291,6 +291,17 @@ mod tests {
         };
         let shown = [[-0.5, 0.0], [0.0, 1.0]].map(|values| cell(&number, &values));
         assert_eq!(shown, ["8", "missing"]);
+        let knots = Knots::new(vec![(0.0, -1.0), (1_000.0, 0.0), (1e6, 2.0)]).unwrap();
+        let income = FittedColumn {
+            name: "income".to_string(),
+            kind: FittedKind::Numeric {
+                fill: 0.0,
+                missing_indicator: Indicator::Absent,
+                scaling: Scaling::Quantiles { knots },
+            },
+        };
+        let shown = [[-0.75], [0.0], [2.0]].map(|values| cell(&income, &values));
+        assert_eq!(shown, ["250", "1000", "1000000"]);
     }
 
     #[test]
