@@ -270,7 +270,7 @@ fn plain_cells(rng: &mut ChaCha8Rng, row: usize) -> [String; 6] {
         1 | 2 => "1800".to_string(),
         _ => format!(
             "{:.2}",
-            900.0 + 300.0 * rng.random_range(0.0..3.0_f64).powi(5)
+            900.0 + 30.0 * rng.random_range(0.0..3.0_f64).powi(7)
         ),
     };
     [
