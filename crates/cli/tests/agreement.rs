@@ -138,7 +138,7 @@ fn check_flats(target: &str, more: &[&str]) {
     let new = odd::flats(ROWS, target, Rows::Odd);
     let study = study(&known, place, &[&["--target", target], more].concat());
     let card = fs::read_to_string(study.join("best/model.json")).unwrap();
-    for kind in ["numeric", "category", "text", "time"] {
+    for kind in ["numeric", "knots", "category", "text", "time"] {
         assert!(card.contains(&format!("\"{kind}\"")), "{kind}: {card}");
     }
     let asked = Asked {

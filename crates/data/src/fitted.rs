@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     examples::ItemShape,
+    knots::Knots,
     series::long::StepTable,
     times::{DAY, TimeFormat},
 };
@@ -31,16 +32,15 @@ pub enum Indicator {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum FittedKind {
-    /// `clip((x − shift) / scale, −10, 10)`, with `fill` for what is missing.
+    /// A number, with `fill` for what is missing.
     Numeric {
         /// Median of the training rows.
         fill: f64,
         /// Whether missing is told.
         missing_indicator: Indicator,
-        /// What is subtracted.
-        shift: f64,
-        /// What is divided by; above 0.
-        scale: f64,
+        /// How it becomes a small one.
+        #[serde(flatten)]
+        scaling: Scaling,
     },
     /// One value per level: 1 for the cell's own, 0 for the others; all 0 for a word never seen.
     Category {
@@ -58,6 +58,42 @@ pub enum FittedKind {
     },
     /// Seconds since 1970, where they stand in cycles, and whether they were missing.
     Time(FittedTime),
+}
+
+/// How a number becomes a small one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Scaling {
+    /// `clip((x − shift) / scale, −10, 10)`.
+    Deviation {
+        /// What is subtracted.
+        shift: f64,
+        /// What is divided by; above 0.
+        scale: f64,
+    },
+    /// Along a line through knots: a column with long tails, brought to a normal distribution.
+    Quantiles {
+        /// Quantiles of the training rows, and where a normal distribution has them.
+        knots: Knots,
+    },
+}
+
+impl Scaling {
+    /// What becomes of a raw value; of what is no number, that.
+    pub fn scaled(&self, raw: f64) -> f64 {
+        match self {
+            Scaling::Deviation { shift, scale } => ((raw - shift) / scale).clamp(-CLIP, CLIP),
+            Scaling::Quantiles { knots } => knots.scaled(raw),
+        }
+    }
+
+    /// The raw value of which something became, and how many raw units a unit of it is there.
+    pub fn raw(&self, scaled: f64) -> (f64, f64) {
+        match self {
+            Scaling::Deviation { shift, scale } => (scaled * scale + shift, *scale),
+            Scaling::Quantiles { knots } => knots.raw(scaled),
+        }
+    }
 }
 
 /// How dates become numbers, of their seconds since 1970: `clip((t − shift) / scale, −10, 10)`, then sine

@@ -3,7 +3,8 @@
 //! Read in this order: [`source`] (data as they were read), [`read`](mod@read) (finding out what a
 //! file is), `table`, `npy`, `idx`, `images`, `series` (the formats), [`roles`] (columns that are no
 //! inputs), [`split`](mod@split) and [`folds`](mod@folds) (which row is for what), [`profile`](mod@profile)
-//! (what is odd about all that), [`fitted`] and [`preprocess`] (from raw rows to numbers), [`rows`],
+//! (what is odd about all that), [`fitted`], [`knots`] and [`preprocess`] (from raw rows to
+//! numbers), [`rows`],
 //! [`stream`] and [`sent`] (new rows for a fitted model: files, tables without end, requests), [`sample`]
 //! (a few rows as they were read, kept for later), [`raw`] (files whose meaning the caller knows),
 //! [`examples`] (what trainers load). Nothing here knows of networks.
@@ -14,6 +15,7 @@ pub mod fitted;
 pub mod folds;
 mod idx;
 mod images;
+pub mod knots;
 pub mod large;
 pub mod limits;
 pub mod notice;
@@ -38,9 +40,10 @@ pub use error::DataError;
 pub use examples::{Examples, ItemShape, ShardWriter, Shards, Targets};
 pub use fitted::{
     Cycle, FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedTask,
-    FittedText, FittedTime, Indicator,
+    FittedText, FittedTime, Indicator, Scaling,
 };
 pub use folds::{folds, folds_max};
+pub use knots::{Knots, KnotsError, Piece};
 pub use large::{Beyond, Counted, RestTask};
 pub use limits::ReadLimits;
 pub use notice::{Notice, Severity};

@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::DataError,
-    fitted::{CLIP, FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedText},
+    fitted::{
+        CLIP, FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedText,
+        Scaling,
+    },
     preprocess::Preprocessor,
     source::{Cells, Column, Dataset, Images, RawTargets, Series, Table, Texts},
     table::columns::is_missing,
@@ -422,11 +425,11 @@ fn drawn_columns(columns: &[FittedColumn], rows: usize, rng: &mut ChaCha8Rng) ->
     let is_odd = |row: usize, place: usize| row.is_multiple_of(ODD_EVERY) && odd[row] == place;
     let column = |(place, column): (usize, &FittedColumn)| {
         let cells = match &column.kind {
-            FittedKind::Numeric { shift, scale, .. } => {
+            FittedKind::Numeric { scaling, .. } => {
                 let number = |row: usize| match (is_odd(row, place), row / ODD_EVERY % 2) {
                     (true, 0) => f64::NAN,
-                    (true, _) => rounded(shift + 100.0 * CLIP * scale),
-                    _ => rounded(shift + scale * rng.random_range(-2.0..2.0)),
+                    (true, _) => rounded(far_value(scaling)),
+                    _ => rounded(scaling.raw(rng.random_range(-2.0..2.0)).0),
                 };
                 Cells::Numbers((0..rows).map(number).collect())
             }
@@ -465,6 +468,17 @@ fn drawn_columns(columns: &[FittedColumn], rows: usize, rng: &mut ChaCha8Rng) ->
         }
     };
     columns.iter().enumerate().map(column).collect()
+}
+
+/// A number so far out that it is clipped.
+fn far_value(scaling: &Scaling) -> f64 {
+    match scaling {
+        Scaling::Deviation { shift, scale } => shift + 100.0 * CLIP * scale,
+        Scaling::Quantiles { knots } => {
+            let (end, unit) = knots.raw(CLIP);
+            end + 100.0 * CLIP * unit
+        }
+    }
 }
 
 /// The nearest number of `f32`; what `f32` cannot hold stays.

@@ -12,7 +12,7 @@ use std::{
 
 use data::{
     Counted, DataError, Dataset, Examples, FittedKind, Notice, Preprocessor, ReadLimits, Request,
-    RestTask, Roles, RowStream, Shards, Source, Split, SplitBy, SplitShares, Targets,
+    RestTask, Roles, RowStream, Scaling, Shards, Source, Split, SplitBy, SplitShares, Targets,
 };
 use flate2::{Compression, write::GzEncoder};
 use parquet::{
@@ -252,18 +252,20 @@ fn statistics_of_the_chosen_rows_are_as_near_as_is_said() {
             FittedKind::Numeric {
                 fill,
                 missing_indicator,
-                shift,
-                scale,
+                scaling: Scaling::Deviation { shift, scale },
             },
             FittedKind::Numeric {
                 fill: all_fill,
                 missing_indicator: all_indicator,
-                shift: all_shift,
-                scale: all_scale,
+                scaling:
+                    Scaling::Deviation {
+                        shift: all_shift,
+                        scale: all_scale,
+                    },
             },
         ) = (&own.kind, &other.kind)
         else {
-            panic!("`{}` is no number", own.name);
+            panic!("`{}` is no number without long tails", own.name);
         };
         assert_eq!(missing_indicator, all_indicator);
         assert!((shift - all_shift).abs() < 4.0 * error * all_scale);

@@ -491,6 +491,8 @@ pub(crate) mod tests {
                 trials: Some(1),
             },
             folds: None,
+            ensemble: None,
+            steps: None,
             split: SplitShares::default(),
             resources: Resources {
                 workers: 1,

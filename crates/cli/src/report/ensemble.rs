@@ -54,8 +54,8 @@ fn standing(made: &EnsembleMade, metric: &MetricShown) -> Markup {
         }
         (facts(&[
             Fact::new("against the winner", against_winner(made)),
-            Fact::new(&format!("{}, vault", metric.name), vault),
-            Fact::new(&format!("{}, validation", metric.name), validation),
+            Fact::new(format!("{}, vault", metric.name), vault),
+            Fact::new(format!("{}, validation", metric.name), validation),
             Fact::new("parameters", thousands(made.cost.parameters)),
             Fact::new("ms per example", show::significant(made.latency_seconds * 1e3)),
         ]))

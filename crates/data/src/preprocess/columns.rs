@@ -1,12 +1,12 @@
-//! Columns of a table: numbers are filled, shifted and scaled, dates turn with their cycles,
-//! words become one value per level.
+//! Columns of a table: numbers are filled and scaled, dates turn with their cycles, words become one
+//! value per level.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{mean_and_deviation, text, unfit};
+use super::{mean_and_deviation, tails, text, unfit};
 use crate::{
     error::DataError,
-    fitted::{CLIP, Cycle, FittedColumn, FittedKind, FittedTime, Indicator},
+    fitted::{CLIP, Cycle, FittedColumn, FittedKind, FittedTime, Indicator, Scaling},
     source::{Cells, Column, Table},
     table::columns::is_free_text,
     times::{DAY, TimeFormat},
@@ -18,18 +18,15 @@ pub(crate) const LEVELS_MAX: usize = 100;
 pub(super) fn fit(column: &Column, rows: &[u32]) -> FittedColumn {
     let kind = match &column.cells {
         Cells::Numbers(values) => {
-            let Standardised {
-                fill,
-                missing_indicator,
-                shift,
-                scale,
-                ..
-            } = standardised(values, rows);
+            let fitted = standardised(values, rows);
+            let (shift, scale) = (fitted.shift, fitted.scale);
             FittedKind::Numeric {
-                fill,
-                missing_indicator,
-                shift,
-                scale,
+                fill: fitted.fill,
+                missing_indicator: fitted.missing_indicator,
+                scaling: match tails::knots(&fitted.present, scale) {
+                    Some(knots) => Scaling::Quantiles { knots },
+                    None => Scaling::Deviation { shift, scale },
+                },
             }
         }
         Cells::Times { seconds, format } => FittedKind::Time(fit_times(format, seconds, rows)),
@@ -118,6 +115,12 @@ fn fit_times(format: &TimeFormat, seconds: &[f64], rows: &[u32]) -> FittedTime {
     }
 }
 
+/// Whether networks get a column of numbers by its quantiles, because its tails are long.
+pub(crate) fn is_long_tailed(values: &[f64], rows: &[u32]) -> bool {
+    let fitted = standardised(values, rows);
+    tails::knots(&fitted.present, fitted.scale).is_some()
+}
+
 fn indicator(missing: bool) -> Indicator {
     if missing {
         Indicator::Present
@@ -177,14 +180,13 @@ fn write_cell(
             FittedKind::Numeric {
                 fill,
                 missing_indicator,
-                shift,
-                scale,
+                scaling,
             },
             Cells::Numbers(values),
         ) => {
             let missing = values[row].is_nan();
             let value = if missing { *fill } else { values[row] };
-            out[0] = ((value - shift) / scale).clamp(-CLIP, CLIP) as f32;
+            out[0] = scaling.scaled(value) as f32;
             if *missing_indicator == Indicator::Present {
                 out[1] = f32::from(u8::from(missing));
             }
@@ -304,5 +306,82 @@ mod tests {
             .chunks_exact(2)
             .map(|pair| pair[0].hypot(pair[1]));
         assert!(turned.into_iter().all(|length| (length - 1.0).abs() < 1e-6));
+    }
+
+    /// A column of incomes; the last training row is the largest, and the row behind it no training row.
+    fn incomes() -> (Column, Vec<u32>) {
+        let mut cells: Vec<f64> = (0..60).map(|row| 1.2_f64.powi(row % 50)).collect();
+        cells[7] = f64::NAN;
+        cells.push(1e12);
+        let column = Column {
+            name: "income".to_string(),
+            cells: Cells::Numbers(cells),
+        };
+        (column, (0..60).collect())
+    }
+
+    #[test]
+    fn a_long_tail_is_learned_of_the_training_rows_alone_and_what_is_missing_is_told() {
+        let (column, train) = incomes();
+        let fitted = fit(&column, &train);
+        assert_eq!(fitted.width(), 2);
+        let scaled = |row: usize| {
+            let mut out = [0.0; 2];
+            write_cell(&fitted.kind, &HashMap::new(), &column.cells, row, &mut out);
+            out
+        };
+        let FittedKind::Numeric {
+            fill,
+            scaling: Scaling::Quantiles { knots },
+            ..
+        } = &fitted.kind
+        else {
+            panic!("{fitted:?}");
+        };
+        let (_, most) = *knots.pairs().last().unwrap();
+        assert_eq!(
+            (scaled(49), scaled(60)),
+            ([most as f32, 0.0], [most as f32, 0.0])
+        );
+        assert_eq!(scaled(7), [knots.scaled(*fill) as f32, 1.0]);
+        assert!(knots.scaled(*fill).abs() < 0.05);
+        let Cells::Numbers(values) = &column.cells else {
+            panic!("incomes are numbers");
+        };
+        assert!(is_long_tailed(values, &train));
+    }
+
+    #[test]
+    fn scalings_are_written_beside_the_rest_of_their_column() {
+        let number = |scaling| FittedColumn {
+            name: "a".to_string(),
+            kind: FittedKind::Numeric {
+                fill: 2.0,
+                missing_indicator: Indicator::Absent,
+                scaling,
+            },
+        };
+        let head = r#"{"name":"a","kind":"numeric","fill":2.0,"missing_indicator":"absent","#;
+        let (shift, scale) = (1.0, 4.0);
+        let knots = crate::Knots::new(vec![(0.0, -1.0), (9.0, 1.0)]).unwrap();
+        for (scaling, tail) in [
+            (
+                Scaling::Deviation { shift, scale },
+                r#""shift":1.0,"scale":4.0}"#,
+            ),
+            (
+                Scaling::Quantiles { knots },
+                r#""knots":[[0.0,-1.0],[9.0,1.0]]}"#,
+            ),
+        ] {
+            let column = number(scaling);
+            let written = serde_json::to_string(&column).unwrap();
+            assert_eq!(written, format!("{head}{tail}"));
+            let read: FittedColumn = serde_json::from_str(&written).unwrap();
+            assert_eq!(read, column);
+        }
+        for tail in [r#""shift":1.0}"#, r#""knots":[[0.0,1.0],[9.0,1.0]]}"#] {
+            assert!(serde_json::from_str::<FittedColumn>(&format!("{head}{tail}")).is_err());
+        }
     }
 }

@@ -6,6 +6,7 @@
 pub(crate) mod columns;
 mod images;
 mod series;
+mod tails;
 mod text;
 
 use serde::{Deserialize, Serialize};

@@ -11,7 +11,7 @@ use super::suspects;
 use crate::{
     fitted::CLIP,
     oddities::Strays,
-    preprocess::columns::LEVELS_MAX,
+    preprocess::columns::{LEVELS_MAX, is_long_tailed},
     source::{Cells, Column, Source, Table},
     split::Split,
     table::columns::{is_free_text, words_per_cell},
@@ -47,6 +47,9 @@ pub struct ColumnProfile {
     pub distinct: usize,
     /// Its values.
     pub values: ColumnValues,
+    /// Whether networks get its numbers by their quantiles, because its tails are long.
+    #[serde(default)]
+    pub long_tailed: bool,
     /// How well it alone explains the target, where this can be measured.
     pub alone: Option<Alone>,
 }
@@ -204,10 +207,12 @@ pub(super) fn profiles(source: &Source, table: &Table, split: &Split) -> Vec<Col
 
 fn of_column(column: &Column, strays: Option<&Strays>, split: &Split) -> ColumnProfile {
     let rows = column.cells.len();
+    let mut long_tailed = false;
     let (missing, distinct, values) = match &column.cells {
         Cells::Numbers(values) => {
             let (profile, sorted) = NumberProfile::of(values);
             let missing = rows - sorted.len();
+            long_tailed = is_long_tailed(values, &split.train);
             (missing, distinct(sorted), ColumnValues::Number(profile))
         }
         Cells::Times { seconds, format } => {
@@ -240,6 +245,7 @@ fn of_column(column: &Column, strays: Option<&Strays>, split: &Split) -> ColumnP
         strays: strays.map_or(0, |strays| strays.count),
         distinct,
         values,
+        long_tailed,
         alone: None,
     }
 }

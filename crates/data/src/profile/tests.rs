@@ -41,7 +41,7 @@ fn odd_table() -> String {
     for row in 0..400_u32 {
         let label = ["no", "yes"][usize::from(rng.random_bool(0.4))];
         let wild = if row == 7 {
-            "1e9".to_string()
+            "250".to_string()
         } else {
             rng.random_range(0..50).to_string()
         };
@@ -78,7 +78,7 @@ column `customer_id` has another whole number in every row, as an identifier: it
 column `city` has 130 different words: the 100 commonest of the training rows have an input each; of the other rows, 32 count as never seen
 2 columns have missing cells (at most 33 % of the rows): `size`, `colour`: the median stands in for a number or date, and an input of its own tells of it, as of a missing word
 column `city` has 126 word(s) in fewer than 10 training rows each: hardly anything can be learned of them
-column `wild` reaches 20 standard deviations from its mean (1 value(s) beyond 10): values beyond 10 are clipped there
+column `wild` reaches 12 standard deviations from its mean (1 value(s) beyond 10): values beyond 10 are clipped there
 there are 400 rows, fewer than 1000, and 80 of them are in the vault: a share is known to 11 percentage points there; split.vault sets how many, 0 none
 ";
     let found = said(&profile);
@@ -94,6 +94,29 @@ there are 400 rows, fewer than 1000, and 80 of them are in the vault: a share is
         found.contains("column `city` has 130 different words: the 100 commonest"),
         "{found}"
     );
+}
+
+#[test]
+fn a_column_with_long_tails_is_named_and_not_said_to_be_clipped() {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let mut text = "age,income,label\n".to_string();
+    for row in 0..300 {
+        let income = rng.random_range(0.0..6.0_f64).exp2().exp2().min(1e15);
+        writeln!(
+            text,
+            "{},{income},{}",
+            20 + row % 50,
+            ["no", "yes"][row % 2]
+        )
+        .unwrap();
+    }
+    let profile = profiled(&text, Roles::default());
+    assert!(!profile.columns[0].long_tailed && profile.columns[1].long_tailed);
+    let found = said(&profile);
+    let expected = "column `income` has long tails: networks get such numbers by their quantiles, as a \
+                    normal distribution has them\n";
+    assert!(found.contains(expected), "{found}");
+    assert!(!found.contains("clipped"), "{found}");
 }
 
 #[test]

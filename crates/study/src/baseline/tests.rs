@@ -1,6 +1,6 @@
 //! Trees of made tables, from their prepared rows to their record.
 
-use data::{ItemShape, Request, Source, Split, SplitShares};
+use data::{ItemShape, Request, Scaling, Source, Split, SplitShares};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use train::evaluate;
@@ -30,8 +30,10 @@ fn prepared_rows_become_the_columns_that_they_were_made_of() {
             kind: FittedKind::Numeric {
                 fill: 0.0,
                 missing_indicator: Indicator::Present,
-                shift: 0.0,
-                scale: 1.0,
+                scaling: Scaling::Deviation {
+                    shift: 0.0,
+                    scale: 1.0,
+                },
             },
         },
         FittedColumn {

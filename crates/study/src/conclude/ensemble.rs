@@ -205,7 +205,8 @@ fn candidates<'a>(
             Err(error) => return Err(error),
         };
         let targets = ground.validation.targets();
-        let calibration = Calibration::fit(&told, targets, ground.metric);
+        let weights = ground.validation.weights();
+        let calibration = Calibration::fit(&told, targets, weights, ground.metric);
         let temperature = match targets {
             Targets::Classes { .. } => calibration.temperature(),
             Targets::Values(_) | Targets::None => 1.0,
@@ -358,8 +359,8 @@ fn join(
         }
     }
     let targets = ground.validation.targets();
-    let calibration = Calibration::fit(&outputs, targets, ground.metric);
     let weights = ground.validation.weights();
+    let calibration = Calibration::fit(&outputs, targets, weights, ground.metric);
     let evaluation = calibration.evaluate(&outputs, targets, weights, ground.scale);
     Ok(Found {
         validation: evaluation.metrics.get(&ground.metric).copied(),

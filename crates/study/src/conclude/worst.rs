@@ -158,9 +158,12 @@ fn cells(told: &Told<'_>, row: usize) -> Vec<(String, String)> {
 
 fn cell(column: &FittedColumn, values: &[f32]) -> String {
     match &column.kind {
-        FittedKind::Numeric { shift, scale, .. } => match values {
+        FittedKind::Numeric { scaling, .. } => match values {
             [_, missing] if *missing > 0.5 => "missing".to_string(),
-            _ => short(f64::from(values[0]) * scale + shift, *scale),
+            _ => {
+                let (value, unit) = scaling.raw(f64::from(values[0]));
+                short(value, unit)
+            }
         },
         FittedKind::Time(time) => {
             let told = time.missing_indicator == Indicator::Present;
@@ -245,7 +248,7 @@ fn picture(told: &Told<'_>, row: usize) -> Option<Picture> {
 
 #[cfg(test)]
 mod tests {
-    use data::{Indicator, Request, Source};
+    use data::{Indicator, Knots, Request, Scaling, Source};
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
@@ -280,12 +283,25 @@ mod tests {
             kind: FittedKind::Numeric {
                 fill: 0.0,
                 missing_indicator: Indicator::Present,
-                shift: 10.0,
-                scale: 4.0,
+                scaling: Scaling::Deviation {
+                    shift: 10.0,
+                    scale: 4.0,
+                },
             },
         };
         let shown = [[-0.5, 0.0], [0.0, 1.0]].map(|values| cell(&number, &values));
         assert_eq!(shown, ["8", "missing"]);
+        let knots = Knots::new(vec![(0.0, -1.0), (1_000.0, 0.0), (1e6, 2.0)]).unwrap();
+        let income = FittedColumn {
+            name: "income".to_string(),
+            kind: FittedKind::Numeric {
+                fill: 0.0,
+                missing_indicator: Indicator::Absent,
+                scaling: Scaling::Quantiles { knots },
+            },
+        };
+        let shown = [[-0.75], [0.0], [2.0]].map(|values| cell(&income, &values));
+        assert_eq!(shown, ["250", "1000", "1000000"]);
     }
 
     #[test]

@@ -1,22 +1,26 @@
 //! The fitted preprocessing as ONNX operations: from raw cells or pixels to what the network takes.
 //!
 //! Columns come one by one, as `[rows, 1]`: a column of a data frame is an input as it is. Numbers are
-//! worked on together and in `f64`, as lehr itself does; a column whose numbers are large beside their
+//! worked on together and in `f64`, as lehr itself does (those with long tails in `quantiles`); a column whose numbers are large beside their
 //! spread (a time stamp) is a `double` input, because a `float` would have rounded it before anything
 //! could be subtracted. A missing number is NaN; a missing word is empty, or what `data` takes for one.
 //! ONNX cannot read dates from text, so a column of dates is a `double` input too: seconds since 1970.
 
-use data::{Cycle, FittedColumn, FittedImage, FittedKind, FittedTime, Indicator, fitted::CLIP};
+use data::{
+    Cycle, FittedColumn, FittedImage, FittedKind, FittedTime, Indicator, Scaling, fitted::CLIP,
+};
 
 use super::{
     graph::{Argument, GraphBuilder, Size, ValueName},
     message::ElementType,
     network::{TO_CHANNELS_FIRST, transpose},
+    quantiles::{self, LongTailed},
     sequences,
 };
 
 /// A column is a `double` input if its centre is more spreads away from 0 than this: rounding to `float`
-/// would move a value by 3·10⁻⁸ of its size, which is then more than 10⁻⁵ of a spread.
+/// would move a value by 3·10⁻⁸ of its size, which is then more than 10⁻⁵ of a spread. Of a column with
+/// long tails, that holds for every piece of its line.
 const FLOAT_CENTRE_MAX: f64 = 256.0;
 
 /// What `data` reads as a missing word; a test runs files with all of them.
@@ -62,20 +66,32 @@ pub(super) fn add_columns(builder: &mut GraphBuilder, columns: &[FittedColumn]) 
             FittedKind::Numeric {
                 fill,
                 missing_indicator,
-                shift,
-                scale,
+                scaling,
             } => {
-                let raw = number_input(builder, column, *shift, *scale);
+                let raw = number_input(builder, column, scaling);
                 let indicator = (*missing_indicator == Indicator::Present).then_some(offset + 1);
-                let (fill, shift, scale) = (*fill, *shift, *scale);
-                numbers.push(Number {
-                    raw,
-                    fill,
-                    shift,
-                    scale,
-                    feature: offset,
-                    indicator,
-                });
+                let (fill, feature) = (*fill, offset);
+                match scaling {
+                    Scaling::Deviation { shift, scale } => numbers.push(Number {
+                        raw,
+                        fill,
+                        shift: *shift,
+                        scale: *scale,
+                        feature,
+                        indicator,
+                    }),
+                    Scaling::Quantiles { knots } => {
+                        let column = LongTailed {
+                            name: &column.name,
+                            raw,
+                            fill,
+                            knots,
+                            feature,
+                            indicator,
+                        };
+                        others.extend(quantiles::add(builder, column));
+                    }
+                }
             }
             FittedKind::Category {
                 levels,
@@ -122,26 +138,26 @@ struct Number {
     indicator: Option<usize>,
 }
 
-enum RawNumber {
+/// A number column's input.
+pub(super) enum RawNumber {
     Float(ValueName),
     Double(ValueName),
 }
 
 /// Values side by side, and which features of the network they are.
-struct Group {
-    values: ValueName,
-    features: Vec<usize>,
+pub(super) struct Group {
+    pub(super) values: ValueName,
+    pub(super) features: Vec<usize>,
 }
 
-fn number_input(
-    builder: &mut GraphBuilder,
-    column: &FittedColumn,
-    shift: f64,
-    scale: f64,
-) -> RawNumber {
-    let in_range = |size: f64| size < FLOAT_SIZE_MAX && size > FLOAT_SIZE_MAX.recip();
-    let is_float =
-        shift.abs() <= FLOAT_CENTRE_MAX * scale && in_range(scale) && shift.abs() < FLOAT_SIZE_MAX;
+fn number_input(builder: &mut GraphBuilder, column: &FittedColumn, scaling: &Scaling) -> RawNumber {
+    let is_float = match scaling {
+        Scaling::Deviation { shift, scale } => fits_float(*shift, *scale),
+        Scaling::Quantiles { knots } => knots.pieces().all(|piece| {
+            let farthest = piece.edge.abs().max((piece.edge + piece.width).abs());
+            fits_float(farthest, piece.width / piece.rise)
+        }),
+    };
     let element = if is_float {
         ElementType::Float
     } else {
@@ -159,6 +175,12 @@ fn number_input(
     } else {
         RawNumber::Double(name)
     }
+}
+
+/// Whether rounding a value of this size to `float` hardly moves what becomes of it.
+fn fits_float(size: f64, unit: f64) -> bool {
+    let in_range = |size: f64| size < FLOAT_SIZE_MAX && size > FLOAT_SIZE_MAX.recip();
+    size.abs() <= FLOAT_CENTRE_MAX * unit && in_range(unit) && size.abs() < FLOAT_SIZE_MAX
 }
 
 /// All number columns at once: fill, shift, scale, clip, and the features that tell of missing ones.

@@ -2,15 +2,16 @@
 //!
 //! ONNX IR version 8, operators of opset 17 and, for words, version 3 of `ai.onnx.ml`: what every
 //! runtime of the last years has. A model of texts needs opset 20 and IR version 9, which have an operator
-//! that splits them. Read in this order: [`export_onnx`] here, `inputs` (preprocessing),
-//! `network` (layers), `graph` (names, constants), `message` (the file format). The same model gives
-//! the same bytes. No file is written here, and nothing is read back.
+//! that splits them. Read in this order: [`export_onnx`] here, `inputs`, `quantiles` and `sequences`
+//! (preprocessing), `network` (layers), `graph` (names, constants), `message` (the file format). The
+//! same model gives the same bytes. No file is written here, and nothing is read back.
 
 mod attention;
 mod graph;
 mod inputs;
 mod message;
 mod network;
+mod quantiles;
 mod sequences;
 
 use data::{FittedInputs, FittedTask, ItemShape, Preprocessor};

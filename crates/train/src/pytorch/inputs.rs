@@ -2,10 +2,10 @@
 
 use data::{
     FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedTask, FittedText,
-    Indicator, Preprocessor,
+    Indicator, Preprocessor, Scaling,
 };
 
-use super::literal::{numbers, text, texts, truth};
+use super::literal::{in_lines, numbers, text, texts, truth};
 use crate::calibration::Calibration;
 
 /// How tables are read.
@@ -15,6 +15,7 @@ const DELIMITED: &str = include_str!("delimited.py");
 const TABLE: &str = include_str!("table.py");
 const WORDS: &str = include_str!("words.py");
 const TIME: &str = include_str!("time.py");
+const QUANTILES: &str = include_str!("quantiles.py");
 const MORE_PLACE: &str = "@MORE@\n\n\n";
 
 /// Where words are looked up.
@@ -51,6 +52,16 @@ pub(super) fn needs(preprocessor: &Preprocessor) -> Option<&'static str> {
 
 fn is_text(column: &FittedColumn) -> bool {
     matches!(column.kind, FittedKind::Text { .. })
+}
+
+fn is_long_tailed(column: &FittedColumn) -> bool {
+    matches!(
+        column.kind,
+        FittedKind::Numeric {
+            scaling: Scaling::Quantiles { .. },
+            ..
+        }
+    )
 }
 
 /// What is predicted, as constants.
@@ -113,6 +124,9 @@ fn table(columns: &[FittedColumn]) -> Vec<String> {
         parts.push(STORED.to_string());
         more += &format!("{}\n\n\n", WORDS.trim_end());
     }
+    if columns.iter().any(is_long_tailed) {
+        more += &format!("{}\n\n\n", QUANTILES.trim_end());
+    }
     if columns
         .iter()
         .any(|column| matches!(column.kind, FittedKind::Time(_)))
@@ -159,12 +173,27 @@ fn column(column: &FittedColumn) -> String {
         FittedKind::Numeric {
             fill,
             missing_indicator,
-            shift,
-            scale,
-        } => format!(
-            "    Number({name}, fill={fill:?}, shift={shift:?}, scale={scale:?}, tells_missing={}),\n",
-            told(missing_indicator)
-        ),
+            scaling,
+        } => {
+            let missing = told(missing_indicator);
+            match scaling {
+                Scaling::Deviation { shift, scale } => format!(
+                    "    Number({name}, fill={fill:?}, shift={shift:?}, scale={scale:?}, \
+                     tells_missing={missing}),\n"
+                ),
+                Scaling::Quantiles { knots } => {
+                    let knots: Vec<String> = knots
+                        .pairs()
+                        .iter()
+                        .map(|knot| format!("{knot:?}"))
+                        .collect();
+                    format!(
+                        "    LongTailed({name}, fill={fill:?}, tells_missing={missing}, knots={}),\n",
+                        in_lines(&knots, 4)
+                    )
+                }
+            }
+        }
         FittedKind::Time(time) => {
             let cycles = time.cycles.iter();
             let cycles =

@@ -19,13 +19,18 @@ pub(super) fn numbers<T: Debug>(values: &[T]) -> String {
 /// Texts in brackets, over as many lines as they need.
 pub(super) fn texts(values: &[String], indent: usize) -> String {
     let values: Vec<String> = values.iter().map(|value| text(value)).collect();
+    in_lines(&values, indent)
+}
+
+/// What is written already in brackets, over as many lines as it needs.
+pub(super) fn in_lines(values: &[String], indent: usize) -> String {
     let line = format!("[{}]", values.join(", "));
     if indent + line.chars().count() <= LINE_MAX {
         return line;
     }
     let space = " ".repeat(indent + 4);
     let mut lines = vec![String::new()];
-    for value in &values {
+    for value in values {
         let last = lines.last_mut().expect("it has a first line");
         if !last.is_empty()
             && space.len() + last.chars().count() + value.chars().count() >= LINE_MAX

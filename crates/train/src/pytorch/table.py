@@ -8,9 +8,11 @@ class Number:
     def features(self, cells):
         numbers = numpy.array([as_number(cell) for cell in cells], numpy.float64)
         missing = numpy.isnan(numbers)
-        filled = numpy.where(missing, self.fill, numbers)
-        scaled = numpy.clip((filled - self.shift) / self.scale, -CLIP, CLIP)
+        scaled = self.scaled(numpy.where(missing, self.fill, numbers))
         return numpy.stack([scaled, missing] if self.tells_missing else [scaled], axis=1)
+
+    def scaled(self, numbers):
+        return numpy.clip((numbers - self.shift) / self.scale, -CLIP, CLIP)
 
 
 class Category:

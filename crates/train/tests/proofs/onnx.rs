@@ -12,7 +12,8 @@ use std::{
 };
 
 use data::{
-    Dataset, FittedTask, Images, Preprocessor, RawTargets, ReadLimits, Request, TaskKind, read,
+    Dataset, FittedColumn, FittedKind, FittedTask, Images, Preprocessor, RawTargets, ReadLimits,
+    Request, Scaling, TaskKind, read,
 };
 use morph::{Architecture, Shape};
 use rand::{Rng, SeedableRng};
@@ -453,10 +454,42 @@ const DAYS: [(&str, f64); 6] = [
     ("1972-02-29 03:00:00", 68_180_400.0),
 ];
 
+/// Incomes and balances as no training row has them: beyond both ends, beyond `float`, at knots, missing.
+const ODD_INCOMES: [(&str, &str); ROWS as usize] = [
+    ("-1e30", "-1e300"),
+    ("-5", "0"),
+    ("0", "2000000"),
+    ("1200", "2000000.125"),
+    ("1200.5", "2000000.126"),
+    ("25000", "2000000.5"),
+    ("1e6", "2000001"),
+    ("3e7", "2000003"),
+    ("1e30", "2000200"),
+    ("1e38", "1e6"),
+    ("", "1e300"),
+    ("purple", "NaN"),
+    ("-1e38", "2000064"),
+];
+
+/// An income, the same for many, and a balance far from zero: of an odd row, or with long tails.
+fn money(row: usize, rows: usize, rng: &mut ChaCha8Rng) -> (String, String) {
+    if rows == ODD_INCOMES.len() {
+        let (income, balance) = ODD_INCOMES[row];
+        return (income.to_string(), balance.to_string());
+    }
+    let income = match row % 9 {
+        0 => String::new(),
+        _ => format!("{:.2}", 1.3_f64.powi(row as i32 * 7 % 61)),
+    };
+    let balance = 2_000_000.0 + rng.random_range(0.0..2.0_f64).powi(9);
+    (income, format!("{balance:.3}"))
+}
+
 /// A table as people have it: numbers with gaps, a year, a time stamp, dates with gaps, words with gaps,
-/// columns named like the model's outputs.
+/// numbers with long tails, columns named like the model's outputs.
 fn table(rows: usize, target: &str, words: &[&str], rng: &mut ChaCha8Rng) -> String {
-    let mut text = format!("age,year,time,colour,label,prediction,single,seen,{target}\n");
+    let names = "age,year,time,colour,label,prediction,single,seen,income,balance";
+    let mut text = format!("{names},{target}\n");
     for row in 0..rows {
         let age = rng.random_range(18.0..90.0_f32);
         let is_missing = rng.random_range(0..5) == 0;
@@ -475,15 +508,27 @@ fn table(rows: usize, target: &str, words: &[&str], rng: &mut ChaCha8Rng) -> Str
             0 => String::new(),
             _ => DAYS[rng.random_range(0..DAYS.len())].0.to_string(),
         };
+        let (income, balance) = money(row, rows, rng);
         let answer = match target {
             "class" => ["left", "right", "straight on"][rng.random_range(0..3)].to_string(),
             _ => format!("{:.2}", 1e6 + f64::from(age) * 10.0),
         };
         text += &format!(
-            "{age_cell},{year},{time},{colour},{label},{prediction},{single},{seen},{answer}\n"
+            "{age_cell},{year},{time},{colour},{label},{prediction},{single},{seen},{income},{balance},\
+             {answer}\n"
         );
     }
     text
+}
+
+/// Names of the columns that are scaled by their quantiles.
+fn by_quantiles(columns: &[FittedColumn]) -> Vec<&str> {
+    let is_so = |column: &&FittedColumn| match &column.kind {
+        FittedKind::Numeric { scaling, .. } => matches!(scaling, Scaling::Quantiles { .. }),
+        _ => false,
+    };
+    let columns = columns.iter().filter(is_so);
+    columns.map(|column| column.name.as_str()).collect()
 }
 
 /// Fits preprocessing on one file, and predicts for another with gaps and words never seen.
@@ -508,9 +553,11 @@ fn table_case(target: &str, kind: TaskKind) -> Case {
     let features = preprocessor.item().values();
     assert_eq!(
         features,
-        2 + 1 + 1 + 4 + 3 + 1 + 2 + 8,
+        2 + 1 + 1 + 4 + 3 + 1 + 2 + 8 + 2 + 1,
         "every column reaches the network"
     );
+    let long_tailed: Vec<&str> = by_quantiles(preprocessor.columns().unwrap());
+    assert_eq!(long_tailed, ["income", "balance"]);
 
     let path = folder.join(format!("{target}-new.csv"));
     let text = table(ROWS as usize, target, &NO_VALUE, &mut rng);
@@ -549,10 +596,10 @@ fn raw_columns(text: &str, preprocessor: &Preprocessor) -> BTreeMap<String, Raw>
     for column in preprocessor.columns().unwrap() {
         let place = header.iter().position(|name| *name == column.name).unwrap();
         let cells = rows.iter().map(|row| row[place]);
-        let is_word = matches!(column.kind, data::FittedKind::Category { .. });
+        let is_word = matches!(column.kind, FittedKind::Category { .. });
         let kind = match column.name.as_str() {
             _ if is_word => "string",
-            "time" | "seen" => "float64",
+            "time" | "seen" | "balance" => "float64",
             _ => "float32",
         };
         let day = |cell: &str| DAYS.iter().find(|(day, _)| *day == cell);

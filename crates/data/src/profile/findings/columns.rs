@@ -1,4 +1,5 @@
-//! What is worth saying about columns: suspects, strays, gaps, identifiers, rare words, far values.
+//! What is worth saying about columns: suspects, strays, gaps, identifiers, rare words, long tails,
+//! far values.
 
 use super::{
     super::{
@@ -32,6 +33,7 @@ pub(super) fn findings(source: &Source, profile: &Profile) -> Vec<Finding> {
         findings.extend(many_levels(column, profile.rows));
     }
     findings.extend(rare_levels(profile));
+    findings.extend(long_tails(profile));
     findings.extend(outliers(profile));
     findings
 }
@@ -246,10 +248,21 @@ fn rare_levels(profile: &Profile) -> Option<Finding> {
     Some(Finding::new(Detail, Kind::RareLevels, &names, found, done))
 }
 
+fn long_tails(profile: &Profile) -> Option<Finding> {
+    let with = profile.columns.iter().filter(|column| column.long_tailed);
+    let names: Vec<&str> = with.map(|column| column.name.as_str()).collect();
+    let found = match names[..] {
+        [] => return None,
+        [name] => format!("column `{name}` has long tails"),
+        _ => format!("{} columns have long tails: {}", names.len(), named(&names)),
+    };
+    let done = "networks get such numbers by their quantiles, as a normal distribution has them";
+    Some(Finding::new(Detail, Kind::LongTails, &names, found, done))
+}
+
 fn outliers(profile: &Profile) -> Option<Finding> {
-    let mut far: Vec<(f64, usize, &str)> = profile
-        .columns
-        .iter()
+    let clipped = profile.columns.iter().filter(|column| !column.long_tailed);
+    let mut far: Vec<(f64, usize, &str)> = clipped
         .filter_map(|column| match &column.values {
             ColumnValues::Number(values) if values.clipped > 0 => {
                 let most = (values.max - values.mean).max(values.mean - values.min);

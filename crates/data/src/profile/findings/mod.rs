@@ -61,6 +61,8 @@ pub enum FindingKind {
     ManyLevels,
     /// Words that are hardly ever there, or never in the training rows.
     RareLevels,
+    /// Numbers whose spread is that of a few.
+    LongTails,
     /// Numbers far from the others.
     Outliers,
     /// Rows are there more than once.
