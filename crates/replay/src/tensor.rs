@@ -120,9 +120,10 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// `None` if the number of values is not what the shape says.
+    /// `None` if the number of values is not what the shape says, or an extent is beyond what memory holds.
     pub fn new(shape: Vec<usize>, values: Values) -> Option<Tensor> {
-        (count(&shape) == Some(values.len())).then_some(Tensor { shape, values })
+        let is_right = is_bearable(&shape) && count(&shape) == Some(values.len());
+        is_right.then_some(Tensor { shape, values })
     }
 
     /// Its extents, slowest first.
@@ -253,6 +254,39 @@ pub(crate) fn count(shape: &[usize]) -> Option<usize> {
         .try_fold(1_usize, |count, extent| count.checked_mul(*extent))
 }
 
+/// Values of one tensor at most, so that a damaged file is refused and memory is not used up.
+const VALUES_MAX: usize = 1 << 31;
+
+/// Whether a shape's extents, those of nothing left out, multiply to a number of values that can be held.
+fn is_bearable(shape: &[usize]) -> bool {
+    let extents: Vec<usize> = shape.iter().map(|extent| *extent.max(&1)).collect();
+    count(&extents).is_some_and(|count| count <= VALUES_MAX)
+}
+
+/// Space for the values of a shape.
+///
+/// # Errors
+/// If there is not so much memory.
+pub(crate) fn room<T>(shape: &[usize]) -> Result<Vec<T>, Problem> {
+    let refused = || Problem(format!("{shape:?} values are more than memory holds"));
+    let count = count(shape).filter(|_| is_bearable(shape));
+    let mut values = Vec::new();
+    values
+        .try_reserve_exact(count.ok_or_else(refused)?)
+        .map_err(|_| refused())?;
+    Ok(values)
+}
+
+/// The same value everywhere in a shape.
+///
+/// # Errors
+/// If there is not so much memory.
+pub(crate) fn filled<T: Clone>(shape: &[usize], value: T) -> Result<Vec<T>, Problem> {
+    let mut values = room(shape)?;
+    values.resize(count(shape).unwrap_or(0), value);
+    Ok(values)
+}
+
 /// The shape of two shapes laid over each other: extents are equal, or one of them is 1.
 pub(crate) fn overlaid(left: &[usize], right: &[usize]) -> Result<Vec<usize>, Problem> {
     let rank = left.len().max(right.len());
@@ -272,11 +306,19 @@ pub(crate) fn overlaid(left: &[usize], right: &[usize]) -> Result<Vec<usize>, Pr
             }
         }
     }
-    Ok(shape)
+    match is_bearable(&shape) {
+        true => Ok(shape),
+        false => Err(Problem(format!(
+            "{shape:?} values are more than memory holds"
+        ))),
+    }
 }
 
 /// For each place of a shape, the place in a tensor whose axes move by these steps.
 pub(crate) fn places(shape: &[usize], steps: &[usize]) -> Vec<usize> {
+    if shape.contains(&0) {
+        return Vec::new();
+    }
     let mut found = vec![0];
     for (extent, step) in shape.iter().zip(steps) {
         found = found

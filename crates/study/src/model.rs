@@ -9,7 +9,7 @@ use std::{
 };
 
 use data::{Examples, Preprocessor};
-use morph::Architecture;
+use morph::{Architecture, Layer, Shape};
 use search::{Setting, TrialId};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -18,6 +18,7 @@ use train::{Calibration, PlanError, Weights};
 use crate::{
     artifact::replace_durably,
     predictor::Predictor,
+    prepared::network_task,
     trial::{Digest, notation},
 };
 
@@ -104,6 +105,19 @@ pub enum ModelError {
         /// Which.
         path: PathBuf,
     },
+    /// The network does not take or tell what the preprocessing does.
+    #[error(
+        "{} describes a network from {network}, but its preprocessing is from {preprocessing}: it has been \
+         changed since lehr wrote it, and cannot be used", .path.display()
+    )]
+    Unlike {
+        /// Which.
+        path: PathBuf,
+        /// What the network takes and tells.
+        network: String,
+        /// What it would be given and asked for.
+        preprocessing: String,
+    },
     /// The weights do not fit the architecture.
     #[error(transparent)]
     Weights(#[from] train::WeightsError),
@@ -142,6 +156,7 @@ impl Model {
         }
         let card: ModelCard =
             serde_json::from_slice(&text).map_err(|source| ModelError::Card { path, source })?;
+        check_network(&card, &folder.join("model.json"))?;
         let path = folder.join("model.safetensors");
         let bytes = read(&path)?;
         if Digest::of(&bytes) != card.weights {
@@ -176,6 +191,33 @@ impl Model {
     /// If the network cannot be built.
     pub fn predict(&self, examples: &Examples) -> Result<Predictions, ModelError> {
         Ok(Predictor::new(self)?.predict(examples))
+    }
+}
+
+/// Whether the network takes what preprocessing gives, and tells as many things as there are.
+fn check_network(card: &ModelCard, path: &Path) -> Result<(), ModelError> {
+    let task = network_task(&card.preprocessor);
+    let network = &card.architecture;
+    // The codes of an embedding are those of the texts.
+    let codes = network.ids().find_map(|id| match network.layer(id) {
+        Layer::Embedding { codes, .. } => Some(*codes),
+        _ => None,
+    });
+    let said = |input: Shape, codes: Option<u32>, outputs: u32| {
+        let codes = codes.map_or(String::new(), |codes| format!(" of {codes} codes"));
+        format!("{input}{codes} to {outputs} output(s)")
+    };
+    let (own, asked) = (
+        said(network.input_shape(), codes, network.outputs()),
+        said(task.input, task.codes, task.outputs),
+    );
+    match own == asked {
+        true => Ok(()),
+        false => Err(ModelError::Unlike {
+            path: path.to_path_buf(),
+            network: own,
+            preprocessing: asked,
+        }),
     }
 }
 

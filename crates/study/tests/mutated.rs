@@ -179,6 +179,19 @@ fn no_damage_to_an_exported_file_makes_running_it_again_panic() {
     });
 }
 
+#[test]
+fn the_healthy_files_are_answered_from() {
+    for folder in models() {
+        let body = request(&folder);
+        ask(&Model::load(&folder).unwrap(), &body);
+        let graph = Replay::read(&file("model.onnx")(&folder)).unwrap();
+        let inputs = graph.inputs().iter();
+        let given = inputs.map(|input| (input.name.clone(), some_values(input).unwrap()));
+        let answers = graph.run(&given.collect()).unwrap();
+        assert!(!answers.is_empty(), "{}", folder.display());
+    }
+}
+
 /// A tensor as it is asked for, if that is a small one.
 fn some_values(asked: &Declared) -> Option<Tensor> {
     let shape: Vec<usize> = asked

@@ -3,6 +3,7 @@
 //! One object does it in training, in prediction and, as the exporter's guide, inside the ONNX graph;
 //! it is written as versioned JSON. What it never does: look at a row outside `train_rows`.
 
+mod check;
 pub(crate) mod columns;
 mod images;
 mod series;
@@ -23,6 +24,7 @@ const SCALE_MIN: f64 = 1e-12;
 
 /// Fitted preprocessing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "check::Written")]
 pub struct Preprocessor {
     format: u32,
     inputs: FittedInputs,

@@ -89,14 +89,15 @@ pub(crate) fn read_from(
 ) -> Result<Records, DataError> {
     let mut notices = Vec::new();
     let text = decode(path, bytes, &mut notices)?;
-    if text.trim().is_empty() {
+    let delimiter = sniff_delimiter(&text);
+    let mut rows = parse(path, &text, delimiter, reading.limits)?;
+    // Of blanks and line ends no row is made.
+    if rows.is_empty() {
         return Err(malformed(
             path,
             "the file is empty: a header and rows are needed".into(),
         ));
     }
-    let delimiter = sniff_delimiter(&text);
-    let mut rows = parse(path, &text, delimiter, reading.limits)?;
     let names = match reading.header {
         HeaderLine::Present => Names::Written,
         HeaderLine::Absent => Names::Numbered,

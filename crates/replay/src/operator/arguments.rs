@@ -5,6 +5,14 @@
 
 use crate::{error::Problem, message::Attribute};
 
+/// Extents, strides and pads beyond it stand in damaged files only.
+const SIZE_MAX: usize = 1 << 24;
+
+/// A number that an extent, a stride or a pad can be.
+pub(super) fn size_of(value: i64) -> Option<usize> {
+    usize::try_from(value).ok().filter(|size| *size <= SIZE_MAX)
+}
+
 /// Arguments of one node.
 pub(crate) struct Arguments<'a>(&'a [Attribute]);
 
@@ -58,11 +66,12 @@ impl<'a> Arguments<'a> {
             .ok_or_else(|| Problem::new(format!("it has no whole numbers `{name}`")))
     }
 
-    /// Extents, strides and the like: whole numbers from 0, or nothing if there are none of this name.
+    /// Extents, strides and the like: whole numbers from 0 to [`SIZE_MAX`], or nothing if there are none of
+    /// this name.
     pub(crate) fn sizes(&self, name: &str) -> Result<Option<Vec<usize>>, Problem> {
         let size = |value: &i64| {
             let refused = || Problem::new(format!("its `{name}` has the value {value}"));
-            usize::try_from(*value).map_err(|_| refused())
+            size_of(*value).ok_or_else(refused)
         };
         match self.find(name) {
             Some(attribute) => attribute

@@ -1,9 +1,9 @@
 //! Operators that put values elsewhere and change none.
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, size_of};
 use crate::{
     error::Problem,
-    tensor::{Tensor, Values, places, steps},
+    tensor::{Tensor, Values, filled, places, steps},
 };
 
 /// Tensors one behind the other along an axis.
@@ -116,11 +116,7 @@ pub(super) fn pad(
     arguments: &Arguments<'_>,
 ) -> Result<Tensor, Problem> {
     arguments.only(&[])?;
-    let pads: Option<Vec<usize>> = pads
-        .ints()?
-        .iter()
-        .map(|pad| usize::try_from(*pad).ok())
-        .collect();
+    let pads: Option<Vec<usize>> = pads.ints()?.iter().map(|pad| size_of(*pad)).collect();
     let axes = input.shape().len();
     let pads = pads.filter(|pads| pads.len() == 2 * axes);
     let pads = pads.ok_or_else(|| Problem::new("two pads from 0 for each axis are needed"))?;
@@ -129,10 +125,9 @@ pub(super) fn pad(
         let zeros = |count: usize| -> Result<Tensor, Problem> {
             let mut shape = padded.shape().to_vec();
             shape[axis] = count;
-            let count: usize = shape.iter().product();
             let values = match padded.values() {
-                Values::Floats(_) => Values::Floats(vec![0.0; count]),
-                Values::Ints(_) => Values::Ints(vec![0; count]),
+                Values::Floats(_) => Values::Floats(filled(&shape, 0.0)?),
+                Values::Ints(_) => Values::Ints(filled(&shape, 0)?),
                 other => {
                     let problem = format!("{} is not padded here", other.element());
                     return Err(Problem(problem));

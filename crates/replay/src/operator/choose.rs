@@ -3,7 +3,7 @@
 use super::{arguments::Arguments, arrange::appended};
 use crate::{
     error::Problem,
-    tensor::{Tensor, Values, overlaid, repeated},
+    tensor::{Tensor, Values, overlaid, repeated, room},
 };
 
 /// From one tensor where a condition holds, from the other elsewhere.
@@ -40,7 +40,7 @@ pub(super) fn gather(table: &Tensor, places: &Tensor, axis: i64) -> Result<Tenso
             .ok_or_else(|| Problem::new(format!("there is no place {place} among {extent}")))
     };
     let chosen: Vec<usize> = places.ints()?.iter().map(place).collect::<Result<_, _>>()?;
-    let mut found = Vec::with_capacity(before * chosen.len() * behind);
+    let mut found = room(&[before, chosen.len(), behind])?;
     for start in 0..before {
         for place in &chosen {
             found.extend((0..behind).map(|offset| (start * extent + place) * behind + offset));
@@ -88,7 +88,7 @@ pub(super) fn arg_max(input: &Tensor, arguments: &Arguments<'_>) -> Result<Tenso
         return Err(Problem::new("nothing is the largest of no values"));
     }
     let values = input.reals()?;
-    let mut found = Vec::with_capacity(before * behind);
+    let mut found = room(&[before, behind])?;
     for start in 0..before {
         for offset in 0..behind {
             let value = |place: usize| values[(start * extent + place) * behind + offset];

@@ -3,7 +3,7 @@
 use super::{arguments::Arguments, product::add_product};
 use crate::{
     error::Problem,
-    tensor::{Tensor, count},
+    tensor::{Tensor, room},
 };
 
 /// A window that moves along one axis.
@@ -52,15 +52,15 @@ pub(super) fn conv(
         )));
     }
     let [vertical, horizontal] = windows(&input.shape()[2..], taps, arguments)?;
+    let mut sums: Vec<f64> = room(&[*rows, *outputs, vertical.results, horizontal.results])?;
     let results = vertical.results * horizontal.results;
     let (values, weights) = (input.floats()?, weight.floats()?);
-    let mut sums: Vec<f64> = Vec::with_capacity(rows * outputs * results);
     let of_group = per_group * vertical.extent * horizontal.extent;
     let kernel = outputs / groups * per_group * vertical.taps * horizontal.taps;
     for row in 0..*rows {
         for group in 0..groups {
             let start = (row * groups + group) * of_group;
-            let patches = patches(&values[start..start + of_group], vertical, horizontal);
+            let patches = patches(&values[start..start + of_group], vertical, horizontal)?;
             let biases = &bias.floats()?[group * outputs / groups..][..outputs / groups];
             let first = sums.len();
             sums.extend(
@@ -104,9 +104,11 @@ fn windows(
     let along = |axis: usize| {
         let (extent, taps) = (extents[axis], taps[axis]);
         let (stride, dilation, before) = (strides[axis], dilations[axis], pads[axis]);
-        let reach = taps.checked_sub(1).map(|gaps| gaps * dilation);
+        let reach = taps
+            .checked_sub(1)
+            .map(|gaps| gaps.saturating_mul(dilation));
         let padded = extent + before + pads[axes + axis];
-        let room = reach.and_then(|reach| padded.checked_sub(reach + 1));
+        let room = reach.and_then(|reach| padded.checked_sub(reach.saturating_add(1)));
         let results = room
             .and_then(|room| room.checked_div(stride))
             .map(|moves| moves + 1);
@@ -142,17 +144,17 @@ fn windows(
 /// # Units
 /// Those of the values; 0 for what lies outside.
 /// # Errors
-/// None.
+/// If there is not so much memory.
 /// # Cost
 /// `O(channels · taps · results)`.
 /// # Source
 /// The definition of a convolution.
-fn patches(values: &[f32], vertical: Along, horizontal: Along) -> Vec<f32> {
+fn patches(values: &[f32], vertical: Along, horizontal: Along) -> Result<Vec<f32>, Problem> {
     let plane = vertical.extent * horizontal.extent;
     let taps = vertical.taps * horizontal.taps;
     let results = vertical.results * horizontal.results;
     let channels = values.len() / plane.max(1);
-    let mut found = Vec::with_capacity(count(&[channels, taps, results]).unwrap_or(0));
+    let mut found = room(&[channels, taps, results])?;
     for channel in values.chunks_exact(plane.max(1)) {
         for tap in 0..taps {
             let (down, right) = (tap / horizontal.taps, tap % horizontal.taps);
@@ -166,5 +168,5 @@ fn patches(values: &[f32], vertical: Along, horizontal: Along) -> Vec<f32> {
             }
         }
     }
-    found
+    Ok(found)
 }

@@ -3,7 +3,7 @@
 use super::arguments::Arguments;
 use crate::{
     error::Problem,
-    tensor::{Tensor, count},
+    tensor::{Tensor, count, room},
 };
 
 /// The largest of some values; what is not a number is larger than all.
@@ -50,7 +50,7 @@ pub(super) fn pool(
     let ((height, width), (window_rows, window_columns)) = (plane(extents)?, plane(&size)?);
     let ((down, right), (result_rows, result_columns)) = (plane(&strides)?, plane(&results)?);
     let values = input.reals()?;
-    let mut found = Vec::with_capacity(rows * channels * count(&results).unwrap_or(0));
+    let mut found = room(&[&[*rows, *channels][..], &results].concat())?;
     for channel in values.chunks_exact((height * width).max(1)) {
         for row in 0..result_rows {
             for column in 0..result_columns {

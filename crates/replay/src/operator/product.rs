@@ -3,7 +3,7 @@
 use super::arguments::Arguments;
 use crate::{
     error::Problem,
-    tensor::{Tensor, count, overlaid, repeated},
+    tensor::{Tensor, filled, overlaid, repeated},
 };
 
 /// Adds `left · right` to sums.
@@ -80,7 +80,7 @@ pub(super) fn mat_mul(left: &Tensor, right: &Tensor) -> Result<Tensor, Problem> 
         .zip(repeated(also_over, &leading));
     let (a, b) = (left.floats()?, right.floats()?);
     let (left_size, right_size) = (rows * inner, inner * columns);
-    let mut sums = vec![0.0; count(&leading).unwrap_or(0) * rows * columns];
+    let mut sums = filled(&[&leading[..], &[*rows, *columns]].concat(), 0.0)?;
     let parts = sums.chunks_exact_mut((rows * columns).max(1));
     for ((at, other), sums) in pairs.zip(parts) {
         let left = &a[at * left_size..][..left_size];

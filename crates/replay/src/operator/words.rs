@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::arguments::Arguments;
 use crate::{
     error::Problem,
-    tensor::{Tensor, Values},
+    tensor::{Tensor, Values, room},
 };
 
 /// Looks each value up among the keys; what is no key becomes the default.
@@ -61,7 +61,7 @@ pub(super) fn split(input: &Tensor, arguments: &Arguments<'_>) -> Result<Tensor,
         .map(|t| t.split_ascii_whitespace().collect())
         .collect();
     let most = pieces.iter().map(Vec::len).max().unwrap_or(0);
-    let mut split = Vec::with_capacity(texts.len() * most);
+    let mut split = room(&[texts.len(), most])?;
     for pieces in pieces {
         let place = |place: usize| pieces.get(place).copied().unwrap_or_default().to_string();
         split.extend((0..most).map(place));
