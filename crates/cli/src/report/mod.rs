@@ -85,22 +85,7 @@ fn body(model: &ReportModel) -> Markup {
             "From its input at the top: each layer with its output's shape and its parameters.",
             &winner(model),
         ))
-        @if let Some(found) = &model.ensemble {
-            (section(
-                "Several trials together",
-                "One network that puts out the weighted mean of what its members put out, in the study's folder \
-                 `ensemble`. The validation rows chose the members.",
-                &ensemble::ensemble(found, &model.metric),
-            ))
-        }
-        @if !model.front.is_empty() {
-            (section(
-                "Small, fast and good",
-                "No other trial is at least as good in everything that was asked for; each of these is in the \
-                 study's folder `front`.",
-                &front::front(&model.front, &model.progress, &model.metric),
-            ))
-        }
+        (other_models(model))
         (details::details(&model.details, &model.metric))
         @if let Some(certificate) = &model.certificate {
             (section(
@@ -130,6 +115,28 @@ fn body(model: &ReportModel) -> Markup {
         (section("Settings", "", &facts(&model.settings)))
         (section("The scores as numbers", "", &sections::scores(model)))
         footer { "Made by lehr. This page is one file and loads nothing." }
+    }
+}
+
+/// What was asked for beside the winner.
+fn other_models(model: &ReportModel) -> Markup {
+    html! {
+        @if let Some(found) = &model.ensemble {
+            (section(
+                "Several trials together",
+                "One network that puts out the weighted mean of what its members put out, in the study's folder \
+                 `ensemble`. The validation rows chose the members.",
+                &ensemble::ensemble(found, &model.metric),
+            ))
+        }
+        @if !model.front.is_empty() {
+            (section(
+                "Small, fast and good",
+                "No other trial is at least as good in everything that was asked for; each of these is in the \
+                 study's folder `front`.",
+                &front::front(&model.front, &model.progress, &model.metric),
+            ))
+        }
     }
 }
 
