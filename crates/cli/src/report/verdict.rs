@@ -58,7 +58,7 @@ pub(super) fn difference_drawn(difference: WithInterval, label: &str) -> Markup 
         [difference.low, difference.value, difference.high, 0.0].map(|value| px(x.at(value)));
     let view = format!("0 0 {WIDTH} {HEIGHT}");
     html! {
-        svg viewBox=(view) role="img" aria-label=(label) {
+        svg.difference viewBox=(view) role="img" aria-label=(label) {
             line.axis x1=(MARGIN) x2=(WIDTH - MARGIN) y1="26" y2="26" {}
             line.zero x1=(none) x2=(none) y1="8" y2="44" {}
             line.interval x1=(low) x2=(high) y1="26" y2="26" {}
