@@ -122,7 +122,8 @@ fn check(source: &Source, rows: &[u32], folds: &[u8]) -> Result<(), DataError> {
     else {
         return Ok(());
     };
-    for out in 0..=folds.iter().copied().max().unwrap_or(0) {
+    let last = folds.iter().copied().max().unwrap_or(0);
+    for out in 0..=last {
         let mut others = rows.iter().zip(folds).filter(|(_, fold)| **fold != out);
         let id = |row: &u32| ids[*row as usize];
         let Some(first) = others.next().map(|(row, _)| id(row)) else {
@@ -132,7 +133,7 @@ fn check(source: &Source, rows: &[u32], folds: &[u8]) -> Result<(), DataError> {
             return Err(refused(format!(
                 "without fold {} of {} all rows to learn from are of class `{}`",
                 out + 1,
-                folds.iter().copied().max().unwrap_or(0) + 1,
+                last + 1,
                 classes[first as usize]
             )));
         }

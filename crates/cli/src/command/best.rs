@@ -10,6 +10,7 @@ use study::{
     model::Model,
     trial::Bytes,
 };
+use train::Metric;
 
 use crate::{
     args::BestArgs,
@@ -153,11 +154,11 @@ fn compared(baseline: &Scored) -> String {
     format!("{vault} by {} (vault)", baseline.name)
 }
 
-fn value(value: Option<f64>) -> String {
+pub(crate) fn value(value: Option<f64>) -> String {
     value.map_or("-".to_string(), show::significant)
 }
 
-fn interval(vault: Option<WithInterval>) -> String {
+pub(crate) fn interval(vault: Option<WithInterval>) -> String {
     vault.map_or("-".to_string(), |vault| {
         format!(
             "{} to {}",
@@ -179,22 +180,13 @@ pub(crate) fn card(conclusion: &Conclusion, model: &Model) -> String {
     } = conclusion;
     let mut text = format!(
         "# Model of trial {trial}\n\n\
-         - architecture: {}\n- parameters: {}\n- hyperparameters: {}\n- weights: blake3 {}\n\n\
-         | {metric} | validation | vault | 95 % interval |\n|---|---|---|---|\n",
+         - architecture: {}\n- parameters: {}\n- hyperparameters: {}\n- weights: blake3 {}\n\n",
         network(conclusion),
         cost.parameters,
         model.card.setting,
         model.card.weights,
     );
-    for scored in std::iter::once(winner).chain(baselines) {
-        text += &format!(
-            "| {} | {} | {} | {} |\n",
-            scored.name,
-            value(scored.validation),
-            value(scored.vault.map(|vault| vault.value)),
-            interval(scored.vault)
-        );
-    }
+    text += &scores(*metric, std::iter::once(winner).chain(baselines));
     text += &format!(
         "\nThe search chose this model by its validation score ({}); the vault ({} rows) was \
          opened once, after the choice.\n",
@@ -206,6 +198,22 @@ pub(crate) fn card(conclusion: &Conclusion, model: &Model) -> String {
         text += &certified(certificate);
     }
     text
+}
+
+/// Models beside each other, as a table of a card.
+pub(crate) fn scores<'a>(metric: Metric, models: impl Iterator<Item = &'a Scored>) -> String {
+    let mut table =
+        format!("| {metric} | validation | vault | 95 % interval |\n|---|---|---|---|\n");
+    for scored in models {
+        table += &format!(
+            "| {} | {} | {} | {} |\n",
+            scored.name,
+            value(scored.validation),
+            value(scored.vault.map(|vault| vault.value)),
+            interval(scored.vault)
+        );
+    }
+    table
 }
 
 /// What `model.onnx` was found to do, as the file itself says it.

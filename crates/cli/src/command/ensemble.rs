@@ -4,11 +4,19 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use study::{
-    conclude::{Conclusion, Ensemble, EnsembleMade, WithInterval, ensemble::members_in_words},
+    conclude::{
+        Conclusion, Ensemble, EnsembleMade, Scored, WithInterval, ensemble::members_in_words,
+    },
     folder::StudyFolder,
 };
 
-use crate::{command::findings::signed, show};
+use crate::{
+    command::{
+        best::{interval, scores, value},
+        findings::signed,
+    },
+    show,
+};
 
 /// What `lehr best` says below the winner; nothing if no ensemble was asked for.
 pub(crate) fn text(folder: &StudyFolder, conclusion: &Conclusion) -> String {
@@ -19,19 +27,20 @@ pub(crate) fn text(folder: &StudyFolder, conclusion: &Conclusion) -> String {
         }
         Some(Ensemble::Made(made)) => made,
     };
-    let validation = made.scored.validation.map_or("-".into(), show::significant);
-    let vault = made.scored.vault;
+    let Scored {
+        validation, vault, ..
+    } = &made.scored;
     let place = folder.ensemble();
     let mut text = format!(
-        "ensemble    trials {}\n            validation {validation} (its rows chose them)\n",
+        "ensemble    trials {}\n            validation {} (its rows chose them)\n",
         members_in_words(&made.members),
+        value(*validation),
     );
-    if let Some(vault) = vault {
+    if let Some(found) = vault {
         text += &format!(
-            "            vault      {} (95 % interval {} to {}); {}\n",
-            show::significant(vault.value),
-            show::significant(vault.low),
-            show::significant(vault.high),
+            "            vault      {} (95 % interval {}); {}\n",
+            show::significant(found.value),
+            interval(*vault),
             against_winner(made),
         );
     }
@@ -89,26 +98,15 @@ fn card(conclusion: &Conclusion, made: &EnsembleMade) -> String {
     for member in &made.members {
         text += &format!("| {} | {:.1} % |\n", member.trial, member.share * 100.0);
     }
-    let metric = conclusion.metric;
     text += &format!(
-        "\n- parameters: {}\n- time per example: {} ms\n\n\
-         | {metric} | validation | vault | 95 % interval |\n|---|---|---|---|\n",
+        "\n- parameters: {}\n- time per example: {} ms\n\n",
         made.cost.parameters,
         show::significant(made.latency_seconds * 1e3),
     );
-    for scored in [&made.scored, &conclusion.winner] {
-        let value = |value: Option<f64>| value.map_or("-".into(), show::significant);
-        let interval = scored.vault.map_or("-".to_string(), |vault| {
-            let [low, high] = [vault.low, vault.high].map(show::significant);
-            format!("{low} to {high}")
-        });
-        text += &format!(
-            "| {} | {} | {} | {interval} |\n",
-            scored.name,
-            value(scored.validation),
-            value(scored.vault.map(|vault| vault.value)),
-        );
-    }
+    text += &scores(
+        conclusion.metric,
+        [&made.scored, &conclusion.winner].into_iter(),
+    );
     text + &format!(
         "\nThe validation rows chose the members, so the score there flatters. On the vault, row by row: {}.\n",
         against_winner(made)

@@ -24,7 +24,7 @@ use arrow_schema::{ArrowError, SchemaRef};
 
 use super::{
     guarded::guarded,
-    text::{Decimal, Names, Records, Row, check_header, malformed},
+    text::{Records, Row, check_header, malformed},
 };
 use crate::{error::DataError, limits::ReadLimits};
 
@@ -75,7 +75,7 @@ pub(super) fn read(path: &Path, limits: &ReadLimits) -> Result<Records, DataErro
             }
             (0..batch.num_rows()).for_each(|row| rows.push(row_of(&batch, row, rows.len())));
         }
-        Ok(records(reader.header, rows))
+        Ok(Records::named(reader.header, rows))
     })
 }
 
@@ -107,7 +107,7 @@ impl Batches {
     pub(super) fn open(path: &Path, limits: &ReadLimits) -> Result<(Batches, Records), DataError> {
         guarded(path, "Arrow", || {
             let reader = Reader::open(path, limits)?;
-            let head = records(reader.header.clone(), Vec::new());
+            let head = Records::named(reader.header.clone(), Vec::new());
             let batches = Batches {
                 reader,
                 batch: None,
@@ -153,19 +153,6 @@ fn row_of(batch: &RecordBatch, row: usize, before: usize) -> Row {
     Row {
         line: before as u64 + 1,
         cells: columns.map(|column| cells::text(column, row)).collect(),
-    }
-}
-
-fn records(header: Vec<String>, rows: Vec<Row>) -> Records {
-    Records {
-        header,
-        names: Names::Written,
-        declared: Vec::new(),
-        rows,
-        decimal: Decimal::Point,
-        notices: Vec::new(),
-        numbers: None,
-        chosen: None,
     }
 }
 

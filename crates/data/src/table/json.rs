@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde_json::{Map, Value};
 
-use super::text::{Decimal, Names, Records, Row, check_header, decode, malformed, read_bytes};
+use super::text::{Records, Row, check_header, decode, malformed, read_bytes};
 use crate::{error::DataError, limits::ReadLimits, notice::Notice};
 
 /// Reads a file of objects, plain or gzipped.
@@ -72,14 +72,8 @@ fn records_of(
         .map(|object| row_of(path, object, header.len(), &place))
         .collect::<Result<_, _>>()?;
     Ok(Records {
-        header,
-        names: Names::Written,
-        declared: Vec::new(),
-        rows,
-        decimal: Decimal::Point,
         notices,
-        numbers: None,
-        chosen: None,
+        ..Records::named(header, rows)
     })
 }
 

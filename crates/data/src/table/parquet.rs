@@ -13,7 +13,7 @@ use parquet::{
 
 use super::{
     guarded::guarded,
-    text::{Decimal, Names, Records, Row, check_header, malformed},
+    text::{Records, Row, check_header, malformed},
 };
 use crate::{error::DataError, limits::ReadLimits};
 
@@ -41,7 +41,7 @@ impl Batches {
                 rows: reader.into_iter(),
                 done: 0,
             };
-            Ok((batches, records(header, Vec::new())))
+            Ok((batches, Records::named(header, Vec::new())))
         })
     }
 
@@ -135,20 +135,7 @@ fn read_whole(path: &Path, limits: &ReadLimits) -> Result<Records, DataError> {
             cells: cells(&row.map_err(|error| damaged(path, &error))?),
         });
     }
-    Ok(records(header, rows))
-}
-
-fn records(header: Vec<String>, rows: Vec<Row>) -> Records {
-    Records {
-        header,
-        names: Names::Written,
-        declared: Vec::new(),
-        rows,
-        decimal: Decimal::Point,
-        notices: Vec::new(),
-        numbers: None,
-        chosen: None,
-    }
+    Ok(Records::named(header, rows))
 }
 
 fn cells(row: &ParquetRow) -> Vec<String> {

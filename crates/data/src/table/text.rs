@@ -38,6 +38,22 @@ pub(crate) struct Records {
     pub(crate) chosen: Option<Chosen>,
 }
 
+impl Records {
+    /// All rows of a file that names its columns and has a point in its numbers.
+    pub(crate) fn named(header: Vec<String>, rows: Vec<Row>) -> Records {
+        Records {
+            header,
+            names: Names::Written,
+            declared: Vec::new(),
+            rows,
+            decimal: Decimal::Point,
+            notices: Vec::new(),
+            numbers: None,
+            chosen: None,
+        }
+    }
+}
+
 /// Where the names of columns come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Names {

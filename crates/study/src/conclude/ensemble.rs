@@ -3,7 +3,6 @@
 
 use std::{cmp::Ordering, collections::BTreeSet, fs, io, path::Path};
 
-use data::Targets;
 use morph::{Architecture, Cost};
 use search::{Limits, TrialId};
 use serde::{Deserialize, Serialize};
@@ -114,7 +113,7 @@ pub(super) fn ensemble(
         remove(&place)?;
         return Ok(Together::NoneBetter(tried));
     };
-    fs::create_dir_all(&place).map_err(|source| write_error(&place, source))?;
+    fs::create_dir_all(&place).map_err(ConcludeError::unwritten(&place))?;
     found.model.save(&place)?;
     let certificate = exporter.write(&found.model, &place, ROWS_MAX)?;
     Ok(Together::Found(Box::new(found), certificate))
@@ -204,24 +203,16 @@ fn candidates<'a>(
             Err(error) if error.is_missing() => continue,
             Err(error) => return Err(error),
         };
-        let targets = ground.validation.targets();
-        let weights = ground.validation.weights();
+        let (targets, weights) = (ground.validation.targets(), ground.validation.weights());
+        // Of numbers the temperature is 1.
         let calibration = Calibration::fit(&told, targets, weights, ground.metric);
-        let temperature = match targets {
-            Targets::Classes { .. } => calibration.temperature(),
-            Targets::Values(_) | Targets::None => 1.0,
-        };
         found.push(Candidate {
             trial,
-            temperature,
-            outputs: calibration_of(temperature).scaled(&told),
+            temperature: calibration.temperature(),
+            outputs: calibration.scaled(&told),
         });
     }
     Ok(found)
-}
-
-fn calibration_of(temperature: f64) -> Calibration {
-    Calibration::new(temperature, 0.5).expect("a fitted temperature is above 0")
 }
 
 /// Rows that choose members: all, or some spread evenly.
@@ -454,15 +445,10 @@ impl Together {
 
 fn remove(place: &Path) -> Result<(), ConcludeError> {
     match fs::remove_dir_all(place) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(write_error(place, source)),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(ConcludeError::unwritten(place)(source))
+        }
         _ => Ok(()),
-    }
-}
-
-fn write_error(place: &Path, source: io::Error) -> ConcludeError {
-    ConcludeError::Write {
-        path: place.display().to_string(),
-        source,
     }
 }
 

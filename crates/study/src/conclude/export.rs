@@ -135,8 +135,5 @@ pub fn write_script(model: &Model, place: &Path) -> Result<(), ConcludeError> {
         &card.calibration,
         &facts,
     )?;
-    replace_durably(&path, script.as_bytes()).map_err(|source| ConcludeError::Write {
-        path: path.display().to_string(),
-        source,
-    })
+    replace_durably(&path, script.as_bytes()).map_err(ConcludeError::unwritten(&path))
 }

@@ -19,6 +19,8 @@ mod tables;
 pub mod verdict;
 pub mod worst;
 
+use std::{io, path::Path};
+
 use data::{Examples, FittedTask, Preprocessor};
 use morph::{Architecture, ArchitectureError, Cost};
 use search::{Origin, Restart, TrialId};
@@ -113,11 +115,19 @@ pub enum ConcludeError {
         path: String,
         /// What the system said.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
 impl ConcludeError {
+    /// That a file or folder of the study could not be written.
+    fn unwritten(path: &Path) -> impl Fn(io::Error) -> ConcludeError {
+        move |source| ConcludeError::Write {
+            path: path.display().to_string(),
+            source,
+        }
+    }
+
     /// Whether weights are not there any more, rather than damaged.
     fn is_missing(&self) -> bool {
         matches!(

@@ -1,6 +1,6 @@
 //! What lies beside the winner: all trials as a table, and the models that none beats in all objectives.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use super::{ConcludeError, Ground};
 use crate::{
@@ -20,24 +20,20 @@ pub(super) fn write_front(
     front: &[FrontModel],
 ) -> Result<Vec<Model>, ConcludeError> {
     let mut models = Vec::new();
-    let writing = |path: &Path, source| ConcludeError::Write {
-        path: path.display().to_string(),
-        source,
-    };
     let root = folder.front();
-    fs::create_dir_all(&root).map_err(|source| writing(&root, source))?;
+    fs::create_dir_all(&root).map_err(ConcludeError::unwritten(&root))?;
     for chosen in front_files(front) {
         let trial = trials.iter().find(|trial| trial.id == chosen.trial);
         let trial = trial.expect("a front is made of these trials");
         let place = root.join(files_of(chosen.trial));
-        fs::create_dir_all(&place).map_err(|source| writing(&place, source))?;
+        fs::create_dir_all(&place).map_err(ConcludeError::unwritten(&place))?;
         let (model, _) = ground.calibrated(folder, trial)?;
         model.save(&place)?;
         models.push(model);
     }
     let table = root.join("front.csv");
     replace_durably(&table, front_csv(front, ground.metric).as_bytes())
-        .map_err(|source| writing(&table, source))?;
+        .map_err(ConcludeError::unwritten(&table))?;
     Ok(models)
 }
 
@@ -70,8 +66,5 @@ pub(super) fn write_leaderboard(
         ));
     }
     let path = folder.leaderboard();
-    replace_durably(&path, table.as_bytes()).map_err(|source| ConcludeError::Write {
-        path: path.display().to_string(),
-        source,
-    })
+    replace_durably(&path, table.as_bytes()).map_err(ConcludeError::unwritten(&path))
 }
