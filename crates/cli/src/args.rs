@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use data::{DataKind, HeaderLine, TaskKind};
 use search::{Objective, Rule, Strategy};
 use study::{
+    conclude::ensemble::MEMBERS,
     config::{Inherit, Retrain},
     store::sweep::KEPT_BEST,
 };
@@ -191,7 +192,7 @@ pub(crate) struct ExploreArgs {
     pub(crate) objectives: Vec<Objective>,
     /// At the end, choose at most so many trials that answer together as one more model, in the study's folder
     /// `ensemble`.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=20))]
+    #[arg(long, value_name = "N", value_parser = ensemble_members)]
     pub(crate) ensemble: Option<u8>,
     /// No model may have more parameters.
     #[arg(long, value_name = "N")]
@@ -344,7 +345,7 @@ pub(crate) struct BestArgs {
     pub(crate) study: StudyArgs,
     /// Choose at most so many trials that answer together as one more model, in the study's folder `ensemble`
     /// [default: as the study was told].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=20))]
+    #[arg(long, value_name = "N", value_parser = ensemble_members)]
     pub(crate) ensemble: Option<u8>,
 }
 
@@ -521,6 +522,18 @@ pub(crate) struct DoctorArgs {
     /// Print as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn ensemble_members(text: &str) -> Result<u8, String> {
+    let members = text.parse().ok();
+    let members = members.filter(|members| MEMBERS.contains(members));
+    members.ok_or_else(|| {
+        format!(
+            "an ensemble has {} to {} trials",
+            MEMBERS.start(),
+            MEMBERS.end()
+        )
+    })
 }
 
 fn metric(text: &str) -> Result<Metric, String> {

@@ -19,12 +19,10 @@ use std::{
 
 use args::{BenchCommand, Cli, Command, ConfigCommand};
 use clap::Parser;
+use study::launch::MACHINE_UNFIT;
 
 /// The study was stopped before its budget was used; the same command goes on.
 const STOPPED_BUT_RESUMABLE: u8 = 75;
-
-/// Exit code of a node that should not be started again on its machine (`EX_CONFIG`).
-const MACHINE_UNFIT: u8 = 78;
 
 /// What a command leaves behind: text for standard output, and how it ended.
 pub(crate) struct Outcome {
@@ -36,6 +34,8 @@ pub(crate) struct Outcome {
 pub(crate) enum Ended {
     Done,
     Resumable,
+    /// Something of what was asked for is missing; the text says what.
+    Incomplete,
     /// This machine should not be asked again.
     Unfit,
 }
@@ -62,6 +62,7 @@ fn main() -> ExitCode {
     let _ = io::stdout().write_all(outcome.text.as_bytes());
     match outcome.ended {
         Ended::Done => ExitCode::SUCCESS,
+        Ended::Incomplete => ExitCode::FAILURE,
         Ended::Resumable => ExitCode::from(STOPPED_BUT_RESUMABLE),
         Ended::Unfit => ExitCode::from(MACHINE_UNFIT),
     }
@@ -74,7 +75,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Inspect(args) => command::inspect::run(&args).map(Outcome::from),
         Command::Status(args) => command::status::run(&args).map(Outcome::from),
         Command::Trials(args) => command::trials::run(&args).map(Outcome::from),
-        Command::Best(args) => command::best::run(&args).map(Outcome::from),
+        Command::Best(args) => command::best::run(&args),
         Command::Explain(args) => command::explain::run(&args).map(Outcome::from),
         Command::Predict(args) => command::predict::run(&args).map(Outcome::from),
         Command::Serve(args) => command::serve::run(&args).map(Outcome::from),

@@ -17,6 +17,7 @@ use search::{Hyperparameters, Limits, Objective, Rule, Rungs, SearchSettings, Sp
 use serde::{Deserialize, Serialize};
 use study::{
     cluster::invitation::LedgerPlace,
+    conclude::ensemble::MEMBERS,
     config::{Budget, Inherit, Resources, Retrain, StudyConfig, TrainingSettings},
 };
 use train::{ClassWeights, Metric, Precision};
@@ -25,6 +26,8 @@ use crate::args::{DataArgs, ExploreArgs};
 
 mod ledger;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use ledger::LedgerToml;
 use rows::{SeriesToml, SplitToml};
@@ -244,14 +247,31 @@ pub(crate) struct Told {
 pub(crate) fn decide(args: &ExploreArgs) -> Result<Told> {
     let (mut typed, name) = typed(&args.data)?;
     apply_flags(&mut typed, args);
-    let config = decided(&typed)?;
-    let out = args
-        .out
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(format!("{name}.lehr")));
     typed.ledger.apply_flags(args);
+    told(
+        &typed,
+        args.out.clone().unwrap_or_else(|| default_out(&name)),
+    )
+}
+
+/// The study that a `lehr.toml` decides by itself; `None` if the path means none.
+pub(crate) fn decide_file(path: &Path) -> Result<Option<Told>> {
+    let Some(file) = toml_of(path) else {
+        return Ok(None);
+    };
+    let (typed, name) = typed_in(&file)?;
+    told(&typed, default_out(&name)).map(Some)
+}
+
+fn told(typed: &StudyToml, out: PathBuf) -> Result<Told> {
+    let config = decided(typed)?;
     let place = typed.ledger.decided(&out)?;
     Ok(Told { config, out, place })
+}
+
+/// Where a study of this name lies if nobody says.
+fn default_out(name: &str) -> PathBuf {
+    PathBuf::from(format!("{name}.lehr"))
 }
 
 /// Decides what is read and how it is split, as for a study.
@@ -262,11 +282,7 @@ pub(crate) fn decide_data(args: &DataArgs) -> Result<StudyConfig> {
 /// What was typed about the data, in a `lehr.toml` and as flags, and the name of a study of them.
 fn typed(args: &DataArgs) -> Result<(StudyToml, String)> {
     let (mut typed, name) = match toml_of(&args.data) {
-        Some(path) => {
-            let folder = path.parent().unwrap_or(Path::new("."));
-            let folder = fs::canonicalize(folder).unwrap_or(folder.to_path_buf());
-            (read(&path)?, name_of(&folder))
-        }
+        Some(path) => typed_in(&path)?,
         None => {
             let typed = StudyToml {
                 data: args.data.clone(),
@@ -277,6 +293,14 @@ fn typed(args: &DataArgs) -> Result<(StudyToml, String)> {
     };
     rows::apply_flags(&mut typed, args);
     Ok((typed, name))
+}
+
+/// What a `lehr.toml` says, and the name of its study: that of the folder that it is in.
+fn typed_in(path: &Path) -> Result<(StudyToml, String)> {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let folder = folder.unwrap_or(Path::new("."));
+    let folder = fs::canonicalize(folder).unwrap_or(folder.to_path_buf());
+    Ok((read(path)?, name_of(&folder)))
 }
 
 /// The `lehr.toml` that this path means, if it means one.
@@ -454,30 +478,33 @@ pub(crate) fn decided(typed: &StudyToml) -> Result<StudyConfig> {
             class_weights: typed.training.class_weights,
             precision: typed.training.precision.unwrap_or_default(),
             inherit: typed.training.inherit.unwrap_or_default(),
-            rungs: rungs(&typed.training),
+            rungs: rungs(&typed.training)?,
             retrain: typed.training.retrain.unwrap_or_default(),
         },
         search,
     })
 }
 
-/// As the flag's range says it.
 fn ensemble(typed: Option<u8>) -> Result<Option<u8>> {
     match typed {
-        Some(members) if !(2..=20).contains(&members) => bail!(
-            "`ensemble` = {members} cannot be used: an ensemble has 2 to 20 trials; leave it out for none"
+        Some(members) if !MEMBERS.contains(&members) => bail!(
+            "`ensemble` = {members} cannot be used: an ensemble has {} to {} trials; leave it out for none",
+            MEMBERS.start(),
+            MEMBERS.end(),
         ),
         members => Ok(members),
     }
 }
 
-fn rungs(typed: &TrainingToml) -> Rungs {
+fn rungs(typed: &TrainingToml) -> Result<Rungs> {
     let usual = Rungs::default();
-    Rungs {
+    let rungs = Rungs {
         rule: typed.rungs.unwrap_or(usual.rule),
         first: typed.rung_first.unwrap_or(usual.first),
         factor: typed.rung_factor.unwrap_or(usual.factor),
-    }
+    };
+    rungs.check()?;
+    Ok(rungs)
 }
 
 fn limits(typed: &LimitsToml, resources: &Resources) -> Result<Limits> {
@@ -624,52 +651,4 @@ pub(crate) fn render(config: &StudyConfig, place: Option<&LedgerPlace>) -> Resul
         ledger: place.map(LedgerToml::from).unwrap_or_default(),
     };
     toml::to_string(&typed).context("the configuration could not be shown as TOML")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("lehr.toml");
-        fs::write(&path, text).unwrap();
-        (folder, path)
-    }
-
-    #[test]
-    fn an_unknown_key_is_answered_with_the_nearest_one() {
-        let (_folder, path) = written("data = \"x.csv\"\n[budget]\ntme = \"10m\"\n");
-        let error = format!("{:#}", read(&path).unwrap_err());
-        assert!(
-            error.contains("`budget.tme` is not a key of lehr.toml"),
-            "{error}"
-        );
-        assert!(error.contains("did you mean `budget.time`?"), "{error}");
-    }
-
-    #[test]
-    fn a_rendered_configuration_decides_the_same_study() {
-        let (_folder, path) = written(
-            "data = \"x.csv\"\nseed = 7\n[budget]\ntime = \"90s\"\ntrials = 5\n\
-             [split]\ngroup = \"patient\"\nvalidation = 0.3\n[series]\nid = \"visit\"\ntime = \"hour\"\n[resources]\nmemory_mib = 500\n[limits]\nparams = 5000\nfile_kib = 40\nlatency = \"1500us\"\n\
-             [search]\nobjectives = [\"latency\", \"params\"]\n",
-        );
-        let decided_once = decided(&read(&path).unwrap()).unwrap();
-        let (_second, again) = written(&render(&decided_once, None).unwrap());
-        let decided_twice = decided(&read(&again).unwrap()).unwrap();
-        assert_eq!(decided_once.budget, decided_twice.budget);
-        assert_eq!(decided_once.seed, decided_twice.seed);
-        assert_eq!(decided_once.split, decided_twice.split);
-        assert_eq!(decided_once.roles, decided_twice.roles);
-        assert_eq!(decided_once.steps, decided_twice.steps);
-        assert!(decided_once.steps.is_some());
-        assert_eq!(decided_once.search, decided_twice.search);
-    }
-
-    #[test]
-    fn paths_in_a_lehr_toml_are_relative_to_it() {
-        let (folder, path) = written("data = \"x.csv\"\n");
-        assert_eq!(read(&path).unwrap().data, folder.path().join("x.csv"));
-    }
 }

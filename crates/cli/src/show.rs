@@ -1,10 +1,7 @@
 //! How numbers, tables and errors look to people.
 
-use std::cmp::Ordering;
-
 use data::profile::NumberProfile;
 use serde::Serialize;
-use study::trial::Trial;
 
 /// An error and its sources, each said once.
 pub(crate) fn chain(error: &anyhow::Error) -> String {
@@ -55,17 +52,6 @@ pub(crate) fn seconds(seconds: f64) -> String {
         short if short < 120.0 => format!("{short:.0} s"),
         long if long < 7200.0 => format!("{:.0} min", long / 60.0),
         long => format!("{:.1} h", long / 3600.0),
-    }
-}
-
-/// Best first; those without a score behind, by number.
-pub(crate) fn by_score(a: &Trial, b: &Trial) -> Ordering {
-    let key = |trial: &Trial| trial.result().map(|result| (result.score, -result.loss));
-    match (key(a), key(b)) {
-        (Some(a), Some(b)) => b.0.total_cmp(&a.0).then(b.1.total_cmp(&a.1)),
-        (Some(_), None) => Ordering::Less,
-        (None, Some(_)) => Ordering::Greater,
-        (None, None) => a.id.cmp(&b.id),
     }
 }
 

@@ -92,12 +92,15 @@ fn with_several_objectives_the_front_is_kept_as_models() {
             trial["params"].as_u64().unwrap(),
         )
     };
+    // A model is the mean of the networks of all folds.
+    let networks = found["folds"].as_u64().unwrap();
+    assert_eq!(networks, 5);
     let finished = trials.iter().filter_map(|trial| {
         let parameters = trial.candidate.architecture.cost().parameters;
         Some((
             trial.result()?.score,
-            parameters,
-            trial.candidate.latency_seconds?,
+            parameters * networks,
+            trial.candidate.latency_seconds? * networks as f64,
         ))
     });
     let beaten = |model: &serde_json::Value| {

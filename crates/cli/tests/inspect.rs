@@ -195,6 +195,10 @@ fn a_study_of_rare_classes_dates_and_weights_says_what_it_does_and_predicts_from
     let report = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(report.contains("What the data are like") && report.contains("2023-01-01"));
     assert!(report.contains("means, shares and scores are by their weights"));
+    assert!(report.contains("groups of rows"));
+    let best = lehr().arg("best").arg(&out).output().unwrap();
+    let best = String::from_utf8(best.stdout).unwrap();
+    assert!(best.contains(" groups, never seen before"), "{best}");
 
     // New rows need neither the weight nor the group, and their dates are read as those before.
     let new = place.path().join("new.csv");

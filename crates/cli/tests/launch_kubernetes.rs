@@ -296,11 +296,14 @@ fn jobs_are_deleted_shortened_or_lose_pods_as_fits() {
     assert_eq!(stops(&standin, None, &[1], graceful), [pods]);
     let now = "delete pod --ignore-not-found --wait=false --grace-period=1 lehr-test-0-3-abcde";
     assert_eq!(stops(&standin, None, &[3], StopHow::Now), [now]);
+    let nothing: [&str; 0] = [];
     assert_eq!(
         stops(&standin, Some(1), &[1], graceful),
-        [delete],
-        "it waits between others"
+        nothing,
+        "it waits between others, which must not end with it"
     );
+    let both = stops(&standin, Some(1), &[1, 2], graceful);
+    assert_eq!(both, [pods.replace("-1-", "-2-")]);
     assert_eq!(stops(&standin, None, &[], graceful), Vec::<String>::new());
 }
 

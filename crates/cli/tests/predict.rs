@@ -205,3 +205,22 @@ fn images_of_a_folder_are_named() {
     let line = single.lines().nth(1).unwrap();
     assert_eq!(line, format!("1,{}", of_row(1)));
 }
+
+#[test]
+fn no_answer_is_written_over_the_rows_that_are_asked_about() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = models::rents(place.path());
+    let before = fs::read(&rows).unwrap();
+    for flag in ["--out", "--bad"] {
+        // By another name of the same file.
+        let other = place.path().join(".").join(rows.file_name().unwrap());
+        let output = predict(
+            &model,
+            &[rows.to_str().unwrap(), flag, other.to_str().unwrap()],
+        );
+        assert_eq!(output.status.code(), Some(1));
+        let said = text(&output.stderr);
+        assert!(said.contains("is among the files that are read"), "{said}");
+        assert_eq!(fs::read(&rows).unwrap(), before);
+    }
+}

@@ -48,6 +48,15 @@ pub(crate) enum Rest {
     Images(Box<ImagesRest>),
 }
 
+/// What becomes of rows that are not held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unheld {
+    /// Networks learn from them.
+    LearnedFrom,
+    /// Nothing: they were given to be scored.
+    Unused,
+}
+
 /// What is needed to prepare rows that are not held.
 #[derive(Clone, Copy, Debug)]
 pub struct RestTask<'a> {
@@ -68,7 +77,7 @@ pub struct Counted {
     pub held_out: u64,
     /// Left out, because their target, or what decides on their side, cannot be understood.
     pub unusable: u64,
-    /// Images that could not be read any more, and why the first could not.
+    /// Images that could not be read any more or are not what they were, and why the first is not used.
     pub gone: Option<(u64, String)>,
 }
 
@@ -145,7 +154,8 @@ impl Beyond {
     /// Prepares the rest into a file, for rows like these.
     ///
     /// # Errors
-    /// If the data cannot be read, are not what they were, or the disk is full.
+    /// If the data cannot be read, a table is not what it was, or the disk is full; an image that is not what
+    /// it was is counted as gone.
     /// # Cost
     /// Reading everything once more; memory for a few parts, however many rows there are.
     pub fn convert(

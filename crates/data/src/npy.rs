@@ -2,12 +2,15 @@
 //! arrays of Python objects, which would have to be executed, are refused.
 
 use std::{
-    fs,
     io::{Cursor, Read},
     path::Path,
 };
 
-use crate::{error::DataError, limits::ReadLimits, table::text::malformed};
+use crate::{
+    error::DataError,
+    limits::ReadLimits,
+    table::text::{malformed, read_bytes},
+};
 
 /// An array of numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,11 +48,7 @@ pub(crate) fn read_npz(
     texts: Texts,
     limits: &ReadLimits,
 ) -> Result<Vec<(String, Array)>, DataError> {
-    let unreadable = |source| DataError::Unreadable {
-        path: path.to_path_buf(),
-        source,
-    };
-    let bytes = fs::read(path).map_err(unreadable)?;
+    let bytes = read_bytes(path, limits)?;
     let damaged = |error: &dyn std::fmt::Display| {
         malformed(
             path,
@@ -57,7 +56,7 @@ pub(crate) fn read_npz(
         )
     };
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|error| damaged(&error))?;
-    let mut arrays = Vec::new();
+    let (mut arrays, mut room) = (Vec::new(), limits.bytes_max);
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(|error| damaged(&error))?;
         let name = entry.name().map_err(|error| damaged(&error))?.into_owned();
@@ -67,9 +66,15 @@ pub(crate) fn read_npz(
         let mut bytes = Vec::new();
         entry
             .by_ref()
-            .take(limits.bytes_max + 1)
+            .take(room.saturating_add(1))
             .read_to_end(&mut bytes)
             .map_err(|error| damaged(&error))?;
+        let left = room.checked_sub(bytes.len() as u64);
+        room = left.ok_or_else(|| DataError::TooLarge {
+            path: path.to_path_buf(),
+            what: "what it unpacks to".to_string(),
+            limit: format!("{} bytes", limits.bytes_max),
+        })?;
         if texts == Texts::LeaveOut && is_text(&bytes) {
             continue;
         }

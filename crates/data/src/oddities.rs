@@ -14,7 +14,7 @@ pub struct Oddities {
 }
 
 /// A column from which nothing can be learned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// Its name.
     pub name: String,

@@ -87,6 +87,7 @@ impl Part {
     /// All of them, in this order.
     pub const ALL: [Part; 3] = [Part::Train, Part::Validation, Part::Vault];
 
+    /// What is called so in a column or on a folder.
     pub(crate) fn of_word(word: &str) -> Option<Part> {
         match word.to_lowercase().as_str() {
             "train" | "training" => Some(Part::Train),

@@ -20,15 +20,15 @@ use crate::{
     notice::Notice,
     npy::{self, Array},
     preprocess::Preprocessor,
-    read::{array_images, array_series, format_of, is_text_file},
-    series::{ts, wide},
+    read::{array_images, array_series, check_size, format_of, is_text_file, read_text},
+    series::{too_large, ts, wide},
     source::{Cells, Column, Dataset, Images, RawTargets, Series, Table, Texts},
     table::{
         Reading,
         columns::{is_missing, number},
-        header::HeaderLine,
+        header::{HeaderLine, is_header, is_numbered},
         records,
-        text::{Decimal, Names, Ragged, Records, Row, decode, read_bytes},
+        text::{Decimal, Names, Ragged, Records, Row, check_header},
     },
     times::TimeFormat,
 };
@@ -80,8 +80,10 @@ impl Preprocessor {
             FittedInputs::Columns(columns) if is_array => array_rows(columns, path, limits)?,
             FittedInputs::Image(image) => image_rows(image, path, limits)?,
             FittedInputs::Series(series) if is_array => {
-                let (all, _) = array_series(path, &read_array(path, limits)?)?;
-                short_enough(series, &all)
+                let all = array_series(path, &read_array(path, limits)?, Some(series))?;
+                let mut read = short_enough(series, &all.series);
+                read.notices.extend(all.too_large);
+                read
             }
             FittedInputs::Series(series) if format_of(path) == "ts" => {
                 short_enough(series, &ts::read(path, limits)?.series)
@@ -104,7 +106,8 @@ impl Preprocessor {
             let problem = "the model takes series as .ts, NPY or NPZ files";
             unfit(path, problem.to_string())
         })?;
-        let records = kept_records(path, limits)?;
+        let records = kept_records(path, HeaderLine::Absent, limits)?;
+        let records = with_header(&wanted, path, records, limits)?;
         let places = Places::find(&wanted, path, &records.header, records.names)?;
         Ok(self.of_table(places.typed(&wanted, &records.rows, records.decimal, 0)))
     }
@@ -127,7 +130,7 @@ impl Preprocessor {
     }
 
     /// Whether it takes series from a table with a row for each step.
-    pub(crate) fn is_of_steps(&self) -> bool {
+    pub fn is_of_steps(&self) -> bool {
         matches!(self.inputs(), FittedInputs::Series(series) if series.steps.is_some())
     }
 
@@ -136,6 +139,8 @@ impl Preprocessor {
         let rows = read.row_numbers.len();
         read.dataset = match (self.inputs(), read.dataset) {
             (FittedInputs::Series(_), Dataset::Table(table)) => {
+                read.notices
+                    .extend(too_large(wide::numbers(&table.columns)));
                 Dataset::Series(wide::series_of(&table.columns, rows))
             }
             (FittedInputs::Text(fitted), Dataset::Table(Table { mut columns, .. })) => {
@@ -217,13 +222,55 @@ pub(crate) fn kind_of(column: &FittedColumn) -> CellKind<'_> {
 /// Names of columns, and what their cells are read as.
 pub(crate) type Wanted<'a> = Vec<(&'a str, CellKind<'a>)>;
 
-fn kept_records(path: &Path, limits: &ReadLimits) -> Result<Records, DataError> {
+fn kept_records(
+    path: &Path,
+    header: HeaderLine,
+    limits: &ReadLimits,
+) -> Result<Records, DataError> {
     let reading = Reading {
         limits,
         ragged: Ragged::Keep,
-        header: HeaderLine::Guess,
+        header,
     };
     records(path, reading)
+}
+
+/// What the first line of new rows is; the model knows its columns.
+pub(crate) fn first_line(wanted: &Wanted<'_>, first: &[String]) -> HeaderLine {
+    let is_there = |name: &str| first.iter().any(|cell| cell == name);
+    if wanted.iter().all(|(name, _)| is_there(name)) {
+        return HeaderLine::Present;
+    }
+    let is_unnamed = |name: &str| is_numbered(name) && !is_there(name);
+    match wanted.iter().all(|(name, _)| is_unnamed(name)) {
+        true => HeaderLine::Absent,
+        false => HeaderLine::Guess,
+    }
+}
+
+/// Makes the first of rows that were read without a header the header, if it is one.
+pub(crate) fn with_header(
+    wanted: &Wanted<'_>,
+    path: &Path,
+    mut records: Records,
+    limits: &ReadLimits,
+) -> Result<Records, DataError> {
+    let is_named = match records.rows.first() {
+        // Formats that name their columns do so whatever is asked.
+        _ if records.names == Names::Written => false,
+        None => false,
+        Some(first) => match first_line(wanted, &first.cells) {
+            HeaderLine::Present => true,
+            HeaderLine::Absent => false,
+            HeaderLine::Guess => is_header(&records.rows),
+        },
+    };
+    if is_named {
+        records.header = records.rows.remove(0).cells;
+        records.names = Names::Written;
+        check_header(path, &records.header, limits)?;
+    }
+    Ok(records)
 }
 
 /// Where the cells of the wanted columns stand in the rows of a table.
@@ -494,7 +541,7 @@ fn listed_images(
     size: (u32, u32, u32),
     limits: &ReadLimits,
 ) -> Result<ReadRows, DataError> {
-    let records = kept_records(path, limits)?;
+    let records = kept_records(path, HeaderLine::Guess, limits)?;
     let folder = folder_of(path);
     let cells = |place: usize| {
         let rows = records.rows.iter();
@@ -525,8 +572,9 @@ fn listed_images(
 }
 
 /// Images without targets.
-pub(crate) fn images_of((height, width, channels): (u32, u32, u32), bytes: Vec<u8>) -> Dataset {
-    let count = bytes.len() / (height * width * channels) as usize;
+pub(crate) fn images_of(size: (u32, u32, u32), bytes: Vec<u8>) -> Dataset {
+    let (height, width, channels) = size;
+    let count = bytes.len() / images::item_bytes(size);
     Dataset::Images(Images {
         height,
         width,
@@ -574,19 +622,35 @@ fn text_files(
     path: &Path,
     limits: &ReadLimits,
 ) -> Result<ReadRows, DataError> {
-    let read = |file: &PathBuf| decode(file, &read_bytes(file, limits)?, &mut Vec::new());
-    let files = match path.is_dir() {
-        true => text_files_in(path)?,
-        false => vec![path.to_path_buf()],
-    };
-    let texts = files.iter().map(read).collect::<Result<_, _>>()?;
-    let mut rows = ReadRows::all(texts_of(fitted, texts));
-    if path.is_dir() {
-        let names = files.iter().filter_map(|file| file.file_name());
-        let shown = names.map(|name| name.to_string_lossy().into_owned());
-        rows.names = RowNames::Paths(shown.collect());
+    if !path.is_dir() {
+        let (text, _) = read_text(path, limits)?;
+        return Ok(ReadRows::all(texts_of(fitted, vec![text])));
     }
-    Ok(rows)
+    let (mut texts, mut row_numbers, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut bad, mut bytes) = (Vec::new(), 0);
+    for (row, file) in (1..).zip(text_files_in(path)?) {
+        match read_text(&file, limits) {
+            Ok((text, _)) => {
+                bytes += text.len() as u64;
+                texts.push(text);
+                row_numbers.push(row);
+                let name = file.file_name().unwrap_or_default();
+                names.push(name.to_string_lossy().into_owned());
+            }
+            Err(error) => bad.push(BadRow {
+                row,
+                reason: error.to_string(),
+            }),
+        }
+        check_size(path, texts.len(), bytes, limits)?;
+    }
+    Ok(ReadRows {
+        dataset: texts_of(fitted, texts),
+        row_numbers,
+        names: RowNames::Paths(names),
+        bad,
+        notices: Vec::new(),
+    })
 }
 
 /// Texts without targets.

@@ -1,41 +1,28 @@
 //! A few rows as they were read, in a file: what an exported model is tried on, from raw input to answer.
 //!
 //! Nothing learns from them. They are kept because the user's own file may be gone or changed when a
-//! model is exported. Rows that nobody has are drawn: ordinary cells, and what files also hold, which is
-//! cells without a value, wild ones, and words that were never seen.
+//! model is exported. Where it must be tried on more than these, rows are drawn that nobody has.
+
+mod drawn;
 
 use std::{fs, path::Path};
 
-use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::DataError,
-    fitted::{
-        CLIP, FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedText,
-        Scaling,
-    },
     preprocess::Preprocessor,
     source::{Cells, Column, Dataset, Images, RawTargets, Series, Table, Texts},
-    table::columns::is_missing,
     times::TimeFormat,
 };
 
 /// Version of the file.
 const FORMAT: u32 = 1;
 
-/// A sample never holds more cells or bytes than this: some 20 MB of text.
+/// A sample never holds more cells, pixels, values of series or letters of texts than this, whichever its rows
+/// are; a cell counts as one, however long its text is.
 const VALUES_MAX: usize = 4 << 20;
-
-/// A word that no file holds.
-const UNSEEN: &str = "a word that was never seen";
-
-/// Words of a drawn text beside other columns, at most.
-const BAG_WORDS: usize = 20;
-
-/// Of so many drawn rows, one has no value, one a wild value and one an unseen word in some column.
-const ODD_EVERY: usize = 5;
 
 /// Rows as they were read, without what is to be predicted.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,17 +94,9 @@ impl Sample {
     ///
     /// Numbers are exact in `f32`, so that an exported model can be given the very same ones.
     pub fn drawn(preprocessor: &Preprocessor, rows: usize, rng: &mut ChaCha8Rng) -> Sample {
-        let targets = RawTargets::Unknown(rows);
-        let dataset = match preprocessor.inputs() {
-            FittedInputs::Columns(columns) => Dataset::Table(Table {
-                columns: drawn_columns(columns, rows, rng),
-                targets,
-            }),
-            FittedInputs::Image(image) => Dataset::Images(drawn_images(image, rows, rng)),
-            FittedInputs::Series(series) => Dataset::Series(drawn_series(series, rows, rng)),
-            FittedInputs::Text(text) => Dataset::Texts(drawn_texts(text, rows, rng)),
-        };
-        Sample { dataset }
+        Sample {
+            dataset: drawn::dataset(preprocessor.inputs(), rows, rng),
+        }
     }
 
     /// The rows.
@@ -199,8 +178,8 @@ impl Sample {
 fn values_per_row(dataset: &Dataset) -> usize {
     match dataset {
         Dataset::Table(table) => table.columns.len(),
-        Dataset::Images(images) => (images.height * images.width * images.channels) as usize,
-        Dataset::Series(series) => (series.longest() * series.channels) as usize,
+        Dataset::Images(images) => images.item_bytes(),
+        Dataset::Series(series) => series.longest() as usize * series.channels as usize,
         Dataset::Texts(texts) => texts.texts.iter().map(String::len).max().unwrap_or(0),
     }
 }
@@ -217,7 +196,7 @@ fn chosen_rows(dataset: &Dataset, rows: &[usize]) -> Dataset {
             targets,
         }),
         Dataset::Images(images) => {
-            let item = (images.height * images.width * images.channels) as usize;
+            let item = images.item_bytes();
             let bytes = rows
                 .iter()
                 .flat_map(|row| &images.bytes[row * item..][..item]);
@@ -337,70 +316,6 @@ fn read(rows: Rows) -> Option<Dataset> {
     }
 }
 
-fn drawn_images(image: &FittedImage, rows: usize, rng: &mut ChaCha8Rng) -> Images {
-    let (height, width, channels) = (image.height, image.width, image.channels);
-    let count = rows * (height * width * channels) as usize;
-    Images {
-        height,
-        width,
-        channels,
-        bytes: (0..count).map(|_| rng.random()).collect(),
-        targets: RawTargets::Unknown(rows),
-    }
-}
-
-/// Series of any length, with a value missing or wild here and there.
-fn drawn_series(fitted: &FittedSeries, rows: usize, rng: &mut ChaCha8Rng) -> Series {
-    let lengths: Vec<u32> = (0..rows)
-        .map(|_| rng.random_range(1..=fitted.length))
-        .collect();
-    let steps: usize = lengths.iter().map(|length| *length as usize).sum();
-    let mut values = Vec::with_capacity(steps * fitted.channels as usize);
-    for _ in 0..steps {
-        for (shift, scale) in fitted.shift.iter().zip(&fitted.scale) {
-            values.push(match rng.random_range(0..20) {
-                0 => f32::NAN,
-                1 => shift + 100.0 * scale,
-                _ => shift + scale * rng.random_range(-2.0..2.0),
-            });
-        }
-    }
-    Series {
-        columns: fitted.columns.clone(),
-        steps: None,
-        channels: fitted.channels,
-        lengths,
-        values,
-        targets: RawTargets::Unknown(rows),
-    }
-}
-
-fn drawn_texts(fitted: &FittedText, rows: usize, rng: &mut ChaCha8Rng) -> Texts {
-    let forms: Vec<&String> = fitted.forms.keys().collect();
-    let most = fitted.length as usize + 3;
-    Texts {
-        name: fitted.name.clone(),
-        texts: (0..rows).map(|_| drawn_text(&forms, most, rng)).collect(),
-        targets: RawTargets::Unknown(rows),
-    }
-}
-
-/// Up to so many known words and unknown ones between them.
-fn drawn_text(forms: &[&String], most: usize, rng: &mut ChaCha8Rng) -> String {
-    let words = (0..rng.random_range(0..=most)).map(|_| match rng.random_range(0..5) {
-        0 => UNSEEN,
-        _ if forms.is_empty() => UNSEEN,
-        _ => forms[rng.random_range(0..forms.len())].as_str(),
-    });
-    let text = words.collect::<Vec<&str>>().join(" ");
-    // No file holds these as a text: a reader takes them for missing.
-    if is_missing(&text) {
-        String::new()
-    } else {
-        text
-    }
-}
-
 fn read_column(column: WrittenColumn) -> Column {
     let number = |cell: Option<f64>| cell.unwrap_or(f64::NAN);
     let cells = match column.cells {
@@ -417,82 +332,8 @@ fn read_column(column: WrittenColumn) -> Column {
     }
 }
 
-/// Columns with an odd cell here and there, at most one in a row: many at once are no row that anybody has.
-fn drawn_columns(columns: &[FittedColumn], rows: usize, rng: &mut ChaCha8Rng) -> Vec<Column> {
-    let odd: Vec<usize> = (0..rows)
-        .map(|_| rng.random_range(0..columns.len().max(1)))
-        .collect();
-    let is_odd = |row: usize, place: usize| row.is_multiple_of(ODD_EVERY) && odd[row] == place;
-    let column = |(place, column): (usize, &FittedColumn)| {
-        let cells = match &column.kind {
-            FittedKind::Numeric { scaling, .. } => {
-                let number = |row: usize| match (is_odd(row, place), row / ODD_EVERY % 2) {
-                    (true, 0) => f64::NAN,
-                    (true, _) => rounded(far_value(scaling)),
-                    _ => rounded(scaling.raw(rng.random_range(-2.0..2.0)).0),
-                };
-                Cells::Numbers((0..rows).map(number).collect())
-            }
-            FittedKind::Time(time) => {
-                let second = |row: usize| match (is_odd(row, place), row / ODD_EVERY % 2) {
-                    (true, 0) => f64::NAN,
-                    (true, _) => (time.shift + 100.0 * CLIP * time.scale).round(),
-                    _ => (time.shift + time.scale * rng.random_range(-2.0..2.0)).round(),
-                };
-                Cells::Times {
-                    seconds: (0..rows).map(second).collect(),
-                    format: time.format.clone(),
-                }
-            }
-            FittedKind::Text { forms, .. } => {
-                let forms: Vec<&String> = forms.keys().collect();
-                let text = |row: usize| match (is_odd(row, place), row / ODD_EVERY % 2) {
-                    (true, 0) => None,
-                    _ => Some(drawn_text(&forms, BAG_WORDS, rng)),
-                };
-                Cells::Words((0..rows).map(text).collect())
-            }
-            FittedKind::Category { levels, .. } => {
-                let word = |row: usize| match (is_odd(row, place), row / ODD_EVERY % 2) {
-                    (true, 0) => None,
-                    (true, _) => Some(UNSEEN.to_string()),
-                    _ if levels.is_empty() => None,
-                    _ => Some(levels[rng.random_range(0..levels.len())].clone()),
-                };
-                Cells::Words((0..rows).map(word).collect())
-            }
-        };
-        Column {
-            name: column.name.clone(),
-            cells,
-        }
-    };
-    columns.iter().enumerate().map(column).collect()
-}
-
-/// A number so far out that it is clipped.
-fn far_value(scaling: &Scaling) -> f64 {
-    match scaling {
-        Scaling::Deviation { shift, scale } => shift + 100.0 * CLIP * scale,
-        Scaling::Quantiles { knots } => {
-            let (end, unit) = knots.raw(CLIP);
-            end + 100.0 * CLIP * unit
-        }
-    }
-}
-
-/// The nearest number of `f32`; what `f32` cannot hold stays.
-fn rounded(number: f64) -> f64 {
-    match f64::from(number as f32) {
-        rounded if rounded.is_finite() => rounded,
-        _ => number,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng;
-
     use super::*;
 
     fn table() -> Dataset {
@@ -578,31 +419,5 @@ mod tests {
             words,
             &[None, Some("größer 6".into()), Some("größer 13".into())]
         );
-    }
-
-    #[test]
-    fn drawn_rows_have_gaps_wild_values_and_words_never_seen() {
-        let text = r#"{"format": 1, "inputs": {"columns": [
-            {"name": "n", "kind": "numeric", "fill": 0, "missing_indicator": "absent",
-             "shift": 1e12, "scale": 2.5},
-            {"name": "w", "kind": "category", "levels": ["x", "y"], "missing_indicator": "present"}]},
-            "task": {"kind": "regression", "target": "t", "mean": 0, "scale": 1}}"#;
-        let preprocessor: Preprocessor = serde_json::from_str(text).unwrap();
-        let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let Dataset::Table(drawn) = Sample::drawn(&preprocessor, 100, &mut rng).dataset else {
-            unreachable!()
-        };
-        let (Cells::Numbers(numbers), Cells::Words(words)) =
-            (&drawn.columns[0].cells, &drawn.columns[1].cells)
-        else {
-            unreachable!()
-        };
-        assert!(numbers.iter().any(|number| number.is_nan()));
-        assert!(
-            numbers
-                .iter()
-                .all(|number| number.is_nan() || f64::from(*number as f32) == *number)
-        );
-        assert!(words.contains(&None) && words.contains(&Some(UNSEEN.to_string())));
     }
 }

@@ -15,8 +15,8 @@ use crate::{
     images,
     limits::ReadLimits,
     preprocess::Preprocessor,
-    rows::{BadRow, Places, RawRows, ReadRows, RowNames, images_of, texts_of, unfit},
-    series::Growing,
+    rows::{BadRow, Places, RawRows, ReadRows, RowNames, images_of, texts_of, unfit, with_header},
+    series::{Growing, single, too_large},
     source::Dataset,
     table::{
         Reading,
@@ -28,6 +28,9 @@ use given::{Body, Given};
 
 /// Rows of one request in JSON: more belong into several requests, or into a file.
 pub const ROWS_MAX: usize = 10_000;
+
+/// Numbers that the rows of a request become at most, 64 MiB of them: a short row may stand for a long series.
+pub const VALUES_MAX: usize = 16 << 20;
 
 /// What a request is called in messages.
 const REQUEST: &str = "the request";
@@ -44,12 +47,23 @@ impl Preprocessor {
     pub fn rows_of_json(&self, body: &[u8]) -> Result<RawRows, DataError> {
         let body: Body<'_> = serde_json::from_slice(body)
             .map_err(|error| malformed(Path::new(REQUEST), error.to_string()))?;
+        let (rows, most) = (body.rows.len(), self.rows_of_request_max());
+        if rows > most {
+            let problem =
+                format!("{rows} rows: the model takes {most}, send them in several requests");
+            return Err(malformed(Path::new(REQUEST), problem));
+        }
         self.prepared(match self.inputs() {
             FittedInputs::Columns(columns) => table::rows(columns, &body.rows),
             FittedInputs::Image(image) => image_rows(image, &body.rows),
             FittedInputs::Series(series) => series_rows(series, &body.rows),
             FittedInputs::Text(text) => text_rows(text, &body.rows),
         })
+    }
+
+    /// Rows that a request may have: [`ROWS_MAX`], fewer where rows are large.
+    pub fn rows_of_request_max(&self) -> usize {
+        (VALUES_MAX / self.item().values().max(1)).clamp(1, ROWS_MAX)
     }
 
     /// Rows of a CSV text, as in a file.
@@ -65,9 +79,10 @@ impl Preprocessor {
         let reading = Reading {
             limits,
             ragged: Ragged::Keep,
-            header: HeaderLine::Guess,
+            header: HeaderLine::Absent,
         };
         let records = text::read_from(path, body, reading)?;
+        let records = with_header(&wanted, path, records, limits)?;
         let places = Places::find(&wanted, path, &records.header, records.names)?;
         let read = places.typed(&wanted, &records.rows, records.decimal, 0);
         self.prepared(self.of_table(read))
@@ -152,17 +167,21 @@ fn text_rows(fitted: &FittedText, rows: &[Given<'_>]) -> ReadRows {
 
 fn series_rows(fitted: &FittedSeries, rows: &[Given<'_>]) -> ReadRows {
     let series = |given: &Given<'_>| channels_of(fitted, given);
-    Separated::of(rows.iter().map(series)).read(|all| {
+    let mut read = Separated::of(rows.iter().map(series)).read(|all| {
         let mut growing = Growing::new(fitted.channels as usize);
         all.iter().for_each(|channels| growing.push(channels));
         Dataset::Series(growing.finish())
-    })
+    });
+    let mut values = Vec::new();
+    rows.iter().for_each(|row| row.numbers_into(&mut values));
+    read.notices.extend(too_large(values.into_iter()));
+    read
 }
 
 /// The channels of a series.
 fn channels_of(fitted: &FittedSeries, given: &Given<'_>) -> Result<Vec<Vec<f32>>, String> {
     let values = |given: &Given<'_>| match given {
-        Given::Numbers(numbers) => Ok(numbers.iter().map(|value| *value as f32).collect()),
+        Given::Numbers(numbers) => Ok(numbers.iter().map(|value| single(*value)).collect()),
         other => Err(format!(
             "it is {}, where a list of numbers is needed",
             other.kind()

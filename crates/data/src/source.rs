@@ -6,6 +6,7 @@ use std::{fmt, ops::Range, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    images::item_bytes,
     large::Beyond,
     limits::ReadLimits,
     notice::Notice,
@@ -147,11 +148,11 @@ impl Source {
     /// What a user calls a row: the path of its image, or its number in its file, from 1.
     pub fn row_name(&self, row: u32) -> String {
         let row = row as usize;
-        let first_given = self.given_test_rows.start;
+        let given = [&self.given_validation_rows, &self.given_test_rows];
+        let file = given.into_iter().find(|rows| rows.contains(&row));
         match &self.row_names {
             Some(names) => names.get(row).cloned().unwrap_or_default(),
-            None if self.given_test_rows.contains(&row) => (row - first_given + 1).to_string(),
-            None => (row + 1).to_string(),
+            None => (row - file.map_or(0, |rows| rows.start) + 1).to_string(),
         }
     }
 }
@@ -259,6 +260,13 @@ pub struct Images {
     pub bytes: Vec<u8>,
     /// What is predicted.
     pub targets: RawTargets,
+}
+
+impl Images {
+    /// Bytes of one image.
+    pub fn item_bytes(&self) -> usize {
+        item_bytes((self.height, self.width, self.channels))
+    }
 }
 
 /// Series of the same channels, of any lengths.

@@ -16,7 +16,7 @@ use crate::{
     rows::{Places, RawRows, Wanted, unfit},
     table::{
         flow::large_text,
-        header::{is_numbered, numbered},
+        header::{HeaderLine, numbered},
         parts::{TextPart, TextParts},
         text::{self, Decimal, Names, Quoting, Row, malformed},
     },
@@ -150,8 +150,9 @@ impl<'a, R: Read> RowStream<'a, R> {
         let Some(table) = &mut self.table else {
             return Ok(None);
         };
-        if let (b';', Some(mark)) = (delimiter, text::decimal_mark(&rows)) {
-            table.decimal = mark;
+        // A comma stays: later rows may hold points that set thousands apart, and no fraction.
+        if (delimiter, text::decimal_mark(&rows)) == (b';', Some(Decimal::Comma)) {
+            table.decimal = Decimal::Comma;
         }
         let places = &table.places;
         let read = places.typed(&self.wanted, &rows, table.decimal, self.rows_done);
@@ -160,20 +161,17 @@ impl<'a, R: Read> RowStream<'a, R> {
         self.preprocessor.prepared(read).map(Some)
     }
 
-    /// Finds the columns. The first line names them, unless those of the model were numbered for want of
-    /// names, and it has none of them.
+    /// Finds the columns. The first line names them, unless it is a row: what it looks like decides nothing,
+    /// as the lines behind it may not have arrived.
     fn begin(
         &self,
         delimiter: u8,
         first_line: String,
         rows: &mut Vec<Row>,
     ) -> Result<TableForm, DataError> {
-        let first = &rows[0].cells;
-        let is_unnamed =
-            |(name, _): &(&str, _)| is_numbered(name) && !first.iter().any(|cell| cell == name);
-        let (header, names) = match self.wanted.iter().all(is_unnamed) {
-            true => (numbered(first.len()), Names::Numbered),
-            false => (rows.remove(0).cells, Names::Written),
+        let (header, names) = match crate::rows::first_line(&self.wanted, &rows[0].cells) {
+            HeaderLine::Absent => (numbered(rows[0].cells.len()), Names::Numbered),
+            HeaderLine::Present | HeaderLine::Guess => (rows.remove(0).cells, Names::Written),
         };
         text::check_header(&self.name, &header, &self.limits)?;
         Ok(TableForm {

@@ -280,19 +280,13 @@ fn statistics_of_the_chosen_rows_are_as_near_as_is_said() {
 #[test]
 fn a_table_that_turns_out_to_be_small_is_as_if_it_were_read_as_a_whole() {
     let folder = tempfile::tempdir().unwrap();
-    let text = table();
-    let mut packed = GzEncoder::new(Vec::new(), Compression::none());
-    packed.write_all(text.as_bytes()).unwrap();
-    let packed = packed.finish().unwrap();
-    // Eight times the file is more than may be held, half of what may be held is more than the text.
-    let held = 8 * packed.len() as u64 - 1;
-    assert!(
-        held / 2 > text.len() as u64,
-        "it packs too well for this test"
-    );
-    let path = written(folder.path(), "t.csv.gz", &packed);
-    let large = study(&request(&path, &WITHOUT_ROLES, held));
-    let small = study(&request(&path, &WITHOUT_ROLES, 1 << 30));
+    let packed = parquet_bytes(ROWS as i32);
+    // Two cells count as sixteen bytes before they are text, and are seven as text.
+    let held = 15 * ROWS as u64;
+    assert!(packed.len() < held as usize, "it packs too badly for this");
+    let path = written(folder.path(), "t.parquet", &packed);
+    let large = study(&request(&path, &[], held));
+    let small = study(&request(&path, &[], 1 << 30));
     assert_eq!(large.source.beyond.as_ref().unwrap().rows_left(), 0);
     assert_eq!(large.source.oddities, small.source.oddities);
     assert_eq!(large.split, small.split);
@@ -300,6 +294,38 @@ fn a_table_that_turns_out_to_be_small_is_as_if_it_were_read_as_a_whole() {
     assert!(large.held() == small.held(), "a prepared row differs");
     let (counted, _) = large.all_rows(folder.path());
     assert_eq!(counted, Counted::default());
+}
+
+#[test]
+fn a_packed_table_is_as_large_as_its_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = (0..10_000).map(|row| format!("{},{}\n", row % 7, ["a", "b"][row % 2]));
+    let text = format!("x,label\n{}", rows.collect::<String>());
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(text.as_bytes()).unwrap();
+    let path = written(folder.path(), "t.csv.gz", &packed.finish().unwrap());
+    let is_large = |held: u64| {
+        let source = data::read(&request(&path, &[], held)).unwrap();
+        source.beyond.is_some()
+    };
+    assert!(is_large(text.len() as u64 - 1));
+    assert!(!is_large(text.len() as u64));
+}
+
+#[test]
+fn quotes_in_json_lines_do_not_hold_lines_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = |row: usize| {
+        let label = ["a", "b"][row % 2];
+        format!(
+            "{{\"v\":{},\"label\":\"{label}\",\"note\": \"\"}}\n",
+            row % 97
+        )
+    };
+    let lines: String = (0..6_000).map(line).collect();
+    let path = written(folder.path(), "t.jsonl", lines.as_bytes());
+    let source = data::read(&request(&path, &[], 100 << 10)).unwrap();
+    assert_eq!(source.beyond.unwrap().rows(), 6_000);
 }
 
 #[test]
@@ -379,6 +405,29 @@ fn parquet_bytes(rows: i32) -> Vec<u8> {
     }
     writer.close().expect("the test's data are sound");
     bytes
+}
+
+#[test]
+fn rows_that_are_only_scored_are_not_said_to_be_learned_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let [train, test] = ["t.csv", "test.csv"].map(|name| {
+        let text = table();
+        written(folder.path(), name, text.as_bytes())
+    });
+    let source = data::read(&Request {
+        test: Some(test),
+        ..request(&train, &WITHOUT_ROLES, 400 << 10)
+    });
+    let said = texts(&source.unwrap().notices);
+    let scored = said.lines().find(|line| line.contains("test.csv")).unwrap();
+    assert!(
+        scored.ends_with("are scored; the others are not used"),
+        "{scored}"
+    );
+    assert_eq!(
+        said.matches("are learned from by networks alone").count(),
+        1
+    );
 }
 
 #[test]
@@ -578,10 +627,10 @@ fn images_that_are_not_held_become_the_same_pixels_and_lost_ones_are_said() {
     assert!(rows == expected, "an image differs");
 
     let held: BTreeSet<String> = (0..200).map(|row| large.source.row_name(row)).collect();
-    let lost = (0..600)
+    let mut others = (0..600)
         .map(|row| small.source.row_name(row))
-        .find(|name| !held.contains(name));
-    let lost = lost.unwrap();
+        .filter(|name| !held.contains(name));
+    let [lost, changed] = [others.next(), others.next()].map(Option::unwrap);
     fs::remove_file(data.join(&lost)).unwrap();
     let counted = large.convert(&folder.path().join("again.shards")).unwrap();
     assert_eq!(counted.rows, 399);
@@ -590,6 +639,13 @@ fn images_that_are_not_held_become_the_same_pixels_and_lost_ones_are_said() {
         "skipped 1 images while converting; the first is `{lost}`: it was gone when it was to be read\n"
     );
     assert_eq!(said, wanted);
+    let another = image::GrayImage::from_pixel(16, 16, image::Luma([77]));
+    another.save(data.join(&changed)).unwrap();
+    let counted = large.convert(&folder.path().join("again.shards")).unwrap();
+    assert_eq!(counted.rows, 398);
+    let said = texts(&counted.notices());
+    let wanted = format!("the first is `{changed}`: it was changed while it was read");
+    assert!(said.contains(&wanted), "{said}");
 }
 
 #[test]

@@ -36,6 +36,16 @@ fn rows_are_called_by_their_number_in_their_own_file_even_if_some_are_left_out()
     });
     let source = given.unwrap();
     assert_eq!([source.row_name(3), source.row_name(5)], ["4", "2"]);
+    let validated = read(&Request {
+        path: write("whole.csv", rows),
+        validation: Some(write("more.csv", rows)),
+        test: Some(write("other.csv", "size,class\n5,a\n7,b\n")),
+        ..Request::default()
+    });
+    let source = validated.unwrap();
+    let names: Vec<String> = (0..10).map(|row| source.row_name(row)).collect();
+    let expected = ["1", "2", "3", "4", "1", "2", "3", "4", "1", "2"];
+    assert_eq!(names, expected);
 }
 
 #[test]

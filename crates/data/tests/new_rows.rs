@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
 
+mod npy;
+
 use std::{
     fs,
     io::{Cursor, Read},
@@ -13,6 +15,7 @@ use data::{
     BadRow, Dataset, Examples, Fingerprint, Images, Preprocessor, RawRows, RawTargets, ReadLimits,
     Request, RowStream, Series, Source, Task, TaskKind, Texts, sent::ROWS_MAX,
 };
+use npy::npy;
 
 /// Numbers with gaps, words with gaps, words that are numbers, words that are truths.
 const TABLE: &str = "age,town,floor,lift,rent\n\
@@ -296,6 +299,41 @@ fn a_series_is_a_list_of_numbers_or_one_for_each_channel() {
 }
 
 #[test]
+fn an_array_of_new_series_has_its_channels_where_it_has_as_many_as_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model_of(Dataset::Series(Series {
+        columns: Vec::new(),
+        steps: None,
+        channels: 3,
+        lengths: vec![8, 8],
+        values: (0..48).map(|value| value as f32).collect(),
+        targets: RawTargets::Classes(vec![0, 1]),
+    }));
+    let read = |shape: &[usize]| {
+        let values: Vec<f64> = (0..shape.iter().product::<usize>())
+            .map(|v| v as f64)
+            .collect();
+        let path = folder.path().join("new.npy");
+        fs::write(&path, npy(shape, &values)).unwrap();
+        model.read_rows(&path, &ReadLimits::default())
+    };
+    for (shape, channels) in [
+        ([1, 3, 2], "[[0,1],[2,3],[4,5]]"),
+        ([1, 2, 3], "[[0,3],[1,4],[2,5]]"),
+    ] {
+        let json = format!("{{\"rows\": [{channels}]}}");
+        let sent = model.rows_of_json(json.as_bytes()).unwrap();
+        let read = read(&shape).unwrap();
+        assert_eq!(inputs(&read.examples), inputs(&sent.examples), "{shape:?}");
+    }
+    let unclear = read(&[1, 3, 3]).unwrap_err().to_string();
+    assert!(
+        unclear.contains("[1, 3, 3] does not tell channels from steps"),
+        "{unclear}"
+    );
+}
+
+#[test]
 fn a_text_is_a_word_or_a_cell_of_its_column() {
     let model = model_of(Dataset::Texts(Texts {
         name: "review".into(),
@@ -347,6 +385,53 @@ fn columns_without_names_are_found_by_their_order() {
     let swapped = format!("{},{}\n4,3\n6,5\n", second.name, first.name);
     let named = streamed(&model, swapped.as_bytes(), 5).unwrap();
     assert_eq!(inputs(&csv.examples), inputs(&named.examples));
+    let alone = model.rows_of_csv(b"3,4\n", &limits).unwrap();
+    assert_eq!(alone.row_numbers, [1], "one line alone is a row");
+}
+
+#[test]
+fn names_that_are_numbers_are_names_for_a_file_a_request_and_a_stream() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spectra.csv");
+    let value = |row: usize, column: usize| (row * (7 + column) % 23) as f64 / 10.0;
+    let rows = (0..40).map(|row| {
+        let [a, b, c, fat] = [0, 1, 2, 3].map(|column| value(row, column));
+        format!("{a},{b},{c},{fat}\n")
+    });
+    let text = format!("1100,1102,1104,fat\n{}", rows.collect::<String>());
+    fs::write(&path, text).unwrap();
+    let request = Request {
+        path: path.clone(),
+        task: Some(TaskKind::Regression),
+        ..Request::default()
+    };
+    let all: Vec<u32> = (0..40).collect();
+    let model = Preprocessor::fit(&data::read(&request).unwrap(), &all).unwrap();
+    let limits = ReadLimits::default();
+    let new = "1104,1100,1102\n0.1,0.2,0.3\n0.4,0.5,0.6\n";
+    fs::write(&path, new).unwrap();
+    let in_order = "1100,1102,1104\n0.2,0.3,0.1\n0.5,0.6,0.4\n";
+    let expected = streamed(&model, in_order.as_bytes(), 100).unwrap();
+    assert_eq!(expected.row_numbers, [1, 2]);
+    for rows in [
+        model.read_rows(&path, &limits).unwrap(),
+        model.rows_of_csv(new.as_bytes(), &limits).unwrap(),
+        streamed(&model, new.as_bytes(), 3).unwrap(),
+    ] {
+        assert_eq!(rows.row_numbers, [1, 2]);
+        assert_eq!(inputs(&rows.examples), inputs(&expected.examples));
+    }
+}
+
+#[test]
+fn a_decimal_comma_that_a_stream_has_shown_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = table_model(folder.path());
+    let text =
+        "age;town;floor;lift\n1,5;Bern;1st;yes\n2,5;Bern;1st;yes\n1.234;Bern;1st;yes\n".as_bytes();
+    let whole = model.rows_of_csv(text, &ReadLimits::default()).unwrap();
+    let parts = streamed(&model, text, 20).unwrap();
+    assert_eq!(inputs(&parts.examples), inputs(&whole.examples));
 }
 
 #[test]

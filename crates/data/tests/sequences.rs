@@ -285,6 +285,55 @@ fn folders_of_text_files_are_classes() {
 }
 
 #[test]
+fn folders_of_texts_are_for_what_they_are_called() {
+    let folder = tempfile::tempdir().unwrap();
+    for (part, rows) in [("Training", 12), ("val", 5), ("test", 4), ("docs", 1)] {
+        for (row, class) in (0..rows).flat_map(|row| [(row, "good"), (row, "bad")]) {
+            let words = format!("this is {class} text number {row}");
+            write(folder.path(), &format!("{part}/{class}/{row}.txt"), &words);
+        }
+    }
+    let source = read(folder.path());
+    assert_eq!(source.given_validation_rows, 24..34);
+    assert_eq!(source.given_test_rows, 34..42);
+    let said: Vec<String> = source.notices.iter().map(ToString::to_string).collect();
+    assert!(said[0].contains("folder `docs`"), "{said:?}");
+}
+
+#[test]
+fn a_text_file_that_cannot_be_read_costs_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    for class in ["good", "bad"] {
+        for row in 0..6 {
+            write(
+                folder.path(),
+                &format!("data/{class}/{row}.txt"),
+                "some words",
+            );
+        }
+    }
+    let source = read(&folder.path().join("data"));
+    let preprocessor = Preprocessor::fit(&source, &[0, 1, 6, 7]).unwrap();
+    for (name, text) in [("a.txt", "some"), ("b.txt", "so\0me"), ("c.txt", "words")] {
+        write(folder.path(), &format!("new/{name}"), text);
+    }
+    let new = folder.path().join("new");
+    let rows = preprocessor.read_rows(&new, &ReadLimits::default());
+    let rows = rows.unwrap();
+    assert_eq!(rows.row_numbers, [1, 3]);
+    let names = ["a.txt", "c.txt"].map(str::to_string);
+    assert_eq!(rows.names, data::RowNames::Paths(names.to_vec()));
+    assert_eq!(rows.bad[0].row, 2);
+    assert!(rows.bad[0].reason.contains("NUL byte"), "{:?}", rows.bad);
+    let few = ReadLimits {
+        bytes_max: 8,
+        ..ReadLimits::default()
+    };
+    let error = preprocessor.read_rows(&new, &few).unwrap_err().to_string();
+    assert!(error.contains("what its texts hold exceeds"), "{error}");
+}
+
+#[test]
 fn two_files_named_for_training_and_testing_are_one_data_set() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "Made_TRAIN.ts", UNEQUAL);

@@ -37,7 +37,7 @@ impl fmt::Display for LayerId {
 }
 
 /// A layer and where its inputs come from.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Node {
     /// What it does.
     pub layer: Layer,
@@ -123,8 +123,7 @@ fn shapes(inputs: &[Shape]) -> String {
 ///
 /// Invariants: `nodes[0]` is the only input, the last node the only output; every input of a node
 /// comes earlier; every layer's inputs fit it; every result but the output's is used.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "Vec<Node>", into = "Vec<Node>")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Architecture {
     nodes: Vec<Node>,
     shapes: Vec<Shape>,
@@ -220,20 +219,6 @@ impl Architecture {
     /// How many values leave: classes, or 1 for a regression.
     pub fn outputs(&self) -> u32 {
         self.shape(self.output()).channels()
-    }
-}
-
-impl TryFrom<Vec<Node>> for Architecture {
-    type Error = ArchitectureError;
-
-    fn try_from(nodes: Vec<Node>) -> Result<Architecture, ArchitectureError> {
-        Architecture::new(nodes)
-    }
-}
-
-impl From<Architecture> for Vec<Node> {
-    fn from(architecture: Architecture) -> Vec<Node> {
-        architecture.nodes
     }
 }
 

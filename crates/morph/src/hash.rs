@@ -184,19 +184,11 @@ impl FromStr for ArchitectureHash {
     type Err = HashError;
 
     fn from_str(text: &str) -> Result<ArchitectureHash, HashError> {
-        let refused = || HashError {
-            text: text.chars().take(80).collect(),
-        };
-        let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
-        let digits = digits
-            .filter(|digits| digits.len() == 64)
-            .ok_or_else(refused)?;
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte =
-                u8::try_from(pair[0] * 16 + pair[1]).expect("two hexadecimal digits are a byte");
-        }
-        Ok(ArchitectureHash(bytes))
+        blake3::Hash::from_hex(text)
+            .map(|hash| ArchitectureHash(*hash.as_bytes()))
+            .map_err(|_| HashError {
+                text: text.chars().take(80).collect(),
+            })
     }
 }
 

@@ -4,28 +4,16 @@
 //! is padded by d·(k − 1)/2 on each side, so that a kernel may grow without moving anything. Pools are never
 //! padded: what does not fill a window is left out, as in PyTorch's default.
 
-use serde::{Deserialize, Serialize};
-
 use crate::shape::Shape;
 
 /// The kernel of a convolution: a square of odd width over an image, as many steps of a series.
 ///
 /// It is moved by `stride`, or its taps stand `dilation` apart; not both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kernel {
     size: u8,
     stride: u8,
-    #[serde(default = "undilated", skip_serializing_if = "is_undilated")]
     dilation: u8,
-}
-
-fn undilated() -> u8 {
-    1
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)] // Serde asks for a reference.
-fn is_undilated(dilation: &u8) -> bool {
-    *dilation == 1
 }
 
 impl Kernel {
@@ -93,7 +81,7 @@ impl Kernel {
 }
 
 /// The window of a pool: a square over an image, as many steps of a series, moved by `stride`, never padded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Window {
     size: u8,
     stride: u8,
@@ -132,7 +120,7 @@ impl Window {
 }
 
 /// Share of values that dropout sets to zero, in thousandths, so that equal rates are equal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DropRate(u16);
 
 impl DropRate {
@@ -155,8 +143,7 @@ impl DropRate {
 }
 
 /// One layer. Dense and convolution layers always have a bias.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Layer {
     /// Where examples enter; exactly one, the first.
     Input {

@@ -56,7 +56,7 @@ pub enum NotationError {
 }
 
 /// Names of all kinds: none of them may name a statement.
-const KINDS: [&str; 23] = [
+const KINDS: [&str; 24] = [
     "in",
     "dense",
     "conv",
@@ -73,6 +73,7 @@ const KINDS: [&str; 23] = [
     "flatten",
     "slice",
     "embed",
+    "periodic",
     "position",
     "attention",
     "dropout",

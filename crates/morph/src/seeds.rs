@@ -4,8 +4,6 @@
 //! [`PARAMETERS_MAX`] parameters); growing is the search's work. Written in the notation, so that
 //! what is tried first can be read here.
 
-use std::fmt;
-
 use crate::{architecture::Architecture, shape::Shape};
 
 /// Larger seeds are left out, except the first of each list.
@@ -44,7 +42,7 @@ pub fn table_seeds(features: u32, outputs: u32) -> Vec<(&'static str, Architectu
         ),
     ];
     let input = Shape::Flat { features };
-    affordable(seeds.map(|(name, body)| (name, input, body, outputs)))
+    affordable(input, outputs, seeds)
 }
 
 /// Networks for images, the plain convolutional one first.
@@ -71,11 +69,7 @@ pub fn image_seeds(input: Shape, outputs: u32) -> Vec<(&'static str, Architectur
         ("depthwise conv net", depthwise(sketch())),
     ];
     seeds.extend(flattened(sketch()).map(|body| ("flattened conv net", body)));
-    affordable(
-        seeds
-            .into_iter()
-            .map(|(name, body)| (name, input, body, outputs)),
-    )
+    affordable(input, outputs, seeds)
 }
 
 /// Networks for series, the fully convolutional one first.
@@ -93,32 +87,32 @@ pub fn series_seeds(input: Shape, outputs: u32) -> Vec<(&'static str, Architectu
     if !input.is_legal() {
         return Vec::new();
     }
-    let stem = Stem::of(length);
+    let (stride, pool) = shortening(length);
     let mut seeds = vec![
         (
             "conv net",
             format!(
-                "| conv 32 k7{stem} | bn | relu {stem:#}| conv 64 k5 | bn | relu | conv 32 k3 | bn | relu \
+                "| conv 32 k7{stride} | bn | relu {pool}| conv 64 k5 | bn | relu | conv 32 k3 | bn | relu \
                  | gap "
             ),
         ),
         (
             "small conv net",
             format!(
-                "| conv 16 k5{stem} | bn | relu {stem:#}| conv 32 k3 | bn | relu | gap | dropout 0.1 "
+                "| conv 16 k5{stride} | bn | relu {pool}| conv 32 k3 | bn | relu | gap | dropout 0.1 "
             ),
         ),
         (
             "residual conv net",
             format!(
-                "| conv 32 k7{stem} | bn | relu {stem:#}| a: conv 32 k5 | bn | relu | conv 32 k3 | b: bn \
+                "| conv 32 k7{stride} | bn | relu {pool}| a: conv 32 k5 | bn | relu | conv 32 k3 | b: bn \
                  | add a b | c: relu | conv 32 k5 | bn | relu | conv 32 k3 | d: bn | add c d | relu | gap "
             ),
         ),
         (
             "dilated conv net",
             format!(
-                "| conv 32 k3{stem} | bn | relu {stem:#}| conv 32 k3 d2 | bn | relu | conv 32 k3 d4 | bn \
+                "| conv 32 k3{stride} | bn | relu {pool}| conv 32 k3 d2 | bn | relu | conv 32 k3 d4 | bn \
                  | relu | conv 32 k3 d8 | bn | relu | gap "
             ),
         ),
@@ -128,39 +122,16 @@ pub fn series_seeds(input: Shape, outputs: u32) -> Vec<(&'static str, Architectu
         seeds.push(("flattened mlp", body.to_owned()));
         seeds.push(("flattened conv net", flattened_series(length)));
     }
-    affordable(
-        seeds
-            .into_iter()
-            .map(|(name, body)| (name, input, body, outputs)),
-    )
+    affordable(input, outputs, seeds)
 }
 
-/// How a series is made shorter behind its first convolution: as ` s2` in it, or as a pool behind it.
-struct Stem {
-    stride: u32,
-    pool: u32,
-}
-
-impl Stem {
-    fn of(length: u32) -> Stem {
-        let (stride, pool) = match length {
-            0..=160 => (1, 1),
-            161..=320 => (1, 2),
-            321..=1_200 => (2, 2),
-            _ => (4, 4),
-        };
-        Stem { stride, pool }
-    }
-}
-
-impl fmt::Display for Stem {
-    /// The stride; in the other form (`#`) the pool.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (f.alternate(), self.stride, self.pool) {
-            (false, 1, _) | (true, _, 1) => Ok(()),
-            (false, stride, _) => write!(f, " s{stride}"),
-            (true, _, pool) => write!(f, "| maxpool k{pool} "),
-        }
+/// How a series is made shorter: by a stride of its first convolution, and by a pool behind it.
+fn shortening(length: u32) -> (&'static str, &'static str) {
+    match length {
+        0..=160 => ("", ""),
+        161..=320 => ("", "| maxpool k2 "),
+        321..=1_200 => (" s2", "| maxpool k2 "),
+        _ => (" s4", "| maxpool k4 "),
     }
 }
 
@@ -226,17 +197,15 @@ pub fn text_seeds(codes: u32, length: u32, outputs: u32) -> Vec<(&'static str, A
         channels: 1,
         length,
     };
-    affordable(
-        seeds
-            .into_iter()
-            .map(|(name, body)| (name, input, body, outputs)),
-    )
+    affordable(input, outputs, seeds)
 }
 
 fn affordable(
-    seeds: impl IntoIterator<Item = (&'static str, Shape, String, u32)>,
+    input: Shape,
+    outputs: u32,
+    seeds: impl IntoIterator<Item = (&'static str, String)>,
 ) -> Vec<(&'static str, Architecture)> {
-    let read = |(name, input, body, outputs): (_, Shape, String, u32)| {
+    let read = |(name, body): (&'static str, String)| {
         let architecture = format!("in {input} {body}| dense {outputs}").parse::<Architecture>();
         architecture.ok().map(|architecture| (name, architecture))
     };

@@ -7,13 +7,10 @@
 //! copied several times, and every consumer takes each copy with a share; the shares of one source
 //! sum to 1. They are drawn unequal, so that the copies get different gradients and grow apart.
 
-use serde::{Deserialize, Serialize};
-
 use crate::architecture::LayerId;
 
 /// Where the weights of one input channel of a dense or convolution layer come from.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ChannelSource {
     /// The parent's weights for this input channel, times `share`.
     Parent {
@@ -27,8 +24,7 @@ pub enum ChannelSource {
 }
 
 /// Where the weights of one layer of the child come from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum LayerPlan {
     /// The layer has none.
     Weightless,
@@ -54,7 +50,7 @@ pub enum LayerPlan {
 }
 
 /// Where all weights of a child come from: one entry per layer, in the child's order.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WeightPlan {
     /// Entry `i` is for layer `i` of the child.
     pub layers: Vec<LayerPlan>,

@@ -6,8 +6,6 @@
 /// A whole file.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Model {
-    #[prost(int64, optional, tag = "1")]
-    pub(crate) ir_version: Option<i64>,
     #[prost(message, optional, tag = "7")]
     pub(crate) graph: Option<Graph>,
     #[prost(message, repeated, tag = "8")]

@@ -2,7 +2,8 @@
 //!
 //! Every domain is seen through a unit scale from 0 to 1, logarithmic where it says so, so that a
 //! step means the same for a learning rate and for a number of rows. Sampled floats keep three
-//! significant digits: settings that train alike are then equal, and people can read them.
+//! significant digits, more only where the range is narrow: settings that train alike are then equal,
+//! and people can read them.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -26,6 +27,16 @@ pub enum Scale {
     Linear,
     /// Equal steps multiply; the lower end is above 0.
     Log,
+}
+
+impl Scale {
+    /// The smallest step that moves a whole number: added, or multiplied by.
+    pub(crate) fn least_step(self) -> i64 {
+        match self {
+            Scale::Linear => 1,
+            Scale::Log => 2,
+        }
+    }
 }
 
 /// The values one hyperparameter may take; both ends belong to it.
@@ -148,7 +159,7 @@ impl Domain {
                     });
                 }
                 check_range(*low as f64, *high as f64, *scale)?;
-                let least = if *scale == Scale::Log { 2 } else { 1 };
+                let least = scale.least_step();
                 if *step < least {
                     return Err(DomainError::NoStep { step: *step, least });
                 }
@@ -226,10 +237,7 @@ impl Domain {
         match (self, &value) {
             (Domain::Float { low, high, .. }, _) if low == high => Coordinate::Unit(0.0),
             (Domain::Float { low, high, scale }, Value::Float(value)) => {
-                Coordinate::Unit(match scale {
-                    Scale::Linear => (value - low) / (high - low),
-                    Scale::Log => (value / low).ln() / (high / low).ln(),
-                })
+                Coordinate::Unit(unit_of(*value, *low, *high, *scale))
             }
             (Domain::Category { .. }, _) => Coordinate::Name(self.place(&value)),
             _ => {
@@ -338,7 +346,7 @@ impl Domain {
         }
     }
 
-    /// The float at this place of the unit scale, three significant digits, within the domain.
+    /// The float at this place of the unit scale, as [`rounded`], within the domain.
     fn float_at(&self, unit: f64) -> f64 {
         let Domain::Float { low, high, scale } = self else {
             unreachable!("only floats have a place on the unit scale")
@@ -347,17 +355,14 @@ impl Domain {
             Scale::Linear => low + unit * (high - low),
             Scale::Log => low * (high / low).powf(unit),
         };
-        rounded(exact).clamp(*low, *high)
+        rounded(exact, high - low).clamp(*low, *high)
     }
 
     fn mutated_float(&self, from: f64, rng: &mut ChaCha8Rng) -> f64 {
         let Domain::Float { low, high, scale } = self else {
             unreachable!("only floats have a place on the unit scale")
         };
-        let unit = match scale {
-            Scale::Linear => (from - low) / (high - low),
-            Scale::Log => (from / low).ln() / (high / low).ln(),
-        };
+        let unit = unit_of(from, *low, *high, *scale);
         let mut mutated = from;
         for _ in 0..MUTATION_DRAWS_MAX {
             let step = MUTATION_STEP * quantile(rng.random_range(f64::EPSILON..1.0));
@@ -428,9 +433,21 @@ fn check_choices(choices: &[String]) -> Result<(), DomainError> {
     }
 }
 
-/// Three significant digits.
-fn rounded(value: f64) -> f64 {
-    format!("{value:.2e}")
+/// Where a float lies on the unit scale of a range that is not a point.
+fn unit_of(value: f64, low: f64, high: f64, scale: Scale) -> f64 {
+    match scale {
+        Scale::Linear => (value - low) / (high - low),
+        Scale::Log => (value / low).ln() / (high / low).ln(),
+    }
+}
+
+/// Three significant digits of the value, or of the range's extent where that is smaller.
+fn rounded(value: f64, extent: f64) -> f64 {
+    let magnitude = |number: f64| number.abs().max(f64::MIN_POSITIVE).log10().floor();
+    // A float has 15 digits behind its first at most.
+    let more = (magnitude(value) - magnitude(extent)).clamp(0.0, 13.0);
+    let digits = 2 + more as usize;
+    format!("{value:.digits$e}")
         .parse()
         .expect("a number that was printed can be read")
 }

@@ -41,8 +41,11 @@ pub(crate) fn quantile(share: f64) -> f64 {
 /// Beyond it Φ drowns in the rounding of ½, and no pool is large enough to ask.
 const LEFT_END: f64 = 7.0;
 
-/// φ.
+/// φ, and 0 where Φ is taken for 0 or 1, so that sums of both fall all the way.
 pub(crate) fn density(value: f64) -> f64 {
+    if value.abs() > LEFT_END {
+        return 0.0;
+    }
     (-0.5 * value * value).exp() / TAU.sqrt()
 }
 
@@ -51,6 +54,7 @@ pub(crate) fn density(value: f64) -> f64 {
 /// # Cost
 /// At most some 100 terms.
 pub(crate) fn distribution(value: f64) -> f64 {
+    assert!(!value.is_nan(), "a share lies below a number");
     if value.abs() > LEFT_END {
         return if value > 0.0 { 1.0 } else { 0.0 };
     }
@@ -110,6 +114,12 @@ mod tests {
                 .zip(values.iter().rev())
                 .all(|(low, high)| (low + high).abs() < 1e-9)
         );
+    }
+
+    #[test]
+    #[should_panic(expected = "a share lies below a number")]
+    fn nothing_lies_below_what_is_no_number() {
+        distribution(f64::NAN);
     }
 
     #[test]

@@ -179,13 +179,6 @@ impl Pool {
             .map(|(architecture, setting)| (architecture, setting))
     }
 
-    /// A trial is no longer under way and will not end.
-    pub fn remove_pending(&mut self, fingerprint: Fingerprint) {
-        Arc::make_mut(&mut self.records)
-            .pending
-            .remove(&fingerprint);
-    }
-
     /// Such a trial will never be: a limit that is measured, not counted, speaks against it.
     pub fn refuse(&mut self, fingerprint: Fingerprint) {
         Arc::make_mut(&mut self.records).refused.insert(fingerprint);
@@ -356,16 +349,6 @@ mod tests {
         pool.add_pending(trial.architecture, trial.setting);
         assert_eq!(pool.pending(), 0);
         assert!(pool.contains(fingerprint));
-    }
-
-    #[test]
-    fn a_withdrawn_trial_may_be_proposed_again() {
-        let mut pool = Pool::default();
-        let trial = entry(1, Outcome::Failed);
-        let fingerprint = Fingerprint::of(&trial.architecture, &trial.setting);
-        pool.add_pending(trial.architecture, trial.setting);
-        pool.remove_pending(fingerprint);
-        assert!(!pool.contains(fingerprint));
     }
 
     #[test]

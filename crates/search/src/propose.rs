@@ -3,8 +3,8 @@
 //! Each seed architecture comes once, with the default hyperparameters. Then, by annealing, the
 //! candidates are variants of target base models and a few fresh draws, so that no basin keeps the
 //! search for ever; [`crate::screen`] says which of them is proposed. With [`Strategy::Random`] every
-//! proposal is a fresh draw. A study that runs in parallel proposes before anything has ended: it
-//! draws afresh until there is a score.
+//! proposal is a fresh draw. A study that runs in parallel proposes before anything has ended: until
+//! there is a score, all candidates are fresh draws.
 
 use morph::Shape;
 use rand_chacha::ChaCha8Rng;
@@ -62,16 +62,14 @@ pub enum SearchError {
     },
     /// All that was drawn is known already.
     #[error(
-        "nothing new was found: {ended} trials have ended, {pending} are under way, and {draws} \
-         further draws were all known or illegal; widen the space or the limits to go on"
+        "nothing new was found: {ended} trials have ended, {pending} are under way, and no further \
+         draw was new and legal; widen the space or the limits to go on"
     )]
     Exhausted {
         /// Trials that have ended.
         ended: usize,
         /// Trials under way.
         pending: usize,
-        /// Draws that led to nothing.
-        draws: usize,
     },
 }
 
@@ -252,15 +250,5 @@ fn nothing_found(models: &Morphs, pool: &Pool, settings: &SearchSettings) -> Sea
             flops,
         };
     }
-    let rounds = match settings.strategy {
-        Strategy::Random => 0,
-        Strategy::Annealing | Strategy::Unscreened => ANNEALING_ROUNDS_MAX,
-    };
-    let each = settings.targets * settings.variants + settings.fresh * FRESH_DRAWS_MAX;
-    let draws = FRESH_DRAWS_MAX + rounds * each;
-    SearchError::Exhausted {
-        ended,
-        pending,
-        draws,
-    }
+    SearchError::Exhausted { ended, pending }
 }

@@ -12,6 +12,7 @@ mod forecast;
 use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::{
     normal,
@@ -86,12 +87,41 @@ impl Default for Rungs {
 #[serde(transparent)]
 pub struct Rung(pub u32);
 
+/// Why trainings cannot be compared at these rungs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum RungsError {
+    /// A comparison before anything was trained.
+    #[error("`rung_first` = 0 leaves nothing to compare: it must be at least 1 epoch")]
+    NoEpoch,
+    /// Rungs that do not get longer.
+    #[error(
+        "`rung_factor` = {factor} makes no rung longer than the one before: it must be at least 2"
+    )]
+    NoLonger {
+        /// How many times longer each was to be.
+        factor: u32,
+    },
+}
+
 impl Rungs {
+    /// Checks every rule of the rungs.
+    ///
+    /// # Errors
+    /// The first rule broken.
+    pub fn check(self) -> Result<(), RungsError> {
+        match (self.first, self.factor) {
+            (0, _) => Err(RungsError::NoEpoch),
+            (_, factor @ 0..=1) => Err(RungsError::NoLonger { factor }),
+            _ => Ok(()),
+        }
+    }
+
     /// The rungs of a training of so many epochs, and after how many epochs each is: shortest first.
     pub fn of(self, epochs: u32) -> Vec<(Rung, u32)> {
         if self.rule == Rule::None {
             return Vec::new();
         }
+        // Studies that are older than [`Rungs::check`] may have less.
         let first = self.first.max(epochs.div_ceil(EARLIEST)).max(1);
         let factor = self.factor.max(2);
         let shorter = |length: &u32| (*length > 1).then(|| length.div_ceil(factor));
@@ -174,7 +204,7 @@ impl Ladder {
     /// # Cost
     /// `O(n)` in the trainings known.
     pub fn look(&mut self, rungs: Rungs, look: Look) -> Verdict {
-        let known = self.scores_at(look.birth, look.stage.rung);
+        let known = self.scores_of_others(look);
         self.note(look.trial, look.birth, look.stage.rung, look.score);
         if look.stage.is_first && look.parent.is_some_and(|parent| look.score >= parent) {
             return Verdict::Continue;
@@ -207,15 +237,16 @@ impl Ladder {
         self.note(trial, birth, END, score);
     }
 
-    /// Where a training that was stopped at a rung would have ended, as far as others show, and no better
-    /// than those ended in the mean that were ahead of it; with none to show it, where it stands.
+    /// Where a training that was stopped at a rung would have ended, as far as others show; with none to
+    /// show it, where it stands. No better than those ended in the mean that were ahead of it, and where
+    /// none of these has ended, no better than the best that did, or than it stands.
     pub fn expected(&self, birth: Birth, rung: Rung, score: f64) -> f64 {
         let pairs = self.pairs(birth, rung, END);
         let ahead = pairs.iter().filter(|(at_rung, _)| *at_rung > score);
         let ends: Vec<f64> = ahead.map(|(_, end)| *end).collect();
         // Scores have an upper end that straight lines do not know of.
         let highest = match ends.is_empty() {
-            true => f64::INFINITY,
+            true => pairs.iter().map(|(_, end)| *end).fold(score, f64::max),
             false => ends.iter().sum::<f64>() / ends.len() as f64,
         };
         let forecast = self.forecast(birth, rung, score, 2);
@@ -230,7 +261,8 @@ impl Ladder {
         let forecast = self.forecast(look.birth, look.stage.rung, look.score, forecast::PAIRS_MIN);
         forecast.is_none_or(|end| {
             let deviations = (end.mean - best) / end.variance.sqrt().max(f64::MIN_POSITIVE);
-            normal::distribution(deviations) >= CHANCE_MIN
+            // What is no number wins nothing.
+            !deviations.is_nan() && normal::distribution(deviations) >= CHANCE_MIN
         })
     }
 
@@ -254,10 +286,12 @@ impl Ladder {
             .collect()
     }
 
-    fn scores_at(&self, birth: Birth, rung: Rung) -> Vec<f64> {
-        let climbs = self.climbs.iter().filter(|((kind, _), _)| *kind == birth);
+    /// At the rung of a look. A training that was begun again has been there before: not against itself.
+    fn scores_of_others(&self, look: Look) -> Vec<f64> {
+        let climbs = self.climbs.iter();
         climbs
-            .filter_map(|(_, climb)| climb.get(&rung).copied())
+            .filter(|((birth, trial), _)| *birth == look.birth && *trial != look.trial)
+            .filter_map(|(_, climb)| climb.get(&look.stage.rung).copied())
             .collect()
     }
 }

@@ -1,9 +1,9 @@
 //! Variants of target base models: up to three morphs, and hyperparameters of their own.
 //!
-//! A variant without a morph has other hyperparameters than its parent. A variant is never a duplicate of a trial that has ended, is under way, or of another variant of
-//! the same batch, and never breaks a limit. Its hyperparameters are its parent's, near its
-//! parent's, or new ones. Nothing is said here about which variant is worth training: see
-//! [`crate::screen`].
+//! A variant without a morph has other hyperparameters than its parent. A variant is never a duplicate
+//! of a trial that has ended, is under way, or of another variant of the same batch, and never breaks a
+//! limit. Its hyperparameters are its parent's, near its parent's, or new ones. Nothing is said here about
+//! which variant is worth training: see [`crate::screen`].
 
 use std::collections::BTreeSet;
 
@@ -64,16 +64,19 @@ pub fn variants(
     models: &impl Models,
     rng: &mut ChaCha8Rng,
 ) -> Vec<Variant> {
-    let settings: Vec<&Setting> = pool.entries().iter().map(|entry| &entry.setting).collect();
-    let settings = match hyperparameters {
+    let estimators = match hyperparameters {
         Hyperparameters::Inherited => None,
-        Hyperparameters::Parzen => Some(Parzen::new(models.space(), &settings, &pool.standing())),
+        Hyperparameters::Parzen => {
+            let settings = pool.entries().iter().map(|entry| &entry.setting);
+            let settings: Vec<&Setting> = settings.collect();
+            Some(Parzen::new(models.space(), &settings, &pool.standing()))
+        }
     };
     let mut batch = BTreeSet::new();
     let mut variants = Vec::new();
     for target in targets {
         for _ in 0..tries {
-            let Some(variant) = draw(target.entry, settings.as_ref(), pool, models, rng) else {
+            let Some(variant) = draw(target.entry, estimators.as_ref(), pool, models, rng) else {
                 continue;
             };
             let fingerprint = Fingerprint::of(&variant.architecture, &variant.setting);
@@ -87,7 +90,7 @@ pub fn variants(
 
 fn draw(
     parent: usize,
-    settings: Option<&Parzen<'_>>,
+    estimators: Option<&Parzen<'_>>,
     pool: &Pool,
     models: &impl Models,
     rng: &mut ChaCha8Rng,
@@ -98,8 +101,8 @@ fn draw(
         ..
     } = &pool.entries()[parent];
     let inherited = setting;
-    let setting = match settings {
-        Some(settings) => settings.draw(rng),
+    let setting = match estimators {
+        Some(estimators) => estimators.draw(rng),
         None => child_setting(inherited, models.space(), rng),
     };
     let edits = match setting != *inherited && rng.random_bool(UNEDITED_SHARE) {

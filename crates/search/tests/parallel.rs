@@ -2,9 +2,10 @@
 //!
 //! Trainings of unequal length by simulated workers, and made-up scores that take no time: a network is
 //! the better, the nearer its size, its depth and its learning rate are to a place, and the more of its
-//! layers are joined by skips or concatenations. If joints were worth nothing beyond a few of them, one worker,
-//! who knows more by the same trial, would leave them sooner: that is progress and not parallelism. How much sooner many workers find good models is measured
-//! on recorded tables by `lehr bench search`.
+//! layers are joined by skips or concatenations. If joints were worth nothing beyond a few of them, one
+//! worker, who knows more by the same trial, would leave them sooner: that is progress and not
+//! parallelism. How much sooner many workers find good models is measured on recorded tables by
+//! `lehr bench search`.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do without fails it")]
 

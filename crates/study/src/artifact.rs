@@ -146,11 +146,26 @@ pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Replaces a file in one step: readers see the old one or the new one, never half of one.
 pub(crate) fn replace_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.part", std::process::id()));
-    let unfinished = path.with_file_name(name);
-    write_durably(&unfinished, bytes)?;
-    fs::rename(&unfinished, path)
+    replace_together(&[(path, bytes)])
+}
+
+/// Replaces files that belong together. All are on the disk before the first is replaced: who reads at the
+/// wrong instant may meet old and new ones, but a full disk changes none of them.
+pub(crate) fn replace_together(files: &[(&Path, &[u8])]) -> io::Result<()> {
+    let mut unfinished = Vec::new();
+    for (path, bytes) in files {
+        let mut name = path.file_name().unwrap_or_default().to_os_string();
+        name.push(format!(".{}.part", std::process::id()));
+        let beside = path.with_file_name(name);
+        write_durably(&beside, bytes)?;
+        unfinished.push(beside);
+    }
+    for (beside, (path, _)) in unfinished.iter().zip(files) {
+        fs::rename(beside, path)?;
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

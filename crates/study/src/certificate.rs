@@ -237,12 +237,8 @@ pub fn write_certified(
     written
 }
 
-fn certified(
-    model: &Model,
-    real: Option<(RowsOf, &Sample)>,
-    rows: usize,
-    unproven: &Path,
-) -> Result<(Vec<u8>, Certificate), CertifyError> {
+/// A model as ONNX, not yet certified.
+fn exported(model: &Model) -> Result<Vec<u8>, ExportError> {
     let card = &model.card;
     let fact = |key: &str, value: String| (key.to_string(), value);
     let facts = [
@@ -250,13 +246,29 @@ fn certified(
         fact("lehr.architecture", card.architecture.to_string()),
         fact(WEIGHTS_KEY, card.weights.to_string()),
     ];
-    let exported = export_onnx(
+    export_onnx(
         &card.architecture,
         &model.weights,
         &card.preprocessor,
         &card.calibration,
         &facts,
-    )?;
+    )
+}
+
+/// Whether a file with this certificate is what this model would be exported as, with the same calibration and
+/// preprocessing.
+pub(crate) fn is_of(certificate: &Certificate, model: &Model) -> bool {
+    exported(model).is_ok_and(|bytes| Digest::of(&bytes) == certificate.graph_blake3)
+}
+
+fn certified(
+    model: &Model,
+    real: Option<(RowsOf, &Sample)>,
+    rows: usize,
+    unproven: &Path,
+) -> Result<(Vec<u8>, Certificate), CertifyError> {
+    let card = &model.card;
+    let exported = exported(model)?;
     write_durably(unproven, &exported).map_err(|source| file_error(unproven, "written", source))?;
     // What is run is what is on disk, not what was meant to be there.
     let mut bytes = read(unproven)?;

@@ -7,15 +7,16 @@ use thiserror::Error;
 use crate::{
     cluster::invitation::{InvitationError, LedgerPlace},
     config::StudyConfig,
+    explore::now,
     folder::{FolderError, StudyFolder},
     front::front_of,
-    ledger::{self, Ledger, LedgerError},
+    ledger::{self, Ledger, LedgerError, Node},
     spool::Spool,
     store::{
         Store, StoreAddress, StoreError,
         sweep::{Keep, NEVER, Needs, Sweep, sweep},
     },
-    trial::Digest,
+    trial::{Digest, WorkerName},
 };
 
 /// Why a study could not be cleaned.
@@ -24,6 +25,17 @@ pub enum CleanError {
     /// Somebody explores it, or the folder cannot be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// A node of a cluster works on it.
+    #[error(
+        "the study is being explored: {worker} on {host} works on it; end it first (Ctrl-C on its `lehr explore`), \
+         or wait until the node has left"
+    )]
+    Busy {
+        /// Which node.
+        worker: WorkerName,
+        /// On which machine.
+        host: String,
+    },
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -91,6 +103,10 @@ pub fn clean(
         Extent::Said => None,
     };
     let ledger = ledger::open_to_read(folder)?;
+    if extent == Extent::Done && LedgerPlace::of(folder)?.is_some() {
+        // There nobody holds the lock; nodes work on without a master, too.
+        refuse_if_alive(&*ledger)?;
+    }
     let needs = needs(folder, config, &*ledger)?;
     let shared = LedgerPlace::of(folder)?.map(|place| place.store());
     let (store, young_seconds) = match shared.transpose()?.flatten() {
@@ -111,6 +127,16 @@ pub fn clean(
     Ok(Cleaned::from(&swept))
 }
 
+fn refuse_if_alive(ledger: &dyn Ledger) -> Result<(), CleanError> {
+    let at = ledger.standing(now())?.at;
+    let nodes = ledger.nodes()?.into_iter();
+    let mut alive = nodes.filter(|node| node.is_alive(ledger.lease_secs(), at));
+    match alive.next() {
+        Some(Node { worker, host, .. }) => Err(CleanError::Busy { worker, host }),
+        None => Ok(()),
+    }
+}
+
 /// What the ledger says of a study's weights.
 pub(crate) fn needs(
     folder: &StudyFolder,
@@ -121,7 +147,7 @@ pub(crate) fn needs(
     let objectives = &config.search.objectives;
     let front: Vec<TrialId> = match config.metric.filter(|_| !objectives.is_empty()) {
         Some(metric) => {
-            let front = front_of(&trials, objectives, metric);
+            let front = front_of(&trials, objectives, metric, 1);
             front.iter().map(|model| model.trial).collect()
         }
         None => Vec::new(),
@@ -135,4 +161,27 @@ pub(crate) fn needs(
         .chain(ledger.checkpoints()?)
         .collect();
     Ok(Needs::of(&trials, &front, &under_way))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Keeping, Sqlite, StudyRecord};
+
+    #[test]
+    fn a_study_that_a_node_works_on_is_not_cleaned_until_the_node_has_left() {
+        let record = StudyRecord {
+            config: "{}".to_string(),
+            data: String::new(),
+            trials_max: None,
+        };
+        let mut ledger = Sqlite::in_memory(&record, now()).unwrap();
+        let worker = WorkerName("far".to_string());
+        assert!(refuse_if_alive(&ledger).is_ok());
+        ledger.join(&worker, "host", 1, now()).unwrap();
+        let refused = refuse_if_alive(&ledger).unwrap_err().to_string();
+        assert!(refused.contains("far on host works on it"), "{refused}");
+        ledger.leave(&worker, now()).unwrap();
+        assert!(refuse_if_alive(&ledger).is_ok());
+    }
 }

@@ -99,8 +99,8 @@ pub enum Rank {
     Behind,
 }
 
-/// How many beats a lease lasts.
-const BEATS_PER_LEASE: f64 = 5.0;
+/// A lease is extended at most so many times while it lasts: more often than any node asks for it by itself.
+const BEATS_PER_LEASE_MAX: f64 = 5.0;
 
 /// What a worker has been told.
 #[derive(Clone, Debug, Default)]
@@ -165,7 +165,7 @@ impl Desk {
         Desk { weightless, ..self }
     }
 
-    /// Sends workers away whose trainers die one after the other: elsewhere they may live.
+    /// Gives no more work to workers whose trainers die one after the other: elsewhere they may live.
     #[must_use]
     pub fn with_quarantine(self) -> Desk {
         Desk {
@@ -179,8 +179,9 @@ impl Desk {
         &*self.ledger
     }
 
-    /// Whether this worker was sent away because its trainers died.
-    pub(crate) fn is_quarantined(&self, worker: &WorkerName) -> bool {
+    /// Whether this worker gets no more work because its trainers died: it should leave. Once it is known, results
+    /// that were on their way change nothing.
+    pub fn is_quarantined(&self, worker: &WorkerName) -> bool {
         let told = self.workers.get(worker);
         told.is_some_and(|told| told.is_quarantined)
     }
@@ -277,6 +278,11 @@ impl Desk {
             Ask::Stop { lease, stop } => self.stop(*lease, stop, now, log)?,
             Ask::Finish { lease, result } => self.finish(*lease, result, now, log)?,
             Ask::Fail { lease, reason } => self.fail(*lease, reason, now, log)?,
+            Ask::Weightless { lease, weights } => {
+                self.weightless.insert(weights.clone());
+                let checkpoint = None;
+                self.release(*lease, &Release::Returned { checkpoint }, now, log)?
+            }
             Ask::Release {
                 lease,
                 crash,
@@ -336,7 +342,7 @@ impl Desk {
         leases: &[Lease],
         now: Instant,
     ) -> Result<Vec<Lease>, LedgerError> {
-        let pause = self.ledger.lease_secs() / BEATS_PER_LEASE;
+        let pause = self.ledger.lease_secs() / BEATS_PER_LEASE_MAX;
         let told = self.told(worker);
         if told.beat_at.is_some_and(|at| now.since(at) < pause) {
             return Ok(Vec::new());
@@ -355,6 +361,9 @@ impl Desk {
         log: &mut Vec<Happening>,
     ) -> Result<Answer, LedgerError> {
         let slot = key.slot;
+        if self.is_quarantined(worker) {
+            return Ok(Answer::NoWork { slot });
+        }
         let standing = self.ledger.standing(now)?;
         if standing.course(self.config.budget.seconds) == Course::Stop {
             return Ok(Answer::NoWork { slot });
@@ -513,8 +522,8 @@ impl Desk {
         let ending = Ending::Failed(reason.clone());
         if let FinishOutcome::Recorded { sequence, .. } = self.ledger.finish(lease, &ending, now)? {
             self.note_place(sequence);
+            log.push(Happening::Failed { trial, reason });
         }
-        log.push(Happening::Failed { trial, reason });
         Ok(noted)
     }
 
@@ -547,12 +556,9 @@ impl Desk {
         self.ended = unheard.ended;
         let budget = self.config.budget;
         let is_quarantined = self.quarantines && unheard.crashes >= WORKER_CRASHES_MAX;
-        let course = match is_quarantined {
-            true => Course::Stop,
-            false => unheard.standing.course(budget.seconds),
-        };
+        let course = unheard.standing.course(budget.seconds);
         let told = self.told(worker);
-        told.is_quarantined = is_quarantined;
+        told.is_quarantined |= is_quarantined;
         told.sequence = unheard.history.last().map_or(sequence, |row| row.sequence);
         told.trial = unheard.pending.last().map_or(trial.0, |(trial, _)| trial.0);
         told.is_stopped |= course == Course::Stop;

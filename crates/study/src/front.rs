@@ -18,7 +18,7 @@ pub struct FrontModel {
     pub trial: TrialId,
     /// The metric on the validation rows.
     pub validation: f64,
-    /// Learned values.
+    /// Learned values; with cross-validation those of all its networks, as in what follows.
     pub params: u64,
     /// Operations of the forward pass of one example.
     pub flops: u64,
@@ -26,8 +26,13 @@ pub struct FrontModel {
     pub latency_seconds: Option<f64>,
 }
 
-/// The front among these trials, best score first.
-pub fn front_of(trials: &[Trial], objectives: &[Objective], metric: Metric) -> Vec<FrontModel> {
+/// The front among these trials, each the mean of so many networks, best score first.
+pub fn front_of(
+    trials: &[Trial],
+    objectives: &[Objective],
+    metric: Metric,
+    networks: u8,
+) -> Vec<FrontModel> {
     let mut finished: Vec<(&Trial, &TrialResult)> = trials
         .iter()
         .filter_map(|trial| Some((trial, trial.result()?)))
@@ -45,9 +50,12 @@ pub fn front_of(trials: &[Trial], objectives: &[Objective], metric: Metric) -> V
         FrontModel {
             trial: trial.id,
             validation: result.metrics.get(&metric).copied().unwrap_or(f64::NAN),
-            params: cost.parameters,
-            flops: cost.flops,
-            latency_seconds: trial.candidate.latency_seconds,
+            params: cost.parameters * u64::from(networks),
+            flops: cost.flops * u64::from(networks),
+            latency_seconds: trial
+                .candidate
+                .latency_seconds
+                .map(|seconds| seconds * f64::from(networks)),
         }
     };
     chosen.map(model).collect()
@@ -95,9 +103,12 @@ pub(crate) fn front_csv(front: &[FrontModel], metric: Metric) -> String {
     table
 }
 
+/// How the names of all folders with a model's files begin.
+pub(crate) const FILES_PREFIX: &str = "trial-";
+
 /// Name of the folder with a model's files.
 pub fn files_of(trial: TrialId) -> String {
-    format!("trial-{trial}")
+    format!("{FILES_PREFIX}{trial}")
 }
 
 #[cfg(test)]

@@ -171,15 +171,15 @@ impl Helm {
         if limit.is_some_and(|seconds| standing.spent_seconds >= seconds) {
             return self.end_for(ledger, EndReason::Time, now);
         }
-        if ledger.counts()?.under_way() > 0 {
-            return Ok(());
-        }
         let course = ledger.standing(now)?.course(limit);
-        match present {
-            _ if course == Course::Drain => self.end_for(ledger, EndReason::Trials, now),
-            (workers, exhausted) if workers > 0 && exhausted >= workers => {
-                self.end_for(ledger, EndReason::Exhausted, now)
-            }
+        let reason = match present {
+            _ if course == Course::Drain => EndReason::Trials,
+            (workers, exhausted) if workers > 0 && exhausted >= workers => EndReason::Exhausted,
+            _ => return Ok(()),
+        };
+        // Trials are counted last, and only then: this is asked at every event.
+        match ledger.counts()?.under_way() {
+            0 => self.end_for(ledger, reason, now),
             _ => Ok(()),
         }
     }

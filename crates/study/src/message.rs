@@ -18,7 +18,7 @@ use crate::trial::{
     WorkerName,
 };
 
-/// What a worker asks of its master: the ledger's five operations, and a greeting.
+/// What a worker asks of its master: the ledger's operations, a greeting, and what it must know on the way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Ask {
@@ -95,6 +95,13 @@ pub enum Ask {
         /// Why.
         reason: FailReason,
     },
+    /// A trial cannot begin with its parent's weights: they are gone. It may be tried again without them.
+    Weightless {
+        /// The right given back.
+        lease: Lease,
+        /// The weights.
+        weights: Digest,
+    },
     /// A trial was not finished and may be tried again.
     Release {
         /// The right given back.
@@ -168,7 +175,16 @@ pub enum Answer {
         /// What to train.
         job: Box<Job>,
     },
-    /// To `Claim`: nothing is queued now; ask again when something was proposed.
+    /// To `Claim`: work whose parent's weights are gone, as was found on the way to the worker.
+    Weightless {
+        /// For this slot.
+        slot: Slot,
+        /// The right to it.
+        lease: Lease,
+        /// The weights.
+        weights: Digest,
+    },
+    /// To `Claim`: nothing is queued now; ask again when there is other news.
     NoWork {
         /// For this slot.
         slot: Slot,
@@ -185,7 +201,7 @@ pub enum Answer {
         /// Whether it does.
         verdict: Verdict,
     },
-    /// To `Started`, `Checkpoint`, `Stop`, `Finish`, `Fail`, `Release` and `Exhausted`.
+    /// To `Started`, `Checkpoint`, `Stop`, `Finish`, `Fail`, `Weightless`, `Release` and `Exhausted`.
     Noted {
         /// The trial it was about, if about one.
         trial: Option<TrialId>,
@@ -417,16 +433,24 @@ pub fn send<T: Serialize>(pipe: &mut impl Write, message: &T) -> io::Result<()> 
 /// # Errors
 /// If the line is no message of this kind, or longer than [`LINE_BYTES_MAX`].
 pub fn receive<T: DeserializeOwned>(pipe: &mut impl BufRead) -> io::Result<Option<T>> {
+    receive_within(pipe, LINE_BYTES_MAX)
+}
+
+fn receive_within<T: DeserializeOwned>(
+    pipe: &mut impl BufRead,
+    bytes_max: u64,
+) -> io::Result<Option<T>> {
     let mut line = Vec::new();
-    let read = io::Read::take(&mut *pipe, LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
-    if read == 0 {
-        return Ok(None);
+    let read = io::Read::take(&mut *pipe, bytes_max).read_until(b'\n', &mut line)?;
+    match line.last() {
+        Some(b'\n') => Ok(Some(serde_json::from_slice(&line)?)),
+        Some(_) if read as u64 == bytes_max => {
+            let problem = format!("a line is longer than any message: {bytes_max} bytes or more");
+            Err(io::Error::new(io::ErrorKind::InvalidData, problem))
+        }
+        // The writer is gone, or died in the middle of a line: what it was saying is not known.
+        _ => Ok(None),
     }
-    if line.last() != Some(&b'\n') {
-        // The writer died in the middle of a line: what it was saying is not known.
-        return Ok(None);
-    }
-    Ok(Some(serde_json::from_slice(&line)?))
 }
 
 #[cfg(test)]
@@ -452,6 +476,18 @@ mod tests {
         send(&mut pipe, &Ask::Hello { slots: 1 }).unwrap();
         pipe.pop();
         assert_eq!(receive::<Ask>(&mut pipe.as_slice()).unwrap(), None);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_an_error_and_not_the_end_of_the_pipe() {
+        let ask = Ask::Hello { slots: 1 };
+        let mut pipe = Vec::new();
+        send(&mut pipe, &ask).unwrap();
+        let bytes = pipe.len() as u64;
+        let received = |bytes_max| receive_within::<Ask>(&mut pipe.as_slice(), bytes_max);
+        assert_eq!(received(bytes).unwrap(), Some(ask));
+        let error = received(bytes - 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

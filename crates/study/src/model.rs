@@ -16,7 +16,7 @@ use thiserror::Error;
 use train::{Calibration, PlanError, Weights};
 
 use crate::{
-    artifact::replace_durably,
+    artifact::replace_together,
     predictor::Predictor,
     prepared::network_task,
     trial::{Digest, notation},
@@ -141,6 +141,14 @@ impl Model {
     /// # Errors
     /// If a file is missing or damaged, or the two do not belong together.
     pub fn load(folder: &Path) -> Result<Model, ModelError> {
+        match Model::load_once(folder) {
+            // Read between the one and the other, while a better model took its place.
+            Err(ModelError::OtherWeights { .. }) => Model::load_once(folder),
+            loaded => loaded,
+        }
+    }
+
+    fn load_once(folder: &Path) -> Result<Model, ModelError> {
         let path = folder.join("model.json");
         let text = read(&path)?;
         let version: Version =
@@ -166,15 +174,22 @@ impl Model {
         Ok(Model { card, weights })
     }
 
-    /// Writes both files; readers see the old model or the new one.
+    /// Writes both files. Who loads a model while it is replaced sees the old one or the new one.
     ///
     /// # Errors
     /// If the disk is full or may not be written.
     pub fn save(&self, folder: &Path) -> Result<(), ModelError> {
         let bytes = self.weights.to_safetensors();
         let card = serde_json::to_vec_pretty(&self.card).expect("a card has string keys only");
-        write(&folder.join("model.safetensors"), &bytes)?;
-        write(&folder.join("model.json"), &card)
+        let weights = folder.join("model.safetensors");
+        let described = folder.join("model.json");
+        replace_together(&[(&weights, &bytes), (&described, &card)]).map_err(|source| {
+            ModelError::File {
+                path: folder.to_path_buf(),
+                action: "written",
+                source,
+            }
+        })
     }
 
     /// What the network says of each example: logits, or standardised values; `[rows][outputs]`.
@@ -266,14 +281,6 @@ fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
     fs::read(path).map_err(|source| ModelError::File {
         path: path.to_path_buf(),
         action: "read",
-        source,
-    })
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    replace_durably(path, bytes).map_err(|source| ModelError::File {
-        path: path.to_path_buf(),
-        action: "written",
         source,
     })
 }

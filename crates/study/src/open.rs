@@ -3,11 +3,12 @@
 //! All that can be wrong with the data is found before anything is written. A folder of another
 //! data set, or of other settings, is refused: what was explored there would mean nothing here.
 
-use std::{fmt, path::Path};
+use std::path::Path;
 
-use data::Roles;
 use morph::{Architecture, Layer, LayerId, Node, Shape};
 use search::{Limits, Objective, Origin, Space, Task, TaskHint};
+use serde::Serialize;
+use serde_json::Value;
 use thiserror::Error;
 
 use crate::{
@@ -327,7 +328,7 @@ fn take_up(
     let mut study = opened(folder, asked.clone())?;
     let record = study.ledger.record()?;
     let known: StudyConfig = serde_json::from_str(&record.config).map_err(OpenError::Config)?;
-    refuse_other_settings(&shown, &known, asked)?;
+    refuse_other_settings(&shown, &known, &completed(asked, &known))?;
     let given = data::fingerprint(&request(asked))
         .map_err(PrepareError::from)?
         .to_string();
@@ -338,113 +339,121 @@ fn take_up(
             given,
         });
     }
-    study.config = StudyConfig {
-        budget: asked.budget,
-        resources: asked.resources,
-        ensemble: asked.ensemble,
-        ..known
-    };
+    study.config = renewed(known, asked);
     let text = serde_json::to_string(&study.config).expect("a configuration has string keys only");
     let trials = study.config.budget.trials;
     study.ledger.set_budget(&text, trials)?;
     Ok(study)
 }
 
-/// Budget, resources and whether an ensemble is made may change from run to run; what would make scores
-/// incomparable may not.
+/// A study's configuration with what may change from run to run: budget, resources with the memory that a
+/// model may take of them, and whether an ensemble is made.
+fn renewed(known: StudyConfig, asked: &StudyConfig) -> StudyConfig {
+    let mut search = known.search;
+    search.limits.memory_bytes = asked.search.limits.memory_bytes;
+    StudyConfig {
+        budget: asked.budget,
+        resources: asked.resources,
+        ensemble: asked.ensemble,
+        search,
+        ..known
+    }
+}
+
+/// What is asked for, with what the study has decided where nobody says anything.
+fn completed(asked: &StudyConfig, known: &StudyConfig) -> StudyConfig {
+    let mut whole = asked.clone();
+    whole.metric = asked.metric.or(known.metric);
+    whole.folds = asked.folds.or(known.folds);
+    whole.split.vault = asked.split.vault.or(known.split.vault);
+    whole.training.class_weights = asked
+        .training
+        .class_weights
+        .or(known.training.class_weights);
+    if asked.search.space.is_empty() {
+        whole.search.space.clone_from(&known.search.space);
+    }
+    whole
+}
+
 fn refuse_other_settings(
     folder: &str,
     known: &StudyConfig,
     asked: &StudyConfig,
 ) -> Result<(), OpenError> {
-    let metric = asked.metric.or(known.metric);
-    differs(
-        folder,
-        "target",
-        &Shown(&known.target),
-        &Shown(&asked.target),
-    )?;
-    let (before, now) = (known.ignore.join(", "), asked.ignore.join(", "));
-    differs(folder, "ignore", &before, &now)?;
-    differs(folder, "kind", &Shown(&known.kind), &Shown(&asked.kind))?;
-    differs(folder, "series", &Shown(&known.steps), &Shown(&asked.steps))?;
-    let folds = asked.folds.or(known.folds);
-    differs(folder, "split.folds", &Shown(&known.folds), &Shown(&folds))?;
-    differs(folder, "metric", &Shown(&known.metric), &Shown(&metric))?;
-    differs(folder, "seed", &known.seed, &asked.seed)?;
-    differs(
-        folder,
-        "split.validation",
-        &known.split.validation,
-        &asked.split.validation,
-    )?;
-    let vault = asked.split.vault.or(known.split.vault);
-    differs(
-        folder,
-        "split.vault",
-        &Shown(&known.split.vault),
-        &Shown(&vault),
-    )?;
-    let column = |roles: &Roles| roles.split_by.to_string();
-    differs(
-        folder,
-        "split",
-        &column(&known.roles),
-        &column(&asked.roles),
-    )?;
-    let (before, now) = (Shown(&known.roles.weight), Shown(&asked.roles.weight));
-    differs(folder, "weight", &before, &now)?;
-    let (before, now) = (Shown(&known.training.epochs), Shown(&asked.training.epochs));
-    differs(folder, "training.epochs", &before, &now)?;
-    // How much memory is free changes from run to run.
-    let counted = |limits: Limits| Limits {
-        memory_bytes: None,
-        ..limits
-    };
-    let (before, now) = (known.search.limits, asked.search.limits);
-    differs(folder, "limits", &counted(before), &counted(now))?;
-    let list = |objectives: &[Objective]| {
-        let names: Vec<String> = objectives.iter().map(Objective::to_string).collect();
-        names.join(", ")
-    };
-    let (before, now) = (
-        list(&known.search.objectives),
-        list(&asked.search.objectives),
-    );
-    differs(folder, "search.objectives", &before, &now)?;
-    let (before, now) = (known.search.strategy, asked.search.strategy);
-    differs(folder, "search.strategy", &before, &now)
+    let mut pairs = settled(known).into_iter().zip(settled(asked));
+    pairs.try_for_each(|((key, known), (_, given))| differs(folder, key, &known, &given))
 }
 
-fn differs<T: PartialEq + fmt::Display>(
-    folder: &str,
-    key: &'static str,
-    known: &T,
-    given: &T,
-) -> Result<(), OpenError> {
+/// What would make scores incomparable if it changed from run to run, as a user would say it.
+fn settled(config: &StudyConfig) -> Vec<(&'static str, String)> {
+    let StudyConfig {
+        split,
+        roles,
+        training,
+        search,
+        ..
+    } = config;
+    // How much memory is free changes from run to run.
+    let limits = Limits {
+        memory_bytes: None,
+        ..search.limits
+    };
+    vec![
+        ("target", said(&config.target)),
+        ("ignore", said(&config.ignore)),
+        ("header", said(&config.header)),
+        ("kind", said(&config.kind)),
+        ("task", said(&config.task)),
+        ("series", said(&config.steps)),
+        ("metric", said(&config.metric)),
+        ("seed", said(&config.seed)),
+        ("split.folds", said(&config.folds)),
+        ("split.validation", said(&split.validation)),
+        ("split.vault", said(&split.vault)),
+        ("split", roles.split_by.to_string()),
+        ("weight", said(&roles.weight)),
+        ("training.epochs", said(&training.epochs)),
+        (
+            "training.epochs_inherited",
+            said(&training.epochs_inherited),
+        ),
+        ("training.patience", said(&training.patience)),
+        ("training.class_weights", said(&training.class_weights)),
+        ("training.precision", said(&training.precision)),
+        ("training.inherit", said(&training.inherit)),
+        ("training.rungs", said(&training.rungs.rule)),
+        ("training.rung_first", said(&training.rungs.first)),
+        ("training.rung_factor", said(&training.rungs.factor)),
+        ("training.retrain", said(&training.retrain)),
+        ("limits", limits.to_string()),
+        ("search.strategy", said(&search.strategy)),
+        ("search.hyperparameters", said(&search.hyperparameters)),
+        ("search.objectives", said(&search.objectives)),
+        ("search.space", said(&search.space)),
+    ]
+}
+
+/// A setting as `lehr.toml` would have it, more or less.
+fn said(setting: &impl Serialize) -> String {
+    match serde_json::to_value(setting) {
+        Ok(Value::Null) => "(the default)".to_string(),
+        Ok(Value::String(word)) => word,
+        Ok(other) => other.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn differs(folder: &str, key: &'static str, known: &str, given: &str) -> Result<(), OpenError> {
     if known == given {
         return Ok(());
     }
-    let (known, given) = (known.to_string(), given.to_string());
     Err(OpenError::OtherSettings {
         folder: folder.to_string(),
         key,
-        known,
-        given,
+        known: known.to_string(),
+        given: given.to_string(),
     })
-}
-
-/// A setting that may be absent, as a user would say it.
-#[derive(PartialEq)]
-struct Shown<'a, T>(&'a Option<T>);
-
-impl<T: fmt::Display> fmt::Display for Shown<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(value) => value.fmt(f),
-            None => f.write_str("(the default)"),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -490,14 +499,7 @@ mod tests {
     #[test]
     fn a_study_that_is_taken_up_keeps_its_rows_where_they_are_however_they_were_dealt() {
         let place = tempfile::tempdir().unwrap();
-        let mut table = "size,price\n".to_string();
-        for row in 0..120 {
-            writeln!(table, "{},{}", row * 7 % 31, row * 11 % 53).unwrap();
-        }
-        let path = place.path().join("rows.csv");
-        fs::write(&path, table).unwrap();
-        let mut config = config_of(path);
-        config.task = Some(data::TaskKind::Regression);
+        let config = small_study(place.path());
         let root = place.path().join("study");
         let (study, opened) = open(config.clone(), &root, None).unwrap();
         assert_eq!(opened, Opened::Made);
@@ -523,5 +525,65 @@ mod tests {
         let (study, opened) = open(more, &root, None).unwrap();
         assert_eq!(opened, Opened::TakenUp);
         assert_eq!(files(&study.folder.prepared()), dealt_otherwise);
+    }
+
+    fn small_study(place: &Path) -> StudyConfig {
+        let mut table = "size,price\n".to_string();
+        for row in 0..120 {
+            writeln!(table, "{},{}", row * 7 % 31, row * 11 % 53).unwrap();
+        }
+        let path = place.join("rows.csv");
+        fs::write(&path, table).unwrap();
+        let mut config = config_of(path);
+        config.task = Some(data::TaskKind::Regression);
+        config
+    }
+
+    #[test]
+    fn settings_that_would_make_scores_incomparable_are_refused_by_name() {
+        let place = tempfile::tempdir().unwrap();
+        let config = small_study(place.path());
+        let root = place.path().join("study");
+        drop(open(config.clone(), &root, None).unwrap());
+        let refused = |key: &str, change: &dyn Fn(&mut StudyConfig)| {
+            let mut other = config.clone();
+            change(&mut other);
+            let said = open(other, &root, None).err().unwrap().to_string();
+            assert!(said.contains(&format!("made with {key} = ")), "{said}");
+        };
+        refused("task", &|other| other.task = None);
+        refused("seed", &|other| other.seed += 1);
+        refused("training.rungs", &|other| {
+            other.training.rungs.rule = search::Rule::None;
+        });
+        refused("training.inherit", &|other| {
+            other.training.inherit = crate::config::Inherit::Nothing;
+        });
+        refused("training.patience", &|other| {
+            other.training.patience = Some(3)
+        });
+        refused("training.class_weights", &|other| {
+            other.training.class_weights = Some(train::ClassWeights::Balanced);
+        });
+        refused("search.hyperparameters", &|other| {
+            other.search.hyperparameters = search::Hyperparameters::Parzen;
+        });
+        refused("search.space", &|other| {
+            other.search.space = Space::default_for(TaskHint::Image);
+        });
+        assert_eq!(open(config, &root, None).unwrap().1, Opened::TakenUp);
+    }
+
+    #[test]
+    fn a_study_that_is_taken_up_with_other_memory_proposes_what_fits_into_it() {
+        let place = tempfile::tempdir().unwrap();
+        let mut config = small_study(place.path());
+        config.search.limits.memory_bytes = Some(1 << 30);
+        let root = place.path().join("study");
+        drop(open(config.clone(), &root, None).unwrap());
+        config.search.limits.memory_bytes = Some(1 << 20);
+        let (study, _) = open(config, &root, None).unwrap();
+        assert_eq!(study.config.search.limits.memory_bytes, Some(1 << 20));
+        assert!(!study.config.search.space.is_empty());
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use data::{
     DataError, Examples, FittedTask, ItemShape, Notice, Preprocessor, Profile, Request, Sample,
-    Source, Split, SplitShares,
+    Sides, Source, Split, SplitShares,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -69,9 +69,9 @@ pub enum PrepareError {
         /// Where.
         folder: PathBuf,
     },
-    /// The preprocessing on disk cannot be understood.
-    #[error("{} holds no preprocessing of this version", .path.display())]
-    Preprocessor {
+    /// A record on disk cannot be understood.
+    #[error("{} is no record of this version", .path.display())]
+    Record {
         /// Which file.
         path: PathBuf,
         /// What the parser said.
@@ -153,9 +153,8 @@ pub fn prepare(config: &StudyConfig) -> Result<PreparedData, PrepareError> {
         config.training.class_weights,
     );
     profile.add(finding);
-    let own_rows = source.given_validation_rows.start;
     let shares = SplitShares {
-        vault: Some(config.split.vault_of(own_rows)),
+        vault: Some(config.split.vault_share()),
         ..config.split
     };
     Ok(PreparedData {
@@ -342,6 +341,7 @@ impl PreparedFiles {
         let names = RowNames {
             validation: named(&prepared.split.validation),
             vault: named(&prepared.split.vault),
+            vault_groups: groups_of(&prepared.source, &prepared.split.vault),
         };
         write_json(&self.row_names, &names)?;
         write_json(&self.preprocessor, &prepared.preprocessor)?;
@@ -400,6 +400,15 @@ impl PreparedFiles {
     }
 }
 
+/// The numbers of these rows' groups; nothing if rows do not come in groups, or those given apart do not.
+fn groups_of(source: &Source, rows: &[u32]) -> Vec<u32> {
+    let Sides::Groups(numbers) = &source.facts.sides else {
+        return Vec::new();
+    };
+    let numbers = rows.iter().map(|row| numbers.get(*row as usize).copied());
+    numbers.collect::<Option<_>>().unwrap_or_default()
+}
+
 /// What a user calls the rows that are scored, in their prepared order.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct RowNames {
@@ -407,6 +416,9 @@ pub struct RowNames {
     pub validation: Vec<String>,
     /// Rows of the vault.
     pub vault: Vec<String>,
+    /// If the split keeps groups together, the number of the group of each row of the vault.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vault_groups: Vec<u32>,
 }
 
 /// What was said about the data when they were read.
@@ -433,7 +445,7 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, PrepareEr
         action: "read",
         source,
     })?;
-    serde_json::from_slice(&bytes).map_err(|source| PrepareError::Preprocessor {
+    serde_json::from_slice(&bytes).map_err(|source| PrepareError::Record {
         path: path.to_path_buf(),
         source,
     })

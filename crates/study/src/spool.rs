@@ -2,7 +2,7 @@
 //! master dies in between.
 //!
 //! A worker writes the result here before it tells the master, and removes it when the master has
-//! noted it. Whoever takes up the study again brings what is left into the ledger first.
+//! noted it. Whoever takes up the study again, or joins it on this machine, brings what is left into the ledger first.
 
 use std::{
     fs, io,
@@ -80,7 +80,8 @@ impl Spool {
         Ok(())
     }
 
-    /// All results left here, by trial. A file cut by a power failure holds no result and is passed over.
+    /// All results left here, by trial. A file that cannot be understood was written by another version, or is
+    /// damaged, for none is cut by a power failure: it is passed over, and stays.
     ///
     /// # Errors
     /// If the directory cannot be read.
@@ -88,11 +89,14 @@ impl Spool {
         let mut spooled = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let path = entry?.path();
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "json")
-            {
-                spooled.extend(serde_json::from_slice::<Spooled>(&fs::read(&path)?));
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            match fs::read(&path) {
+                Ok(bytes) => spooled.extend(serde_json::from_slice::<Spooled>(&bytes)),
+                // Its worker has been heard meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
         spooled.sort_by_key(|result| result.lease);

@@ -2,7 +2,7 @@
 //!
 //! Plain values that cross pipes and the ledger as JSON. Nothing here acts.
 
-use std::{collections::BTreeMap, fmt, io};
+use std::{cmp::Ordering, collections::BTreeMap, fmt, io};
 
 use morph::{Architecture, Morph};
 use search::{Fingerprint, Origin, Outcome, Promise, Restart, Setting, TrialId};
@@ -512,6 +512,21 @@ pub struct HistoryRow {
     pub candidate: Candidate,
     /// How it ended.
     pub outcome: Outcome,
+}
+
+/// Better trials first, as the ledger orders them: score, then loss, then number; those without a score last.
+pub fn by_standing(a: &Trial, b: &Trial) -> Ordering {
+    let standing = |trial: &Trial| {
+        let result = trial.result();
+        result.map_or((f64::NEG_INFINITY, f64::INFINITY), |result| {
+            (result.score, result.loss)
+        })
+    };
+    let ((score_a, loss_a), (score_b, loss_b)) = (standing(a), standing(b));
+    score_b
+        .total_cmp(&score_a)
+        .then(loss_a.total_cmp(&loss_b))
+        .then(a.id.cmp(&b.id))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use search::{Rungs, TrialId, Verdict};
 use train::EpochReport;
 
 use crate::{
+    ledger::HISTORY_PAGE,
     message::{
         Answer, Ask, Course, FromGenerator, FromTrainer, News, Progress, Reply, StopCause,
         TellGenerator, TellTrainer,
@@ -109,7 +110,8 @@ pub struct Worker {
     proposals_in_flight: u64,
     queued: u64,
     course: Course,
-    exhausted: bool,
+    /// A claim was given nothing, whatever the news with it say of the queue.
+    found_nothing: bool,
     history: Vec<HistoryRow>,
     pending: BTreeMap<TrialId, Underway>,
     reported: BTreeMap<TrialId, Lease>,
@@ -131,7 +133,7 @@ impl Worker {
             proposals_in_flight: 0,
             queued: 0,
             course: Course::Explore,
-            exhausted: false,
+            found_nothing: false,
             history: Vec::new(),
             pending: BTreeMap::new(),
             reported: BTreeMap::new(),
@@ -194,8 +196,17 @@ impl Worker {
                 }
             }
             Answer::Verdict { lease, verdict } => self.on_verdict(lease, verdict, actions),
+            Answer::Weightless {
+                slot,
+                lease,
+                weights,
+            } => {
+                actions.push(Action::Ask(Ask::Weightless { lease, weights }));
+                self.slots.insert(slot, SlotState::Idle);
+            }
             Answer::NoWork { slot } => {
                 self.slots.insert(slot, SlotState::Idle);
+                self.found_nothing = true;
             }
             Answer::Lost { leases } => self.on_lost(&leases, actions),
             Answer::Noted { trial } => {
@@ -207,6 +218,8 @@ impl Worker {
 
     fn take_news(&mut self, news: News, actions: &mut Vec<Action>) {
         self.queued = news.queued;
+        // Other news may be of a trial that can be given out.
+        self.found_nothing = false;
         self.budget_used = news.budget_used;
         if !news.history.is_empty() || !news.pending.is_empty() {
             actions.push(Action::TellGenerator(TellGenerator::News {
@@ -266,7 +279,6 @@ impl Worker {
         match said {
             FromGenerator::Candidate { candidate } => self.ready.push_back(*candidate),
             FromGenerator::Exhausted { reason } => {
-                self.exhausted = true;
                 actions.push(Action::Ask(Ask::Exhausted { reason }));
             }
         }
@@ -281,15 +293,19 @@ impl Worker {
             return;
         }
         actions.push(Action::StartGenerator);
-        actions.push(Action::TellGenerator(TellGenerator::News {
-            history: self.history.clone(),
-            pending: self
-                .pending
-                .iter()
-                .map(|(trial, model)| (*trial, model.clone()))
-                .collect(),
-            budget_used: self.budget_used,
-        }));
+        let news = |history, pending| {
+            Action::TellGenerator(TellGenerator::News {
+                history,
+                pending,
+                budget_used: self.budget_used,
+            })
+        };
+        // In pages, as it was heard: no line grows with the study.
+        let pages = self.history.chunks(HISTORY_PAGE);
+        actions.extend(pages.map(|page| news(page.to_vec(), Vec::new())));
+        let pending = self.pending.iter();
+        let pending = pending.map(|(trial, model)| (*trial, model.clone()));
+        actions.push(news(Vec::new(), pending.collect()));
         // What is still at hand counts against what the new one keeps ready.
         self.ready.clear();
     }
@@ -438,6 +454,7 @@ impl Worker {
                 return;
             };
             self.proposals_in_flight += 1;
+            self.found_nothing = false;
             actions.push(Action::Ask(Ask::Propose {
                 candidate: Box::new(candidate),
             }));
@@ -446,7 +463,8 @@ impl Worker {
     }
 
     fn claim_for_idle(&mut self, actions: &mut Vec<Action>) {
-        if self.course == Course::Stop {
+        // After a claim in vain the next one waits for news: asked again at once, it would be in vain again.
+        if self.course == Course::Stop || self.found_nothing {
             return;
         }
         for (slot, state) in &mut self.slots {
@@ -477,4 +495,95 @@ fn give_back(lease: Lease, checkpoint: Option<Digest>) -> Ask {
 
 fn stop(slot: Slot, cause: StopCause) -> Action {
     Action::TellTrainer(slot, TellTrainer::Stop { cause })
+}
+
+#[cfg(test)]
+mod tests {
+    use search::{Origin, Outcome, Setting};
+
+    use super::*;
+    use crate::trial::{LeaseEpoch, Sequence, WorkerName};
+
+    fn reply(answer: Answer, queued: u64, history: Vec<HistoryRow>) -> Event {
+        let news = News {
+            history,
+            pending: Vec::new(),
+            budget_used: 0.0,
+            queued,
+            course: Course::Explore,
+        };
+        Event::Reply(Box::new(Reply { answer, news }))
+    }
+
+    fn ended(place: u64) -> HistoryRow {
+        let origin = Origin::Seed {
+            name: "mlp".to_string(),
+        };
+        HistoryRow {
+            sequence: Sequence(place),
+            trial: TrialId(place),
+            candidate: Candidate {
+                architecture: "in 4 | dense 2".parse().unwrap(),
+                setting: Setting::default(),
+                origin,
+                promise: None,
+                latency_seconds: None,
+                proposed_by: WorkerName("node-1".to_string()),
+            },
+            outcome: Outcome::Scored(0.5),
+        }
+    }
+
+    fn claims(actions: &[Action]) -> usize {
+        let is_claim = |action: &&Action| matches!(action, Action::Ask(Ask::Claim { .. }));
+        actions.iter().filter(is_claim).count()
+    }
+
+    #[test]
+    fn a_claim_in_vain_is_repeated_when_there_is_news_and_not_before() {
+        let mut worker = Worker::new(1, Rungs::default());
+        let mut claims_at = |answer| claims(&worker.step(reply(answer, 3, Vec::new())));
+        assert_eq!(claims_at(Answer::Welcome), 1);
+        let slot = Slot(0);
+        assert_eq!(claims_at(Answer::NoWork { slot }), 0);
+        let leases = Vec::new();
+        assert_eq!(claims_at(Answer::Lost { leases }), 1);
+    }
+
+    #[test]
+    fn a_trial_that_cannot_inherit_goes_back_and_the_slot_claims_again() {
+        let mut worker = Worker::new(1, Rungs::default());
+        worker.step(reply(Answer::Welcome, 1, Vec::new()));
+        let lease = Lease {
+            trial: TrialId(2),
+            epoch: LeaseEpoch(1),
+        };
+        let weights = Digest::of(b"gone");
+        let answer = Answer::Weightless {
+            slot: Slot(0),
+            lease,
+            weights: weights.clone(),
+        };
+        let actions = worker.step(reply(answer, 1, Vec::new()));
+        assert_eq!(actions[0], Action::Ask(Ask::Weightless { lease, weights }));
+        assert_eq!(claims(&actions), 1);
+    }
+
+    #[test]
+    fn a_generator_that_is_started_again_hears_the_history_in_pages() {
+        let rows = HISTORY_PAGE as u64 + 1;
+        let mut worker = Worker::new(1, Rungs::default());
+        let history = (1..=rows).map(ended).collect();
+        worker.step(reply(Answer::Welcome, 0, history));
+        let message = "signal 9".to_string();
+        let actions = worker.step(Event::GeneratorDied { message });
+        let pages: Vec<usize> = actions
+            .iter()
+            .filter_map(|action| match action {
+                Action::TellGenerator(TellGenerator::News { history, .. }) => Some(history.len()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(pages, [HISTORY_PAGE, 1, 0]);
+    }
 }

@@ -19,7 +19,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
-use train::{FitTask, Metric, Optimizer, Paused, Recipe, Threads, Training, Verdict, Weights};
+use train::{FitTask, GoOn, Metric, Optimizer, Recipe, Threads, Training, Verdict, Weights};
 
 const NETWORK: &str = "in 1x8x8 | conv 16 k3 | bn | relu | conv 32 k3 | bn | relu | maxpool k2 \
                        | conv 32 k3 | bn | relu | gap | dense 10";
@@ -65,7 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         target_scale: 1.0,
         threads: Threads::ONE,
         seed: 1,
-        stop: &|| Verdict::Continue,
+        stop: &|| GoOn::Yes,
         heard: &|loss| losses.borrow_mut().push(loss),
     };
     let mut training = Training::begin(&task, start)?;
@@ -112,9 +112,8 @@ fn write_rows(examples: &Examples, out: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 /// The order in which the last epoch took the rows, as the paused training's file says it.
-fn last_order(paused: &Paused) -> Result<Vec<u32>, Box<dyn Error>> {
-    let bytes = paused.to_bytes();
-    let (_, header) = SafeTensors::read_metadata(&bytes)?;
+fn last_order(paused: &[u8]) -> Result<Vec<u32>, Box<dyn Error>> {
+    let (_, header) = SafeTensors::read_metadata(paused)?;
     let metadata = header.metadata().as_ref().ok_or("the file has metadata")?;
     let progress: Value = serde_json::from_str(&metadata["lehr.training"])?;
     Ok(serde_json::from_value(progress["order"].clone())?)

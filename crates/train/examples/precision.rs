@@ -14,7 +14,7 @@ use data::{Examples, Preprocessor, Request, SplitShares, read, split};
 use morph::Architecture;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use train::{FitTask, Metric, Precision, Recipe, Threads, Verdict, Weights, fit};
+use train::{FitTask, GoOn, Metric, Precision, Recipe, Threads, Verdict, Weights, fit};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 target_scale: 1.0,
                 threads: Threads::ONE,
                 seed,
-                stop: &|| Verdict::Continue,
+                stop: &|| GoOn::Yes,
                 heard: &|_| {},
             };
             let mut last = f64::NAN;

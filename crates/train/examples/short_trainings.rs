@@ -16,7 +16,7 @@ use data::{Examples, ItemShape, Targets};
 use morph::{Architecture, Shape};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use train::{FitTask, Metric, Recipe, Threads, Verdict, Weights, fit};
+use train::{FitTask, GoOn, Metric, Recipe, Threads, Verdict, Weights, fit};
 
 const ROWS: usize = 96;
 const NETWORKS: [&str; 6] = [
@@ -95,7 +95,7 @@ fn train_once(
         target_scale: 1.0,
         threads: Threads::ONE,
         seed: number as u64,
-        stop: &|| Verdict::Continue,
+        stop: &|| GoOn::Yes,
         heard: &|_| {},
     };
     let start = Weights::fresh(architecture, &mut ChaCha8Rng::seed_from_u64(number as u64));

@@ -19,7 +19,7 @@ use morph::{Architecture, Shape};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use train::{
-    FitTask, Metric, Network, Optimizer, Plan, Precision, Purpose, Recipe, Threads, Verdict,
+    FitTask, GoOn, Metric, Network, Optimizer, Plan, Precision, Purpose, Recipe, Threads, Verdict,
     Weights, fit,
 };
 
@@ -119,13 +119,13 @@ impl Runner {
         let stop = || {
             if first.get_or_init(Instant::now).elapsed() < WARM_UP {
                 began.set(Instant::now());
-                return Verdict::Continue;
+                return GoOn::Yes;
             }
             if began.get().elapsed() >= seconds {
-                return Verdict::Stop;
+                return GoOn::No;
             }
             steps.set(steps.get() + 1);
-            Verdict::Continue
+            GoOn::Yes
         };
         let task = FitTask {
             architecture: &self.architecture,

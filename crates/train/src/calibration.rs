@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    evaluate::{Evaluation, evaluate_weighted, first_largest},
+    evaluate::{Evaluation, evaluate_weighted, first_largest, softmax},
     metric::Metric,
 };
 use data::Targets;
@@ -112,8 +112,9 @@ impl Calibration {
     /// # Cost
     /// `O(rows · classes)` for each of 50 steps, and `O(rows log rows)`.
     /// # Source
-    /// Guo et al. 2017, section 4.2, with the targets of Platt 1999, section 2.2, which stay finite where
-    /// every row is right.
+    /// Guo et al. 2017, section 4.2. Targets are drawn towards even shares by `1/(rows + 2)`, so that the
+    /// temperature stays finite where every row is right; Platt 1999, section 2.2, draws more, because he
+    /// counts the rows of each class alone.
     pub fn fit(
         outputs: &[f32],
         targets: &Targets,
@@ -157,12 +158,7 @@ impl Calibration {
 
     /// Probabilities of one row's classes.
     pub fn probabilities(&self, logits: &[f32]) -> Vec<f64> {
-        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let power =
-            |logit: &f32| ((f64::from(*logit) - f64::from(largest)) / self.temperature).exp();
-        let powers: Vec<f64> = logits.iter().map(power).collect();
-        let sum: f64 = powers.iter().sum();
-        powers.iter().map(|power| power / sum).collect()
+        softmax(logits, self.temperature)
     }
 
     /// Which class is said of a row with these probabilities.

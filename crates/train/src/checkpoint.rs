@@ -82,17 +82,20 @@ impl View for &Tensor {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(
-            self.values
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect(),
-        )
+        Cow::Owned(little_endian(&self.values))
     }
 
     fn data_len(&self) -> usize {
         self.values.len() * size_of::<f32>()
     }
+}
+
+/// Numbers as the bytes of a file.
+pub(crate) fn little_endian(values: &[f32]) -> Vec<u8> {
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
 }
 
 impl Weights {

@@ -40,7 +40,9 @@ pub fn members_from_safetensors(
     bytes: &[u8],
     architecture: &Architecture,
 ) -> Result<Vec<Weights>, WeightsError> {
-    let mut found: BTreeMap<usize, BTreeMap<String, Tensor>> = BTreeMap::new();
+    // The first member is asked for in any case, so that an empty file lacks its tensors.
+    let mut found: BTreeMap<usize, BTreeMap<String, Tensor>> =
+        BTreeMap::from([(0, BTreeMap::new())]);
     for (name, tensor) in Weights::tensors_from_safetensors(bytes)? {
         let (member, own) = match name.split_once(MEMBER_END) {
             Some((member, own)) => (member.parse().ok(), own),
@@ -335,6 +337,14 @@ mod tests {
             Weights::from_safetensors(&bytes, &architecture).unwrap(),
             one[0]
         );
+    }
+
+    #[test]
+    fn a_file_without_tensors_lacks_those_of_the_first_member() {
+        let architecture: Architecture = NETWORKS[0].parse().unwrap();
+        let bytes = Weights::from_tensors(BTreeMap::new()).to_safetensors();
+        let error = members_from_safetensors(&bytes, &architecture).unwrap_err();
+        assert!(matches!(error, WeightsError::Missing { .. }), "{error}");
     }
 
     #[test]

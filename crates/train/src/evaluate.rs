@@ -85,7 +85,8 @@ fn classes(
     weights: &[f64],
     count: usize,
 ) -> (Vec<(Metric, f64)>, f64) {
-    let probabilities: Vec<f64> = outputs.chunks_exact(count).flat_map(softmax).collect();
+    let logits = outputs.chunks_exact(count);
+    let probabilities: Vec<f64> = logits.flat_map(|row| softmax(row, 1.0)).collect();
     let mut right = vec![0.0; count];
     let mut of_class = vec![0.0; count];
     let mut loss = 0.0;
@@ -118,12 +119,11 @@ fn classes(
     (metrics, loss)
 }
 
-fn softmax(logits: &[f32]) -> Vec<f64> {
+/// Probabilities of one row's classes from its logits, which the temperature divides.
+pub(crate) fn softmax(logits: &[f32], temperature: f64) -> Vec<f64> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f64> = logits
-        .iter()
-        .map(|logit| f64::from(logit - largest).exp())
-        .collect();
+    let power = |logit: &f32| ((f64::from(*logit) - f64::from(largest)) / temperature).exp();
+    let powers: Vec<f64> = logits.iter().map(power).collect();
     let sum: f64 = powers.iter().sum();
     powers.iter().map(|power| power / sum).collect()
 }

@@ -50,12 +50,21 @@ pub struct FitTask<'a> {
     /// Seed of the order of rows and of dropout.
     pub seed: u64,
     /// Asked before each step whether to go on.
-    pub stop: &'a dyn Fn() -> Verdict,
+    pub stop: &'a dyn Fn() -> GoOn,
     /// Told the loss of each step.
     pub heard: &'a dyn Fn(f64),
 }
 
-/// Whether training goes on.
+/// Whether there is time for another step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GoOn {
+    /// There is.
+    Yes,
+    /// There is not: training ends now, with the best so far.
+    No,
+}
+
+/// Whether training goes on after an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It does.
@@ -223,6 +232,17 @@ fn check_rows(task: &FitTask<'_>, what: &'static str, examples: &Examples) -> Re
     Ok(())
 }
 
+/// A mean over rows of which none counts is no number, and would look as if the network had diverged.
+fn check_weights(validation: &Examples) -> Result<(), FitError> {
+    match validation.weights() {
+        Some(weights) if weights.iter().all(|weight| *weight == 0.0) => Err(FitError::Rows {
+            what: "validation",
+            problem: "none of them weighs anything",
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// A training under way: [`fit`] does one epoch after the other; who wants to pause does so between.
 pub struct Training<'a> {
     task: &'a FitTask<'a>,
@@ -238,7 +258,6 @@ pub struct Training<'a> {
     batch_values: Vec<f32>,
     batch_weights: Vec<f32>,
     epochs: u32,
-    steps: u64,
     curve: Vec<EpochReport>,
     best: Option<usize>,
     ended: Option<Ended>,
@@ -254,6 +273,7 @@ impl<'a> Training<'a> {
     pub fn begin(task: &'a FitTask<'a>, start: Weights) -> Result<Training<'a>, FitError> {
         check_rows(task, "training", task.train)?;
         check_rows(task, "validation", task.validation)?;
+        check_weights(task.validation)?;
         start.check(task.architecture)?;
         let batch = task.recipe.batch_size;
         let plan = Plan::compile(task.architecture, batch, task.threads, Purpose::Train)?
@@ -269,13 +289,12 @@ impl<'a> Training<'a> {
         paused.check(task)?;
         let anything = Weights::fresh(task.architecture, &mut ChaCha8Rng::seed_from_u64(0));
         let mut training = Training::begin(task, anything)?;
-        let is_set = training.network.set_state(&paused.state);
-        is_set.ok_or(PausedError::OtherTask { what: "size" })?;
         let progress = &paused.progress;
+        let fits = training.network.go_on_from(progress.steps, &paused.blocks);
+        fits.ok_or(PausedError::OtherTask { what: "size" })?;
         training.order.clone_from(&progress.order);
         training.rng.set_word_pos(progress.words());
         training.epochs = progress.epochs;
-        training.steps = progress.steps;
         training.curve.clone_from(&progress.curve);
         training.best = progress.best;
         training.ended = progress.ended;
@@ -283,19 +302,19 @@ impl<'a> Training<'a> {
         Ok(training)
     }
 
-    /// Where it is now, between two epochs.
-    pub fn pause(&self) -> Paused {
+    /// Where it is now, between two epochs, as the bytes of a file for [`Paused::from_bytes`].
+    ///
+    /// # Cost
+    /// Memory of [`Plan::pause_bytes`].
+    pub fn pause(&self) -> Vec<u8> {
         let mut progress = Progress::of(self.task, &self.order, self.rng.get_word_pos());
         progress.epochs = self.epochs;
-        progress.steps = self.steps;
+        progress.steps = self.network.steps_done();
         progress.curve.clone_from(&self.curve);
         progress.best = self.best;
         progress.ended = self.ended;
         progress.seconds = self.seconds();
-        Paused {
-            progress,
-            state: self.network.state(),
-        }
+        progress.to_bytes(self.network.lasting_values())
     }
 
     /// How many epochs it is planned to take.
@@ -333,7 +352,6 @@ impl<'a> Training<'a> {
             batch_values: Vec::with_capacity(batch),
             batch_weights: Vec::with_capacity(batch),
             epochs: task.recipe.epochs.get(),
-            steps: 0,
             curve: Vec::new(),
             best: None,
             ended: None,
@@ -362,6 +380,9 @@ impl<'a> Training<'a> {
         &mut self,
         observe: &mut dyn FnMut(&EpochReport) -> Verdict,
     ) -> Result<(), FitError> {
+        if self.ended.is_some() {
+            return Ok(());
+        }
         let number = self.curve.len() as u32 + 1;
         self.take_portion(number)?;
         self.order.shuffle(&mut self.rng);
@@ -369,7 +390,7 @@ impl<'a> Training<'a> {
         let (mut sum, mut done) = (0.0, 0_u64);
         let mut stopped = false;
         for batch in &batches {
-            if (self.task.stop)() == Verdict::Stop {
+            if (self.task.stop)() == GoOn::No {
                 stopped = true;
                 break;
             }
@@ -443,11 +464,10 @@ impl<'a> Training<'a> {
         let recipe = self.task.recipe;
         let per_epoch = steps_per_epoch as f64;
         let rate = recipe.learning_rate_at(
-            self.steps as f64,
+            self.network.steps_done() as f64,
             recipe.warmup_epochs * per_epoch,
             f64::from(self.epochs) * per_epoch,
         );
-        self.steps += 1;
         let rows = &self.order[batch];
         let examples = self.portion.as_ref().unwrap_or(self.task.train);
         let targets = match examples.targets() {
@@ -473,7 +493,6 @@ impl<'a> Training<'a> {
         let rule = StepRule {
             optimizer: recipe.optimizer,
             learning_rate: rate,
-            step: self.steps,
         };
         let task = StepTask {
             loss: recipe.loss,
@@ -547,7 +566,7 @@ impl<'a> Training<'a> {
         self.ended.get_or_insert(reason);
     }
 
-    /// The best weights so far.
+    /// The best weights so far; a training that has not ended is stopped.
     ///
     /// # Errors
     /// If no epoch was done.
@@ -558,7 +577,7 @@ impl<'a> Training<'a> {
             weights: self.network.weights(),
             best: self.curve[best].clone(),
             curve: self.curve,
-            ended: self.ended.unwrap_or(Ended::AllEpochs),
+            ended: self.ended.unwrap_or(Ended::Stopped),
         })
     }
 }

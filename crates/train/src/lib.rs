@@ -40,7 +40,7 @@ pub use augment::{Augmentation, Flip};
 pub use calibration::Calibration;
 pub use checkpoint::WeightsError;
 pub use evaluate::{Evaluation, evaluate, evaluate_weighted};
-pub use fit::{Ended, EpochReport, FitError, FitTask, Fitted, Training, Verdict, fit};
+pub use fit::{Ended, EpochReport, FitError, FitTask, Fitted, GoOn, Training, Verdict, fit};
 pub use loss::BatchTargets;
 pub use metric::Metric;
 pub use network::Network;

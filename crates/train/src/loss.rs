@@ -25,9 +25,9 @@ pub(crate) struct Weighting<'a> {
 
 impl Weighting<'_> {
     fn of_row(&self, row: usize) -> f32 {
-        match self.rows.len() {
-            0 => 1.0,
-            rows => self.rows[row % rows],
+        match self.rows {
+            [] => 1.0,
+            rows => rows[row],
         }
     }
 
@@ -90,7 +90,7 @@ fn each(
     gradient: &mut [f32],
     of_error: impl Fn(f32) -> (f64, f32),
 ) -> f64 {
-    let weight = |row: usize| weighting.of_row(row % values.len());
+    let weight = |row: usize| weighting.of_row(row);
     let total: f32 = (0..values.len()).map(weight).sum();
     if total <= 0.0 {
         gradient.fill(0.0);
@@ -100,10 +100,13 @@ fn each(
     for (row, (output, gradient)) in outputs.iter().zip(gradient).enumerate() {
         let next = (row + 1) % values.len();
         let (value, weight) = match mix {
-            Some(Mix { share }) => (
-                share * values[row] + (1.0 - share) * values[next],
-                share * weight(row) + (1.0 - share) * weight(next),
-            ),
+            // Each says as much as it counts, so that a row of weight 0 says nothing.
+            Some(Mix { share }) => {
+                let (own, other) = (share * weight(row), (1.0 - share) * weight(next));
+                let told = own * values[row] + other * values[next];
+                let sum = own + other;
+                (if sum > 0.0 { told / sum } else { 0.0 }, sum)
+            }
             None => (values[row], weight(row)),
         };
         let (loss, slope) = of_error(output - value);
@@ -372,6 +375,31 @@ mod tests {
         let expected = 0.7 * cost(&ids, None) + 0.3 * cost(&[0, 2], None);
         let mixed = cost(&ids, Some(Mix { share: 0.7 }));
         assert!((mixed - expected).abs() < 1e-6, "{mixed}, not {expected}");
+    }
+
+    #[test]
+    fn mixed_values_are_told_by_each_row_as_much_as_it_counts() {
+        let cost = |values: &[f32], rows: &[f32]| {
+            let targets = BatchTargets::Values(values);
+            let weighting = Weighting { classes: &[], rows };
+            let mix = Some(Mix { share: 0.5 });
+            let mut gradient = [0.0; 2];
+            let outputs = [0.0, 0.5];
+            loss_and_gradient(
+                Loss::SquaredError,
+                &outputs,
+                targets,
+                weighting,
+                mix,
+                &mut gradient,
+            )
+        };
+        // Both rows are (3·1 + 1·5)/4 = 2.
+        assert_eq!(cost(&[1.0, 5.0], &[3.0, 1.0]), (4.0 + 2.25) / 2.0);
+        // The same where both count the same: the mean.
+        assert_eq!(cost(&[1.0, 5.0], &[]), (9.0 + 6.25) / 2.0);
+        let of_second = |value| cost(&[1.0, value], &[2.0, 0.0]);
+        assert_eq!(of_second(5.0), of_second(-70.0));
     }
 
     #[test]

@@ -287,10 +287,6 @@ impl Network {
 
     fn update(&mut self, task: &StepTask<'_>) {
         let memory = self.training_memory();
-        let rule = StepRule {
-            step: self.steps_done,
-            ..task.rule
-        };
         let view = self.arena.view();
         let gradients = self.plan.blocks.thread_gradients(0, self.crew.size());
         for slot in &self.plan.slots {
@@ -305,7 +301,8 @@ impl Network {
                 second: view.write(part(memory.moments[1])),
             };
             let decays = slot.spec.part.decays();
-            rule.apply(update, if decays { task.weight_decay } else { 0.0 });
+            let weight_decay = if decays { task.weight_decay } else { 0.0 };
+            task.rule.apply(self.steps_done, update, weight_decay);
         }
     }
 
@@ -360,56 +357,37 @@ impl Network {
     }
 }
 
-/// Everything that one step of training leaves for the next, block by block.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct State {
-    pub(crate) steps: u64,
-    pub(crate) blocks: BTreeMap<String, Vec<f32>>,
-}
-
 impl Network {
-    /// Blocks that keep their values from step to step, by name.
-    fn lasting(&self) -> [(&'static str, Region); 8] {
-        let (blocks, memory) = (self.plan.blocks, self.training_memory());
-        [
-            ("parameters", blocks.parameters),
-            ("statistics", blocks.statistics),
-            ("first_moments", memory.moments[0]),
-            ("second_moments", memory.moments[1]),
-            ("best_parameters", memory.kept[0]),
-            ("best_statistics", memory.kept[1]),
-            ("averaged_parameters", memory.averaged[0]),
-            ("averaged_statistics", memory.averaged[1]),
-        ]
+    /// How many steps of training have been made.
+    pub(crate) fn steps_done(&self) -> u64 {
+        self.steps_done
     }
 
-    /// What training has made of it so far.
-    pub(crate) fn state(&self) -> State {
-        let blocks = self.lasting().map(|(name, region)| {
-            let values = self.arena.read(region).to_vec();
-            (name.to_string(), values)
-        });
-        State {
-            steps: self.steps_done,
-            blocks: blocks.into(),
-        }
+    /// Everything that one step of training leaves for the next, block by block.
+    pub(crate) fn lasting_values(&self) -> impl Iterator<Item = (&'static str, &[f32])> {
+        let lasting = self.plan.lasting();
+        lasting.map(move |(name, region)| (name, self.arena.read(region)))
     }
 
-    /// Goes on from a state; `None` if it is not one of this plan.
-    pub(crate) fn set_state(&mut self, state: &State) -> Option<()> {
-        let lasting = self.lasting();
+    /// Goes on from such blocks after so many steps; `None` if they are not those of this plan.
+    pub(crate) fn go_on_from(
+        &mut self,
+        steps: u64,
+        blocks: &BTreeMap<String, Tensor>,
+    ) -> Option<()> {
+        let lasting: Vec<(&str, Region)> = self.plan.lasting().collect();
         let fits = lasting.iter().all(|(name, region)| {
-            let values = state.blocks.get(*name);
-            values.is_some_and(|values| values.len() == region.len())
+            let block = blocks.get(*name);
+            block.is_some_and(|block| block.values.len() == region.len())
         });
-        if !fits || state.blocks.len() != lasting.len() {
+        if !fits || blocks.len() != lasting.len() {
             return None;
         }
         let view = self.arena.view();
         for (name, region) in lasting {
-            view.write(region).copy_from_slice(&state.blocks[name]);
+            view.write(region).copy_from_slice(&blocks[name].values);
         }
-        self.steps_done = state.steps;
+        self.steps_done = steps;
         Some(())
     }
 }

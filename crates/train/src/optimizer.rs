@@ -22,13 +22,11 @@ pub(crate) struct Update<'a> {
 pub(crate) struct StepRule {
     pub(crate) optimizer: Optimizer,
     pub(crate) learning_rate: f64,
-    /// Number of this step, from 1.
-    pub(crate) step: u64,
 }
 
 impl StepRule {
-    /// Changes one tensor.
-    pub(crate) fn apply(&self, update: Update<'_>, weight_decay: f64) {
+    /// Changes one tensor in a step, whose number counts from 1.
+    pub(crate) fn apply(&self, step: u64, update: Update<'_>, weight_decay: f64) {
         let Update {
             values,
             gradient,
@@ -41,16 +39,31 @@ impl StepRule {
                 sgd(values, gradient, first, momentum, rate, decay);
             }
             Optimizer::AdamW { beta1, beta2 } => {
-                let correction = |beta: f32| 1.0 - f64::from(beta).powf(self.step as f64);
-                let rate = (self.learning_rate / correction(beta1)) as f32;
-                let root = correction(beta2).sqrt().recip() as f32;
-                let keep = (1.0 - self.learning_rate * weight_decay) as f32;
-                adamw(
-                    values, gradient, first, second, beta1, beta2, rate, root, keep,
-                );
+                let correction = |beta: f32| 1.0 - f64::from(beta).powf(step as f64);
+                let factors = AdamFactors {
+                    beta1,
+                    beta2,
+                    rate: (self.learning_rate / correction(beta1)) as f32,
+                    root: correction(beta2).sqrt().recip() as f32,
+                    keep: (1.0 - self.learning_rate * weight_decay) as f32,
+                };
+                adamw(values, gradient, first, second, factors);
             }
         }
     }
+}
+
+/// What AdamW multiplies with in one step.
+#[derive(Clone, Copy)]
+pub(crate) struct AdamFactors {
+    beta1: f32,
+    beta2: f32,
+    /// Of the first moment: the learning rate, corrected for moments that began with 0.
+    rate: f32,
+    /// Of the second moment's root, corrected likewise.
+    root: f32,
+    /// Of the value: what the weight decay leaves.
+    keep: f32,
 }
 
 vectorised! {
@@ -73,12 +86,15 @@ vectorised! {
         gradient: &[f32],
         first: &mut [f32],
         second: &mut [f32],
-        beta1: f32,
-        beta2: f32,
-        rate: f32,
-        root: f32,
-        keep: f32,
+        factors: AdamFactors,
     ) {
+        let AdamFactors {
+            beta1,
+            beta2,
+            rate,
+            root,
+            keep,
+        } = factors;
         let moments = first.iter_mut().zip(second);
         for ((value, slope), (first, second)) in values.iter_mut().zip(gradient).zip(moments) {
             *first = beta1 * *first + (1.0 - beta1) * *slope;
@@ -98,7 +114,6 @@ mod tests {
             let rule = StepRule {
                 optimizer,
                 learning_rate: 0.1,
-                step,
             };
             let gradient = [2.0 * value[0]];
             let update = Update {
@@ -107,7 +122,7 @@ mod tests {
                 first: &mut first,
                 second: &mut second,
             };
-            rule.apply(update, weight_decay);
+            rule.apply(step, update, weight_decay);
         }
         value[0]
     }

@@ -5,16 +5,20 @@
 //! weights as one tensor each, and everything else as JSON in its metadata. It belongs to one task, and
 //! says to which.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+};
 
-use safetensors::{SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
+    checkpoint::little_endian,
     fit::{Ended, EpochReport, FitTask},
-    network::State,
     recipe::Recipe,
+    weights::{Tensor, Weights},
 };
 
 /// Key of the JSON in the file's metadata.
@@ -90,6 +94,23 @@ impl Progress {
         u128::from(self.words[0]) << 64 | u128::from(self.words[1])
     }
 
+    /// The file of a training that is here and has these blocks; the same training gives the same bytes.
+    /// One block after the other becomes bytes, so that no copy of all of them is made beside the file.
+    pub(crate) fn to_bytes<'a>(
+        &self,
+        blocks: impl Iterator<Item = (&'static str, &'a [f32])>,
+    ) -> Vec<u8> {
+        let progress = serde_json::to_string(self)
+            .expect("progress holds numbers and texts alone, with texts as keys");
+        let metadata = HashMap::from([(PROGRESS.to_string(), progress)]);
+        let blocks = blocks.map(|(name, values)| {
+            let shape = [values.len()];
+            (name, Block { values, shape })
+        });
+        safetensors::serialize(blocks, Some(metadata))
+            .expect("shapes and lengths agree, which is all that can fail in memory")
+    }
+
     fn check(&self, task: &FitTask<'_>) -> Result<(), PausedError> {
         let is_order = || {
             let mut sorted = self.order.clone();
@@ -117,11 +138,35 @@ impl Progress {
     }
 }
 
+/// A block of a network's memory on its way into a file.
+struct Block<'a> {
+    values: &'a [f32],
+    shape: [usize; 1],
+}
+
+impl View for Block<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(little_endian(self.values))
+    }
+
+    fn data_len(&self) -> usize {
+        size_of_val(self.values)
+    }
+}
+
 /// A training between two epochs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Paused {
     pub(crate) progress: Progress,
-    pub(crate) state: State,
+    pub(crate) blocks: BTreeMap<String, Tensor>,
 }
 
 impl Paused {
@@ -135,30 +180,8 @@ impl Paused {
         self.progress.check(task)
     }
 
-    /// As the bytes of a file; the same training gives the same bytes.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let bytes: BTreeMap<&str, Vec<u8>> = self
-            .state
-            .blocks
-            .iter()
-            .map(|(name, values)| {
-                let bytes = values.iter().flat_map(|value| value.to_le_bytes());
-                (name.as_str(), bytes.collect())
-            })
-            .collect();
-        let views = bytes.iter().map(|(name, bytes)| {
-            let shape = vec![bytes.len() / size_of::<f32>()];
-            let view = TensorView::new(safetensors::Dtype::F32, shape, bytes);
-            (*name, view.expect("the length is that of the values"))
-        });
-        let progress = serde_json::to_string(&self.progress)
-            .expect("progress holds numbers and texts alone, with texts as keys");
-        let metadata = HashMap::from([(PROGRESS.to_string(), progress)]);
-        safetensors::serialize(views, Some(metadata))
-            .expect("shapes and lengths agree, which is all that can fail in memory")
-    }
-
-    /// Reads such a file. Whether it belongs to a task is found out when it is resumed.
+    /// Reads what [`Training::pause`](crate::Training::pause) gave. Whether it belongs to a task is found out
+    /// when it is resumed.
     ///
     /// # Errors
     /// If it is none, or broken.
@@ -177,21 +200,8 @@ impl Paused {
             let found = progress.format;
             return Err(PausedError::OtherFormat { found });
         }
-        let file =
-            SafeTensors::deserialize(bytes).map_err(|error| unreadable(error.to_string()))?;
-        let mut blocks = BTreeMap::new();
-        for (name, view) in file.iter() {
-            if view.dtype() != safetensors::Dtype::F32 {
-                return Err(unreadable(format!("`{name}` is not of 32-bit floats")));
-            }
-            let numbers = view.data().as_chunks::<4>().0.iter();
-            let values = numbers.map(|bytes| f32::from_le_bytes(*bytes)).collect();
-            blocks.insert(name.to_string(), values);
-        }
-        let steps = progress.steps;
-        Ok(Paused {
-            progress,
-            state: State { steps, blocks },
-        })
+        let blocks = Weights::tensors_from_safetensors(bytes)
+            .map_err(|error| unreadable(error.to_string()))?;
+        Ok(Paused { progress, blocks })
     }
 }

@@ -9,7 +9,7 @@
 
 mod wiring;
 
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, ops::Range};
 
 use morph::{Architecture, LayerId};
 use thiserror::Error;
@@ -20,7 +20,7 @@ use crate::{
     recipe::Precision,
     step::{Blocks, Parameter, Statistic, Step, Value},
     threads::Threads,
-    weights::{Part, TensorSpec, specification},
+    weights::{TensorSpec, specification},
 };
 use wiring::Wiring;
 
@@ -186,6 +186,36 @@ impl Plan {
         (self.floats * size_of::<f32>()) as u64
     }
 
+    /// Bytes that a training takes beside [`Plan::memory_bytes`] while it becomes a file: the file, and the
+    /// largest block once more on its way into it.
+    ///
+    /// Not counted: what is noted about each epoch, and the order of the rows.
+    ///
+    /// # Units
+    /// Bytes; 0 for a plan that learns nothing.
+    pub fn pause_bytes(&self) -> u64 {
+        let lens = || self.lasting().map(|(_, region)| region.len());
+        let floats = lens().sum::<usize>() + lens().max().unwrap_or(0);
+        (floats * size_of::<f32>()) as u64
+    }
+
+    /// Blocks that keep their values from step to step of a training, by name.
+    pub(crate) fn lasting(&self) -> impl Iterator<Item = (&'static str, Region)> {
+        let blocks = self.blocks;
+        self.training.into_iter().flat_map(move |memory| {
+            [
+                ("parameters", blocks.parameters),
+                ("statistics", blocks.statistics),
+                ("first_moments", memory.moments[0]),
+                ("second_moments", memory.moments[1]),
+                ("best_parameters", memory.kept[0]),
+                ("best_statistics", memory.kept[1]),
+                ("averaged_parameters", memory.averaged[0]),
+                ("averaged_statistics", memory.averaged[1]),
+            ]
+        })
+    }
+
     /// Examples per batch.
     pub fn batch(&self) -> usize {
         self.batch
@@ -223,20 +253,20 @@ fn check_addressable(architecture: &Architecture, batch: usize) -> Option<()> {
 fn slots(architecture: &Architecture) -> Vec<Slot> {
     let (mut parameters, mut statistics) = (0, 0);
     let place = |spec: TensorSpec| {
-        let next = if spec.part.is_learned() {
-            &mut parameters
-        } else {
-            &mut statistics
-        };
-        let range = *next..*next + spec.len();
-        *next = range.end.next_multiple_of(LINE);
-        let place = match spec.part {
-            Part::Mean | Part::Variance => Place::Statistic(Statistic(range)),
-            _ => Place::Parameter(Parameter(range)),
+        let place = match spec.part.is_learned() {
+            true => Place::Parameter(Parameter(taken(&mut parameters, spec.len()))),
+            false => Place::Statistic(Statistic(taken(&mut statistics, spec.len()))),
         };
         Slot { spec, place }
     };
     specification(architecture).into_iter().map(place).collect()
+}
+
+/// The next range of this length; the one behind it starts on a cache line, too.
+fn taken(next: &mut usize, len: usize) -> Range<usize> {
+    let range = *next..*next + len;
+    *next = range.end.next_multiple_of(LINE);
+    range
 }
 
 /// Memory that belongs to no single step.

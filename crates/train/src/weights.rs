@@ -192,7 +192,9 @@ const PERTURB: f32 = 0.1;
 impl Weights {
     /// Random weights for a new network.
     ///
-    /// Products are normal with deviation √(2/inputs) per output, biases 0, norms neutral, frequencies normal.
+    /// Products are normal with deviation √(2/inputs) per output, in attention with 1/√inputs, in the last
+    /// layer with 0.25/√inputs; embeddings are normal with deviation 1, biases 0, norms neutral, frequencies
+    /// normal.
     ///
     /// # Source
     /// He et al. 2015 (arXiv:1502.01852), equation 10; frequencies after Gorishniy, Rubachev, Babenko 2022

@@ -11,7 +11,7 @@ use morph::Architecture;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use train::{
-    Augmentation, FitTask, Metric, Mode, Network, Plan, Purpose, Recipe, Threads, Training,
+    Augmentation, FitTask, GoOn, Metric, Mode, Network, Plan, Purpose, Recipe, Threads, Training,
     Verdict, Weights,
 };
 
@@ -22,6 +22,9 @@ thread_local! {
     // Per thread, because the test harness allocates beside the tests.
     static COUNT: Cell<usize> = const { Cell::new(0) };
     static LARGE_BYTES: Cell<u64> = const { Cell::new(0) };
+    // Large ones that are there now, and the most that were at once.
+    static HELD_BYTES: Cell<u64> = const { Cell::new(0) };
+    static PEAK_BYTES: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Names, tables and thread bookkeeping stay below this; tensors of this test do not.
@@ -36,12 +39,22 @@ unsafe impl GlobalAlloc for Counting {
         if layout.size() >= LARGE {
             let add = |bytes: &Cell<u64>| bytes.set(bytes.get() + layout.size() as u64);
             let _ = LARGE_BYTES.try_with(add);
+            let _ = HELD_BYTES.try_with(add);
+            let held = HELD_BYTES.try_with(Cell::get).unwrap_or(0);
+            let _ = PEAK_BYTES.try_with(|peak| peak.set(peak.get().max(held)));
         }
         // SAFETY: the caller's promise is the system's.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        if layout.size() >= LARGE {
+            // What another thread has taken is not counted here.
+            let less = |bytes: &Cell<u64>| {
+                bytes.set(bytes.get().saturating_sub(layout.size() as u64));
+            };
+            let _ = HELD_BYTES.try_with(less);
+        }
         // SAFETY: the caller's promise is the system's.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -87,6 +100,47 @@ fn the_bytes_taken_are_the_bytes_promised() {
             }
         }
     }
+}
+
+#[test]
+fn a_training_becomes_a_file_in_the_bytes_promised() {
+    let architecture: Architecture = "in 64 | dense 512 | bn | relu | dense 512 | relu | dense 10"
+        .parse()
+        .unwrap();
+    let examples = examples(32, 64);
+    let recipe = Recipe {
+        batch_size: NonZeroUsize::new(32).unwrap(),
+        ..Recipe::default()
+    };
+    let task = FitTask {
+        architecture: &architecture,
+        train: &examples,
+        validation: &examples,
+        recipe: &recipe,
+        metric: Metric::Accuracy,
+        target_scale: 1.0,
+        threads: Threads::ONE,
+        seed: 1,
+        stop: &|| GoOn::Yes,
+        heard: &|_| {},
+    };
+    let start = Weights::fresh(&architecture, &mut ChaCha8Rng::seed_from_u64(1));
+    let training = Training::begin(&task, start).unwrap();
+    let batch = recipe.batch_size;
+    let plan = Plan::compile(&architecture, batch, Threads::ONE, Purpose::Train).unwrap();
+    let before = HELD_BYTES.get();
+    PEAK_BYTES.set(before);
+    let file = training.pause();
+    let taken = PEAK_BYTES.get() - before;
+    let promised = plan.pause_bytes();
+    // Names and what is noted of epochs come on top.
+    assert!(
+        (promised..promised + LARGE as u64).contains(&taken),
+        "{taken}, not {promised}"
+    );
+    assert!(file.len() as u64 > 5 * promised / 6);
+    let inference = Plan::compile(&architecture, batch, Threads::ONE, Purpose::Infer).unwrap();
+    assert_eq!(inference.pause_bytes(), 0);
 }
 
 #[test]
@@ -171,7 +225,7 @@ fn a_step_of_training_allocates_nothing() {
                 target_scale: 1.0,
                 threads: Threads::ONE,
                 seed: 1,
-                stop: &|| Verdict::Continue,
+                stop: &|| GoOn::Yes,
                 heard: &|_| {},
             };
             let start = Weights::fresh(&architecture, &mut ChaCha8Rng::seed_from_u64(1));

@@ -152,11 +152,15 @@ pub(crate) fn fit_all(table: &Table, weights: &[f32]) -> Vec<ColumnBins> {
         .collect()
 }
 
-/// A table as bins; columns beyond those fitted are left out.
+/// A table as bins; columns beyond those fitted are left out, and one that it lacks is missing everywhere.
 pub(crate) fn apply_all(bins: &[ColumnBins], table: &Table) -> Binned {
-    let columns = bins.iter().zip(table.columns());
+    let rows = table.rows();
+    let column = |(place, bins): (usize, &ColumnBins)| match table.columns().get(place) {
+        Some(column) => bins.apply(column),
+        None => vec![MISSING; rows],
+    };
     Binned {
-        columns: columns.map(|(bins, column)| bins.apply(column)).collect(),
-        rows: table.rows(),
+        columns: bins.iter().enumerate().map(column).collect(),
+        rows,
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     bins::{Binned, ColumnBins, MISSING, apply_all, fit_all},
     boost::boost,
     grow::{Grower, Pull},
+    tree::Ensemble,
 };
 
 /// Columns with gaps and repeated values, and a column of categories.
@@ -511,4 +512,39 @@ fn one_heavy_row_is_no_leaf_of_its_own() {
     let said = all_rounds(&problem, &settings).ensemble.outputs(&table);
     assert_eq!(said[35], said[39], "five rows at least are told the same");
     assert!(said[39] > 9.0 && said[0] < 1.0, "{said:?}");
+}
+
+#[test]
+fn an_ensemble_comes_back_from_its_file_and_a_damaged_one_is_refused() {
+    let whole = [
+        r#"{"bins":[{"numbers":{"cuts":[0.5]}},{"numbers":{"cuts":[2.0]}}],"base":[0.25],"#,
+        r#""rounds":[[[{"fork":{"column":1,"question":{"at_most":{"bin":0,"missing":"left"}},"#,
+        r#""left":1,"right":2}},{"leaf":{"value":-1.0}},{"leaf":{"value":1.0}}]]],"outputs":2}"#,
+    ]
+    .concat();
+    let ensemble: Ensemble = serde_json::from_str(&whole).unwrap();
+    assert_eq!(serde_json::to_string(&ensemble).unwrap(), whole);
+    let column = |values: [f32; 2]| Column::Numbers(values.to_vec());
+    let table = Table::new(vec![column([0.0, 0.0]), column([1.0, 3.0])]).unwrap();
+    assert_eq!(ensemble.outputs(&table), [0.0, -0.75, 0.0, 1.25]);
+    // A column that the table lacks is missing, and goes to the left here.
+    let narrow = Table::new(vec![column([0.0, 0.0])]).unwrap();
+    assert_eq!(ensemble.outputs(&narrow), [0.0, -0.75, 0.0, -0.75]);
+
+    let (start, end) = (whole.find("[{\"fork").unwrap(), whole.rfind("]]").unwrap());
+    let nodes = &whole[start..end];
+    for (right, wrong, reason) in [
+        (r#""left":1"#, r#""left":0"#, "has the children 0 and 2"),
+        (r#""right":2"#, r#""right":3"#, "there are 3 nodes"),
+        (r#""column":1"#, r#""column":2"#, "asks for column 2"),
+        ("[0.25]", "[]", "0 sequences of trees"),
+        ("[0.25]", "[0.25,1.0]", "a round has 1 trees"),
+        (r#""outputs":2"#, r#""outputs":3"#, "cannot give 3 outputs"),
+        (nodes, "[]", "has no nodes"),
+    ] {
+        let damaged = whole.replace(right, wrong);
+        assert_ne!(damaged, whole, "{right}");
+        let error = serde_json::from_str::<Ensemble>(&damaged).unwrap_err();
+        assert!(error.to_string().contains(reason), "{error}");
+    }
 }

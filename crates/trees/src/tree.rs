@@ -69,11 +69,41 @@ pub(crate) enum Node {
     },
 }
 
-/// One tree; its root is the first node.
+/// One tree; its root is the first node, and children stand behind their parent, so that every way ends.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "Vec<Node>", into = "Vec<Node>")]
 pub(crate) struct Tree {
     pub(crate) nodes: Vec<Node>,
+}
+
+impl TryFrom<Vec<Node>> for Tree {
+    type Error = String;
+
+    fn try_from(nodes: Vec<Node>) -> Result<Tree, String> {
+        if nodes.is_empty() {
+            return Err("a tree has no nodes; it has a root at least".to_string());
+        }
+        for (place, node) in nodes.iter().enumerate() {
+            let Node::Fork { left, right, .. } = node else {
+                continue;
+            };
+            let is_behind = |child: &u32| (place + 1..nodes.len()).contains(&(*child as usize));
+            if !is_behind(left) || !is_behind(right) {
+                return Err(format!(
+                    "node {place} of a tree has the children {left} and {right}; they stand behind it, and \
+                     there are {} nodes",
+                    nodes.len()
+                ));
+            }
+        }
+        Ok(Tree { nodes })
+    }
+}
+
+impl From<Tree> for Vec<Node> {
+    fn from(tree: Tree) -> Vec<Node> {
+        tree.nodes
+    }
 }
 
 impl Tree {
@@ -102,6 +132,7 @@ impl Tree {
 
 /// Many trees that add up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Written")]
 pub struct Ensemble {
     pub(crate) bins: Vec<ColumnBins>,
     /// What stands before the first tree, one per sequence of trees.
@@ -110,6 +141,59 @@ pub struct Ensemble {
     pub(crate) rounds: Vec<Vec<Tree>>,
     /// How many values are given for a row.
     pub(crate) outputs: usize,
+}
+
+/// An ensemble as it stands in a file.
+#[derive(Deserialize)]
+struct Written {
+    bins: Vec<ColumnBins>,
+    base: Vec<f64>,
+    rounds: Vec<Vec<Tree>>,
+    outputs: usize,
+}
+
+impl TryFrom<Written> for Ensemble {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Ensemble, String> {
+        let Written {
+            bins,
+            base,
+            rounds,
+            outputs,
+        } = written;
+        let sequences = base.len();
+        let is_usual = sequences > 0 && sequences == outputs;
+        if !is_usual && (sequences, outputs) != (1, 2) {
+            return Err(format!(
+                "{sequences} sequences of trees cannot give {outputs} outputs; there is one for each, or \
+                 one for two classes"
+            ));
+        }
+        if let Some(trees) = rounds.iter().find(|trees| trees.len() != sequences) {
+            return Err(format!(
+                "a round has {} trees; there are {sequences} sequences of them",
+                trees.len()
+            ));
+        }
+        let nodes = rounds.iter().flatten().flat_map(|tree| &tree.nodes);
+        let asked = nodes.filter_map(|node| match node {
+            Node::Leaf { .. } => None,
+            Node::Fork { column, .. } => Some(*column as usize),
+        });
+        match asked.max() {
+            Some(last) if last >= bins.len() => Err(format!(
+                "a tree asks for column {last}, counted from 0; there are {}",
+                bins.len()
+            )),
+            _ => Ok(Ensemble {
+                bins,
+                base,
+                rounds,
+                outputs,
+            }),
+        }
+    }
 }
 
 impl Ensemble {
@@ -123,7 +207,8 @@ impl Ensemble {
     /// # Shapes
     /// `[rows][outputs]`.
     /// # Errors
-    /// None; columns of another kind than those it was fitted on count as missing.
+    /// None; columns of another kind than those it was fitted on count as missing, and so do those that the
+    /// table lacks.
     /// # Cost
     /// `O(rows · trees · depth)`.
     pub fn outputs(&self, table: &Table) -> Vec<f32> {

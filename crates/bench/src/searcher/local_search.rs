@@ -21,8 +21,8 @@ pub(super) struct LocalSearch<'a> {
     current: Option<(Point, f64)>,
     /// Neighbours of the current model that were not tried, the next one last.
     left: Vec<Point>,
-    /// The start that the search waits for.
-    start: Option<Point>,
+    /// Places of the starts that are under way: with several workers there may be several.
+    starts: BTreeSet<usize>,
     /// Whether the neighbours of the current model are to be listed.
     moved: bool,
     known: BTreeSet<usize>,
@@ -34,7 +34,7 @@ impl LocalSearch<'_> {
             table,
             current: None,
             left: Vec::new(),
-            start: None,
+            starts: BTreeSet::new(),
             moved: false,
             known: BTreeSet::new(),
         }
@@ -74,18 +74,82 @@ impl Searcher for LocalSearch<'_> {
             }
             start = self.table.draw(rng);
         }
-        // With several workers more than one start may be under way; the newest is waited for.
-        self.start = Some(start.clone());
+        self.starts.insert(self.table.place(&start));
         start
     }
 
     fn tell(&mut self, point: &Point, score: f64) {
-        let starts = self.start.as_ref() == Some(point);
-        let better = self.current.as_ref().is_none_or(|(_, best)| score > *best);
-        if starts || (better && self.start.is_none()) {
+        let is_start = self.starts.remove(&self.table.place(point));
+        let is_better = self.current.as_ref().is_none_or(|(_, best)| score > *best);
+        let is_used_up = self.left.is_empty() && !self.moved;
+        if is_better || (is_start && is_used_up) {
             self.current = Some((point.clone(), score));
             self.moved = true;
-            self.start = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use rand::SeedableRng;
+
+    use super::*;
+    use crate::table::made;
+
+    fn asked(search: &mut LocalSearch<'_>, number: u64) -> Point {
+        let mut rng = ChaCha8Rng::seed_from_u64(number);
+        search.ask(BudgetFraction::default(), &mut rng)
+    }
+
+    #[test]
+    fn one_worker_tries_all_neighbours_until_one_is_better_before_it_starts_anew() {
+        let table = made::table();
+        let mut search = LocalSearch::new(&table);
+        let mut tried = BTreeSet::new();
+        let mut current: Option<(Point, f64)> = None;
+        let mut starts = 0;
+        for number in 0..300 {
+            let point = asked(&mut search, number);
+            let score = table.record(&point).score;
+            let neighbours = match &current {
+                Some((current, _)) => search.neighbours(current),
+                None => Vec::new(),
+            };
+            let is_start = neighbours
+                .iter()
+                .all(|neighbour| tried.contains(&table.place(neighbour)));
+            assert!(is_start || neighbours.contains(&point));
+            starts += usize::from(is_start);
+            if is_start || current.as_ref().is_none_or(|(_, best)| score > *best) {
+                current = Some((point.clone(), score));
+            }
+            tried.insert(table.place(&point));
+            search.tell(&point, score);
+            assert_eq!(search.current, current);
+        }
+        assert!(starts > 2, "{starts}");
+    }
+
+    #[test]
+    fn many_workers_try_neighbours_of_the_best_as_one_does() {
+        let table = made::table();
+        let mut search = LocalSearch::new(&table);
+        let mut running = VecDeque::new();
+        let mut near = 0;
+        for number in 0..100 {
+            let point = asked(&mut search, number);
+            let current = search.current.as_ref();
+            near += usize::from(
+                current.is_some_and(|(current, _)| search.neighbours(current).contains(&point)),
+            );
+            running.push_back(point);
+            if running.len() == 8 {
+                let point = running.pop_front().expect("eight are running");
+                search.tell(&point, table.record(&point).score);
+            }
+        }
+        assert!(near > 50, "{near} of 100");
     }
 }

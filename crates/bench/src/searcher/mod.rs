@@ -1,7 +1,7 @@
 //! lehr's method and what it is compared with, each asked for the next model and told how it was scored.
 //!
-//! References are written as their papers say, with the papers' numbers; where a choice is open, the one
-//! that did better on these tables was taken.
+//! References are written as their papers say, with the papers' numbers where not said otherwise; where a
+//! choice is open, the one that did better on these tables was taken.
 
 mod annealing;
 mod evolution;

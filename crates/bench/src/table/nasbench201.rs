@@ -55,15 +55,9 @@ pub(super) fn load(folder: &Path, dataset: &str) -> Result<Loaded, TableError> {
             .ok()
             .filter(|place| *place < records.len())
             .ok_or_else(|| wrong(format!("`{}` is no cell", row[arch])))?;
-        let known = seeds.iter().filter_map(|seed| row[*seed].parse().ok());
-        let known: Vec<f64> = known.filter(|value: &f64| value.is_finite()).collect();
-        let judged = row[test].parse();
-        let judged =
-            judged.map_err(|_| wrong(format!("cell {} has no test accuracy", row[arch])))?;
-        records[place] = Some(Record {
-            score: known.iter().sum::<f64>() / known.len().max(1) as f64,
-            judged,
-        });
+        let record = record(seeds.map(|seed| row[seed].as_str()), &row[test]);
+        let missing = |missing: &str| wrong(format!("cell {} has no {missing}", row[arch]));
+        records[place] = Some(record.map_err(missing)?);
     }
     let records: Option<Vec<Record>> = records.into_iter().collect();
     Ok(Loaded {
@@ -72,6 +66,19 @@ pub(super) fn load(folder: &Path, dataset: &str) -> Result<Loaded, TableError> {
         architecture_slots: 6,
         architecture,
         records: records.ok_or_else(|| wrong(format!("it lacks cells for {dataset}")))?,
+    })
+}
+
+/// The mean over the seeds that are recorded, and the test accuracy; or which of both is missing.
+fn record(validation: [&str; 3], test: &str) -> Result<Record, &'static str> {
+    let number = |text: &str| text.parse().ok().filter(|value: &f64| value.is_finite());
+    let known: Vec<f64> = validation.into_iter().filter_map(number).collect();
+    if known.is_empty() {
+        return Err("validation accuracy");
+    }
+    Ok(Record {
+        score: known.iter().sum::<f64>() / known.len() as f64,
+        judged: number(test).ok_or("test accuracy")?,
     })
 }
 
@@ -200,6 +207,17 @@ mod tests {
             architecture(&edges.collect::<Vec<u8>>()).canonical_hash()
         });
         assert_eq!(every.collect::<BTreeSet<_>>().len(), 4930);
+    }
+
+    #[test]
+    fn a_cell_without_a_score_is_no_cell_of_score_zero() {
+        let known = Record {
+            score: 91.5,
+            judged: 90.0,
+        };
+        assert_eq!(record(["91", "92", ""], "90"), Ok(known));
+        assert_eq!(record(["", "nan", ""], "90"), Err("validation accuracy"));
+        assert_eq!(record(["91", "", ""], "nan"), Err("test accuracy"));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! `lehr best`: the best model so far, its three scores, and what simple models reach.
 
-use anyhow::{Result, bail};
+use std::fs;
+
+use anyhow::{Context, Result, bail};
 use study::{
     certificate::Certificate,
-    conclude::{Conclusion, Retrained, Scored, WithInterval, conclude},
-    config::StudyConfig,
+    conclude::{Conclusion, Retrained, Scored, WithInterval, conclude, verdict::rows_in_words},
     folder::StudyFolder,
     front::FrontModel,
     model::Model,
@@ -13,32 +14,59 @@ use study::{
 use train::Metric;
 
 use crate::{
+    Ended, Outcome,
     args::BestArgs,
-    command::{ensemble, findings, read_study},
-    show,
+    command::{Reading, ensemble, findings, read_study},
+    report, show,
 };
 
-pub(crate) fn run(args: &BestArgs) -> Result<String> {
+pub(crate) fn run(args: &BestArgs) -> Result<Outcome> {
     let place = &args.study.study;
-    let study = read_study(place)?;
-    let config = StudyConfig {
-        ensemble: args.ensemble.or(study.config.ensemble),
-        ..study.config
-    };
-    let Some((conclusion, model)) = conclude(&study.folder, &config, &*study.ledger)? else {
+    let mut study = read_study(place)?;
+    study.config.ensemble = args.ensemble.or(study.config.ensemble);
+    let Reading {
+        folder,
+        ledger,
+        config,
+    } = &study;
+    let Some((conclusion, model)) = conclude(folder, config, &**ledger)? else {
         bail!(
             "no trial of the study in {} has a score yet",
             place.display()
         );
     };
-    ensemble::write_card(&study.folder, &conclusion)?;
-    Ok(match args.study.json {
-        true => show::pretty_json(&conclusion),
-        false => text(&study.folder, &conclusion, &model),
-    })
+    deliver(&study, &conclusion, &model, args.study.json)
 }
 
-pub(crate) fn text(folder: &StudyFolder, conclusion: &Conclusion, model: &Model) -> String {
+/// Writes what lies beside the models for people, and says what was found.
+pub(crate) fn deliver(
+    study: &Reading,
+    conclusion: &Conclusion,
+    model: &Model,
+    json: bool,
+) -> Result<Outcome> {
+    let Reading {
+        folder,
+        ledger,
+        config,
+    } = study;
+    let place = folder.best().join("card.md");
+    fs::write(&place, card(conclusion, model))
+        .with_context(|| format!("could not write {}", place.display()))?;
+    ensemble::write_card(folder, conclusion)?;
+    report::write(folder, config, &**ledger, conclusion)?;
+    let text = match json {
+        true => show::pretty_json(conclusion),
+        false => text(folder, conclusion, model),
+    };
+    let ended = match conclusion.refused.is_empty() {
+        true => Ended::Done,
+        false => Ended::Incomplete,
+    };
+    Ok(Outcome { text, ended })
+}
+
+fn text(folder: &StudyFolder, conclusion: &Conclusion, model: &Model) -> String {
     let Conclusion {
         trial,
         metric,
@@ -62,9 +90,9 @@ pub(crate) fn text(folder: &StudyFolder, conclusion: &Conclusion, model: &Model)
         validation_rows(conclusion)
     );
     text += &format!(
-        "            vault      {} ({} rows, never seen before; 95 % interval {})\n",
+        "            vault      {} ({}, never seen before; 95 % interval {})\n",
         value(winner.vault.map(|vault| vault.value)),
-        conclusion.vault_rows,
+        rows_in_words(conclusion.vault_rows, conclusion.vault_groups),
         interval(winner.vault),
     );
     for baseline in baselines {
@@ -91,10 +119,12 @@ fn export(conclusion: &Conclusion) -> String {
         .certificate
         .iter()
         .map(|certificate| format!("onnx        {certificate}\n"));
-    let refused = conclusion
-        .refused
-        .iter()
-        .map(|refused| format!("no onnx     of {}: {}\n", refused.model, refused.reason));
+    let refused = conclusion.refused.iter().map(|refused| {
+        format!(
+            "no onnx     of {}: {}; model.safetensors and model.py are there\n",
+            refused.model, refused.reason
+        )
+    });
     certified.chain(refused).collect()
 }
 
@@ -169,7 +199,7 @@ pub(crate) fn interval(vault: Option<WithInterval>) -> String {
 }
 
 /// The model card: what lies beside the model for whoever finds it in a year.
-pub(crate) fn card(conclusion: &Conclusion, model: &Model) -> String {
+fn card(conclusion: &Conclusion, model: &Model) -> String {
     let Conclusion {
         trial,
         metric,
@@ -188,10 +218,10 @@ pub(crate) fn card(conclusion: &Conclusion, model: &Model) -> String {
     );
     text += &scores(*metric, std::iter::once(winner).chain(baselines));
     text += &format!(
-        "\nThe search chose this model by its validation score ({}); the vault ({} rows) was \
-         opened once, after the choice.\n",
+        "\nThe search chose this model by its validation score ({}); the vault ({}) has \
+         chosen nothing.\n",
         validation_rows(conclusion),
-        conclusion.vault_rows
+        rows_in_words(conclusion.vault_rows, conclusion.vault_groups)
     );
     text += &findings::card(conclusion);
     if let Some(certificate) = &conclusion.certificate {

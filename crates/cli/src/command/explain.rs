@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use search::{Objective, TrialId, standing};
 use serde_json::json;
 use study::{
-    artifact::ArtifactStore,
+    cluster::share::weights_of,
     folder::StudyFolder,
     ledger::Ledger,
     trial::{Bytes, InheritanceProof, Trial, TrialResult, TrialState},
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<String> {
     text += &format!("proposed by {}\n", trial.candidate.proposed_by);
     text += &promised(&*study.ledger, &trial, &study.config.search.objectives)?;
     text += &how_it_went(&trial);
-    text += removed(&study.folder, &trial);
+    text += &removed(&study.folder, &trial);
     for ancestor in &ancestors {
         let score = ancestor.result().map_or(f64::NAN, |result| result.score);
         text += &format!(
@@ -68,14 +68,20 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<String> {
     Ok(text)
 }
 
-/// Whether its weights are no longer there.
-fn removed(folder: &StudyFolder, trial: &Trial) -> &'static str {
-    let weights = ArtifactStore::at(&folder.artifacts());
-    match trial.result() {
-        Some(result) if !weights.path(&result.artifact).exists() => {
-            "removed     its weights, by `lehr clean`: they would have to be trained again\n"
+/// Whether its weights are no longer there, or why nobody knows.
+fn removed(folder: &StudyFolder, trial: &Trial) -> String {
+    let Some(result) = trial.result() else {
+        return String::new();
+    };
+    let are_there = || anyhow::Ok(weights_of(folder)?.has(&result.artifact)?);
+    match are_there() {
+        Ok(true) => String::new(),
+        Ok(false) => {
+            "removed     its weights, which were not worth keeping: they would have to be \
+                      trained again\n"
+                .to_string()
         }
-        _ => "",
+        Err(error) => format!("weights     nothing says whether they are there: {error:#}\n"),
     }
 }
 

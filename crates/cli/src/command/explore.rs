@@ -8,13 +8,12 @@ use std::{
 use anyhow::{Context, Result, bail};
 use study::{
     cluster::invitation::LedgerPlace,
-    conclude::{Conclusion, conclude},
+    conclude::conclude,
     config::StudyConfig,
     explore::{Snapshot, explore},
     folder::StudyFolder,
     ledger::open_to_read,
     master::EndReason,
-    model::Model,
     open::{Opened, open},
     prepared::PreparedFiles,
 };
@@ -22,9 +21,9 @@ use study::{
 use crate::{
     Ended, Outcome,
     args::ExploreArgs,
-    command::{best, ensemble},
+    command::{Reading, best},
     progress::Progress,
-    report, settings, show, tell,
+    settings, tell,
 };
 
 pub(crate) fn run(args: &ExploreArgs) -> Result<Outcome> {
@@ -45,34 +44,25 @@ pub(crate) fn run(args: &ExploreArgs) -> Result<Outcome> {
     });
     progress.finish();
     // Even if exploring broke off, what was found is shown.
-    let ledger = open_to_read(&folder)?;
-    let concluded = conclude(&folder, &config, &*ledger)?;
+    let study = Reading {
+        ledger: open_to_read(&folder)?,
+        folder,
+        config,
+    };
+    let concluded = conclude(&study.folder, &study.config, &*study.ledger)?;
     let end = end?;
     let Some((conclusion, model)) = concluded else {
-        return nothing_found(&folder, &end, &failures);
-    };
-    write_card(&folder, &conclusion, &model)?;
-    report::write(&folder, &config, &*ledger, &conclusion)?;
-    let text = match args.json {
-        true => show::pretty_json(&conclusion),
-        false => best::text(&folder, &conclusion, &model),
-    };
-    let ended = if end == EndReason::Interrupted {
-        Ended::Resumable
-    } else {
-        Ended::Done
+        return nothing_found(&study.folder, &end, &failures);
     };
     tell(&said_at_the_end(&end));
-    if let Some(refused) = conclusion.refused.first() {
-        tell(&text);
-        bail!(
-            "{} model(s) have no ONNX file; {}: {}; model.safetensors and model.py are there",
-            conclusion.refused.len(),
-            refused.model,
-            refused.reason
-        );
-    }
-    Ok(Outcome { text, ended })
+    let outcome = best::deliver(&study, &conclusion, &model, args.json)?;
+    Ok(match end {
+        EndReason::Interrupted => Outcome {
+            ended: Ended::Resumable,
+            ..outcome
+        },
+        _ => outcome,
+    })
 }
 
 fn greet(folder: &StudyFolder, config: &StudyConfig, opened: Opened) -> Result<()> {
@@ -99,13 +89,6 @@ fn greet(folder: &StudyFolder, config: &StudyConfig, opened: Opened) -> Result<(
         ));
     }
     Ok(())
-}
-
-/// The cards beside the models, which are there already.
-fn write_card(folder: &StudyFolder, conclusion: &Conclusion, model: &Model) -> Result<()> {
-    let card = best::card(conclusion, model);
-    fs::write(folder.best().join("card.md"), card).context("could not write the model card")?;
-    ensemble::write_card(folder, conclusion)
 }
 
 fn nothing_found(folder: &StudyFolder, end: &EndReason, failures: &[String]) -> Result<Outcome> {

@@ -262,6 +262,7 @@ mod tests {
     #[test]
     fn a_verdict_says_against_whom_by_how_much_and_how_sure() {
         let found = Verdict {
+            groups: None,
             finding: Finding::NoDifferenceShown,
             against: "gradient-boosted trees".to_string(),
             winner: 0.91,

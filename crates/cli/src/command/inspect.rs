@@ -252,7 +252,10 @@ fn columns(columns: &[ColumnProfile], most: usize) -> String {
     }
     if columns.len() > most {
         let more = &columns[most..];
-        let of = |kind: &str| more.iter().filter(|column| type_of(column) == kind).count();
+        let of = |kind: &str| {
+            let columns = more.iter().filter(|column| column.values.kind() == kind);
+            columns.count()
+        };
         let kinds: Vec<String> = ["number", "category", "text", "time"]
             .into_iter()
             .filter(|kind| of(kind) > 0)
@@ -272,21 +275,10 @@ fn columns(columns: &[ColumnProfile], most: usize) -> String {
     text
 }
 
-fn type_of(column: &ColumnProfile) -> &'static str {
-    match column.values {
-        ColumnValues::Number(_) => "number",
-        ColumnValues::Category { .. } => "category",
-        ColumnValues::Text { .. } => "text",
-        ColumnValues::Time { .. } => "time",
-    }
-}
-
 fn row(column: &ColumnProfile) -> Vec<String> {
-    let rows = column.missing as f64 / column.missing_share.max(f64::MIN_POSITIVE);
-    let rows = rows.round() as usize;
     let missing = match column.missing {
         0 => "-".to_string(),
-        missing => percent(missing, rows),
+        _ => share(column.missing_share),
     };
     let alone = column
         .alone
@@ -302,7 +294,7 @@ fn row(column: &ColumnProfile) -> Vec<String> {
     };
     vec![
         cut(&column.name, NAME_WIDTH),
-        type_of(column).to_string(),
+        column.values.kind().to_string(),
         missing,
         alone,
         values,

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::json;
-use study::database::{Database, Found, Wish, typed};
+use study::database::{Database, Found, Stopped, Wish, typed};
 
 use crate::{
     args::{LedgerCommand, LedgerPlaceArgs, LedgerStatusArgs, LedgerUpArgs},
@@ -46,10 +46,10 @@ fn up(args: &LedgerUpArgs) -> Result<String> {
 fn down(args: &LedgerPlaceArgs) -> Result<String> {
     let shown = args.dir.display();
     tell(&match database(args)?.down()? {
-        Found::Running => {
+        Stopped::Now => {
             format!("stopped the ledger server in {shown}; `lehr ledger up` starts it again")
         }
-        Found::Made | Found::Started => format!("the ledger server in {shown} did not run"),
+        Stopped::Before => format!("the ledger server in {shown} did not run"),
     });
     Ok(String::new())
 }

@@ -36,6 +36,7 @@ pub(crate) fn run(args: &PredictArgs) -> Result<String> {
     let model = load_model(&args.model)?;
     let preprocessor = &model.card.preprocessor;
     let inputs = inputs(preprocessor, &args.files)?;
+    refuse_what_is_read(&inputs, args)?;
     let mut asked = Asked {
         predictor: Predictor::new(&model)?,
         preprocessor,
@@ -96,6 +97,24 @@ fn inputs(preprocessor: &Preprocessor, named: &[PathBuf]) -> Result<Vec<Input>> 
         }
     }
     Ok(inputs)
+}
+
+/// Writing into a file that is to be read would empty it first.
+fn refuse_what_is_read(inputs: &[Input], args: &PredictArgs) -> Result<()> {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    for place in args.out.iter().chain(&args.bad) {
+        let is_it = |input: &Input| match input {
+            Input::StandardInput => false,
+            Input::Path(path) => real(place).is_some_and(|place| real(path) == Some(place)),
+        };
+        if inputs.iter().any(is_it) {
+            bail!(
+                "{} is among the files that are read, and would be written over: name another file",
+                place.display()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Whether a folder's files are rows themselves: images, or texts.
@@ -199,6 +218,7 @@ impl Asked<'_> {
             self.bad.add(place, bad.row, &bad.reason)?;
         }
         let predictions = self.predictor.predict(&rows.examples);
+        let has_ids = self.preprocessor.is_of_steps();
         let paths: Vec<String> = match (self.several, &rows.names) {
             (Several::Yes, RowNames::Paths(names)) => {
                 let whole = |name: &String| format!("{file}/{name}");
@@ -213,15 +233,16 @@ impl Asked<'_> {
                 (Several::Yes, _) => Some(file),
                 (Several::No, _) => None,
             },
+            // A model of such tables may be asked about series that have no id: of a `.ts` file.
             series: match &rows.names {
                 RowNames::Series(ids) => ids.get(index).map(String::as_str),
-                RowNames::None | RowNames::Paths(_) => None,
+                RowNames::None | RowNames::Paths(_) => has_ids.then_some(""),
             },
         };
         let is_named = self.several == Several::Yes || matches!(rows.names, RowNames::Paths(_));
         let first = Called {
             file: is_named.then_some(file),
-            series: matches!(rows.names, RowNames::Series(_)).then_some(""),
+            series: has_ids.then_some(""),
         };
         self.out
             .begin(&csv_header(self.preprocessor.task(), first))?;

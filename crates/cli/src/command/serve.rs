@@ -18,7 +18,7 @@ use crate::{
 
 pub(crate) fn run(args: &ServeArgs) -> Result<String> {
     let model = load_model(&args.model)?;
-    let trial = model.card.trial;
+    let origin = model.card.origin();
     let token = token(args)?;
     let asks = match &token {
         Some(_) => "clients must show the token",
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<String> {
     };
     let announce = |address: SocketAddr| {
         tell(&format!(
-            "serving the model of trial {trial} with {threads} thread(s), {asks}; Ctrl-C stops"
+            "serving the model of {origin} with {threads} thread(s), {asks}; Ctrl-C stops"
         ));
         // For programs that let the system choose the port.
         let _ = writeln!(io::stdout(), "http://{address}").and_then(|()| io::stdout().flush());

@@ -2,14 +2,14 @@
 
 use anyhow::Result;
 use serde_json::json;
-use study::trial::{Trial, TrialState};
+use study::trial::{Trial, TrialState, by_standing};
 
 use crate::{args::TrialsArgs, command::read_study, show};
 
 pub(crate) fn run(args: &TrialsArgs) -> Result<String> {
     let study = read_study(&args.study)?;
     let mut trials = study.ledger.trials()?;
-    trials.sort_by(show::by_score);
+    trials.sort_by(by_standing);
     if args.json {
         let rows: Vec<serde_json::Value> = trials.iter().map(row_json).collect();
         return Ok(show::pretty_json(&rows));

@@ -7,9 +7,12 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use serde_json::json;
 use study::{
     cluster::node::{Farewell, NodeOptions, run},
     config::Resources,
+    desk::Happening,
+    explore::now,
     launch::{NODE_VARIABLE, PLACED_VARIABLE},
     trial::WorkerName,
 };
@@ -35,7 +38,11 @@ pub(crate) fn join(args: &JoinArgs, invitation: &Path) -> Result<Outcome> {
         "{} on {} joins with {} trainer(s)",
         options.name, options.host, options.resources.slots
     ));
-    let farewell = run(invitation, &options, &leave)?;
+    // The same lines as in the log of the study, which the master writes.
+    let log = |happening: &Happening| {
+        tell(&json!({ "at": now(), "happening": happening }).to_string());
+    };
+    let farewell = run(invitation, &options, &leave, &log)?;
     let (said, ended) = match farewell {
         Farewell::Over => ("the study is over", Ended::Done),
         Farewell::Told => ("told to leave: its trials wait for others", Ended::Done),

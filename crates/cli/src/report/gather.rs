@@ -13,7 +13,7 @@ use study::{
     front::FrontModel,
     ledger::Ledger,
     prepared::PreparedFiles,
-    trial::{Bytes, Instant, Run, Trial, TrialResult, TrialState},
+    trial::{Bytes, Instant, Run, Trial, TrialResult, TrialState, by_standing},
 };
 use train::Metric;
 
@@ -73,6 +73,7 @@ fn gather(
         settings: settings(config, ledger.spent_seconds()?),
         validation_rows: conclusion.validation_rows,
         vault_rows: conclusion.vault_rows,
+        vault_groups: conclusion.vault_groups,
         winner: winner(&best, result, conclusion),
         baselines: conclusion.baselines.iter().map(compared).collect(),
         absent: conclusion.absent.clone(),
@@ -149,6 +150,8 @@ fn winner(best: &Trial, result: &TrialResult, conclusion: &Conclusion) -> Winner
     Winner {
         trial: best.id.0,
         architecture: best.candidate.architecture.clone(),
+        networks: conclusion.folds,
+        cost: conclusion.cost,
         setting: setting
             .map(|(name, value)| Fact::new(name, value.to_string()))
             .collect(),
@@ -188,7 +191,7 @@ fn leaderboard(trials: &[Trial], metric: Metric) -> Vec<LeaderRow> {
         .iter()
         .filter_map(|trial| Some((trial, trial.result()?)))
         .collect();
-    finished.sort_by(|(a, _), (b, _)| show::by_score(a, b));
+    finished.sort_by(|(a, _), (b, _)| by_standing(a, b));
     let row = |(trial, result): &(&Trial, &TrialResult)| LeaderRow {
         trial: trial.id.0,
         value: value_of(trial, metric).unwrap_or(f64::NAN),

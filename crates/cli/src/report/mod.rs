@@ -30,7 +30,7 @@ mod worst;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 pub(crate) use gather::write;
-use model::ReportModel;
+use model::{ReportModel, Winner};
 use parts::{facts, section};
 pub(crate) use regret::regret_page;
 
@@ -71,7 +71,7 @@ fn body(model: &ReportModel) -> Markup {
         (sections::tiles(model))
         (section(
             "Beside simple models",
-            "The vault's rows were opened once, after the winner had been chosen. \
+            "The vault's rows were shown to the winner only after it had been chosen, and chose nothing. \
              The validation rows chose it, so its score there flatters.",
             &forest::comparison(model),
         ))
@@ -82,7 +82,7 @@ fn body(model: &ReportModel) -> Markup {
         ))
         (section(
             "The winner",
-            "From its input at the top: each layer with its output's shape and its parameters.",
+            drawn(&model.winner),
             &winner(model),
         ))
         (other_models(model))
@@ -136,6 +136,17 @@ fn other_models(model: &ReportModel) -> Markup {
                  study's folder `front`.",
                 &front::front(&model.front, &model.progress, &model.metric),
             ))
+        }
+    }
+}
+
+/// What the drawing of the winner shows.
+fn drawn(winner: &Winner) -> &'static str {
+    match winner.networks {
+        1 => "From its input at the top: each layer with its output's shape and its parameters.",
+        _ => {
+            "The model is the mean of several such networks, each trained without one fold of the rows. One of \
+             them, from its input at the top: each layer with its output's shape and its parameters."
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a report shows, as plain values: no ledger, no files, nothing left to compute but drawing.
 
-use morph::Architecture;
+use morph::{Architecture, Cost};
 use study::{
     certificate::Certificate,
     conclude::{Absent, Details, Ensemble, Verdict},
@@ -24,6 +24,8 @@ pub(crate) struct ReportModel {
     pub(crate) validation_rows: usize,
     /// Rows that nothing saw before the end.
     pub(crate) vault_rows: usize,
+    /// Groups that these are of, if rows come in groups.
+    pub(crate) vault_groups: Option<usize>,
     /// The best trial.
     pub(crate) winner: Winner,
     /// Simple models on the same rows.
@@ -145,6 +147,10 @@ pub(crate) struct Winner {
     pub(crate) trial: u64,
     /// The network.
     pub(crate) architecture: Architecture,
+    /// With cross-validation the model is the mean of so many of them; else 1.
+    pub(crate) networks: u8,
+    /// What the whole model costs.
+    pub(crate) cost: Cost,
     /// Its hyperparameters.
     pub(crate) setting: Vec<Fact>,
     /// Its scores.

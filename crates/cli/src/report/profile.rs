@@ -88,7 +88,7 @@ fn columns(columns: &[ColumnProfile]) -> Markup {
                     @for column in columns.iter().take(COLUMNS_LISTED) {
                         tr {
                             td { (column.name) }
-                            td { (kind(&column.values)) }
+                            td { (column.values.kind()) }
                             td.number { (missing(column)) }
                             td.number { (alone(column)) }
                             td.number { (thousands(column.distinct as u64)) }
@@ -101,15 +101,6 @@ fn columns(columns: &[ColumnProfile]) -> Markup {
                 }
             }
         }
-    }
-}
-
-fn kind(values: &ColumnValues) -> &'static str {
-    match values {
-        ColumnValues::Number(_) => "number",
-        ColumnValues::Category { .. } => "category",
-        ColumnValues::Text { .. } => "text",
-        ColumnValues::Time { .. } => "time",
     }
 }
 

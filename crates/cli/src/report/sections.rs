@@ -37,7 +37,11 @@ pub(crate) fn headline(model: &ReportModel) -> String {
 pub(crate) fn tiles(model: &ReportModel) -> Markup {
     let winner = &model.winner;
     let name = &model.metric.name;
-    let cost = winner.architecture.cost();
+    let cost = winner.cost;
+    let parameters = match winner.networks {
+        1 => "parameters".to_string(),
+        networks => format!("parameters in {networks} networks"),
+    };
     let operations = show::significant(cost.flops as f64 / 1e6);
     let rows = |count: usize| format!("{} rows", thousands(count as u64));
     let failed: u64 = model.failures.iter().map(|failure| failure.count).sum();
@@ -48,6 +52,11 @@ pub(crate) fn tiles(model: &ReportModel) -> Markup {
                     b { (score(vault.value)) }
                     span { (name) " on the vault, " (rows(model.vault_rows)) }
                     span { "95 % interval " (score(vault.low)) " – " (score(vault.high)) }
+                    @match model.vault_groups {
+                        None => {}
+                        Some(1) => { span { "all of one group: of others it says nothing" } }
+                        Some(groups) => { span { "over " (thousands(groups as u64)) " groups of rows" } }
+                    }
                 }
             }
             @if let Some(validation) = winner.scores.validation {
@@ -59,7 +68,7 @@ pub(crate) fn tiles(model: &ReportModel) -> Markup {
             }
             div.tile {
                 b { (thousands(cost.parameters)) }
-                span { "parameters, " (Bytes(winner.weights_bytes)) " on disk" }
+                span { (parameters) ", " (Bytes(winner.weights_bytes)) " on disk" }
                 span { (operations) " million operations per example" }
             }
             div.tile {

@@ -1,5 +1,6 @@
 //! The page as a whole, rendered from a sample study.
 
+use morph::Architecture;
 use search::TrialId;
 use study::{
     certificate::{Certificate, RowsOf, Tried},
@@ -36,6 +37,7 @@ fn sample() -> ReportModel {
         settings: vec![Fact::new("time", "90 s"), Fact::new("seed", "1")],
         validation_rows: 360,
         vault_rows: 359,
+        vault_groups: None,
         winner: winner(),
         baselines: vec![
             Compared {
@@ -134,13 +136,16 @@ fn profile() -> data::Profile {
 }
 
 fn winner() -> Winner {
-    let architecture = "in 1x8x8 | conv 16 k3 | bn | a: relu | conv 32 k3 s2 | bn | relu | \
+    let architecture: Architecture =
+        "in 1x8x8 | conv 16 k3 | bn | a: relu | conv 32 k3 s2 | bn | relu | \
                         b: conv 32 k3 | c: conv 32 k1 s2 (a) | d: add b c | bn | relu | \
                         e: conv 32 k3 | add d e | relu | gap | dropout 0.2 | dense 10"
-        .parse()
-        .expect("the sample's notation is right");
+            .parse()
+            .expect("the sample's notation is right");
     Winner {
         trial: 57,
+        networks: 1,
+        cost: architecture.cost(),
         architecture,
         setting: vec![
             Fact::new("learning_rate", "0.00213"),
@@ -172,6 +177,7 @@ fn certificate() -> Certificate {
 
 fn verdict() -> Verdict {
     Verdict {
+        groups: None,
         finding: Finding::DeepLearningPaidOff,
         against: "a linear model".into(),
         winner: 0.9861,

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use data::{
-    BadRow, DataError, Examples, Notice, Preprocessor, RawRows, ReadLimits, sent::ROWS_MAX,
+    BadRow, DataError, Examples, Notice, Preprocessor, RawRows, ReadLimits, sent::VALUES_MAX,
 };
 use hyper::{
     StatusCode,
@@ -61,7 +61,7 @@ fn run(state: &State, preprocessor: &Preprocessor, predictor: Predictor) {
         predictor,
         limits: ReadLimits {
             image_pixels_max: IMAGE_PIXELS_MAX,
-            rows_max: ROWS_MAX,
+            rows_max: preprocessor.rows_of_request_max(),
             ..ReadLimits::default()
         },
     };
@@ -88,6 +88,7 @@ struct Understood {
 }
 
 impl Computer<'_> {
+    /// Answers all, as many together as their rows may take of memory.
     fn answer(&mut self, questions: Vec<Question>) {
         let (mut understood, mut examples) = (Vec::new(), None);
         for question in questions {
@@ -98,6 +99,10 @@ impl Computer<'_> {
             match self.read(&question) {
                 Err(error) => reply(question, Reply::not_understood(error)),
                 Ok(rows) => {
+                    let held = examples.as_ref().map_or(0, values_of);
+                    if held + values_of(&rows.examples) > VALUES_MAX {
+                        self.compute(std::mem::take(&mut understood), examples.take());
+                    }
                     understood.push(Understood {
                         question,
                         row_numbers: rows.row_numbers,
@@ -108,6 +113,11 @@ impl Computer<'_> {
                 }
             }
         }
+        self.compute(understood, examples);
+    }
+
+    /// Runs the network once over the rows of all these requests, and answers them.
+    fn compute(&mut self, understood: Vec<Understood>, examples: Option<Examples>) {
         let Some(examples) = examples else { return };
         self.state.metrics.batch(understood.len(), examples.len());
         let outputs = self.predictor.outputs(&examples);
@@ -173,6 +183,11 @@ impl Computer<'_> {
         }
         reply
     }
+}
+
+/// How many numbers rows have become.
+fn values_of(examples: &Examples) -> usize {
+    examples.len() * examples.item_len()
 }
 
 /// Puts the rows of one more request behind those of the others.

@@ -50,7 +50,9 @@ fn card(model: &Model) -> Value {
     let routes = Route::ALL.map(|route| (route.path().to_string(), Value::from(route.purpose())));
     json!({
         "model": {
+            "origin": card.origin(),
             "trial": card.trial.to_string(),
+            "members": card.members,
             "architecture": card.architecture.to_string(),
             "parameters": card.architecture.cost().parameters,
             "weights_blake3": card.weights.to_string(),
@@ -162,11 +164,11 @@ fn page(model: &Model) -> String {
         html lang="en" {
             head {
                 meta charset="utf-8";
-                title { "Model of trial " (card.trial) }
+                title { "Model of " (card.origin()) }
                 style { (STYLE) }
             }
             body {
-                h1 { "Model of trial " (card.trial) }
+                h1 { "Model of " (card.origin()) }
                 p { "It predicts " (what) " " (names) "." }
                 p { "It takes " (inputs_in_words(preprocessor.inputs())) "." }
                 p { "Network: " code { (card.architecture) } ", "

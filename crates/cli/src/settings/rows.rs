@@ -16,7 +16,7 @@ pub(crate) struct SplitToml {
     /// Rows that decide between trials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) validation: Option<f64>,
-    /// Rows that only the final score sees; decided by the number of rows if absent.
+    /// Rows that only the final score sees; a fifth if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) vault: Option<f64>,
     /// Folds of a cross-validation over all rows that are not in the vault, instead of a share that
@@ -149,7 +149,8 @@ pub(super) fn rendered(config: &StudyConfig) -> SplitToml {
     let by = &config.roles.split_by;
     let column = || by.column().map(str::to_string);
     SplitToml {
-        validation: Some(config.split.validation),
+        // A share that is written down would be taken for one that was asked for, and end the folds.
+        validation: config.folds.map(|_| config.split.validation),
         vault: config.split.vault,
         folds: config.folds,
         group: column().filter(|_| matches!(by, SplitBy::Group(_))),

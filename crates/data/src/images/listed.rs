@@ -5,7 +5,7 @@ use std::{
     path::{Component, Path},
 };
 
-use super::{decode, decode::Size, decode_all, entries::Survey};
+use super::{affordable_item, decode, decode::Size, decode_all, entries::Survey};
 use crate::{error::DataError, limits::ReadLimits, read::first_bytes};
 
 /// Cells that are looked at to find the column.
@@ -90,6 +90,8 @@ pub(crate) fn read_listed(
         .map(|path| survey.images[*path].header)
         .collect();
     let size = size.unwrap_or_else(|| decode::common_size(&headers));
+    // An image may be named by many rows.
+    let item = affordable_item(folder, names.len(), size, limits)?;
     let decoded = decode_all(folder, &paths, size, limits)?;
     // Where the pixels of each image stand: those that could not be decoded have left no gap.
     let whole = paths
@@ -100,7 +102,6 @@ pub(crate) fn read_listed(
         .enumerate()
         .map(|(place, (_, path))| (*path, place))
         .collect();
-    let item = (size.0 * size.1 * size.2) as usize;
     let mut listed = Listed {
         size,
         bytes: Vec::with_capacity(item * names.len()),

@@ -16,8 +16,8 @@ use std::{
 };
 
 use crate::{
-    error::DataError, limits::ReadLimits, notice::Notice, oddities::ImageFile, roles::Part,
-    table::flow::FileContent,
+    error::DataError, large::Unheld, limits::ReadLimits, notice::Notice, oddities::ImageFile,
+    roles::Part, table::flow::FileContent,
 };
 use decode::Size;
 use entries::{Container, Item, Survey, Surveyed, some_of};
@@ -84,15 +84,15 @@ pub(crate) fn looks_like_images(path: &Path) -> bool {
     }
 }
 
-/// Reads images in class folders, as `size` (height, width, channels) if a model wants it so; else,
-/// in the size that most of them have, and gray if all of them are.
+/// Reads images in class folders, in the size that most of them have, and gray if all of them are; those to
+/// be scored, in the size (height, width, channels) of the others.
 ///
 /// # Errors
 ///
 /// If there is nothing to learn from, if the archive is damaged, and if a limit is exceeded.
 pub(crate) fn read(
     path: &Path,
-    size: Option<Size>,
+    size_of_others: Option<Size>,
     limits: &ReadLimits,
 ) -> Result<ReadImages, DataError> {
     let mut survey = Survey::of(path, limits)?;
@@ -103,7 +103,7 @@ pub(crate) fn read(
     let layout = Layout::of(images.keys().map(String::as_str));
     let rows = rows_in_classes(path, &layout, &images)?;
     let headers: Vec<_> = rows.iter().map(|row| images[row.path].header).collect();
-    let (height, width, channels) = size.unwrap_or_else(|| decode::common_size(&headers));
+    let (height, width, channels) = size_of_others.unwrap_or_else(|| decode::common_size(&headers));
     let size = (height, width, channels);
     let all = rows.len();
     let chosen = rest::chosen(&rows, size, limits);
@@ -122,7 +122,11 @@ pub(crate) fn read(
         .map(String::as_str)
         .filter(|path| layout.place(path).is_none());
     let mut notices = layout_notices(&outside.collect());
-    notices.extend(rest.is_some().then(|| rest::said(rows.len(), all)));
+    let unheld = match size_of_others {
+        Some(_) => Unheld::Unused,
+        None => Unheld::LearnedFrom,
+    };
+    notices.extend(rest.is_some().then(|| rest::said(rows.len(), all, unheld)));
     notices.extend(decode::conversions(&headers, size));
     for (row, reason) in &decoded.problems {
         survey
@@ -243,6 +247,30 @@ fn row<'a>(layout: &Layout, path: &'a str) -> Option<Row<'a>> {
         .map(|(class, part)| Row { path, class, part })
 }
 
+/// Bytes of one image.
+pub(crate) fn item_bytes((height, width, channels): Size) -> usize {
+    let pixels = height as usize * width as usize;
+    pixels.saturating_mul(channels as usize)
+}
+
+/// Bytes of one image, unless so many of them are too large to be held.
+fn affordable_item(
+    path: &Path,
+    count: usize,
+    size: Size,
+    limits: &ReadLimits,
+) -> Result<usize, DataError> {
+    let item = item_bytes(size);
+    if item.saturating_mul(count) as u64 > limits.bytes_max {
+        return Err(DataError::TooLarge {
+            path: path.to_path_buf(),
+            what: format!("{count} images of {item} bytes"),
+            limit: format!("{} bytes", limits.bytes_max),
+        });
+    }
+    Ok(item)
+}
+
 /// Decodes the images of the given paths, which are sorted.
 fn decode_all(
     path: &Path,
@@ -250,17 +278,7 @@ fn decode_all(
     size: Size,
     limits: &ReadLimits,
 ) -> Result<Decoded, DataError> {
-    let item = u64::from(size.0)
-        .saturating_mul(size.1.into())
-        .saturating_mul(size.2.into());
-    if item.saturating_mul(paths.len() as u64) > limits.bytes_max {
-        return Err(DataError::TooLarge {
-            path: path.to_path_buf(),
-            what: format!("{} images of {item} bytes", paths.len()),
-            limit: format!("{} bytes", limits.bytes_max),
-        });
-    }
-    let item = item as usize;
+    let item = affordable_item(path, paths.len(), size, limits)?;
     let mut bytes = vec![0; item * paths.len()];
     let gone = "it was gone when it was to be read".to_string();
     let mut problems: BTreeMap<usize, String> =
@@ -359,16 +377,6 @@ enum Levels {
     PartsThenClasses,
 }
 
-/// What the data set's author meant the images of a folder on top for.
-fn part_of_folder(name: &str) -> Option<Part> {
-    match name.to_lowercase().as_str() {
-        "train" | "training" => Some(Part::Train),
-        "val" | "valid" | "validation" => Some(Part::Validation),
-        "test" | "testing" => Some(Part::Vault),
-        _ => None,
-    }
-}
-
 impl Layout {
     /// A single folder on top is a wrapper if the images under it are in folders, and if it is not
     /// `train/`. `train/` and `test/` count as such if nothing else is on their level.
@@ -384,7 +392,7 @@ impl Layout {
         let inner = images.map(|path| path.strip_prefix(&wrapper).unwrap_or(path));
         let tops: BTreeSet<&str> = inner.clone().map(top).collect();
         let deep = inner.clone().any(|path| path.split('/').count() >= 3);
-        let parts = tops.iter().all(|name| part_of_folder(name).is_some());
+        let parts = tops.iter().all(|name| Part::of_word(name).is_some());
         let trains = tops.iter().any(|name| Layout::is_training(name));
         let levels = if parts && trains && deep {
             Levels::PartsThenClasses
@@ -395,7 +403,7 @@ impl Layout {
     }
 
     fn is_training(name: &str) -> bool {
-        part_of_folder(name) == Some(Part::Train)
+        Part::of_word(name) == Some(Part::Train)
     }
 
     /// The class of the file at `path`, and what it is for; nothing if it is in no class folder.
@@ -404,7 +412,7 @@ impl Layout {
         let mut part = Part::Train;
         if let Levels::PartsThenClasses = self.levels {
             let (top, rest) = path.split_once('/')?;
-            part = part_of_folder(top)?;
+            part = Part::of_word(top)?;
             path = rest;
         }
         path.split_once('/').map(|(class, _)| (class, part))

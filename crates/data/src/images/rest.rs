@@ -15,7 +15,7 @@ use crate::{
     error::DataError,
     examples::{Examples, Targets},
     fitted::FittedTask,
-    large::{Counted, RestTask, threads},
+    large::{Counted, RestTask, Unheld, threads},
     limits::ReadLimits,
     notice::Notice,
     preprocess::unfit,
@@ -41,9 +41,18 @@ const BATCH_BYTES: usize = 16 << 20;
 pub(crate) struct ImagesRest {
     path: PathBuf,
     size: Size,
-    /// Path and class of each, sorted.
-    images: Vec<(String, String)>,
+    /// Sorted by their paths.
+    images: Vec<Image>,
     content: FileContent,
+}
+
+/// An image that is not held.
+#[derive(Clone, Debug)]
+struct Image {
+    path: String,
+    class: String,
+    /// Of its file.
+    hash: blake3::Hash,
 }
 
 /// What all images of a folder or an archive hold together.
@@ -98,10 +107,16 @@ pub(super) fn chosen(rows: &[Row<'_>], size: Size, limits: &ReadLimits) -> Optio
 }
 
 /// What is said where not all images are held.
-pub(super) fn said(chosen: usize, rows: usize) -> Notice {
+pub(super) fn said(chosen: usize, rows: usize, unheld: Unheld) -> Notice {
+    let what = match unheld {
+        Unheld::LearnedFrom => {
+            "decide on preprocessing, profile, validation and vault; the others to learn from are learned \
+             from by networks alone"
+        }
+        Unheld::Unused => "are scored; the others are not used",
+    };
     Notice::note(format!(
-        "the images are larger than what is held in memory: {chosen} of {rows}, drawn by chance, decide on \
-         preprocessing, profile, validation and vault; the others are learned from by networks alone",
+        "the images are larger than what is held in memory: {chosen} of {rows}, drawn by chance, {what}"
     ))
 }
 
@@ -118,7 +133,11 @@ impl ImagesRest {
         let images = others
             .map(|row| &rows[row])
             .filter(|row| row.part == Part::Train)
-            .map(|row| (row.path.to_string(), row.class.to_string()));
+            .map(|row| Image {
+                path: row.path.to_string(),
+                class: row.class.to_string(),
+                hash: survey.images[row.path].hash,
+            });
         ImagesRest {
             path: path.to_path_buf(),
             size,
@@ -159,7 +178,7 @@ impl ImagesRest {
             ready.and_then(&mut *take)
         };
         entries::visit(&self.path, limits, &mut |name, entry| {
-            let place = |(path, _): &(String, String)| path.as_str().cmp(name);
+            let place = |image: &Image| image.path.as_str().cmp(name);
             let Ok(place) = self.images.binary_search_by(place) else {
                 return;
             };
@@ -167,6 +186,9 @@ impl ImagesRest {
                 return;
             }
             match entry {
+                Item::File(content) if blake3::hash(content) != self.images[place].hash => {
+                    counted.add(&self.gone(place, "it was changed while it was read"));
+                }
                 Item::File(content) => batch.add(place, content),
                 Item::Broken(reason) | Item::Refused(reason) => {
                     counted.add(&self.gone(place, &reason));
@@ -188,7 +210,7 @@ impl ImagesRest {
     }
 
     fn gone(&self, place: usize, reason: &str) -> Counted {
-        let (path, _) = &self.images[place];
+        let path = &self.images[place].path;
         Counted {
             gone: Some((1, format!("`{path}`: {reason}"))),
             ..Counted::default()
@@ -206,7 +228,7 @@ impl ImagesRest {
     ) -> Result<Examples, DataError> {
         let (mut bytes, mut classes) = (Vec::new(), Vec::new());
         for ((place, _), pixels) in batch.files.iter().zip(batch.decoded(self.size, limits)) {
-            let id = ids.get(self.images[*place].1.as_str());
+            let id = ids.get(self.images[*place].class.as_str());
             match (pixels, id) {
                 (Ok(pixels), Some(id)) => {
                     bytes.extend(pixels);

@@ -36,6 +36,9 @@ impl TryFrom<Written> for Preprocessor {
             FittedInputs::Series(series) => check_series(series)?,
             FittedInputs::Text(text) => check_text(text)?,
         }
+        if inputs.item().values() == 0 {
+            return Err("a network would get no values of a row".to_string());
+        }
         check_task(&task)?;
         Ok(Preprocessor {
             format,
@@ -78,6 +81,15 @@ fn check_image(image: &FittedImage) -> Result<(), String> {
     if [height, width, channels].contains(&&0) {
         return Err(format!(
             "images of {height}x{width}x{channels} have no pixels"
+        ));
+    }
+    let pixels = height.checked_mul(*width);
+    if pixels
+        .and_then(|pixels| pixels.checked_mul(*channels))
+        .is_none()
+    {
+        return Err(format!(
+            "images of {height}x{width}x{channels} are larger than any that is read"
         ));
     }
     check_channels(*channels, shift, scale)
@@ -163,6 +175,10 @@ mod tests {
         assert!(read(image(1)).is_ok());
         assert!(read(image(0)).unwrap_err().contains("have no pixels"));
         assert!(read(image(3)).unwrap_err().contains("1 shift(s)"));
+        let huge = serde_json::json!({ "image": {
+            "height": 65536, "width": 65536, "channels": 1, "shift": [0.0], "scale": [1.0],
+        }});
+        assert!(read(huge).unwrap_err().contains("larger than any"));
         let series = serde_json::json!({ "series": {
             "channels": 1, "length": 4, "shift": [0.0], "scale": [0.0], "presence": "absent",
         }});
@@ -178,5 +194,7 @@ mod tests {
             "name": "note", "kind": "text", "forms": { "word": 2 }, "words": 2,
         }]});
         assert!(read(bag).unwrap_err().contains("`note`"));
+        let none = serde_json::json!({ "columns": [] });
+        assert!(read(none).unwrap_err().contains("no values of a row"));
     }
 }

@@ -4,7 +4,7 @@ use crate::{fitted::FittedImage, source::Images};
 
 pub(super) fn fit(images: &Images, rows: &[u32]) -> FittedImage {
     let channels = images.channels as usize;
-    let item = images.height as usize * images.width as usize * channels;
+    let item = images.item_bytes();
     let mut sums = vec![(0.0_f64, 0.0_f64); channels];
     for row in rows {
         let start = *row as usize * item;
@@ -36,7 +36,7 @@ pub(super) fn fit(images: &Images, rows: &[u32]) -> FittedImage {
 
 /// The bytes of these rows.
 pub(super) fn chosen(images: &Images, rows: &[u32]) -> Vec<u8> {
-    let item = (images.height * images.width * images.channels) as usize;
+    let item = images.item_bytes();
     rows.iter()
         .flat_map(|row| &images.bytes[*row as usize * item..(*row as usize + 1) * item])
         .copied()

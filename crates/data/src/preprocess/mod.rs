@@ -35,7 +35,7 @@ impl Preprocessor {
     /// Learns means, scales and levels from the training rows.
     ///
     /// # Errors
-    /// If there is no training row.
+    /// If there is no training row, or a network would get no value of it.
     pub fn fit(source: &Source, train_rows: &[u32]) -> Result<Preprocessor, DataError> {
         if train_rows.is_empty() {
             return Err(DataError::Split {
@@ -54,6 +54,14 @@ impl Preprocessor {
             Dataset::Series(series) => FittedInputs::Series(series::fit(series, train_rows)),
             Dataset::Texts(texts) => FittedInputs::Text(text::fit(texts, train_rows)),
         };
+        if inputs.item().values() == 0 {
+            let problem = "a network would get no value of a row: it is empty, or its texts have no word \
+                           that comes twice";
+            return Err(DataError::NothingToLearn {
+                path: "the data".into(),
+                problem: problem.into(),
+            });
+        }
         let task = fit_task(source, train_rows)?;
         Ok(Preprocessor {
             format: FORMAT,

@@ -94,6 +94,18 @@ pub enum ColumnValues {
     },
 }
 
+impl ColumnValues {
+    /// What they are, in a word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            ColumnValues::Number(_) => "number",
+            ColumnValues::Category { .. } => "category",
+            ColumnValues::Text { .. } => "text",
+            ColumnValues::Time { .. } => "time",
+        }
+    }
+}
+
 /// A level and how many rows have it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LevelCount {

@@ -114,7 +114,7 @@ fn shared(source: &Source, split: &Split, part: Part, digests: &[Digest]) -> Sha
 fn digests(dataset: &Dataset) -> Vec<Digest> {
     match dataset {
         Dataset::Images(images) => {
-            let item = (images.height * images.width * images.channels) as usize;
+            let item = images.item_bytes();
             let each = images.bytes.chunks_exact(item.max(1));
             each.map(|bytes| *blake3::hash(bytes).as_bytes()).collect()
         }

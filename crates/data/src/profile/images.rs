@@ -63,7 +63,7 @@ pub(super) fn profile(images: &Images, files: &[ImageFile], split: &Split) -> Im
     sizes.sort_by_key(|size| Reverse(size.files));
     sizes.truncate(SIZES_LISTED);
     let gray_files = files.iter().filter(|file| file.channels == 1).count();
-    let item = (images.height * images.width * images.channels) as usize;
+    let item = images.item_bytes();
     let pixels = images.channels as usize;
     let is_blank = |bytes: &&[u8]| {
         bytes

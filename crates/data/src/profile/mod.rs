@@ -27,7 +27,7 @@ pub use sequences::{Lengths, SeriesProfile, TextProfile};
 pub use target::{ClassCount, TargetProfile};
 
 use crate::{
-    oddities::Useless,
+    oddities::LeftOut,
     roles::Part,
     source::{Dataset, Source},
     split::Split,
@@ -45,7 +45,7 @@ pub struct Profile {
     /// What is predicted from, for a table.
     pub columns: Vec<ColumnProfile>,
     /// Columns from which nothing can be learned.
-    pub left_out: Vec<UselessColumn>,
+    pub left_out: Vec<LeftOut>,
     /// What is predicted from, for images.
     pub images: Option<ImageProfile>,
     /// What is predicted from, for series.
@@ -85,15 +85,6 @@ impl PartRows {
     }
 }
 
-/// A column from which nothing can be learned.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UselessColumn {
-    /// Its name.
-    pub name: String,
-    /// Why.
-    pub why: Useless,
-}
-
 /// Looks at data.
 ///
 /// # Cost
@@ -105,10 +96,6 @@ pub fn profile(source: &Source, split: &Split) -> Profile {
         validation: split.validation.len(),
         vault: split.vault.len(),
     };
-    let useless = |column: &crate::oddities::LeftOut| UselessColumn {
-        name: column.name.clone(),
-        why: column.why,
-    };
     let mut profile = Profile {
         data: source.description.clone(),
         rows,
@@ -117,7 +104,7 @@ pub fn profile(source: &Source, split: &Split) -> Profile {
             Dataset::Table(table) => columns::profiles(source, table, split),
             _ => Vec::new(),
         },
-        left_out: source.oddities.left_out.iter().map(useless).collect(),
+        left_out: source.oddities.left_out.clone(),
         images: match &source.dataset {
             Dataset::Images(images) => Some(images::profile(images, &source.oddities.files, split)),
             _ => None,

@@ -91,7 +91,7 @@ pub(super) fn find(images: &Images, train: &[u32], part: Part, rows: &[u32]) -> 
 }
 
 fn pixels(images: &Images, row: u32) -> &[u8] {
-    let item = (images.height * images.width * images.channels) as usize;
+    let item = images.item_bytes();
     &images.bytes[row as usize * item..][..item]
 }
 

@@ -5,11 +5,13 @@ use std::path::Path;
 use super::{Beside, Found, Given, labelled::labelled_images, nothing, refuse_other_kind};
 use crate::{
     error::DataError,
+    fitted::FittedSeries,
     limits::ReadLimits,
     notice::Notice,
     npy::{self, Array, Values},
     roles::read_facts,
-    series::{Growing, wide},
+    rows::unfit,
+    series::{Growing, single, too_large, wide},
     source::{
         Cells, Column, DataKind, Dataset, Images, RawTargets, Request, Series, Table, Task,
         TaskKind,
@@ -102,12 +104,16 @@ pub(super) fn find(request: &Request) -> Result<Found, DataError> {
         return Err(malformed(path, problem));
     }
     if is_series(request, &inputs) {
-        let (series, said) = array_series(path, &inputs)?;
+        let read = array_series(path, &inputs, None)?;
         let (task, targets) = array_targets(request, &labels, &mut Vec::new())?;
+        let said = Notice::note(read.said);
         return Ok(Found {
-            dataset: Dataset::Series(Series { targets, ..series }),
+            dataset: Dataset::Series(Series {
+                targets,
+                ..read.series
+            }),
             task,
-            notices: vec![Notice::note(said)],
+            notices: [said].into_iter().chain(read.too_large).collect(),
             given,
             beside: Beside::default(),
         });
@@ -140,12 +146,17 @@ fn given_arrays(
 }
 
 fn joined(path: &Path, first: Array, second: Array) -> Result<Array, DataError> {
-    if first.shape[1..] != second.shape[1..] {
+    let ([own, size @ ..], [more, size_of_more @ ..]) = (&first.shape[..], &second.shape[..])
+    else {
+        let problem =
+            "an array of it, or of its validation or test rows, is one number: rows are needed";
+        return Err(malformed(path, problem.into()));
+    };
+    if size != size_of_more {
         let problem = "its validation or test rows have another shape than the others";
         return Err(malformed(path, problem.into()));
     }
-    let mut shape = first.shape.clone();
-    shape[0] += second.shape[0];
+    let shape = [&[own + more][..], size].concat();
     let values = match (first.values, second.values) {
         (Values::Bytes(mut bytes), Values::Bytes(more)) => {
             bytes.extend(more);
@@ -172,45 +183,79 @@ fn is_series(request: &Request, inputs: &Array) -> bool {
     }
 }
 
-/// An array of series: rows, and the larger of the other extents is that of the steps. What was taken for
-/// what is said.
-pub(crate) fn array_series(path: &Path, array: &Array) -> Result<(Series, String), DataError> {
-    let values = array.values.to_floats();
-    let (rows, channels, steps, is_channels_first) = match array.shape[..] {
+/// Series of an array.
+pub(crate) struct ArraySeries {
+    pub(crate) series: Series,
+    /// What was taken for what.
+    pub(crate) said: String,
+    /// Whether values are missing because they are too large.
+    pub(crate) too_large: Option<Notice>,
+}
+
+/// An array of series, new ones for a model if there is one: rows, channels and steps.
+pub(crate) fn array_series(
+    path: &Path,
+    array: &Array,
+    model: Option<&FittedSeries>,
+) -> Result<ArraySeries, DataError> {
+    let shape = &array.shape;
+    let (rows, channels, steps, is_channels_first) = match shape[..] {
         [rows, steps] => (rows, 1, steps, true),
-        [rows, channels, steps] if channels <= steps => (rows, channels, steps, true),
-        [rows, steps, channels] => (rows, channels, steps, false),
+        [rows, first, second] => match are_channels_first(first, second, model) {
+            Some(true) => (rows, first, second, true),
+            Some(false) => (rows, second, first, false),
+            None => {
+                let problem = format!(
+                    "its shape {shape:?} does not tell channels from steps: add a step that is not a \
+                     number behind the others, which counts as missing"
+                );
+                return Err(unfit(path, problem));
+            }
+        },
         _ => {
             let problem = format!(
-                "an array of shape {:?} is no list of series: rows, channels and steps are",
-                array.shape
+                "an array of shape {shape:?} is no list of series: rows, channels and steps are"
             );
             return Err(malformed(path, problem));
         }
     };
+    let values = array.values.to_floats();
     let mut growing = Growing::new(channels);
     for row in 0..rows {
         let at = |channel: usize, step: usize| match is_channels_first {
             true => values[(row * channels + channel) * steps + step],
             false => values[(row * steps + step) * channels + channel],
         };
-        let finite = |value: f64| {
-            if value.is_finite() {
-                value as f32
-            } else {
-                f32::NAN
-            }
-        };
         let each: Vec<Vec<f32>> = (0..channels)
-            .map(|channel| (0..steps).map(|step| finite(at(channel, step))).collect())
+            .map(|channel| (0..steps).map(|step| single(at(channel, step))).collect())
             .collect();
         growing.push(&each);
     }
-    let said = format!(
-        "the array of shape {:?} is read as {rows} series of {steps} steps of {channels} channel(s)",
-        array.shape
-    );
-    Ok((growing.finish(), said))
+    Ok(ArraySeries {
+        series: growing.finish(),
+        said: format!(
+            "the array of shape {shape:?} is read as {rows} series of {steps} steps of {channels} \
+             channel(s)"
+        ),
+        too_large: too_large(values.into_iter()),
+    })
+}
+
+/// Whether the first of these extents is that of the channels: the one that a model has as many of, and
+/// where nobody knows, the smaller one. Nothing if a model was taught with one order and both fit.
+fn are_channels_first(first: usize, second: usize, model: Option<&FittedSeries>) -> Option<bool> {
+    let Some(model) = model else {
+        return Some(first <= second);
+    };
+    let channels = model.channels as usize;
+    match (first == channels, second == channels) {
+        (true, false) => Some(true),
+        (false, true) => Some(false),
+        (false, false) => Some(first <= second),
+        // One value has no order; and so an array with as many steps as channels was read in training.
+        (true, true) if channels == 1 || model.length == model.channels => Some(true),
+        (true, true) => None,
+    }
 }
 
 /// An array of images: rows, height, width, and perhaps channels behind them or before.
@@ -273,6 +318,7 @@ fn find_array_table(
         if request.kind.is_none() {
             notices.push(wide::taken_for_series(&columns));
         }
+        notices.extend(too_large(wide::numbers(&columns)));
         let series = wide::series_of(&columns, labels.len());
         Dataset::Series(Series { targets, ..series })
     } else {

@@ -121,7 +121,7 @@ pub(super) fn find_images(request: &Request) -> Result<Found, DataError> {
         read.notices.extend(more.notices);
     }
     // Validation rows stand behind those to learn from, test rows at the end.
-    let item = (size.0 * size.1 * size.2) as usize;
+    let item = images::item_bytes(size);
     let mut order: Vec<usize> = (0..read.labels.len()).collect();
     order.sort_by_key(|row| read.parts[*row]);
     let labels: Vec<String> = order.iter().map(|row| read.labels[*row].clone()).collect();

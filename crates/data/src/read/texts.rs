@@ -1,4 +1,5 @@
-//! Texts in class folders: `class/any-name.txt`, with `train/`, `validation/` and `test/` on top or without.
+//! Texts in class folders: `class/any-name.txt`, with a folder of training rows, and perhaps of validation
+//! and test rows, on top or without; and how much of a text is read at all, wherever it stands.
 
 use std::{
     fs,
@@ -11,18 +12,15 @@ use super::{
 use crate::{
     error::DataError,
     images::listed::begins_like_an_image,
+    limits::ReadLimits,
     notice::Notice,
-    source::{DataKind, Dataset, Request},
-    table::{
-        read::checked_texts,
-        text::{decode, read_bytes},
-    },
+    roles::Part,
+    source::{DataKind, Dataset, RawTargets, Request, Texts},
+    table::text::{decode, read_bytes},
 };
 
-/// Folders of rows to learn from, to validate and to test with.
-const TRAIN: &str = "train";
-const VALIDATION: &str = "validation";
-const TEST: &str = "test";
+/// A longer text is cut: what a network reads of it has long ended.
+const TEXT_BYTES_MAX: usize = 100_000;
 
 /// Texts with their classes.
 #[derive(Default)]
@@ -31,13 +29,20 @@ struct Labelled {
     labels: Vec<String>,
     /// Path of each, below the folder of the data.
     names: Vec<String>,
+    /// Of all texts.
+    bytes: u64,
+    /// How many were too long.
+    cut: usize,
 }
 
 /// Whether a folder holds folders of text files: two or more, and nothing but texts in the first of each.
 pub(super) fn is_class_folder(path: &Path) -> bool {
     let inner = entries(path);
-    let train = inner.iter().find(|path| is_named(path, TRAIN));
-    let classes = train.map_or_else(|| inner.clone(), |train| entries(train));
+    let train = folders_of(Part::Train, &inner);
+    let classes = match train.is_empty() {
+        true => inner,
+        false => train.iter().flat_map(|folder| entries(folder)).collect(),
+    };
     let begins_with_text = |folder: &&PathBuf| {
         entries(folder)
             .first()
@@ -46,34 +51,19 @@ pub(super) fn is_class_folder(path: &Path) -> bool {
     classes.iter().filter(begins_with_text).count() > 1
 }
 
-/// Texts in class folders, and the test rows that are there or named.
+/// Texts in class folders, and the validation and test rows that are there or named.
 pub(super) fn find(request: &Request) -> Result<Found, DataError> {
     refuse_other_kind(request, DataKind::Text)?;
-    let path = &request.path;
-    let inner = entries(path);
-    let named = |wanted| inner.iter().find(|path| is_named(path, wanted)).cloned();
-    let (train, own_validation, own_test) = match named(TRAIN) {
-        Some(train) => (train, named(VALIDATION), named(TEST)),
-        None => (path.clone(), None, None),
-    };
     let mut notices = Vec::new();
-    let mut read = read_classes(request, &train, &mut notices)?;
-    let mut given = Given::default();
-    for (folder, count) in [
-        (
-            request.validation.clone().or(own_validation),
-            &mut given.validation,
-        ),
-        (request.test.clone().or(own_test), &mut given.test),
-    ] {
-        let Some(folder) = folder else { continue };
-        let more = read_classes(request, &folder, &mut notices)?;
-        *count = more.texts.len();
-        read.texts.extend(more.texts);
-        read.names.extend(more.names);
-        read.labels.extend(more.labels);
-    }
+    let [train, validation, test] = folders(request, &mut notices);
+    let mut read = Labelled::default();
+    read.add(request, &train, &mut notices)?;
+    let given = Given {
+        validation: read.add(request, &validation, &mut notices)?,
+        test: read.add(request, &test, &mut notices)?,
+    };
     let (task, targets) = classes(request, &read.labels, given)?;
+    notices.extend(said_of_cut(read.cut));
     let texts = checked_texts("text", read.texts, targets, &mut notices);
     Ok(Found {
         dataset: Dataset::Texts(texts),
@@ -87,46 +77,168 @@ pub(super) fn find(request: &Request) -> Result<Found, DataError> {
     })
 }
 
-fn read_classes(
-    request: &Request,
-    folder: &Path,
-    notices: &mut Vec<Notice>,
-) -> Result<Labelled, DataError> {
-    let mut read = Labelled::default();
-    let mut others = 0;
-    for class in entries(folder).iter().filter(|path| path.is_dir()) {
-        for file in entries(class) {
-            if !is_text_file(&file) {
-                others += 1;
-                continue;
-            }
-            if read.texts.len() >= request.limits.entries_max {
-                return Err(DataError::TooLarge {
-                    path: folder.to_path_buf(),
-                    what: "its number of texts".to_string(),
-                    limit: request.limits.entries_max.to_string(),
-                });
-            }
-            let bytes = read_bytes(&file, &request.limits)?;
-            let text = decode(&file, &bytes, &mut Vec::new())?;
-            read.texts.push(text);
-            read.labels.push(name_of(class));
-            let below = file.strip_prefix(&request.path).unwrap_or(&file);
-            read.names.push(below.display().to_string());
+/// The folders of classes to learn from, to validate and to test with.
+fn folders(request: &Request, notices: &mut Vec<Notice>) -> [Vec<PathBuf>; 3] {
+    let inner = entries(&request.path);
+    let own = Part::ALL.map(|part| folders_of(part, &inner));
+    let named = [&None, &request.validation, &request.test];
+    if own[0].is_empty() {
+        let all = Some(request.path.clone());
+        return [&all, named[1], named[2]].map(|path| path.iter().cloned().collect());
+    }
+    let [mut train, mut validation, mut test] = own;
+    for (folders, named) in [&mut train, &mut validation, &mut test]
+        .into_iter()
+        .zip(named)
+    {
+        if let Some(named) = named {
+            *folders = vec![named.clone()];
         }
     }
-    if others > 0 {
+    let is_read = |folder: &PathBuf| {
+        [&train, &validation, &test]
+            .iter()
+            .any(|folders| folders.contains(folder))
+    };
+    let others = inner.iter().filter(|path| path.is_dir() && !is_read(path));
+    notices.extend(others.map(|folder| {
+        Notice::warning(format!(
+            "folder `{}` beside the training rows is left out: it is none of validation or test rows",
+            name_of(folder)
+        ))
+    }));
+    [train, validation, test]
+}
+
+/// The folders among these that are called like a part and hold the folders of its classes.
+fn folders_of(part: Part, inner: &[PathBuf]) -> Vec<PathBuf> {
+    let is_of_part = |folder: &&PathBuf| {
+        // A class may be called so, too; its folder holds files.
+        Part::of_word(&name_of(folder)) == Some(part)
+            && entries(folder).iter().any(|inner| inner.is_dir())
+    };
+    inner.iter().filter(is_of_part).cloned().collect()
+}
+
+impl Labelled {
+    /// Adds the texts of folders with class folders; returns how many.
+    fn add(
+        &mut self,
+        request: &Request,
+        folders: &[PathBuf],
+        notices: &mut Vec<Notice>,
+    ) -> Result<usize, DataError> {
+        let before = self.texts.len();
+        for folder in folders {
+            self.add_folder(request, folder, notices)?;
+        }
+        Ok(self.texts.len() - before)
+    }
+
+    fn add_folder(
+        &mut self,
+        request: &Request,
+        folder: &Path,
+        notices: &mut Vec<Notice>,
+    ) -> Result<(), DataError> {
+        let (before, mut others) = (self.texts.len(), 0);
+        for class in entries(folder).iter().filter(|path| path.is_dir()) {
+            for file in entries(class) {
+                if !is_text_file(&file) {
+                    others += 1;
+                    continue;
+                }
+                let (text, is_cut) = read_text(&file, &request.limits)?;
+                self.bytes += text.len() as u64;
+                self.cut += usize::from(is_cut);
+                self.texts.push(text);
+                self.labels.push(name_of(class));
+                let below = file.strip_prefix(&request.path).unwrap_or(&file);
+                self.names.push(below.display().to_string());
+                check_size(folder, self.texts.len(), self.bytes, &request.limits)?;
+            }
+        }
+        if others > 0 {
+            notices.push(Notice::warning(format!(
+                "{others} file(s) are no .txt and are left out"
+            )));
+        }
+        if self.texts.len() == before {
+            let problem = format!("{} holds no texts", folder.display());
+            return Err(nothing(request, problem));
+        }
+        Ok(())
+    }
+}
+
+/// The text of a file, cut if it is too long, and whether it was.
+pub(crate) fn read_text(file: &Path, limits: &ReadLimits) -> Result<(String, bool), DataError> {
+    let mut text = decode(file, &read_bytes(file, limits)?, &mut Vec::new())?;
+    let is_cut = cut(&mut text);
+    Ok((text, is_cut))
+}
+
+/// Refuses texts of a folder that are too many, or too large together.
+pub(crate) fn check_size(
+    folder: &Path,
+    count: usize,
+    bytes: u64,
+    limits: &ReadLimits,
+) -> Result<(), DataError> {
+    let (what, limit) = if count > limits.entries_max {
+        ("its number of texts", limits.entries_max.to_string())
+    } else if bytes > limits.bytes_max {
+        ("what its texts hold", format!("{} bytes", limits.bytes_max))
+    } else {
+        return Ok(());
+    };
+    Err(DataError::TooLarge {
+        path: folder.to_path_buf(),
+        what: what.to_string(),
+        limit,
+    })
+}
+
+/// Texts, cut where they are too long; what was odd about them is said.
+pub(crate) fn checked_texts(
+    name: &str,
+    mut texts: Vec<String>,
+    targets: RawTargets,
+    notices: &mut Vec<Notice>,
+) -> Texts {
+    let empty = texts.iter().filter(|text| text.trim().is_empty()).count();
+    if empty > 0 {
         notices.push(Notice::warning(format!(
-            "{others} file(s) are no .txt and are left out"
+            "{empty} of {} texts are empty",
+            texts.len()
         )));
     }
-    if read.texts.is_empty() {
-        return Err(nothing(
-            request,
-            format!("{} holds no texts", folder.display()),
-        ));
+    let is_cut = texts.iter_mut().map(cut);
+    notices.extend(said_of_cut(is_cut.filter(|is_cut| *is_cut).count()));
+    Texts {
+        name: name.to_string(),
+        texts,
+        targets,
     }
-    Ok(read)
+}
+
+/// Cuts a text that is too long; returns whether it was.
+fn cut(text: &mut String) -> bool {
+    if text.len() <= TEXT_BYTES_MAX {
+        return false;
+    }
+    let end = text.floor_char_boundary(TEXT_BYTES_MAX);
+    text.truncate(end);
+    text.shrink_to_fit();
+    true
+}
+
+fn said_of_cut(count: usize) -> Option<Notice> {
+    (count > 0).then(|| {
+        Notice::warning(format!(
+            "{count} text(s) are longer than {TEXT_BYTES_MAX} bytes and are read up to there"
+        ))
+    })
 }
 
 /// What stands in a folder, sorted; nothing if it cannot be read or is no folder. No link is followed.
@@ -142,8 +254,4 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
         .collect();
     paths.sort();
     paths
-}
-
-fn is_named(path: &Path, name: &str) -> bool {
-    path.is_dir() && name_of(path) == name
 }

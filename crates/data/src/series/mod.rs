@@ -5,7 +5,10 @@ pub(crate) mod long;
 pub(crate) mod ts;
 pub(crate) mod wide;
 
-use crate::source::{RawTargets, Series};
+use crate::{
+    notice::Notice,
+    source::{RawTargets, Series},
+};
 
 /// Series while they are read.
 #[derive(Debug)]
@@ -53,6 +56,24 @@ impl Growing {
             values: self.values,
         }
     }
+}
+
+/// A value as a network takes it; what is too large for that is missing.
+pub(crate) fn single(value: f64) -> f32 {
+    match value as f32 {
+        single if single.is_finite() => single,
+        _ => f32::NAN,
+    }
+}
+
+/// What is to be said of values that are missing because they are too large.
+pub(crate) fn too_large(values: impl Iterator<Item = f64>) -> Option<Notice> {
+    let mut found = values.filter(|value| value.is_finite() && single(*value).is_nan());
+    let example = found.next()?;
+    Some(Notice::warning(format!(
+        "{} value(s) of series are too large for a network (as {example:e}) and count as missing",
+        1 + found.count()
+    )))
 }
 
 /// The first series and behind them the second, without targets.

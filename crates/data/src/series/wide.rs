@@ -3,7 +3,7 @@
 //! Neighbouring steps of a series are alike. Columns that each mean something of their own are as alike to
 //! their neighbours as to any others.
 
-use super::Growing;
+use super::{Growing, single};
 use crate::{
     notice::Notice,
     source::{Cells, Column, Series},
@@ -100,7 +100,7 @@ pub(crate) fn series_of(columns: &[Column], rows: usize) -> Series {
     let mut series = Growing::new(1);
     for row in 0..rows {
         let value = |column: &Column| match &column.cells {
-            Cells::Numbers(values) => values[row] as f32,
+            Cells::Numbers(values) => single(values[row]),
             Cells::Words(_) | Cells::Times { .. } => f32::NAN,
         };
         let mut steps: Vec<f32> = columns.iter().map(value).collect();
@@ -115,6 +115,17 @@ pub(crate) fn series_of(columns: &[Column], rows: usize) -> Series {
         columns: columns.iter().map(|column| column.name.clone()).collect(),
         ..series.finish()
     }
+}
+
+/// All numbers of these columns.
+pub(crate) fn numbers(columns: &[Column]) -> impl Iterator<Item = f64> {
+    columns.iter().flat_map(|column| {
+        let numbers: &[f64] = match &column.cells {
+            Cells::Numbers(values) => values,
+            Cells::Words(_) | Cells::Times { .. } => &[],
+        };
+        numbers.iter().copied()
+    })
 }
 
 #[cfg(test)]
@@ -179,5 +190,20 @@ mod tests {
         let series = series_of(&columns(4, value), 60);
         assert_eq!(series.lengths[..3], [2, 4, 4]);
         assert!(series.each().nth(1).unwrap()[1].is_nan());
+    }
+
+    #[test]
+    fn what_is_too_large_for_a_network_is_missing_and_said() {
+        let columns = columns(4, |row, column| match (row, column) {
+            (7, 2) => 1e39,
+            _ => 1.0,
+        });
+        let series = series_of(&columns, 60);
+        assert!(series.each().nth(7).unwrap()[2].is_nan());
+        assert!(series.values.iter().all(|value| !value.is_infinite()));
+        let said = crate::series::too_large(numbers(&columns))
+            .unwrap()
+            .to_string();
+        assert!(said.contains("1 value(s) of series are too large for a network (as 1e39)"));
     }
 }

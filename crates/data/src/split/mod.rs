@@ -22,14 +22,11 @@ use crate::{
 /// Below this a split leaves too little of everything.
 const ROWS_MIN: usize = 10;
 
-/// From so many rows a share of them goes to the vault by itself.
-pub const VAULT_ROWS_MIN: usize = 1_000;
-
-/// That share.
+/// Share of the rows that is in the vault, where nobody says.
 const VAULT_SHARE: f64 = 0.2;
 
-/// The share of fewer rows, where nobody says.
-const VAULT_SHARE_OF_FEW: f64 = 0.2;
+/// The vault of fewer rows says little, which is told.
+pub(crate) const VAULT_ROWS_MIN: usize = 1_000;
 
 /// Rows of a split, each list ascending, no row in two of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,8 +63,7 @@ impl Split {
 pub struct SplitShares {
     /// Share that decides between trials, above 0; not used where such rows were given.
     pub validation: f64,
-    /// Share that stays in the vault, decided by the number of rows if absent; not used where test rows
-    /// were given.
+    /// Share that stays in the vault, a fifth if absent; not used where test rows were given.
     pub vault: Option<f64>,
 }
 
@@ -81,13 +77,9 @@ impl Default for SplitShares {
 }
 
 impl SplitShares {
-    /// The share of the vault for so many rows.
-    pub fn vault_of(self, rows: usize) -> f64 {
-        let usual = match rows >= VAULT_ROWS_MIN {
-            true => VAULT_SHARE,
-            false => VAULT_SHARE_OF_FEW,
-        };
-        self.vault.unwrap_or(usual)
+    /// The share of the vault.
+    pub fn vault_share(self) -> f64 {
+        self.vault.unwrap_or(VAULT_SHARE)
     }
 }
 
@@ -120,7 +112,7 @@ pub fn split(
     rng: &mut ChaCha8Rng,
 ) -> Result<Split, DataError> {
     let own = own_rows(source);
-    let wanted = wanted(source, shares, own.len())?;
+    let wanted = wanted(source, shares)?;
     if own.len() < ROWS_MIN {
         return Err(refused(format!(
             "there are {} rows, {ROWS_MIN} are needed",
@@ -152,9 +144,9 @@ pub(crate) fn refused(problem: String) -> DataError {
 }
 
 /// What is left of the shares where rows were given, or why they cannot be taken.
-fn wanted(source: &Source, shares: SplitShares, rows: usize) -> Result<Wanted, DataError> {
+fn wanted(source: &Source, shares: SplitShares) -> Result<Wanted, DataError> {
     let unless = |given: &Range<usize>, share: f64| if given.is_empty() { share } else { 0.0 };
-    let vault = shares.vault_of(rows);
+    let vault = shares.vault_share();
     let wanted = Wanted {
         validation: unless(&source.given_validation_rows, shares.validation),
         vault: unless(&source.given_test_rows, vault),

@@ -23,6 +23,7 @@ use arrow_ipc::{
 use arrow_schema::{ArrowError, SchemaRef};
 
 use super::{
+    flow::{CELL_BYTES_MIN, batch_rows},
     guarded::guarded,
     text::{Records, Row, check_header, malformed},
 };
@@ -43,9 +44,6 @@ const CONTINUATION: [u8; 4] = [0xff; 4];
 /// Bytes of a length in front of a compressed buffer, and the length that says that it is none.
 const LENGTH_BYTES: u64 = 8;
 const NOT_COMPRESSED: i64 = -1;
-
-/// Rows that are made of a batch at once, where not the whole file is held.
-const BATCH_ROWS: usize = 8 << 10;
 
 /// Whether a file that begins so is one.
 pub(crate) fn is_arrow(start: &[u8]) -> bool {
@@ -68,18 +66,13 @@ pub(super) fn read(path: &Path, limits: &ReadLimits) -> Result<Records, DataErro
         let mut reader = Reader::open(path, limits)?;
         let mut rows = Vec::new();
         while let Some(batch) = reader.next()? {
-            if (rows.len() + batch.num_rows()).saturating_mul(reader.header.len())
-                > limits.bytes_max as usize
-            {
-                return Err(too_large(path, "the number of its cells", limits));
-            }
             (0..batch.num_rows()).for_each(|row| rows.push(row_of(&batch, row, rows.len())));
         }
         Ok(Records::named(reader.header, rows))
     })
 }
 
-/// Bytes of the rows once they are unpacked, as the file says.
+/// Bytes of the rows once they are unpacked, as far as the file says: cells without a value take none in it.
 pub(super) fn unpacked_bytes(path: &Path, limits: &ReadLimits) -> Result<u64, DataError> {
     guarded(path, "Arrow", || unpacked(path, limits))
 }
@@ -136,7 +129,8 @@ impl Batches {
             let Some(batch) = &self.batch else {
                 return Ok(Vec::new());
             };
-            let end = batch.num_rows().min(self.given + BATCH_ROWS);
+            let rows = batch_rows(batch.num_columns());
+            let end = batch.num_rows().min(self.given + rows);
             let before = self.done as usize - self.given;
             let rows = (self.given..end).map(|row| row_of(batch, row, before + row));
             let rows: Vec<Row> = rows.collect();
@@ -376,7 +370,10 @@ impl Messages {
                 told => u64::try_from(told).unwrap_or(u64::MAX),
             });
         }
-        Ok(sum)
+        let columns = batch.nodes().map_or(0, |nodes| nodes.len() as u64);
+        let rows = u64::try_from(batch.length()).unwrap_or(u64::MAX);
+        let cells = rows.saturating_mul(columns);
+        Ok(sum.max(cells.saturating_mul(CELL_BYTES_MIN)))
     }
 
     /// A message with its body, after what it unpacks to and how many rows it has are found to be bearable.

@@ -19,7 +19,12 @@ use super::{
     read::{find_target, ignore_columns, is_role},
     text::{Records, Row, malformed},
 };
-use crate::{error::DataError, large::threads, notice::Notice, source::Request};
+use crate::{
+    error::DataError,
+    large::{Unheld, threads},
+    notice::Notice,
+    source::Request,
+};
 
 /// Of the text that may be held, this share is that of the chosen rows: they are looked at as a whole.
 const CHOSEN_SHARE: f64 = 0.5;
@@ -55,7 +60,7 @@ pub(crate) struct Chosen {
     pub(crate) content: FileContent,
 }
 
-/// Reads some rows of a table that is too large to be held.
+/// Reads some rows of a table that is too large to be held; of the others it is said what becomes of them.
 ///
 /// # Errors
 /// If it cannot be read, or a row breaks a rule of its format.
@@ -63,6 +68,7 @@ pub(crate) fn choose(
     path: &Path,
     request: &Request,
     reading: Reading<'_>,
+    unheld: Unheld,
 ) -> Result<Records, DataError> {
     let expected = file_bytes(path);
     let (flow, form, mut head) = Flow::open(path, reading)?;
@@ -71,7 +77,8 @@ pub(crate) fn choose(
     let target = find_target(path, &head, request, &mut notices)?;
     let target = head.header[target].clone();
     let is_label = |name: &String| *name == target;
-    let place = form.header.iter().position(is_label).unwrap_or(0);
+    let place = form.header.iter().position(is_label);
+    let place = place.expect("the target is one of the columns");
     let text_max = (CHOSEN_SHARE * request.limits.held_text_bytes as f64) as usize;
     let tally = Tally::new(form.header.len(), text_max, request.limits.classes_max);
     let tally = Mutex::new(tally);
@@ -99,7 +106,7 @@ pub(crate) fn choose(
     });
     let rows = tally.rows;
     let kept = tally.chosen(place);
-    notices.push(said(kept.len() as u64, rows));
+    notices.push(said(path, kept.len() as u64, rows, unheld));
     let mut records = Records {
         header: form.header.clone(),
         rows: Vec::with_capacity(kept.len()),
@@ -129,7 +136,14 @@ fn file_bytes(path: &Path) -> Option<u64> {
 }
 
 /// What is said where not all rows are held.
-fn said(chosen: u64, rows: u64) -> Notice {
+fn said(path: &Path, chosen: u64, rows: u64, unheld: Unheld) -> Notice {
+    if unheld == Unheld::Unused {
+        return Notice::note(format!(
+            "{} is larger than what is held in memory: {chosen} of its {rows} rows, drawn by chance, are \
+             scored; the others are not used",
+            path.display()
+        ));
+    }
     Notice::note(format!(
         "the table is larger than what is held in memory: {chosen} of its {rows} rows, drawn by chance, \
          decide on kinds, preprocessing, profile, validation and vault (a mean is off by about {:.4} \

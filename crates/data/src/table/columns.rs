@@ -42,9 +42,22 @@ pub(crate) fn is_missing(cell: &str) -> bool {
 pub(crate) fn number(cell: &str, decimal: Decimal) -> Option<f64> {
     let value = match decimal {
         Decimal::Point => cell.parse::<f64>().ok(),
-        Decimal::Comma => cell.replace('.', "").replace(',', ".").parse::<f64>().ok(),
+        Decimal::Comma => with_point(cell)?.parse::<f64>().ok(),
     };
     value.filter(|value| value.is_finite())
+}
+
+/// A number with a comma as one with a point; points in it may only set thousands apart.
+fn with_point(cell: &str) -> Option<String> {
+    let (whole, fraction) = cell.split_at(cell.find(',').unwrap_or(cell.len()));
+    let are_digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
+    let mut groups = whole.trim_start_matches(['+', '-']).split('.');
+    let first = groups.next().unwrap_or_default();
+    let is_grouped = (1..=3).contains(&first.len())
+        && are_digits(first)
+        && groups.all(|group| group.len() == 3 && are_digits(group));
+    let is_number = is_grouped || !whole.contains('.');
+    is_number.then(|| whole.replace('.', "") + &fraction.replacen(',', ".", 1))
 }
 
 /// The cells of a column, typed; what was odd about them is noted.
@@ -178,4 +191,47 @@ fn useless_numbers(values: &[f64]) -> Option<Useless> {
     let is_constant =
         present.all(|value| value == first) && !values.iter().any(|value| value.is_nan());
     is_constant.then_some(Useless::Constant)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beside_a_decimal_comma_points_set_thousands_apart_and_nothing_else() {
+        let read = |cell: &str| number(cell, Decimal::Comma);
+        for (cell, value) in [
+            ("3", 3.0),
+            ("-3,5", -3.5),
+            (",5", 0.5),
+            ("1e3", 1000.0),
+            ("1.234", 1234.0),
+            ("+12.345.678,9", 12_345_678.9),
+        ] {
+            assert_eq!(read(cell), Some(value), "{cell}");
+        }
+        for cell in [
+            "01.02.2024",
+            "2.5",
+            "1.5e3",
+            "1234.567",
+            "192.168.1.1",
+            "1,2,3",
+            "1,234.5",
+            ".123",
+        ] {
+            assert_eq!(read(cell), None, "{cell}");
+        }
+    }
+
+    #[test]
+    fn dates_with_points_are_dates_beside_a_decimal_comma() {
+        let cells = ["01.02.2024", "15.02.2024", "01.03.2024"];
+        let (mut notices, mut oddities) = (Vec::new(), Oddities::default());
+        let typed = typed("Datum", &cells, Decimal::Comma, &mut notices, &mut oddities);
+        let Cells::Times { seconds, .. } = typed else {
+            panic!("{typed:?}");
+        };
+        assert!(seconds.is_sorted(), "{seconds:?}");
+    }
 }

@@ -28,8 +28,17 @@ use crate::{
 /// Bytes of text in a part.
 const PART_BYTES: usize = 4 << 20;
 
-/// How many times larger a table is than its gzip file, roughly.
-const GZIP_FACTOR: u64 = 8;
+/// Bytes that a cell takes at least once it is text, however few it takes in its file.
+pub(super) const CELL_BYTES_MIN: u64 = 8;
+
+/// Rows of a part that comes as cells, and the cells from which on it has fewer rows.
+const BATCH_ROWS: usize = 8 << 10;
+const BATCH_CELLS: usize = 512 << 10;
+
+/// How many rows with so many columns are read at once from a file that is not held as a whole.
+pub(super) fn batch_rows(columns: usize) -> usize {
+    (BATCH_CELLS / columns.max(1)).clamp(1, BATCH_ROWS)
+}
 
 /// What is known of a table's form, once its first part has been seen.
 #[derive(Clone, Debug)]
@@ -168,15 +177,21 @@ pub(crate) fn is_large(path: &Path, limits: &ReadLimits) -> bool {
         Some(Format::Arrow) => {
             arrow::unpacked_bytes(path, limits).is_ok_and(|bytes| bytes > limits.held_text_bytes)
         }
-        Some(Format::Delimited { packing, .. } | Format::JsonLines { packing }) => {
-            let factor = match packing {
-                Packing::Plain => 1,
-                Packing::Gzip => GZIP_FACTOR,
-            };
-            bytes.saturating_mul(factor) > limits.held_text_bytes
-        }
+        Some(Format::Delimited { packing, .. } | Format::JsonLines { packing }) => match packing {
+            Packing::Plain => bytes > limits.held_text_bytes,
+            Packing::Gzip => unpacks_beyond(path, limits.held_text_bytes),
+        },
         None => false,
     }
+}
+
+/// Whether a gzip file unpacks to more than so many bytes; no more than these are unpacked.
+fn unpacks_beyond(path: &Path, bytes: u64) -> bool {
+    let unpacked = File::open(path).and_then(|file| {
+        let mut start = MultiGzDecoder::new(file).take(bytes.saturating_add(1));
+        io::copy(&mut start, &mut io::sink())
+    });
+    unpacked.is_ok_and(|unpacked| unpacked > bytes)
 }
 
 /// The text of a table with delimiters that is too large to be held, unpacked; nothing for another file.
@@ -335,7 +350,12 @@ impl Flow {
                         Box::new(MultiGzDecoder::new(file))
                     }
                 };
-                Parts::Text(Box::new(TextParts::new(path, read, PART_BYTES)))
+                let mut parts = TextParts::new(path, read, PART_BYTES);
+                // Lines are rows from the first one on, whatever they quote.
+                if matches!(format, Format::JsonLines { .. }) {
+                    parts.set_delimiter(b'\t');
+                }
+                Parts::Text(Box::new(parts))
             }
         };
         Ok(Flow {
@@ -346,12 +366,10 @@ impl Flow {
     }
 
     fn know(&mut self, format: Format) {
-        if let Parts::Text(parts) = &mut self.source {
-            match format {
-                Format::Delimited { delimiter, .. } => parts.set_delimiter(delimiter),
-                // Lines are rows.
-                _ => parts.set_delimiter(b'\t'),
-            }
+        if let (Parts::Text(parts), Format::Delimited { delimiter, .. }) =
+            (&mut self.source, format)
+        {
+            parts.set_delimiter(delimiter);
         }
     }
 

@@ -43,7 +43,7 @@ pub(crate) fn is_numbered(name: &str) -> bool {
 ///
 /// A word above a column of numbers is a name. A number above a column of numbers is none, unless all of
 /// the line counts up; nor is a word that comes again in a column of few words.
-pub(super) fn is_header(rows: &[Row]) -> bool {
+pub(crate) fn is_header(rows: &[Row]) -> bool {
     let Some((first, rest)) = rows.split_first() else {
         return true;
     };

@@ -7,11 +7,15 @@ use std::{
 
 use parquet::{
     errors::ParquetError,
-    file::reader::{FileReader, SerializedFileReader},
+    file::{
+        metadata::RowGroupMetaData,
+        reader::{FileReader, SerializedFileReader},
+    },
     record::{Field, Row as ParquetRow, reader::RowIter},
 };
 
 use super::{
+    flow::{CELL_BYTES_MIN, batch_rows},
     guarded::guarded,
     text::{Records, Row, check_header, malformed},
 };
@@ -20,13 +24,12 @@ use crate::{error::DataError, limits::ReadLimits};
 /// What a Parquet file begins and ends with.
 pub(crate) const MAGIC: &[u8] = b"PAR1";
 
-/// Rows that are read at once from a file that is not held as a whole.
-const BATCH_ROWS: usize = 8 << 10;
-
 /// The rows of a file, batch after batch.
 pub(super) struct Batches {
     path: PathBuf,
     rows: RowIter<'static>,
+    /// Rows that are read at once.
+    batch: usize,
     done: u64,
 }
 
@@ -39,6 +42,7 @@ impl Batches {
             let batches = Batches {
                 path: path.to_path_buf(),
                 rows: reader.into_iter(),
+                batch: batch_rows(header.len()),
                 done: 0,
             };
             Ok((batches, Records::named(header, Vec::new())))
@@ -47,10 +51,15 @@ impl Batches {
 
     /// The next rows; none at the end.
     pub(super) fn next(&mut self) -> Result<Vec<Row>, DataError> {
-        let Batches { path, rows, done } = self;
+        let Batches {
+            path,
+            rows,
+            batch,
+            done,
+        } = self;
         let read = guarded(path, "Parquet", || {
             let mut read = Vec::new();
-            for row in rows.take(BATCH_ROWS) {
+            for row in rows.take(*batch) {
                 *done += 1;
                 read.push(Row {
                     line: *done,
@@ -102,17 +111,21 @@ fn header(
     Ok(header)
 }
 
-/// Bytes of the rows once they are unpacked, as the file says.
+/// Bytes of the rows once they are unpacked, as far as the file says: repeated values take none in it.
 pub(super) fn unpacked_bytes(path: &Path) -> Result<u64, DataError> {
     guarded(path, "Parquet", || Ok(unpacked(&reader(path)?)))
 }
 
 fn unpacked(reader: &SerializedFileReader<File>) -> u64 {
     let groups = reader.metadata().row_groups().iter();
-    let bytes = groups
-        .map(|group| group.total_byte_size())
-        .fold(0, i64::saturating_add);
-    u64::try_from(bytes).unwrap_or(0)
+    let bytes = |group: &RowGroupMetaData| {
+        // A negative number of rows is larger than any limit.
+        let rows = u64::try_from(group.num_rows()).unwrap_or(u64::MAX);
+        let cells = rows.saturating_mul(group.num_columns() as u64);
+        let told = u64::try_from(group.total_byte_size()).unwrap_or(0);
+        told.max(cells.saturating_mul(CELL_BYTES_MIN))
+    };
+    groups.map(bytes).fold(0, u64::saturating_add)
 }
 
 fn read_whole(path: &Path, limits: &ReadLimits) -> Result<Records, DataError> {

@@ -77,8 +77,8 @@ impl<R: Read> TextParts<R> {
         if bytes.is_empty() {
             return Ok(None);
         }
-        let text = text::decode(&self.name, &bytes, &mut Vec::new())?;
         let lines_before = self.lines_done;
+        let text = text::decode_part(&self.name, &bytes, lines_before, &mut Vec::new())?;
         self.lines_done += text.bytes().filter(|byte| *byte == b'\n').count() as u64;
         self.parts_done += 1;
         Ok(Some(TextPart { text, lines_before }))

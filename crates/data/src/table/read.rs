@@ -13,17 +13,18 @@ use super::{
     },
     flow, listed,
     rest::TableRest,
-    text::{Declared, Names, Ragged, Records, Row, malformed},
+    text::{Declared, Names, Ragged, Records, Row, check_header, malformed},
 };
 use crate::{
     error::DataError,
-    large::{Beyond, Rest},
+    large::{Beyond, Rest, Unheld},
     notice::Notice,
     oddities::{LeftOut, Oddities, Useless},
+    read::checked_texts,
     roles::{RowFacts, read_facts},
-    series::{hint::hint, wide},
+    series::{hint::hint, too_large, wide},
     source::{
-        Cells, Column, DataKind, Dataset, RawTargets, Request, Series, Table, Task, TaskKind, Texts,
+        Cells, Column, DataKind, Dataset, RawTargets, Request, Series, Table, Task, TaskKind,
     },
 };
 
@@ -35,9 +36,6 @@ const ROWS_LOOKED_AT: usize = 1_000;
 
 /// Whole numbers with at most so many different values are taken for classes.
 const CLASSES_OF_NUMBERS_MAX: usize = 20;
-
-/// A longer text is cut: what a network reads of it has long ended.
-const TEXT_BYTES_MAX: usize = 100_000;
 
 /// A table as it was read, its task decided.
 pub(crate) struct ReadTable {
@@ -121,7 +119,7 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
 /// that is too large to be held.
 fn held_records(path: &Path, request: &Request) -> Result<Records, DataError> {
     if flow::is_large(path, &request.limits) {
-        return chosen::choose(path, request, reading(request));
+        return chosen::choose(path, request, reading(request), Unheld::LearnedFrom);
     }
     let mut records = super::records(path, reading(request))?;
     ignore_columns(&mut records, request)?;
@@ -226,7 +224,7 @@ pub(super) fn ignore_columns(records: &mut Records, request: &Request) -> Result
             row.cells.remove(place);
         }
     }
-    Ok(())
+    check_header(&request.path, &records.header, &request.limits)
 }
 
 pub(crate) fn place_of(path: &Path, records: &Records, name: &str) -> Result<usize, DataError> {
@@ -255,7 +253,7 @@ fn dataset_of(
         Some(DataKind::Images) => {
             return Err(nothing(request, "a table holds no images".to_string()));
         }
-        Some(DataKind::Series) => return series_of(request, &columns, targets),
+        Some(DataKind::Series) => return series_of(request, &columns, targets, notices),
         Some(DataKind::Text) => {
             let texts = columns
                 .iter()
@@ -271,7 +269,7 @@ fn dataset_of(
         }
         None if wide::looks_like_series(&columns) => {
             notices.push(wide::taken_for_series(&columns));
-            return series_of(request, &columns, targets);
+            return series_of(request, &columns, targets, notices);
         }
         None | Some(DataKind::Table) => {}
     }
@@ -292,6 +290,7 @@ fn series_of(
     request: &Request,
     columns: &[Column],
     targets: RawTargets,
+    notices: &mut Vec<Notice>,
 ) -> Result<Dataset, DataError> {
     if let Some(odd) = columns
         .iter()
@@ -303,6 +302,7 @@ fn series_of(
         );
         return Err(nothing(request, problem));
     }
+    notices.extend(too_large(wide::numbers(columns)));
     let series = wide::series_of(columns, targets.len());
     Ok(Dataset::Series(Series { targets, ..series }))
 }
@@ -318,42 +318,6 @@ fn texts_of(column: &Column, targets: RawTargets, notices: &mut Vec<Notice>) -> 
     Dataset::Texts(checked_texts(&column.name, texts, targets, notices))
 }
 
-/// Texts, cut where they are too long; what was odd about them is said.
-pub(crate) fn checked_texts(
-    name: &str,
-    mut texts: Vec<String>,
-    targets: RawTargets,
-    notices: &mut Vec<Notice>,
-) -> Texts {
-    let empty = texts.iter().filter(|text| text.trim().is_empty()).count();
-    if empty > 0 {
-        notices.push(Notice::warning(format!(
-            "{empty} of {} texts are empty",
-            texts.len()
-        )));
-    }
-    let mut cut = 0;
-    for text in &mut texts {
-        if text.len() > TEXT_BYTES_MAX {
-            let end = (0..=TEXT_BYTES_MAX)
-                .rev()
-                .find(|end| text.is_char_boundary(*end));
-            text.truncate(end.unwrap_or(0));
-            cut += 1;
-        }
-    }
-    if cut > 0 {
-        notices.push(Notice::warning(format!(
-            "{cut} text(s) are longer than {TEXT_BYTES_MAX} bytes and are read up to there"
-        )));
-    }
-    Texts {
-        name: name.to_string(),
-        texts,
-        targets,
-    }
-}
-
 fn append(
     records: &mut Records,
     test: &Path,
@@ -367,7 +331,7 @@ fn append(
             target: target.map(str::to_string).or(request.target.clone()),
             ..request.clone()
         };
-        chosen::choose(test, &request, reading(&request))?
+        chosen::choose(test, &request, reading(&request), Unheld::Unused)?
     } else {
         super::records(test, reading(request))?
     };

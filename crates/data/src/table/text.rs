@@ -233,6 +233,16 @@ pub(crate) fn decode(
     bytes: &[u8],
     notices: &mut Vec<Notice>,
 ) -> Result<String, DataError> {
+    decode_part(path, bytes, 0, notices)
+}
+
+/// Text from bytes that stand behind so many lines of their file.
+pub(super) fn decode_part(
+    path: &Path,
+    bytes: &[u8],
+    lines_before: u64,
+    notices: &mut Vec<Notice>,
+) -> Result<String, DataError> {
     let text = match bytes {
         [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8_lossy(rest).into_owned(),
         [0xff, 0xfe, rest @ ..] => utf16(path, rest, u16::from_le_bytes, notices)?,
@@ -249,7 +259,7 @@ pub(crate) fn decode(
     };
     match text.bytes().position(|byte| byte == 0) {
         Some(place) => {
-            let line = text[..place].matches('\n').count() + 1;
+            let line = lines_before + text[..place].matches('\n').count() as u64 + 1;
             Err(malformed(
                 path,
                 format!("line {line} holds a NUL byte: this is no text table"),
@@ -402,7 +412,7 @@ impl Delimited<'_> {
             .read_record(&mut record)
             .map_err(|error| malformed(path, error.to_string()))?
         {
-            let line = self.lines_before + record.position().map_or(0, csv::Position::line);
+            let line = self.lines_before + record.position().map_or(0, |at| self.line_at(at));
             if let Some(cell) = record.iter().find(|cell| line_ends(cell) > CELL_LINES_MAX) {
                 let lines = line_ends(cell);
                 let problem = format!(
@@ -413,6 +423,14 @@ impl Delimited<'_> {
             see(line, &record)?;
         }
         Ok(())
+    }
+
+    /// The line of the text in which a record begins: the parser stands before the line ends that it skips
+    /// on the way to it.
+    fn line_at(&self, position: &csv::Position) -> u64 {
+        let rest = self.text.as_bytes().iter().skip(position.byte() as usize);
+        let skipped = rest.take_while(|byte| matches!(byte, b'\r' | b'\n'));
+        position.line() + skipped.filter(|byte| **byte == b'\n').count() as u64
     }
 }
 
@@ -471,6 +489,9 @@ pub(crate) fn check_header(
     header: &[String],
     limits: &ReadLimits,
 ) -> Result<(), DataError> {
+    if header.is_empty() {
+        return Err(malformed(path, "it has no columns".into()));
+    }
     if header.len() > limits.columns_max {
         return Err(DataError::TooLarge {
             path: path.to_path_buf(),
@@ -528,5 +549,20 @@ pub(crate) fn decimal_mark(rows: &[Row]) -> Option<Decimal> {
         (0, 0) => None,
         _ if commas > points => Some(Decimal::Comma),
         _ => Some(Decimal::Point),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_told_by_the_line_in_which_it_begins() {
+        let text = "a,b\r\n1,2\r\n\r\n3,\"x\r\ny\"\r\n\n5,6\n7,8";
+        let (path, limits) = (Path::new("t.csv"), ReadLimits::default());
+        let rows = rows_of(path, text, b',', Quoting::Used, 10, &limits).unwrap();
+        let lines: Vec<u64> = rows.iter().map(|row| row.line).collect();
+        assert_eq!(lines, [11, 12, 14, 17, 18]);
+        assert_eq!(rows[2].cells, ["3", "x\r\ny"]);
     }
 }

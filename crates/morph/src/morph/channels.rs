@@ -30,6 +30,8 @@ pub(crate) struct Cut {
 pub(crate) struct ChannelMaps {
     /// `None`: untouched.
     outputs: Vec<Option<Map>>,
+    /// A concatenation whose inputs had to take their parts of a change behind it.
+    pub(crate) divided: Option<LayerId>,
 }
 
 /// Settles a change that starts at one layer, or at a concatenation that loses an input.
@@ -51,11 +53,15 @@ pub(crate) fn follow(
         decided,
         cut,
         preservation,
+        divided: None,
     };
     // Every pass but the last decides at least one more layer.
     for _ in architecture.ids() {
         match change.pass()? {
-            Pass::Settled(outputs) => return Ok(ChannelMaps { outputs }),
+            Pass::Settled(outputs) => {
+                let divided = change.divided;
+                return Ok(ChannelMaps { outputs, divided });
+            }
             Pass::Wanted { layer, map } => change.want(layer, &map)?,
         }
     }
@@ -67,6 +73,7 @@ struct Change<'a> {
     decided: BTreeMap<LayerId, Map>,
     cut: Option<Cut>,
     preservation: Preservation,
+    divided: Option<LayerId>,
 }
 
 enum Pass {
@@ -199,6 +206,7 @@ impl Change<'_> {
                 self.want(architecture.inputs(id)[0], &map)
             }
             (Layer::Concat, _) => {
+                self.divided = Some(id);
                 let parts = self.parted(id, map).ok_or_else(|| self.stuck(id))?;
                 parts
                     .iter()

@@ -7,7 +7,6 @@
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
 use crate::{
     architecture::{Architecture, LayerId},
@@ -17,8 +16,7 @@ use crate::{
 };
 
 /// Whether drawn morphs make a network larger or smaller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// Exact morphs only.
     Grow,
@@ -238,7 +236,9 @@ impl<'a> View<'a> {
                     Layer::Relu | Layer::Gelu | Layer::Silu | Layer::BatchNorm | Layer::Add
                 )
             }
-            Shape::Flat { features } => !mixes(layer) && features <= BLOCK_FEATURES_MAX,
+            Shape::Flat { features } => {
+                !mixes(layer) && features <= BLOCK_FEATURES_MAX && !self.is_code(after)
+            }
         };
         let kernel = drawn_kernel(shape, rng);
         let is_identity = *layer == Layer::Relu && rng.random_range(0..2) == 0;
@@ -301,7 +301,18 @@ impl<'a> View<'a> {
     /// Skips start behind an activation, or where channels are gathered.
     fn is_skip_source(&self, from: LayerId) -> bool {
         let layer = self.architecture.layer(from);
-        !self.is_head[from.index()] && !mixes(layer) && !matches!(layer, Layer::BatchNorm)
+        !self.is_head[from.index()]
+            && !mixes(layer)
+            && !matches!(layer, Layer::BatchNorm)
+            && !self.is_code(from)
+    }
+
+    /// Whether its values are codes, names of words or categories: no sum of them means anything.
+    fn is_code(&self, id: LayerId) -> bool {
+        let readers = self.architecture.consumers(id);
+        readers
+            .iter()
+            .any(|reader| matches!(self.architecture.layer(*reader), Layer::Embedding { .. }))
     }
 
     fn is_add_skip(&self, from: LayerId, to: LayerId) -> bool {

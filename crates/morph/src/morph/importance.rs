@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use crate::architecture::LayerId;
 
 /// Importance of the output channels of layers of one architecture; larger matters more.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChannelImportance {
     layers: BTreeMap<LayerId, Vec<f32>>,
 }

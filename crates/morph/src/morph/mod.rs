@@ -123,7 +123,7 @@ pub enum Preservation {
 }
 
 /// A child and where its weights come from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Morphed {
     /// The child.
     pub architecture: Architecture,

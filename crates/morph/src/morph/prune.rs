@@ -2,7 +2,8 @@
 //!
 //! As in pruning by the magnitude of filters (Li, Kadav, Durdanovic, Samet, Graf 2017,
 //! arXiv:1608.08710), but the importance comes from outside. Layers tied by additions lose the same
-//! channels, so their importances are added up.
+//! channels, so their importances are added up. What the importance says never decides a shape: a
+//! trial is proposed before it is known.
 
 use crate::{
     architecture::{Architecture, LayerId},
@@ -45,17 +46,26 @@ pub(super) fn apply(
     maps.draft(architecture, channels::kept).finish()
 }
 
-/// For each channel of the layer: the importances of all layers that lose it with this one.
+/// For each channel of the layer: the importances of all dense and convolution layers that lose it with
+/// this one.
+///
+/// # Errors
+/// If importances do not fit, or a channel could be one of several inputs of a concatenation: how wide
+/// each of them would be depends on which channels go.
 fn tied_importance(
     architecture: &Architecture,
     layer: LayerId,
     importance: &ChannelImportance,
 ) -> Result<Vec<f64>, MorphError> {
-    // Which layers are tied does not depend on which channel goes.
+    // Which layers are tied does not depend on which channel goes, but for inputs of a concatenation.
     let channels = architecture.shape(layer).channels();
     let probe: Map = (0..channels - 1).collect();
     let start = Some((layer, probe.clone()));
     let maps = channels::follow(architecture, start, None, Preservation::Approximate)?;
+    if let Some(layer) = maps.divided {
+        let kind = architecture.layer(layer).kind();
+        return Err(MorphError::Tied { layer, kind });
+    }
     let mut sums = vec![0.0; channels as usize];
     let decides = |id: &LayerId| architecture.layer(*id).decides_channels();
     for id in architecture

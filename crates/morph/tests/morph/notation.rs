@@ -109,6 +109,8 @@ fn names_that_do_not_exist_or_exist_already_are_pointed_at() {
     let taken = "at character 18 is already the name of a statement or of a kind";
     check_error("in 4 | a: relu | a: relu", &format!("`a` {taken}"));
     check_error("in 4 | a: relu | bn: relu", &format!("`bn` {taken}"));
+    let kind = "in 4 | a: relu | periodic: dense 8 | relu (periodic) | dense 2";
+    check_error(kind, &format!("`periodic` {taken}"));
 }
 
 #[test]
@@ -149,6 +151,9 @@ fn a_network_of_more_than_26_names_reads_back() {
     assert_eq!(network(&architecture.to_string()), architecture);
 }
 
+/// All open ends together stay within what a shape may have.
+const CHANNELS_MAX: u32 = 4096;
+
 /// Builds a network from random bytes: each tries to add a layer, and illegal ones are left out.
 fn built(input: Shape, choices: &[(u8, u8, u8)]) -> Architecture {
     let mut nodes = vec![Node {
@@ -161,13 +166,14 @@ fn built(input: Shape, choices: &[(u8, u8, u8)]) -> Architecture {
         let other = last - usize::from(*back) % nodes.len();
         let layer = chosen(*kind, *number);
         let inputs = match layer {
-            Layer::Add | Layer::Concat => vec![other, last],
+            Layer::Add | Layer::Multiply | Layer::Concat => vec![other, last],
             // Mostly the last one, so that networks get deep.
             _ if back % 4 != 0 => vec![last],
             _ => vec![other],
         };
         let taken: Vec<Shape> = inputs.iter().map(|input| shapes[*input]).collect();
-        if let Some(shape) = layer.output_shape(&taken) {
+        let shape = layer.output_shape(&taken);
+        if let Some(shape) = shape.filter(|shape| shape.channels() <= CHANNELS_MAX) {
             shapes.push(shape);
             nodes.push(Node {
                 layer,
@@ -183,7 +189,7 @@ fn chosen(kind: u8, number: u8) -> Layer {
     let window = Window::new(number % 3 + 2, number % 2 + 1).expect("a legal window");
     let rate = DropRate::from_thousandths(u16::from(number) + 1).expect("a legal rate");
     let count = u32::from(number) + 1;
-    match kind % 21 {
+    match kind % 22 {
         0 => Layer::Dense { units: count },
         1 | 2 => Layer::Conv {
             channels: count,
@@ -232,7 +238,7 @@ fn finished(mut nodes: Vec<Node>, mut shapes: Vec<Shape>) -> Architecture {
         .filter(|id| !is_used(*id, &nodes))
         .collect();
     for end in &mut open {
-        if matches!(shapes[*end], Shape::Image { .. }) {
+        if !matches!(shapes[*end], Shape::Flat { .. }) {
             shapes.push(Shape::Flat {
                 features: shapes[*end].channels(),
             });
@@ -261,14 +267,15 @@ fn finished(mut nodes: Vec<Node>, mut shapes: Vec<Shape>) -> Architecture {
 
 prop_compose! {
     fn networks()(
-        is_image in any::<bool>(),
+        kind in 0_u8..3,
         extents in (1_u32..9, 1_u32..33, 1_u32..33),
         choices in prop::collection::vec(any::<(u8, u8, u8)>(), 0..40),
     ) -> Architecture {
         let (channels, height, width) = extents;
-        let input = match is_image {
-            true => Shape::Image { channels, height, width },
-            false => Shape::Flat { features: channels },
+        let input = match kind {
+            0 => Shape::Image { channels, height, width },
+            1 => Shape::Sequence { channels, length: width },
+            _ => Shape::Flat { features: channels },
         };
         built(input, &choices)
     }
@@ -282,16 +289,10 @@ proptest! {
     }
 
     #[test]
-    fn json_reads_back(architecture in networks()) {
-        let text = serde_json::to_string(&architecture).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Architecture>(&text).unwrap(), architecture);
-    }
-
-    #[test]
     fn the_hash_reads_back_and_does_not_see_the_sides_of_additions(architecture in networks()) {
         let hash = architecture.canonical_hash();
         prop_assert_eq!(hash.to_string().parse::<ArchitectureHash>(), Ok(hash));
-        let mut nodes: Vec<Node> = architecture.into();
+        let mut nodes = architecture.nodes().to_vec();
         let sums = nodes.iter_mut().filter(|node| node.layer == Layer::Add);
         sums.for_each(|node| node.inputs.reverse());
         prop_assert_eq!(Architecture::new(nodes).unwrap().canonical_hash(), hash);

@@ -209,6 +209,24 @@ fn importances_of_another_width_are_refused() {
 }
 
 #[test]
+fn channels_that_may_be_those_of_one_or_another_input_of_a_concatenation_are_not_pruned() {
+    let parent = "in 1x4x4 | a: conv 4 k1 | b: conv 4 k1 (in) | c: cat a b | d: conv 8 k1 \
+                  | add c d | gap | dense 2";
+    check_refused(
+        parent,
+        "prune d 2",
+        "layer 3 (`cat`) is tied to others so that its channels cannot change alike",
+    );
+    // From the other side it is plain whose channels go.
+    check(
+        parent,
+        "prune b 2",
+        "in 1x4x4 | a: conv 4 k1 | b: conv 2 k1 (in) | c: cat a b | d: conv 6 k1 | add c d | gap \
+         | dense 2",
+    );
+}
+
+#[test]
 fn pruning_before_a_layer_norm_is_allowed() {
     check(
         "in 4 | a: dense 8 | ln | dense 2",

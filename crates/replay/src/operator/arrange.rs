@@ -11,10 +11,11 @@ pub(super) fn concatenate(inputs: &[&Tensor], axis: i64) -> Result<Tensor, Probl
     let axis = inputs[0].axis(axis)?;
     let others = |tensor: &Tensor| {
         let mut shape = tensor.shape().to_vec();
-        if axis < shape.len() {
+        let rank = shape.len();
+        if axis < rank {
             shape.remove(axis);
         }
-        (shape, tensor.values().element())
+        (rank, shape, tensor.values().element())
     };
     if inputs
         .iter()
@@ -23,35 +24,30 @@ pub(super) fn concatenate(inputs: &[&Tensor], axis: i64) -> Result<Tensor, Probl
         return Err(Problem::new("the tensors differ in more than the axis"));
     }
     let (before, _, _) = inputs[0].around(axis);
-    let mut joined: Option<Values> = None;
+    let mut joined = inputs[0].values().at(&[]);
     for start in 0..before {
         for input in inputs {
             let (_, extent, behind) = input.around(axis);
             let run = extent * behind;
-            let part = input
-                .values()
-                .at(&(start * run..(start + 1) * run).collect::<Vec<_>>());
-            joined = Some(match joined {
-                None => part,
-                Some(joined) => appended(joined, part),
-            });
+            let places: Vec<usize> = (start * run..(start + 1) * run).collect();
+            append(&mut joined, input.values().at(&places));
         }
     }
     let mut shape = inputs[0].shape().to_vec();
     shape[axis] = inputs.iter().map(|input| input.shape()[axis]).sum();
-    Tensor::made(shape, joined.unwrap_or_else(|| inputs[0].values().at(&[])))
+    Tensor::made(shape, joined)
 }
 
-/// Two runs of values of one type as one.
-pub(super) fn appended(first: Values, second: Values) -> Values {
-    match (first, second) {
-        (Values::Floats(a), Values::Floats(b)) => Values::Floats([a, b].concat()),
-        (Values::Doubles(a), Values::Doubles(b)) => Values::Doubles([a, b].concat()),
-        (Values::Ints(a), Values::Ints(b)) => Values::Ints([a, b].concat()),
-        (Values::Bytes(a), Values::Bytes(b)) => Values::Bytes([a, b].concat()),
-        (Values::Truths(a), Values::Truths(b)) => Values::Truths([a, b].concat()),
-        (Values::Texts(a), Values::Texts(b)) => Values::Texts([a, b].concat()),
-        (first, _) => unreachable!("all runs are {}, as was checked", first.element()),
+/// Puts a run of values behind another one of its type.
+pub(super) fn append(joined: &mut Values, more: Values) {
+    match (joined, more) {
+        (Values::Floats(joined), Values::Floats(more)) => joined.extend(more),
+        (Values::Doubles(joined), Values::Doubles(more)) => joined.extend(more),
+        (Values::Ints(joined), Values::Ints(more)) => joined.extend(more),
+        (Values::Bytes(joined), Values::Bytes(more)) => joined.extend(more),
+        (Values::Truths(joined), Values::Truths(more)) => joined.extend(more),
+        (Values::Texts(joined), Values::Texts(more)) => joined.extend(more),
+        (joined, _) => unreachable!("all runs are {}, as was checked", joined.element()),
     }
 }
 
@@ -200,6 +196,34 @@ mod tests {
             ints(&[2, 3], &[1, 3, 4, 2, 5, 6])
         );
         assert!(concatenate(&[&a, &b], 0).is_err());
+        let flat = ints(&[2], &[7, 8]);
+        assert!(concatenate(&[&b, &flat], 1).is_err());
+        assert!(concatenate(&[&flat, &b], 0).is_err());
+    }
+
+    #[test]
+    fn thousands_of_tensors_are_joined_as_value_after_value_is() {
+        const ROWS: usize = 4;
+        const BEHIND: usize = 2;
+        let inputs: Vec<Tensor> = (0..3000)
+            .map(|place: usize| {
+                let shape = [ROWS, place % 3, BEHIND];
+                let count = shape.iter().product::<usize>();
+                let values = (0..count).map(|value| (place * 100 + value) as i64);
+                ints(&shape, &values.collect::<Vec<i64>>())
+            })
+            .collect();
+        let joined = concatenate(&inputs.iter().collect::<Vec<&Tensor>>(), 1).unwrap();
+        let mut values = Vec::new();
+        for row in 0..ROWS {
+            for input in &inputs {
+                let extent = input.shape()[1];
+                for place in 0..extent * BEHIND {
+                    values.push(input.ints().unwrap()[row * extent * BEHIND + place]);
+                }
+            }
+        }
+        assert_eq!(joined, ints(&[ROWS, 3000, BEHIND], &values));
     }
 
     #[test]

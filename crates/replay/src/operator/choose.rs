@@ -1,6 +1,6 @@
 //! Operators that choose values: by a condition, by places, by a range, the largest.
 
-use super::{arguments::Arguments, arrange::appended};
+use super::{arguments::Arguments, arrange::append};
 use crate::{
     error::Problem,
     tensor::{Tensor, Values, overlaid, repeated, room},
@@ -15,7 +15,8 @@ pub(super) fn either(condition: &Tensor, yes: &Tensor, no: &Tensor) -> Result<Te
     if yes.values().element() != no.values().element() {
         return Err(Problem::new("both choices must be of one type"));
     }
-    let joined = appended(yes.values().clone(), no.values().clone());
+    let mut joined = yes.values().clone();
+    append(&mut joined, no.values().clone());
     let chosen = |place: usize| match holds[condition_at[place]] {
         true => yes_at[place],
         false => yes.values().len() + no_at[place],

@@ -41,8 +41,8 @@ pub(super) fn conv(
     else {
         return Err(Problem::new("rows, channels and positions are needed"));
     };
-    let fits = groups > 0
-        && *channels == per_group * groups
+    let fits = (1..=*channels).contains(&groups)
+        && per_group.checked_mul(groups) == Some(*channels)
         && outputs.is_multiple_of(groups)
         && bias.shape() == [*outputs];
     if !fits {
@@ -169,4 +169,33 @@ fn patches(values: &[f32], vertical: Along, horizontal: Along) -> Result<Vec<f32
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{message::Attribute, tensor::Values};
+
+    fn zeros(shape: &[usize]) -> Tensor {
+        let values = Values::Floats(vec![0.0; shape.iter().product()]);
+        Tensor::new(shape.to_vec(), values).unwrap()
+    }
+
+    #[test]
+    fn more_groups_than_channels_are_refused() {
+        let refused = |input: &[usize], weight: &[usize], groups: i64| {
+            let group = [Attribute {
+                name: "group".to_string(),
+                int: Some(groups),
+                ..Attribute::default()
+            }];
+            let (input, weight, bias) = (zeros(input), zeros(weight), zeros(&weight[..1]));
+            conv(&input, &weight, &bias, &Arguments::of(&group)).is_err()
+        };
+        assert!(refused(&[1, 0, 5], &[0, 0, 3], 1 << 62));
+        assert!(refused(&[1, 0, 5], &[0, 4, 3], 1 << 62));
+        assert!(refused(&[1, 2, 5], &[4, 1, 3], 4));
+        assert!(refused(&[1, 2, 5], &[4, 1, 3], 0));
+        assert!(!refused(&[1, 2, 5], &[4, 1, 3], 2));
+    }
 }

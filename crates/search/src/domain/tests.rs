@@ -1,5 +1,7 @@
 //! What holds for every domain, and what broken ones are told.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use rand::SeedableRng;
 
@@ -63,7 +65,14 @@ fn samples_of_a_log_range_are_as_often_below_its_geometric_mean_as_above() {
 #[test]
 fn samples_and_mutations_stay_inside_and_mutations_move() {
     let mut rng = ChaCha8Rng::seed_from_u64(2);
-    for domain in [rows(), rate(), names()] {
+    let narrow = |low, high, scale| Domain::Float { low, high, scale };
+    for domain in [
+        rows(),
+        rate(),
+        names(),
+        narrow(0.999, 0.9999, Scale::Linear),
+        narrow(1.0001, 1.0004, Scale::Log),
+    ] {
         let mut value = domain.sample(&mut rng);
         for _ in 0..500 {
             let mutated = domain.mutate(&value, &mut rng);
@@ -88,6 +97,26 @@ fn sampled_floats_have_three_significant_digits() {
             .replace('.', "")
             .len();
         assert!(digits <= 3, "{value}");
+    }
+}
+
+#[test]
+fn a_narrow_range_has_as_many_values_as_a_wide_one() {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    for scale in [Scale::Linear, Scale::Log] {
+        let domain = Domain::Float {
+            low: 0.999,
+            high: 0.9999,
+            scale,
+        };
+        let drawn = (0..100).map(|_| domain.sample(&mut rng).to_string());
+        let different: BTreeSet<String> = drawn.collect();
+        // Of 900 values, 100 draws miss some twice.
+        assert!(different.len() > 80, "{different:?}");
+        assert!(
+            different.iter().all(|value| value.len() <= 8),
+            "{different:?}"
+        );
     }
 }
 

@@ -62,7 +62,7 @@ fn nobody_is_looked_at_before_a_quarter_of_its_training() {
 }
 
 #[test]
-fn senseless_rungs_end_all_the_same() {
+fn senseless_rungs_are_refused_and_those_of_old_studies_end_all_the_same() {
     for (first, factor) in [(0, 0), (0, 1), (1, 2), (u32::MAX, u32::MAX)] {
         let rungs = Rungs {
             first,
@@ -70,7 +70,15 @@ fn senseless_rungs_end_all_the_same() {
             ..HALVING
         };
         assert!(rungs.of(u32::MAX).len() <= 32 && rungs.of(0).is_empty());
+        assert_eq!(rungs.check().is_ok(), first >= 1 && factor >= 2);
     }
+    let rungs = |first, factor| Rungs {
+        first,
+        factor,
+        ..HALVING
+    };
+    insta::assert_snapshot!(rungs(0, 2).check().unwrap_err(), @"`rung_first` = 0 leaves nothing to compare: it must be at least 1 epoch");
+    insta::assert_snapshot!(rungs(1, 1).check().unwrap_err(), @"`rung_factor` = 1 makes no rung longer than the one before: it must be at least 2");
 }
 
 const SCORES: [f64; 12] = [0.5, 0.1, 0.4, 0.9, 0.3, 0.6, 0.95, 0.2, 0.91, 0.5, 0.5, 0.5];
@@ -141,6 +149,41 @@ fn nobody_is_expected_to_end_above_those_that_were_ahead() {
     let expected = ladder.expected(Birth::Fresh, LAST, 0.7);
     assert!((expected - 0.983).abs() < 1e-9, "{expected}");
     assert_eq!(ladder.expected(Birth::Inherited, LAST, 0.7), 0.7);
+}
+
+#[test]
+fn two_on_a_steep_line_let_nobody_be_expected_above_the_best_that_has_ended() {
+    let mut ladder = Ladder::default();
+    for (trial, at_rung, end) in [(1, 0.500, 0.60), (2, 0.501, 0.70)] {
+        ladder.note(TrialId(trial), Birth::Fresh, LAST, at_rung);
+        ladder.end(TrialId(trial), Birth::Fresh, end);
+    }
+    // Those ahead of it have not ended.
+    ladder.look(HALVING, look(3, LAST, 0.9));
+    ladder.look(HALVING, look(4, LAST, 0.85));
+    assert_eq!(ladder.look(HALVING, look(5, LAST, 0.8)), Verdict::Stop);
+    assert_eq!(ladder.expected(Birth::Fresh, LAST, 0.8), 0.8);
+    assert_eq!(ladder.expected(Birth::Fresh, LAST, 0.6), 0.7);
+}
+
+#[test]
+fn a_training_that_is_begun_again_is_not_compared_with_itself() {
+    let mut ladder = Ladder::default();
+    let mut verdict = |trial, score| ladder.look(HALVING, look(trial, LAST, score));
+    assert_eq!(verdict(1, 0.9), Verdict::Continue);
+    assert_eq!(verdict(7, 0.5), Verdict::Continue);
+    // Its trainer has died, and it comes by once more.
+    assert_eq!(verdict(7, 0.5), Verdict::Continue);
+}
+
+#[test]
+fn a_score_that_is_no_number_wins_nothing() {
+    let rungs = Rungs {
+        rule: Rule::Extrapolation,
+        ..HALVING
+    };
+    let verdict = gaining(8).look(rungs, look(9, LAST, f64::NAN));
+    assert_eq!(verdict, Verdict::Stop);
 }
 
 #[test]

@@ -68,8 +68,7 @@ fn read(name: &str, written: Written) -> Result<Parameter, SpaceError> {
             step,
             default,
         } => {
-            let least = if scale == Scale::Log { 2 } else { 1 };
-            let step = step.unwrap_or(least);
+            let step = step.unwrap_or(scale.least_step());
             (
                 Domain::Integer {
                     low,

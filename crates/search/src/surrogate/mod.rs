@@ -7,7 +7,8 @@
 //! Everything is a function of the pool: a surrogate that is made anew from the same pool expects the
 //! same, bit by bit. Trials that have failed stand lowest and are points like all others; the model has as
 //! many points as trials have ended, up to [`POINTS_MAX`]. Beyond it knows the best third, the newest third
-//! and a third spread evenly over the rest of the history.
+//! and a third spread evenly over the rest of the history. Of what is under way it believes
+//! [`BELIEVED_MAX`] trials at most.
 
 mod assignment;
 mod factor;
@@ -26,6 +27,10 @@ use profile::Parts;
 
 /// Trials that the model knows at most.
 pub const POINTS_MAX: usize = 768;
+
+/// Trials under way that are believed at most: each costs as much as a candidate, and all are believed
+/// anew for every proposal.
+pub const BELIEVED_MAX: usize = 256;
 
 /// Beyond [`POINTS_MAX`] the known trials are chosen again after so many new ones.
 const CHOSEN_EVERY: usize = 64;
@@ -68,8 +73,8 @@ pub struct Promise {
     pub mean: f64,
     /// How uncertain that is.
     pub deviation: f64,
-    /// By how much it is expected to stand above the best that was measured, or is expected of what is
-    /// under way.
+    /// By how much it is expected to stand above the best: of what was measured, or is expected of trials
+    /// that were stopped or are under way.
     pub improvement: f64,
 }
 
@@ -155,7 +160,7 @@ impl Surrogate {
     /// What speaks for these candidates, given what has ended and what is under way.
     ///
     /// # Cost
-    /// For each `O(n)` distances and `O(n²)` operations.
+    /// For each, and for at most [`BELIEVED_MAX`] that are under way, `O(n)` distances and `O(n²)` operations.
     pub fn promises<'a>(
         &mut self,
         pool: &Pool,
@@ -172,7 +177,8 @@ impl Surrogate {
             .iter()
             .map(|known| standing[known.entry])
             .collect();
-        let mut best = standing.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        // Where nothing has ended, the middle is what there is to improve on.
+        let mut best = standing.iter().copied().reduce(f64::max).unwrap_or(0.0);
         let covariance = self.covariance.get_or_insert_with(|| {
             let rows = self
                 .known
@@ -182,8 +188,10 @@ impl Surrogate {
         });
         let mut posterior = covariance.clone().posterior(&standing, kernel.noise);
         let mut points: Vec<&Point> = self.known.iter().map(|known| &known.point).collect();
+        // In the order of the fingerprints: as good as drawn.
         let pending: Vec<Point> = pool
             .pending_models()
+            .take(BELIEVED_MAX)
             .map(|model| Point::of(model, space, &mut self.parts))
             .collect();
         for point in &pending {
@@ -433,6 +441,25 @@ mod tests {
     }
 
     #[test]
+    fn of_many_under_way_only_so_many_are_believed() {
+        let ended = pool(20);
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let mut busy = ended.clone();
+        while busy.pending() < BELIEVED_MAX + 20 {
+            let (architecture, setting) = model(&mut rng);
+            busy.add_pending(architecture, setting);
+        }
+        let mut believed = ended;
+        for (architecture, setting) in busy.pending_models().take(BELIEVED_MAX) {
+            believed.add_pending(architecture.clone(), setting.clone());
+        }
+        let mut surrogate = Surrogate::default();
+        surrogate.follow(&busy, &space());
+        let expected = promises(&mut surrogate, &believed);
+        assert_eq!(promises(&mut surrogate, &busy), expected);
+    }
+
+    #[test]
     fn it_learns_what_is_better() {
         let pool = pool(80);
         let mut surrogate = Surrogate::default();
@@ -467,6 +494,24 @@ mod tests {
             "{before:?} {after:?}"
         );
         assert!((after.mean - before.mean).abs() < 1e-6);
+    }
+
+    #[test]
+    fn who_is_expected_lower_never_promises_more() {
+        let improvement = |mean: f64| {
+            let expected = Expected {
+                mean,
+                deviation: 0.1,
+            };
+            promise(expected, 0.0, 0).improvement
+        };
+        let lower = (0..400).map(|step| improvement(-f64::from(step) / 200.0));
+        let lower: Vec<f64> = lower.collect();
+        assert!(
+            lower.is_sorted_by(|higher, lower| higher >= lower),
+            "{lower:?}"
+        );
+        assert!(lower.iter().all(|improvement| *improvement >= 0.0));
     }
 
     #[test]

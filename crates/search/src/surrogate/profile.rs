@@ -14,7 +14,7 @@ use morph::{Architecture, Layer, LayerId};
 
 use super::assignment::least_cost;
 
-/// What a layer without weights costs that changes no shape.
+/// What a norm costs, and a layer without weights that changes no shape.
 const SMALL_COST: f64 = 0.25;
 
 /// Attributes that a layer may have.

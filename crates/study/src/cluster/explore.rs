@@ -17,7 +17,7 @@ use crate::{
     clean::needs,
     cluster::{
         invitation::LedgerPlace,
-        lead::{Lead, Seen},
+        lead::{LEADER_SECS, Lead, Seen},
         sweeper::Sweeper,
     },
     config::Resources,
@@ -26,10 +26,10 @@ use crate::{
     launch::{
         Doubts, Launcher, NodeCommand,
         local::Local,
-        reconcile::{Patience, alive, carry_out, reconcile},
+        reconcile::{carry_out, reconcile},
     },
-    ledger::LedgerError,
-    master::EndReason,
+    ledger::{Counts, LedgerError},
+    master::{EndReason, RESTARTS_MAX},
 };
 
 /// How often the master looks at the ledger.
@@ -58,28 +58,18 @@ pub(crate) fn explore(
     let baseline = start_baseline(program, trees)?;
     // Whatever has ended it before: it is explored again.
     study.ledger.explore_again()?;
-    let host = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned();
-    let holder = format!("{host}-{}", std::process::id());
-    let mut shell = Shell {
-        lead: Lead::new(holder, study.config.clone()),
-        local,
-        wanted: u32::from(study.config.resources.workers),
-        patience: Patience::default(),
-        host,
-        ending_since: None,
-        happened: Vec::new(),
-        sweeper: Sweeper::of(LedgerPlace::of(&study.folder)?),
-    };
+    let mut shell = Shell::of(&study, local)?;
     let reason = loop {
         if let Some(reason) = shell.turn(&mut study, interrupt, watch)? {
             break reason;
         }
         let until = Moment::now() + LOOK;
-        while Moment::now() < until && !(interrupt.load(Ordering::Relaxed) && shell.is_going_on()) {
+        loop {
             thread::sleep(TICK);
+            let is_hurried = interrupt.load(Ordering::Relaxed) && shell.is_going_on();
+            if is_hurried || Moment::now() >= until {
+                break;
+            }
         }
     };
     wait_for_baseline(baseline, &reason, interrupt)?;
@@ -101,8 +91,11 @@ struct Shell {
     lead: Lead,
     local: Local,
     wanted: u32,
-    patience: Patience,
+    /// Nodes started since a trial came to something, and how many trials had.
+    started: u32,
+    ended: u64,
     host: String,
+    interrupted_since: Option<Moment>,
     ending_since: Option<Moment>,
     happened: Vec<Happening>,
     /// Where weights are in a store.
@@ -110,8 +103,47 @@ struct Shell {
 }
 
 impl Shell {
+    fn of(study: &Study, local: Local) -> Result<Shell, ExploreError> {
+        let host = rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned();
+        let holder = format!("{host}-{}", std::process::id());
+        Ok(Shell {
+            lead: Lead::new(holder, study.config.clone()),
+            local,
+            wanted: u32::from(study.config.resources.workers),
+            started: 0,
+            ended: 0,
+            host,
+            interrupted_since: None,
+            ending_since: None,
+            happened: Vec::new(),
+            sweeper: Sweeper::of(LedgerPlace::of(&study.folder)?),
+        })
+    }
+
     fn is_going_on(&self) -> bool {
         self.ending_since.is_none()
+    }
+
+    /// Whether the user wants the study to end for so long that a ledger which is away is not waited for.
+    fn is_past_waiting(&self) -> bool {
+        self.interrupted_since
+            .is_some_and(|since| since.elapsed().as_secs_f64() > LEADER_SECS)
+    }
+
+    /// Whether the nodes of this machine die so often that starting more of them is no use.
+    fn is_in_vain(&self) -> bool {
+        self.started > self.wanted.saturating_add(RESTARTS_MAX)
+    }
+
+    fn note_ended(&mut self, counts: Counts) {
+        let ended = counts.finished + counts.stopped;
+        if ended > self.ended {
+            self.started = 0;
+        }
+        self.ended = ended;
     }
 
     /// Looks once; says why the study has ended, if it has.
@@ -122,21 +154,29 @@ impl Shell {
         watch: &mut dyn FnMut(&Snapshot),
     ) -> Result<Option<EndReason>, ExploreError> {
         let ledger = &mut *study.ledger;
-        if interrupt.load(Ordering::Relaxed) && self.is_going_on() {
+        let is_interrupted = interrupt.load(Ordering::Relaxed);
+        if is_interrupted && self.is_going_on() {
+            self.interrupted_since.get_or_insert_with(Moment::now);
             pass(self.lead.interrupt(ledger, now()))?;
         }
         let Some(seen) = pass(self.lead.look(ledger, now()))? else {
-            return Ok(None);
+            return Ok(self.is_past_waiting().then_some(EndReason::Interrupted));
         };
+        if is_interrupted && !seen.is_leading {
+            // Another process leads: the study is not this one's to end.
+            return Ok(Some(EndReason::Interrupted));
+        }
         self.note(study, &seen)?;
         let ledger = &mut *study.ledger;
-        if self.patience.is_exhausted() && self.is_going_on() {
+        let nobody_is_there = seen.alive.is_empty() && self.local.placed()?.is_empty();
+        if self.is_in_vain() && nobody_is_there && self.is_going_on() {
             let message = format!("see {}", study.folder.logs().display());
             pass(self.lead.give_up(ledger, message, now()))?;
         }
         let parts = (seen.running.clone(), std::mem::take(&mut self.happened));
         if let Some(snapshot) = pass(Snapshot::read(ledger, study.config.budget, parts, now()))? {
             watch(&snapshot);
+            self.note_ended(snapshot.counts);
             if seen.is_leading && self.is_going_on() {
                 self.sweep(study, snapshot.counts.ended())?;
             }
@@ -185,7 +225,8 @@ impl Shell {
     }
 
     /// Starts the nodes of this machine that are missing; those that a master before this one has left running
-    /// count, too. When the study ends, they leave by themselves.
+    /// count, too. What was started in vain too often is not started before a trial ends, wherever that is trained.
+    /// When the study ends, they leave by themselves.
     fn tend(&mut self, seen: &Seen) -> Result<(), ExploreError> {
         if !(seen.is_leading && self.is_going_on()) {
             return Ok(());
@@ -196,7 +237,10 @@ impl Shell {
         let wanted = self.wanted.saturating_sub(others as u32);
         let doubts = Doubts::default();
         let step = reconcile(wanted, &placed, &doubts);
-        self.patience.note(alive(&placed, &doubts), step.start);
+        if step.start > 0 && self.is_in_vain() {
+            return Ok(());
+        }
+        self.started = self.started.saturating_add(step.start);
         Ok(carry_out(&mut self.local, &step, &doubts)?)
     }
 }
@@ -220,5 +264,72 @@ fn pass<T>(said: Result<T, LedgerError>) -> Result<Option<T>, LedgerError> {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.may_pass() => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, Permissions},
+        os::unix::fs::PermissionsExt,
+    };
+
+    use super::*;
+    use crate::{
+        cluster::node::tests::ledger,
+        folder::{FolderError, StudyFolder},
+        launch::tests::invitation,
+        prepared::tests::config_of,
+    };
+
+    /// A study that one node of this machine works on, and what that node does.
+    fn scene(place: &Path, node: &str) -> (Study, Shell) {
+        let program = place.join("node");
+        fs::write(&program, format!("#!/bin/sh\n{node}\n")).unwrap();
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        let root = place.join("study");
+        let folder = StudyFolder::create::<FolderError>(&root, |_| Ok(())).unwrap();
+        let node = NodeCommand::new(&program, &invitation(place)).unwrap();
+        let local = Local::new(node, &folder.logs()).unwrap();
+        let study = Study {
+            folder,
+            config: config_of("rows.csv".into()),
+            ledger: Box::new(ledger()),
+            lock: None,
+        };
+        let shell = Shell::of(&study, local).unwrap();
+        (study, shell)
+    }
+
+    fn turn(study: &mut Study, shell: &mut Shell, interrupt: bool) -> Option<EndReason> {
+        let interrupt = AtomicBool::new(interrupt);
+        shell.turn(study, &interrupt, &mut |_| {}).unwrap()
+    }
+
+    #[test]
+    fn one_that_does_not_lead_ends_when_it_is_told_to_and_the_study_goes_on() {
+        let place = tempfile::tempdir().unwrap();
+        let (mut study, mut shell) = scene(place.path(), "exit 0");
+        let term = study.ledger.lead("another", 100.0, now()).unwrap();
+        assert!(term.is_some());
+        assert_eq!(turn(&mut study, &mut shell, false), None);
+        let ended = turn(&mut study, &mut shell, true);
+        assert_eq!(ended, Some(EndReason::Interrupted));
+        assert_eq!(study.ledger.standing(now()).unwrap().ending, None);
+    }
+
+    #[test]
+    fn nodes_that_die_are_not_started_again_for_ever_however_long_they_live() {
+        let place = tempfile::tempdir().unwrap();
+        let (mut study, mut shell) = scene(place.path(), "sleep 0.05");
+        let begun = Moment::now();
+        let ended = loop {
+            if let Some(ended) = turn(&mut study, &mut shell, false) {
+                break ended;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "they die on");
+            thread::sleep(Duration::from_millis(10));
+        };
+        assert!(matches!(ended, EndReason::WorkersDie { .. }), "{ended:?}");
     }
 }

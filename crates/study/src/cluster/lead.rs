@@ -88,7 +88,9 @@ impl Lead {
     ) -> Result<Seen, LedgerError> {
         let at = ledger.standing(now)?.at;
         if self.helm.as_ref().map(Helm::term) != Some(term) {
-            self.helm = Some(Helm::take_up(ledger, self.config.clone(), term, at)?);
+            let helm = Helm::take_up(ledger, self.config.clone(), term, at)?;
+            self.pass_over_the_past(ledger)?;
+            self.helm = Some(helm);
         }
         let nodes = ledger.nodes()?;
         let lease_secs = ledger.lease_secs();
@@ -156,6 +158,16 @@ impl Lead {
         };
         let done = helm.end_for(ledger, reason, now);
         self.or_step_down(done)
+    }
+
+    /// What has ended before this process leads was said by the one that led then.
+    fn pass_over_the_past(&mut self, ledger: &dyn Ledger) -> Result<(), LedgerError> {
+        // The history has no gaps: as many trials have ended as it has places.
+        let last = Sequence(ledger.counts()?.ended());
+        let best = ledger.best()?;
+        self.told = self.told.max(last);
+        self.best = best.and_then(|best| best.result().map(|result| result.score));
+        Ok(())
     }
 
     /// What trials have come to since the last look.
@@ -232,5 +244,50 @@ impl Lead {
             };
         }
         happened
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cluster::node::tests::{candidate, ledger, result, worker},
+        explore::now,
+        ledger::{ClaimKey, Ending, Operations, Sqlite},
+        prepared::tests::config_of,
+        trial::Slot,
+    };
+
+    /// Another trial ends well.
+    fn end_one(ledger: &mut Sqlite, number: u64) {
+        ledger
+            .propose(&candidate(8 + number as u32), now())
+            .unwrap();
+        let key = ClaimKey {
+            slot: Slot(0),
+            incarnation: 1,
+            number,
+        };
+        let claim = ledger.claim(&worker(), key, now()).unwrap().unwrap();
+        let ending = Ending::Finished(Box::new(result(number)));
+        ledger.finish(claim.lease, &ending, now()).unwrap();
+    }
+
+    #[test]
+    fn a_master_says_what_has_ended_since_it_leads_and_nothing_again() {
+        let mut ledger = ledger();
+        end_one(&mut ledger, 1);
+        let mut lead = Lead::new("new".to_string(), config_of("rows.csv".into()));
+        let seen = lead.look(&mut ledger, now()).unwrap();
+        assert_eq!((seen.is_leading, seen.happened), (true, Vec::new()));
+        end_one(&mut ledger, 2);
+        let happened = lead.look(&mut ledger, now()).unwrap().happened;
+        let said = |happening: &Happening| match happening {
+            Happening::Finished { trial, best, .. } => (trial.0, *best),
+            other => panic!("{other:?}"),
+        };
+        // As good as the one before is not better.
+        let said: Vec<_> = happened.iter().map(said).collect();
+        assert_eq!(said, [(2, Rank::Behind)]);
     }
 }

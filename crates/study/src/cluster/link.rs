@@ -14,7 +14,7 @@ use crate::{
     trial::Instant,
 };
 
-/// A lease lasts so many beats.
+/// A lease lasts so many beats of a busy node.
 const BEATS_PER_LEASE: f64 = 4.0;
 
 /// By which share a pause is drawn out or cut short, so that a thousand nodes do not ask at once.
@@ -125,7 +125,11 @@ impl Link {
         self.waiting.retain(|ask| {
             matches!(
                 ask,
-                Ask::Stop { .. } | Ask::Finish { .. } | Ask::Fail { .. } | Ask::Release { .. }
+                Ask::Stop { .. }
+                    | Ask::Finish { .. }
+                    | Ask::Fail { .. }
+                    | Ask::Weightless { .. }
+                    | Ask::Release { .. }
             )
         });
     }

@@ -2,9 +2,11 @@
 //! the study is over, its time on the machine is, or its trainers die.
 
 use std::{
-    io,
+    fs, io,
+    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::{
+        Arc,
         atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
@@ -19,7 +21,7 @@ use crate::{
         invitation::{Invitation, InvitationError},
         link::Link,
         porter,
-        share::receive,
+        share::{Shared, receive},
     },
     config::{Resources, StudyConfig},
     desk::{Desk, Happening},
@@ -37,8 +39,12 @@ use crate::{
 /// Seconds between two tries to reach a ledger that is away when a node starts.
 const RETRY_SECS: f64 = 2.0;
 
-/// How long a node that leaves may take to say what it knows, in seconds.
+/// How long a node that leaves may take to say what it knows, in seconds; transfers that are under way then are
+/// ended.
 const FAREWELL_SECS: f64 = 20.0;
+
+/// How often is looked whether the farewell is said.
+const TICK: Duration = Duration::from_millis(20);
 
 /// Why a node could not work.
 #[derive(Debug, Error)]
@@ -95,14 +101,19 @@ pub enum Farewell {
     Quarantined,
 }
 
-/// Joins a study and works for it until it is over, or `leave` is set.
+/// Hears what happens on a node.
+type Tell<'a> = &'a (dyn Fn(&Happening) + Sync);
+
+/// Joins a study and works for it until it is over, or `leave` is set: by whoever tells the node to go, or by itself
+/// when its trainers die. `tell` hears what happens.
 ///
 /// # Errors
 /// If the study cannot be joined, or the node cannot start its children.
 pub fn run(
     invitation: &Path,
     options: &NodeOptions,
-    leave: &AtomicBool,
+    leave: &Arc<AtomicBool>,
+    tell: Tell<'_>,
 ) -> Result<Farewell, NodeError> {
     let invitation = Invitation::read(invitation)?;
     let mut ledger = patient(leave, || Postgres::admitted(&invitation.admission))?;
@@ -111,9 +122,14 @@ pub fn run(
         serde_json::from_str(&record.config).map_err(NodeError::Config)?;
     config.resources = options.resources;
     let cache = options.scratch.join("cache");
-    let shared = receive(&invitation.share, &cache, options.cache_bytes_max)?;
-    let spool = spool_of(options, &invitation)?;
-    take_in_spooled(&spool, &shared.weights, &mut ledger, leave)?;
+    let received = receive(&invitation.share, &cache, options.cache_bytes_max, leave);
+    let shared = match received {
+        Err(StoreError::Stopped { .. }) => return Ok(Farewell::Told),
+        received => received?,
+    };
+    let spools = spools_of(options, &invitation);
+    let spool = spool_within(&spools, &options.name)?;
+    take_in_spooled(&spools, &shared.weights, &mut ledger, leave)?;
     let (name, slots) = (&options.name, options.resources.slots);
     let joined = patient(leave, || ledger.join(name, &options.host, slots, now()))?;
     let number = joined.number;
@@ -130,17 +146,20 @@ pub fn run(
         link: Link::new(slots, lease_secs, u64::from(number), clock.now()),
         name: name.clone(),
         clock,
+        leave,
+        tell,
     };
-    staff(setup, counter, &shared.weights, leave)
+    staff(setup, counter, &shared, leave)
 }
 
 /// The worker, its desk, and who carries weights for it, each in a thread of its own.
 fn staff(
     setup: WorkerSetup,
-    counter: Counter,
-    weights: &NodeWeights,
+    counter: Counter<'_>,
+    shared: &Shared,
     leave: &AtomicBool,
 ) -> Result<Farewell, NodeError> {
+    let weights = &shared.weights;
     let (asks, asked) = channel();
     let (finishes, finished) = channel();
     let (answers, answered) = channel();
@@ -152,7 +171,15 @@ fn staff(
         let counter = scope.spawn(move || counter.serve(&asked, answers));
         let upward = Upward::Desk { asks, finishes };
         let worked = work(setup, upward, replies, leave);
-        let quarantined = counter.join().unwrap_or(Ok(false))?;
+        let until = Moment::now() + Duration::from_secs_f64(FAREWELL_SECS);
+        while !counter.is_finished() && Moment::now() < until {
+            thread::sleep(TICK);
+        }
+        // Whatever is still carried now stays in the spool and the cache.
+        shared.stop.store(true, Ordering::Relaxed);
+        let quarantined = counter
+            .join()
+            .unwrap_or_else(|panic| resume_unwind(panic))?;
         worked.map_err(failed("work"))?;
         Ok(match (quarantined, leave.load(Ordering::Relaxed)) {
             (true, _) => Farewell::Quarantined,
@@ -162,36 +189,51 @@ fn staff(
     })
 }
 
-/// Brings results into the ledger that this node has computed before, and could not report.
+/// Brings results into the ledger that nodes have computed on this machine before, and could not report: none of them
+/// may come again under its name. Those of one that still works may be among them; the ledger counts none twice.
 fn take_in_spooled(
-    spool: &Spool,
+    spools: &Path,
     weights: &NodeWeights,
-    ledger: &mut Postgres,
+    ledger: &mut dyn Operations,
     leave: &AtomicBool,
 ) -> Result<(), NodeError> {
-    spool.hand_over(
-        |action, source| failed(action)(source),
-        |lease, result| {
-            weights.publish(&result.artifact)?;
-            let ending = Ending::Finished(Box::new(result));
-            patient(leave, || ledger.finish(lease, &ending, now()))?;
-            Ok(())
-        },
-    )
+    let read = failed("read the spools");
+    for entry in fs::read_dir(spools).map_err(&read)? {
+        let directory = entry.map_err(&read)?.path();
+        if !directory.is_dir() {
+            continue;
+        }
+        Spool::at(&directory).hand_over(
+            |action, source| failed(action)(source),
+            |lease, result| {
+                match weights.publish(&result.artifact) {
+                    // The ledger had it, and its weights went since; without them it is no result.
+                    Err(StoreError::Missing { .. }) => return Ok(()),
+                    published => published?,
+                }
+                let ending = Ending::Finished(Box::new(result));
+                patient(leave, || ledger.finish(lease, &ending, now()))?;
+                Ok(())
+            },
+        )?;
+    }
+    Ok(())
 }
 
 fn failed(action: &'static str) -> impl Fn(io::Error) -> NodeError {
     move |source| NodeError::Process { action, source }
 }
 
-fn spool_of(options: &NodeOptions, invitation: &Invitation) -> Result<Spool, NodeError> {
+/// Where the nodes of a study on this machine have their spools.
+fn spools_of(options: &NodeOptions, invitation: &Invitation) -> PathBuf {
     let study = invitation.admission.study.to_string();
-    let directory = options
-        .scratch
-        .join(study)
-        .join("spool")
-        .join(&options.name.0);
-    std::fs::create_dir_all(&directory).map_err(failed("make the spool"))?;
+    options.scratch.join(study).join("spool")
+}
+
+fn spool_within(spools: &Path, name: &WorkerName) -> Result<Spool, NodeError> {
+    // Kubernetes has slashes in its names.
+    let directory = spools.join(name.0.replace('/', "-"));
+    fs::create_dir_all(&directory).map_err(failed("make the spool"))?;
     Ok(Spool::at(&directory))
 }
 
@@ -211,11 +253,13 @@ fn patient<T>(
 }
 
 /// Where a node's questions meet its desk.
-struct Counter {
+struct Counter<'a> {
     desk: Desk,
     link: Link,
     name: WorkerName,
     clock: Clock,
+    leave: &'a AtomicBool,
+    tell: Tell<'a>,
 }
 
 /// The time since a node began: the machine's own clock may be set while it works, and no lease may wait for that.
@@ -237,11 +281,10 @@ impl Clock {
     }
 }
 
-impl Counter {
+impl Counter<'_> {
     /// Answers until nobody asks any more; then says farewell. Returns whether the ledger has had enough of
     /// this node.
     fn serve(mut self, asked: &Receiver<Ask>, answers: Sender<Reply>) -> Result<bool, LedgerError> {
-        let mut log = Vec::new();
         loop {
             let patience = Duration::from_secs_f64(self.link.patience(self.clock.now()));
             match asked.recv_timeout(patience) {
@@ -249,28 +292,38 @@ impl Counter {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            for ask in asked.try_iter() {
-                self.link.offer(ask, self.clock.now());
-            }
-            while let Some(reply) = self.ask_next(&mut log)? {
+            loop {
+                // What is said meanwhile is heard after every answer: no lease waits until a long queue has been
+                // answered.
+                for ask in asked.try_iter() {
+                    self.link.offer(ask, self.clock.now());
+                }
+                let Some(reply) = self.ask_next()? else { break };
                 if answers.send(reply).is_err() {
                     break;
                 }
             }
         }
         drop(answers);
-        self.say_farewell(&mut log)
+        self.say_farewell()
     }
 
     /// Asks what is due; `None` if nothing is, or the ledger is away.
-    fn ask_next(&mut self, log: &mut Vec<Happening>) -> Result<Option<Reply>, LedgerError> {
+    fn ask_next(&mut self) -> Result<Option<Reply>, LedgerError> {
         let at = self.clock.now();
         let Some(ask) = self.link.next(at).cloned() else {
             return Ok(None);
         };
-        match self.desk.answer(&self.name, &ask, at, log) {
+        let mut log = Vec::new();
+        let answered = self.desk.answer(&self.name, &ask, at, &mut log);
+        log.iter().for_each(self.tell);
+        match answered {
             Ok(reply) => {
                 self.link.answered(&reply, at);
+                if self.desk.is_quarantined(&self.name) {
+                    // It leaves as if it were told to: trainings that are well go on elsewhere.
+                    self.leave.store(true, Ordering::Relaxed);
+                }
                 Ok(Some(reply))
             }
             Err(error) if error.may_pass() => {
@@ -282,11 +335,11 @@ impl Counter {
     }
 
     /// Results first, then the trials that it gives back; but not for ever: leases run out by themselves.
-    fn say_farewell(&mut self, log: &mut Vec<Happening>) -> Result<bool, LedgerError> {
+    fn say_farewell(&mut self) -> Result<bool, LedgerError> {
         self.link.forget_claims();
         let until = Moment::now() + Duration::from_secs_f64(FAREWELL_SECS);
         while !self.link.is_empty() && Moment::now() < until {
-            if self.ask_next(log)?.is_none() {
+            if self.ask_next()?.is_none() {
                 let patience = self.link.patience(self.clock.now());
                 let patience = patience.clamp(0.05, 1.0);
                 thread::sleep(Duration::from_secs_f64(patience));
@@ -305,5 +358,168 @@ impl Counter {
             thread::sleep(Duration::from_secs_f64(RETRY_SECS));
         }
         Ok(is_quarantined)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::Mutex;
+
+    use data::Targets;
+    use search::TrialId;
+
+    use super::*;
+    use crate::{
+        ledger::{ClaimKey, Sqlite, StudyRecord, WORKER_CRASHES_MAX},
+        message::Answer,
+        prepared::tests::config_of,
+        spool::Spooled,
+        store::{
+            ObjectName,
+            sweep::tests::{finished, running, seed, trial},
+        },
+        trial::{Candidate, Lease, LeaseEpoch, Slot, TrialResult, TrialState},
+    };
+
+    pub(in crate::cluster) fn ledger() -> Sqlite {
+        let record = StudyRecord {
+            config: "{}".to_string(),
+            data: String::new(),
+            trials_max: None,
+        };
+        Sqlite::in_memory(&record, now()).unwrap()
+    }
+
+    pub(in crate::cluster) fn worker() -> WorkerName {
+        WorkerName("node-1".to_string())
+    }
+
+    pub(in crate::cluster) fn candidate(units: u32) -> Candidate {
+        let architecture = format!("in 4 | dense {units} | relu | dense 2");
+        Candidate {
+            architecture: architecture.parse().unwrap(),
+            ..trial(1, seed("mlp"), running()).candidate
+        }
+    }
+
+    pub(in crate::cluster) fn result(number: u64) -> TrialResult {
+        match finished(number, 0.5, 0.1) {
+            TrialState::Finished { result, .. } => *result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn claim(number: u64) -> Ask {
+        let slot = Slot(0);
+        Ask::Claim { slot, number }
+    }
+
+    /// Whose beats are always due.
+    fn counter<'a>(leave: &'a AtomicBool, tell: Tell<'a>) -> Counter<'a> {
+        let targets = Targets::Values(vec![0.0; 10]);
+        let config = config_of("rows.csv".into());
+        let desk = Desk::new(Box::new(ledger()), config, targets, "host".to_string());
+        let clock = Clock::start();
+        Counter {
+            desk: desk.unwrap().with_quarantine(),
+            link: Link::new(1, 0.0, 1, clock.now()),
+            name: worker(),
+            clock,
+            leave,
+            tell,
+        }
+    }
+
+    #[test]
+    fn a_beat_that_comes_while_a_queue_is_answered_does_not_wait_for_all_of_it() {
+        let reason = "nothing new".to_string();
+        let (asks, asked) = channel();
+        for ask in [Ask::Exhausted { reason }, claim(1), claim(2)] {
+            asks.send(ask).unwrap();
+        }
+        let late = Mutex::new(Some(asks));
+        let tell = |_: &Happening| {
+            let (leases, progress) = (Vec::new(), Vec::new());
+            let asks = late.lock().unwrap().take().unwrap();
+            asks.send(Ask::Beat { leases, progress }).unwrap();
+        };
+        let (answers, replies) = channel();
+        let leave = AtomicBool::new(false);
+        let is_unfit = counter(&leave, &tell).serve(&asked, answers).unwrap();
+        assert!(!is_unfit && !leave.load(Ordering::Relaxed));
+        let answers: Vec<Answer> = replies.try_iter().map(|reply| reply.answer).collect();
+        let is_between = matches!(
+            answers[..],
+            [
+                Answer::Noted { .. },
+                Answer::Lost { .. },
+                Answer::NoWork { .. },
+                Answer::NoWork { .. }
+            ]
+        );
+        assert!(is_between, "{answers:?}");
+    }
+
+    #[test]
+    fn a_node_whose_trainers_die_leaves_as_if_it_were_told_to() {
+        let (asks, asked) = channel();
+        asks.send(Ask::Hello { slots: 1 }).unwrap();
+        for number in 1..=WORKER_CRASHES_MAX {
+            let candidate = Box::new(candidate(8 + number));
+            asks.send(Ask::Propose { candidate }).unwrap();
+            asks.send(claim(u64::from(number))).unwrap();
+        }
+        for number in 1..=WORKER_CRASHES_MAX {
+            let lease = Lease {
+                trial: TrialId(u64::from(number)),
+                epoch: LeaseEpoch(1),
+            };
+            let (crash, checkpoint) = (Some("signal 9".to_string()), None);
+            asks.send(Ask::Release {
+                lease,
+                crash,
+                checkpoint,
+            })
+            .unwrap();
+        }
+        drop(asks);
+        let (answers, _replies) = channel();
+        let leave = AtomicBool::new(false);
+        let is_unfit = counter(&leave, &|_| {}).serve(&asked, answers).unwrap();
+        assert!(is_unfit && leave.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn what_dead_nodes_of_this_machine_have_computed_is_brought_into_the_ledger() {
+        let place = tempfile::tempdir().unwrap();
+        let spools = place.path().join("spool");
+        let mut ledger = ledger();
+        // Of the second the weights are gone.
+        for number in [1, 2] {
+            ledger.propose(&candidate(8 + number), now()).unwrap();
+            let key = ClaimKey {
+                slot: Slot(0),
+                incarnation: 1,
+                number: u64::from(number),
+            };
+            let claim = ledger.claim(&worker(), key, now()).unwrap().unwrap();
+            let name = WorkerName(format!("dead/{number}"));
+            let spooled = Spooled {
+                lease: claim.lease,
+                result: result(u64::from(number)),
+            };
+            let spool = spool_within(&spools, &name).unwrap();
+            spool.put(&spooled).unwrap();
+        }
+        let there = ObjectName::weights(&result(1).artifact).to_string();
+        fs::write(place.path().join(there), b"weights").unwrap();
+        let weights = NodeWeights::InPlace(place.path().to_path_buf());
+        let leave = AtomicBool::new(false);
+        take_in_spooled(&spools, &weights, &mut ledger, &leave).unwrap();
+        let counts = ledger.counts().unwrap();
+        assert_eq!((counts.finished, counts.running), (1, 1));
+        for name in ["dead-1", "dead-2"] {
+            assert_eq!(Spool::at(&spools.join(name)).all().unwrap(), []);
+        }
     }
 }

@@ -89,7 +89,8 @@ pub(crate) fn publish(
 }
 
 /// Passes on answers; one that gives out a child waits until the weights of its parent are here, and they stay
-/// while the slot has it. A child whose parent's weights no store has any more begins with random ones.
+/// while the slot has it. A child whose parent's weights no store has any more goes back, to be given out as one that
+/// inherits nothing: only the desk knows what else that changes.
 pub(crate) fn provide(
     weights: &NodeWeights,
     replies: Receiver<Reply>,
@@ -98,19 +99,23 @@ pub(crate) fn provide(
 ) {
     let mut held: BTreeMap<Slot, Vec<InUse>> = BTreeMap::new();
     for mut reply in replies {
-        if let Answer::Work { slot, job } = &mut reply.answer {
+        if let Answer::Work { slot, job } = &reply.answer {
+            let (slot, lease) = (*slot, job.lease);
             let provided = |digest: &Digest| persistently(leave, || weights.provide(digest));
-            let parent = job
-                .inheritance
-                .as_ref()
-                .map(|from| provided(&from.artifact));
-            if matches!(parent, Some(Err(StoreError::Missing { .. }))) {
-                job.inheritance = None;
-            }
-            // One that is lost is not gone on from: the training begins anew.
+            let inherited = job.inheritance.as_ref().map(|from| &from.artifact);
+            let parent = inherited.map(provided);
+            // A checkpoint that is lost is not gone on from: the training begins anew.
             let paused = job.checkpoint.as_ref().map(provided);
+            if let (Some(weights), Some(Err(StoreError::Missing { .. }))) = (inherited, &parent) {
+                let weights = weights.clone();
+                reply.answer = Answer::Weightless {
+                    slot,
+                    lease,
+                    weights,
+                };
+            }
             let here = parent.into_iter().chain(paused);
-            held.insert(*slot, here.flatten().collect());
+            held.insert(slot, here.flatten().collect());
         }
         if answers.send(reply).is_err() {
             return;
@@ -118,14 +123,17 @@ pub(crate) fn provide(
     }
 }
 
-/// Tries again while the store is away, until the node leaves or it is known that it will never be.
+/// Tries again while the store is away, until the node leaves or has left, or it is known that it will never be.
 fn persistently<T>(
     leave: &AtomicBool,
     mut carry: impl FnMut() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     loop {
         let carried = carry();
-        let may_pass = !matches!(carried, Ok(_) | Err(StoreError::Missing { .. }));
+        let may_pass = !matches!(
+            carried,
+            Ok(_) | Err(StoreError::Missing { .. } | StoreError::Stopped { .. })
+        );
         if !may_pass || leave.load(Ordering::Relaxed) {
             return carried;
         }
@@ -240,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_of_weights_that_were_swept_begins_with_random_ones() {
+    fn a_child_of_weights_that_were_swept_goes_back() {
         let folder = tempfile::tempdir().unwrap();
         let (there, gone) = (Digest::of(b"there"), Digest::of(b"gone"));
         let file = ObjectName::weights(&there).to_string();
@@ -252,13 +260,28 @@ mod tests {
         replies.send(work(1, &gone)).unwrap();
         drop(replies);
         provide(&weights, waiting, &answers, &AtomicBool::new(false));
-        let inherits: Vec<bool> = passed
-            .try_iter()
-            .map(|reply| match reply.answer {
-                Answer::Work { job, .. } => job.inheritance.is_some(),
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert_eq!(inherits, [true, false]);
+        let passed: Vec<Answer> = passed.try_iter().map(|reply| reply.answer).collect();
+        assert!(matches!(&passed[0], Answer::Work { job, .. } if job.inheritance.is_some()));
+        let back = Answer::Weightless {
+            slot: Slot(1),
+            lease: Lease {
+                trial: TrialId(2),
+                epoch: LeaseEpoch(1),
+            },
+            weights: gone,
+        };
+        assert_eq!(passed[1..], [back]);
+    }
+
+    #[test]
+    fn a_transfer_that_was_stopped_is_not_tried_again() {
+        let mut tried = 0;
+        let carried = persistently::<()>(&AtomicBool::new(false), || {
+            tried += 1;
+            let store = "s3://ours/lehr".to_string();
+            Err(StoreError::Stopped { store })
+        });
+        assert!(carried.is_err());
+        assert_eq!(tried, 1);
     }
 }

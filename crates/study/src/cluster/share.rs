@@ -1,6 +1,9 @@
 //! Prepared rows and weights of a study that nodes share: in the study's folder, or in a store.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use thiserror::Error;
 
@@ -32,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) prepared: PathBuf,
     /// Where weights are.
     pub(crate) weights: NodeWeights,
+    /// Ends the transfers of weights.
+    pub(crate) stop: Arc<AtomicBool>,
     /// Held while the rows are used.
     _rows: Option<DataSet>,
 }
@@ -62,21 +67,31 @@ pub(crate) fn offer(
 /// Brings what a node needs onto its own disk, into `cache`, which holds at most so many bytes of a kind.
 ///
 /// # Errors
-/// If the store cannot be read.
-pub(crate) fn receive(share: &Share, cache: &Path, bytes_max: u64) -> Result<Shared, StoreError> {
+/// If the store cannot be read; [`StoreError::Stopped`] if the node must leave before all is there.
+pub(crate) fn receive(
+    share: &Share,
+    cache: &Path,
+    bytes_max: u64,
+    leave: &Arc<AtomicBool>,
+) -> Result<Shared, StoreError> {
+    let stop: Arc<AtomicBool> = Arc::default();
     match share {
         Share::Folder(folder) => Ok(Shared {
             prepared: folder.join("prepared"),
             weights: NodeWeights::InPlace(folder.join("artifacts")),
+            stop,
             _rows: None,
         }),
         Share::Store { address, data } => {
             let store = Store::open(address)?;
             let cache = NodeCache::at(cache, bytes_max)?;
-            let rows = fetch(&store, data, &cache)?;
+            let rows = fetch(&store.clone().stopped_by(Arc::clone(leave)), data, &cache)?;
+            // Who leaves has weights to send yet.
+            let store = store.stopped_by(Arc::clone(&stop));
             Ok(Shared {
                 prepared: rows.directory().to_path_buf(),
                 weights: NodeWeights::Cached(cache, store),
+                stop,
                 _rows: Some(rows),
             })
         }

@@ -5,7 +5,7 @@
 //!
 //! The search may ask for the weights of any model: half of its base models are the best, a quarter the newest, a
 //! quarter any. So more is kept than `lehr clean` keeps, and what goes is hardly ever asked for. A child whose
-//! parent's weights are gone begins with random ones, as after `lehr clean`.
+//! parent's weights are gone is trained as a model without a parent, as after `lehr clean`.
 
 use std::{
     sync::{

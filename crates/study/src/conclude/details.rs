@@ -93,8 +93,10 @@ pub(super) fn details(
     };
     let calibration = &model.card.calibration;
     let answers = answers(ground, calibration, examples, outputs, validation);
+    // Without a vault and with folds there is no row that none of the networks has learned from.
+    let has_learned = told_of == ToldOf::Validation && ground.fold_count() > 1;
     let importance = match ground.preprocessor.columns() {
-        Some(columns) => importance(
+        Some(columns) if !has_learned => importance(
             model,
             columns,
             examples,
@@ -102,7 +104,7 @@ pub(super) fn details(
             ground.scale,
             ground.seed,
         )?,
-        None => None,
+        _ => None,
     };
     let told = Told {
         examples,

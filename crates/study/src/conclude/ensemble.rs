@@ -1,7 +1,7 @@
 //! Finished trials that answer together as one model, where that was asked for: chosen one by one by the
 //! validation rows, exported like the winner, and scored beside it.
 
-use std::{cmp::Ordering, collections::BTreeSet, fs, io, path::Path};
+use std::{cmp::Ordering, collections::BTreeSet, fs, io, ops::RangeInclusive, path::Path};
 
 use morph::{Architecture, Cost};
 use search::{Limits, TrialId};
@@ -22,13 +22,15 @@ use crate::{
     config::StudyConfig,
     folder::StudyFolder,
     latency::measured_latency,
-    model::{EnsembleMember, FORMAT, Model, ModelCard, ModelError},
-    store::sweep::by_standing,
-    trial::{Digest, Trial},
+    model::{EnsembleMember, Model, ModelError},
+    trial::{Trial, by_standing},
 };
 
+/// How many members may be asked for.
+pub const MEMBERS: RangeInclusive<u8> = 2..=20;
+
 /// Trials that may become members: the best ones.
-const CANDIDATES_MAX: usize = 20;
+const CANDIDATES_MAX: usize = *MEMBERS.end() as usize;
 
 /// How often a member is added, the same one several times if that is best.
 const ROUNDS: usize = 30;
@@ -77,7 +79,7 @@ pub struct EnsembleMade {
 
 /// What was found, before anything is scored on the vault.
 pub(super) enum Together {
-    /// It was not asked for, or there are no two trials.
+    /// It was not asked for.
     NotAsked,
     /// So many trials were tried.
     NoneBetter(usize),
@@ -92,8 +94,8 @@ pub(super) struct Found {
     validation: Option<f64>,
 }
 
-/// Chooses the ensemble that was asked for, if it was, and writes it; what an earlier end of the study has
-/// left is no longer what these trials give, and goes.
+/// Chooses the ensemble that was asked for, if it was, and writes it; where none is found, what an earlier end
+/// of the study has left goes.
 ///
 /// # Errors
 /// If weights are damaged, or a file cannot be written.
@@ -352,7 +354,9 @@ fn join(
     let targets = ground.validation.targets();
     let weights = ground.validation.weights();
     let calibration = Calibration::fit(&outputs, targets, weights, ground.metric);
-    let evaluation = calibration.evaluate(&outputs, targets, weights, ground.scale);
+    // As every trial was scored: not by a calibration that was fitted on these very rows.
+    let plain = Calibration::default();
+    let evaluation = plain.evaluate(&outputs, targets, weights, ground.scale);
     Ok(Found {
         validation: evaluation.metrics.get(&ground.metric).copied(),
         model: model_of(ground, folder, &chosen, calibration)?,
@@ -382,7 +386,7 @@ fn model_of(
         })
         .collect();
     let heaviest = chosen[0].0.trial;
-    let (architecture, weights) = weighed(&members).map_err(|source| ConcludeError::Members {
+    let network = weighed(&members).map_err(|source| ConcludeError::Members {
         trial: heaviest.id,
         source,
     })?;
@@ -390,17 +394,8 @@ fn model_of(
         trial: candidate.trial.id,
         share: *share,
     };
-    let card = ModelCard {
-        format: FORMAT,
-        trial: heaviest.id,
-        members: chosen.iter().map(named).collect(),
-        architecture,
-        setting: heaviest.candidate.setting.clone(),
-        preprocessor: ground.preprocessor.clone(),
-        calibration,
-        weights: Digest::of(&weights.to_safetensors()),
-    };
-    Ok(Model { card, weights })
+    let members = chosen.iter().map(named).collect();
+    Ok(ground.model(heaviest, members, network, calibration))
 }
 
 impl Found {

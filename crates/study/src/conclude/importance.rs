@@ -13,7 +13,10 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use train::Metric;
 
-use crate::model::{Model, ModelError};
+use crate::{
+    model::{Model, ModelError},
+    predictor::Predictor,
+};
 
 /// Rows that are shuffled at most.
 const ROWS_MAX: usize = 2000;
@@ -71,16 +74,17 @@ pub(super) fn importance(
 ) -> Result<Option<Importance>, ModelError> {
     let rows = Rows::of(examples);
     let count = rows.values.len() / rows.width.max(1);
-    let value = |values: Vec<f32>| -> Result<f64, ModelError> {
+    let mut predictor = Predictor::new(model)?;
+    let mut value = |values: Vec<f32>| {
         let examples = Examples::from_floats(rows.item, values, rows.targets.clone());
-        let outputs = model.outputs(&examples)?;
+        let outputs = predictor.outputs(&examples);
         let calibration = &model.card.calibration;
         let evaluation =
             calibration.evaluate(&outputs, &rows.targets, rows.weights.as_deref(), scale);
         let value = evaluation.metrics.get(&metric).copied();
-        Ok(metric.score(value.unwrap_or(f64::NAN)))
+        metric.score(value.unwrap_or(f64::NAN))
     };
-    let whole = value(rows.values.clone())?;
+    let whole = value(rows.values.clone());
     if count < 2 || !whole.is_finite() {
         return Ok(None);
     }
@@ -96,7 +100,7 @@ pub(super) fn importance(
             let mut order: Vec<usize> = (0..count).collect();
             order.shuffle(&mut rng);
             let end = offset + column.width();
-            let drop = whole - value(rows.shuffled(offset..end, &order))?;
+            let drop = whole - value(rows.shuffled(offset..end, &order));
             if drop.is_finite() {
                 drops.push(drop);
             }

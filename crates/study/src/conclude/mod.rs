@@ -19,7 +19,7 @@ mod tables;
 pub mod verdict;
 pub mod worst;
 
-use std::{io, path::Path};
+use std::{collections::BTreeSet, io, path::Path};
 
 use data::{Examples, FittedTask, Preprocessor};
 use morph::{Architecture, ArchitectureError, Cost};
@@ -56,7 +56,7 @@ use crate::{
     front::{FrontModel, files_of, front_of},
     latency::measured_latency,
     ledger::{Ledger, LedgerError},
-    model::{FORMAT, Model, ModelCard, ModelError},
+    model::{EnsembleMember, FORMAT, Model, ModelCard, ModelError},
     open::{LINEAR_BASELINE, linear},
     predictor::network_outputs,
     prepared::{
@@ -158,6 +158,9 @@ pub struct Conclusion {
     pub verdict: Option<Verdict>,
     /// Rows of the vault.
     pub vault_rows: usize,
+    /// Groups that these are of, if rows come in groups.
+    #[serde(default)]
+    pub vault_groups: Option<usize>,
     /// Rows of the validation split.
     pub validation_rows: usize,
     /// Folds of the cross-validation; 1 without.
@@ -264,7 +267,9 @@ pub fn conclude(
     let mut standing = ground.score(&contenders);
     let ensemble = together.judged(&mut standing, ground.metric)?;
     let rows = ground.vault.len();
-    let verdict = verdict(&standing, ground.metric, rows, ground.is_linear(&best));
+    let groups = ground.vault_groups();
+    let is_linear = ground.is_linear(&best);
+    let verdict = verdict(&standing, ground.metric, (rows, groups), is_linear);
     let mut scored = standing.scored;
     let conclusion = Conclusion {
         trial: best.id,
@@ -275,6 +280,7 @@ pub fn conclude(
         absent,
         verdict,
         vault_rows: rows,
+        vault_groups: groups,
         validation_rows: ground.validation.len(),
         folds: ground.fold_count(),
         cost: model.card.architecture.cost(),
@@ -301,7 +307,7 @@ fn front(
     if objectives.is_empty() {
         return Ok(Vec::new());
     }
-    let front = front_of(trials, objectives, ground.metric);
+    let front = front_of(trials, objectives, ground.metric, ground.fold_count());
     if !front.is_empty() {
         for model in write_front(folder, ground, trials, &front)? {
             let place = folder.front().join(files_of(model.card.trial));
@@ -356,9 +362,37 @@ impl Ground {
         trial: &Trial,
     ) -> Result<(Model, Vec<f32>), ConcludeError> {
         let (members, outputs) = self.told(folder, trial)?;
-        let mut model = model_from(&self.files, trial, &members)?;
-        model.card.calibration = self.calibration_of(&outputs);
-        Ok((model, outputs))
+        // Its trainer has made sure that the members fit into one network.
+        let network =
+            mean_of_members(&trial.candidate.architecture, &members).map_err(|source| {
+                ConcludeError::Members {
+                    trial: trial.id,
+                    source,
+                }
+            })?;
+        let calibration = self.calibration_of(&outputs);
+        Ok((self.model(trial, Vec::new(), network, calibration), outputs))
+    }
+
+    /// The model of a trial, or of several of which this one counts most.
+    fn model(
+        &self,
+        trial: &Trial,
+        members: Vec<EnsembleMember>,
+        (architecture, weights): (Architecture, Weights),
+        calibration: Calibration,
+    ) -> Model {
+        let card = ModelCard {
+            format: FORMAT,
+            trial: trial.id,
+            members,
+            architecture,
+            setting: trial.candidate.setting.clone(),
+            preprocessor: self.preprocessor.clone(),
+            calibration,
+            weights: Digest::of(&weights.to_safetensors()),
+        };
+        Model { card, weights }
     }
 
     /// What makes probabilities of these outputs fit the validation rows.
@@ -391,7 +425,21 @@ impl Ground {
     }
 
     fn score(&self, contenders: &[Contender]) -> Standing {
-        score(contenders, &self.vault, self.metric, self.scale, self.seed)
+        let groups = &self.row_names.vault_groups;
+        score(
+            contenders,
+            &self.vault,
+            groups,
+            self.metric,
+            self.scale,
+            self.seed,
+        )
+    }
+
+    /// Groups that the rows of the vault are of, if they come in groups.
+    fn vault_groups(&self) -> Option<usize> {
+        let groups: BTreeSet<&u32> = self.row_names.vault_groups.iter().collect();
+        (!groups.is_empty()).then_some(groups.len())
     }
 
     /// Whether a trial's network is the linear model, however it was proposed and trained.
@@ -512,31 +560,4 @@ fn members_of(folder: &StudyFolder, trial: &Trial) -> Result<Vec<Weights>, Concl
         &bytes,
         &trial.candidate.architecture,
     )?)
-}
-
-/// The model of a trial whose networks these are, not yet calibrated.
-fn model_from(
-    files: &PreparedFiles,
-    trial: &Trial,
-    members: &[Weights],
-) -> Result<Model, ConcludeError> {
-    // Its trainer has made sure that the members fit into one network.
-    let (architecture, weights) =
-        mean_of_members(&trial.candidate.architecture, members).map_err(|source| {
-            ConcludeError::Members {
-                trial: trial.id,
-                source,
-            }
-        })?;
-    let card = ModelCard {
-        format: FORMAT,
-        trial: trial.id,
-        members: Vec::new(),
-        architecture,
-        setting: trial.candidate.setting.clone(),
-        preprocessor: files.read_preprocessor()?,
-        calibration: Calibration::default(),
-        weights: Digest::of(&weights.to_safetensors()),
-    };
-    Ok(Model { card, weights })
 }

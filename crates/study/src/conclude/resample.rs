@@ -1,8 +1,12 @@
 //! How far a score would scatter with other rows: the bootstrap, for several models on the same draws.
 //!
+//! Where rows come in groups whose members are alike, groups are drawn instead: rows of the same patient are
+//! not so many patients (Cameron, Gelbach & Miller 2008, section 2).
 //! A draw says how often each row counts. Metrics are computed from these counts directly, so that nothing
 //! is copied and no row is sorted twice; a test compares them with copied rows.
 //! Efron & Tibshirani 1993, chapters 13 and 16.
+
+use std::collections::BTreeMap;
 
 use data::Targets;
 use rand::{Rng, SeedableRng};
@@ -194,7 +198,47 @@ fn area(class: u32, ranked: &[(f64, u32)], ids: &[u32], counts: &[f64]) -> f64 {
     ordered / (positives * below)
 }
 
-/// For each draw of rows, the metric of every model.
+/// What is drawn.
+pub(super) enum Units {
+    /// Rows, each for itself.
+    Rows(usize),
+    /// Groups of rows, two at least.
+    Groups(Vec<Vec<u32>>),
+}
+
+impl Units {
+    /// The groups of rows whose numbers these are, one for each row; the rows themselves if there are no numbers,
+    /// or only one group, which says nothing about others.
+    pub(super) fn of(groups: &[u32], rows: usize) -> Units {
+        let mut members: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (row, group) in (0..).zip(groups) {
+            members.entry(*group).or_default().push(row);
+        }
+        match groups.len() == rows && members.len() > 1 {
+            true => Units::Groups(members.into_values().collect()),
+            false => Units::Rows(rows),
+        }
+    }
+
+    /// Draws as many as there are, with replacement, and counts the rows by their weights.
+    fn draw(&self, weights: &[f64], counts: &mut [f64], rng: &mut ChaCha8Rng) {
+        counts.fill(0.0);
+        let mut count = |row: usize| counts[row] += weights[row];
+        match self {
+            Units::Rows(rows) => {
+                (0..*rows).for_each(|_| count(rng.random_range(0..*rows)));
+            }
+            Units::Groups(groups) => {
+                for _ in 0..groups.len() {
+                    let drawn = &groups[rng.random_range(0..groups.len())];
+                    drawn.iter().for_each(|row| count(*row as usize));
+                }
+            }
+        }
+    }
+}
+
+/// For each draw, the metric of every model.
 ///
 /// # Shapes
 /// `weights: [rows]`, what each row counts when it is drawn once; every model has as many rows. Returns
@@ -207,7 +251,12 @@ fn area(class: u32, ranked: &[(f64, u32)], ids: &[u32], counts: &[f64]) -> f64 {
 /// `O(draws · rows · models)`; draws are fewer where rows are many.
 /// # Source
 /// Efron & Tibshirani 1993, chapter 6.
-pub(super) fn bootstrap(models: &[Scored], weights: &[f64], seed: u64) -> Vec<Vec<Option<f64>>> {
+pub(super) fn bootstrap(
+    models: &[Scored],
+    units: &Units,
+    weights: &[f64],
+    seed: u64,
+) -> Vec<Vec<Option<f64>>> {
     let rows = weights.len();
     if rows == 0 {
         return Vec::new();
@@ -217,11 +266,7 @@ pub(super) fn bootstrap(models: &[Scored], weights: &[f64], seed: u64) -> Vec<Ve
     let mut counts = vec![0.0; rows];
     (0..draws)
         .map(|_| {
-            counts.fill(0.0);
-            for _ in 0..rows {
-                let row = rng.random_range(0..rows);
-                counts[row] += weights[row];
-            }
+            units.draw(weights, &mut counts, &mut rng);
             models.iter().map(|model| model.value(&counts)).collect()
         })
         .collect()
@@ -331,11 +376,33 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(6);
         let values: Vec<f64> = (0..400).map(|_| rng.random_range(0.0..1.0)).collect();
         let mean = values.iter().sum::<f64>() / 400.0;
-        let draws = bootstrap(&[Scored::Mean(values)], &[1.0; 400], 1);
+        let draws = bootstrap(&[Scored::Mean(values)], &Units::Rows(400), &[1.0; 400], 1);
         let interval = with_interval(mean, draws.iter().filter_map(|draw| draw[0]));
         // A uniform value deviates by 0.2887, the mean of 400 by a twentieth of it.
         let half = 1.96 * 0.2887 / 20.0;
         assert!((interval.high - mean - half).abs() < 0.004, "{interval:?}");
         assert!((mean - interval.low - half).abs() < 0.004, "{interval:?}");
+    }
+
+    #[test]
+    fn rows_of_one_group_do_not_count_as_so_many() {
+        // Ten groups of a hundred rows each; half of the groups are right in all of them.
+        let groups: Vec<u32> = (0..1000).map(|row| row / 100).collect();
+        let right = groups.iter().map(|group| f64::from(group % 2)).collect();
+        let interval = |units: &Units| {
+            let draws = bootstrap(&[Scored::Mean(Vec::clone(&right))], units, &[1.0; 1000], 1);
+            with_interval(0.5, draws.iter().filter_map(|draw| draw[0]))
+        };
+        // Of ten groups the share deviates by √(¼/10) = 0.158, of a thousand rows by 0.0158.
+        let by_group = interval(&Units::of(&groups, 1000));
+        assert!(
+            by_group.low <= 0.25 && by_group.high >= 0.75,
+            "{by_group:?}"
+        );
+        let by_row = interval(&Units::of(&[], 1000));
+        assert!(by_row.high - by_row.low < 0.07, "{by_row:?}");
+        // One group says nothing about others, and neither do numbers of other rows.
+        assert!(matches!(Units::of(&[3; 50], 50), Units::Rows(50)));
+        assert!(matches!(Units::of(&groups, 50), Units::Rows(50)));
     }
 }

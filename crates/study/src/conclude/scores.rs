@@ -6,7 +6,7 @@ use data::{Examples, Targets};
 use serde::{Deserialize, Serialize};
 use train::{Calibration, Metric};
 
-use super::resample::{self, bootstrap, with_interval};
+use super::resample::{self, Units, bootstrap, with_interval};
 
 /// A value with the interval that 95 % of repetitions would cover.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,10 +71,11 @@ impl Standing {
     }
 }
 
-/// Scores contenders on the vault's rows.
+/// Scores contenders on the vault's rows; where these come in groups, `groups` has the number of each row's.
 pub(super) fn score(
     contenders: &[Contender],
     vault: &Examples,
+    groups: &[u32],
     metric: Metric,
     scale: f64,
     seed: u64,
@@ -95,7 +96,8 @@ pub(super) fn score(
         Some(weights) => weights.iter().map(|weight| f64::from(*weight)).collect(),
         None => vec![1.0; rows],
     };
-    let draws = bootstrap(&reduced, &weights, seed);
+    let units = Units::of(groups, rows);
+    let draws = bootstrap(&reduced, &units, &weights, seed);
     let one = |(index, contender): (usize, &Contender)| {
         let metrics = match rows {
             0 => BTreeMap::new(),
@@ -109,8 +111,8 @@ pub(super) fn score(
         };
         let value = metrics.get(&metric).copied();
         let drawn = || draws.iter().filter_map(|draw| draw[index]);
-        let interval = |value: f64| match metric {
-            Metric::Accuracy if vault.weights().is_none() => wilson(value, rows),
+        let interval = |value: f64| match (metric, &units) {
+            (Metric::Accuracy, Units::Rows(_)) if vault.weights().is_none() => wilson(value, rows),
             _ => with_interval(value, drawn()),
         };
         Scored {

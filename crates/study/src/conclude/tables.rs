@@ -1,18 +1,18 @@
 //! What lies beside the winner: all trials as a table, and the models that none beats in all objectives.
 
-use std::fs;
+use std::{fs, io, path::Path};
 
 use super::{ConcludeError, Ground};
 use crate::{
     artifact::replace_durably,
     config::StudyConfig,
     folder::StudyFolder,
-    front::{FrontModel, files_of, front_csv, front_files},
+    front::{FILES_PREFIX, FrontModel, files_of, front_csv, front_files},
     model::Model,
-    trial::{Trial, TrialResult},
+    trial::{Trial, TrialResult, by_standing},
 };
 
-/// Writes the table of the front and the models that are written of it.
+/// Writes the table of the front and the models that are written of it; those of an earlier front go.
 pub(super) fn write_front(
     folder: &StudyFolder,
     ground: &Ground,
@@ -22,6 +22,7 @@ pub(super) fn write_front(
     let mut models = Vec::new();
     let root = folder.front();
     fs::create_dir_all(&root).map_err(ConcludeError::unwritten(&root))?;
+    remove_others(&root, front).map_err(ConcludeError::unwritten(&root))?;
     for chosen in front_files(front) {
         let trial = trials.iter().find(|trial| trial.id == chosen.trial);
         let trial = trial.expect("a front is made of these trials");
@@ -37,6 +38,21 @@ pub(super) fn write_front(
     Ok(models)
 }
 
+/// Removes the models of trials that are not written any more.
+fn remove_others(root: &Path, front: &[FrontModel]) -> io::Result<()> {
+    let kept: Vec<String> = front_files(front)
+        .iter()
+        .map(|model| files_of(model.trial))
+        .collect();
+    for entry in fs::read_dir(root)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.starts_with(FILES_PREFIX) && !kept.contains(&name) {
+            fs::remove_dir_all(root.join(name))?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes all trials with a score, best first.
 pub(super) fn write_leaderboard(
     folder: &StudyFolder,
@@ -50,7 +66,7 @@ pub(super) fn write_leaderboard(
         .iter()
         .filter_map(|trial| Some((trial, trial.result()?)))
         .collect();
-    finished.sort_by(|(_, a), (_, b)| b.score.total_cmp(&a.score).then(a.loss.total_cmp(&b.loss)));
+    finished.sort_by(|(a, _), (b, _)| by_standing(a, b));
     let mut table = format!("rank,trial,{metric},loss,parameters,seconds,epochs,architecture\n");
     for (rank, (trial, result)) in finished.iter().enumerate() {
         let value = result.metrics.get(&metric).copied().unwrap_or(f64::NAN);

@@ -1,7 +1,8 @@
 //! Whether deep learning paid off: the winner against the best of the simple models, row by row.
 //!
 //! Both are scored on the same draws of the same rows, so what makes a row hard for both cancels out: a
-//! paired bootstrap. What it cannot see is that another split or another training might end differently.
+//! paired bootstrap, over groups of rows where these stay together. What it cannot see is that another split or
+//! another training might end differently.
 
 use serde::{Deserialize, Serialize};
 use train::Metric;
@@ -38,6 +39,9 @@ pub struct Verdict {
     pub difference: WithInterval,
     /// On so many rows.
     pub rows: usize,
+    /// Of so many groups, if rows come in groups.
+    #[serde(default)]
+    pub groups: Option<usize>,
     /// Whether the winner is the linear model itself.
     pub winner_is_linear: bool,
 }
@@ -46,7 +50,7 @@ pub struct Verdict {
 pub(super) fn verdict(
     standing: &Standing,
     metric: Metric,
-    rows: usize,
+    (rows, groups): (usize, Option<usize>),
     winner_is_linear: bool,
 ) -> Option<Verdict> {
     let (winner, others) = standing.scored.split_first()?;
@@ -55,6 +59,8 @@ pub(super) fn verdict(
     let (winner_value, other_value) = (winner.vault?.value, other.vault?.value);
     let difference = standing.better_by(0, chosen + 1, metric)?;
     let finding = match difference {
+        // One group says nothing about others.
+        _ if groups == Some(1) && !winner_is_linear => Finding::NoDifferenceShown,
         WithInterval { high, .. } if high < 0.0 => Finding::SimpleModelIsBetter,
         _ if winner_is_linear => Finding::SimpleModelIsBetter,
         WithInterval { low, .. } if low > 0.0 => Finding::DeepLearningPaidOff,
@@ -67,8 +73,18 @@ pub(super) fn verdict(
         other: other_value,
         difference,
         rows,
+        groups,
         winner_is_linear,
     })
+}
+
+/// So many rows, of so many groups if they come in groups.
+pub fn rows_in_words(rows: usize, groups: Option<usize>) -> String {
+    match groups {
+        None => format!("{rows} rows"),
+        Some(1) => format!("{rows} rows of one group"),
+        Some(groups) => format!("{rows} rows of {groups} groups"),
+    }
 }
 
 /// The vault may not choose whom the winner is compared with: the validation rows do.
@@ -93,7 +109,8 @@ impl Verdict {
         match finding {
             Finding::DeepLearningPaidOff => format!("deep learning paid off against {against}"),
             Finding::NoDifferenceShown => {
-                format!("no difference to {against} that {rows} rows can show")
+                let rows = rows_in_words(*rows, self.groups);
+                format!("no difference to {against} that {rows} can show")
             }
             Finding::SimpleModelIsBetter if self.difference.high < 0.0 => {
                 let it = if against == TREES { "them" } else { "it" };
@@ -153,8 +170,15 @@ mod tests {
             contender("a model that is never right", 0.0),
             contender(TREES, other),
         ];
-        let standing = score(&contenders, &vault, Metric::Accuracy, 1.0, 5);
-        verdict(&standing, Metric::Accuracy, rows, winner_is_linear).unwrap()
+        let standing = score(&contenders, &vault, &[], Metric::Accuracy, 1.0, 5);
+        verdict(&standing, Metric::Accuracy, (rows, None), winner_is_linear).unwrap()
+    }
+
+    #[test]
+    fn rows_are_told_with_their_groups() {
+        assert_eq!(rows_in_words(90, None), "90 rows");
+        assert_eq!(rows_in_words(90, Some(1)), "90 rows of one group");
+        assert_eq!(rows_in_words(90, Some(7)), "90 rows of 7 groups");
     }
 
     #[test]

@@ -187,6 +187,15 @@ pub enum Found {
     Running,
 }
 
+/// What `down` found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// It ran until now.
+    Now,
+    /// It did not run.
+    Before,
+}
+
 /// How it is with a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -311,10 +320,10 @@ impl Database {
     ///
     /// # Errors
     /// If there is none, or it does not stop.
-    pub fn down(&self) -> Result<Found, DatabaseError> {
+    pub fn down(&self) -> Result<Stopped, DatabaseError> {
         let programs = self.programs()?;
         if self.process(&programs).is_none() {
-            return Ok(Found::Started);
+            return Ok(Stopped::Before);
         }
         self.run(programs.program("pg_ctl"))
             .args(["stop", "--mode=fast", "--wait", "--silent", "--pgdata"])
@@ -322,7 +331,7 @@ impl Database {
             .limit(SLOW)
             .run()
             .map_err(failed("stop the ledger server"))?;
-        Ok(Found::Running)
+        Ok(Stopped::Now)
     }
 
     /// How it is with the server.

@@ -1,6 +1,7 @@
 //! Nodes as children of this process: the engine of one machine.
 //!
-//! They end with the launcher: when it is dropped, they are told to leave, and killed if they do not.
+//! They end with the launcher: when it is dropped, they are told to leave, and killed if they do not. One whose
+//! launcher was killed lives on, so no name is given twice by any launcher of any machine.
 //! Unlike the workers that `explore` starts with pipes, these join through an invitation as all others do.
 
 use std::{
@@ -17,8 +18,8 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
-    LaunchError, Launcher, NODE_VARIABLE, NodeCommand, NodeName, PLACED_VARIABLE, Placed, PlacedId,
-    PlacedState, StopHow, closed::Closed,
+    LaunchError, Launcher, MACHINE_UNFIT, NODE_VARIABLE, NodeCommand, NodeName, PLACED_VARIABLE,
+    Placed, PlacedId, PlacedState, StopHow, closed::Closed,
 };
 
 /// How long children may take to leave when their launcher is dropped.
@@ -32,6 +33,8 @@ pub struct Local {
     host: NodeName,
     children: Vec<Running>,
     started: u32,
+    /// Whether a node has ended because trainers die here.
+    is_unfit: bool,
 }
 
 #[derive(Debug)]
@@ -62,12 +65,14 @@ impl Local {
             host: host.parse().or_else(|_| "localhost".parse())?,
             children: Vec::new(),
             started: 0,
+            is_unfit: false,
         })
     }
 
     fn start_one(&mut self) -> Result<(), LaunchError> {
         self.started += 1;
-        let id: PlacedId = format!("local-{}", self.started).parse()?;
+        let (host, launcher) = (&self.host, std::process::id());
+        let id: PlacedId = format!("{host}-{launcher}-{}", self.started).parse()?;
         let log = self.logs.join(format!("{id}.log"));
         let failed = |action, path: &Path| {
             let path = path.to_path_buf();
@@ -101,9 +106,17 @@ impl Local {
 
     /// Forgets those that have ended.
     fn bury(&mut self) {
-        // One that cannot be asked is not ours any more.
+        let is_unfit = &mut self.is_unfit;
         self.children
-            .retain_mut(|child| matches!(child.process.try_wait(), Ok(None)));
+            .retain_mut(|child| match child.process.try_wait() {
+                Ok(None) => true,
+                Ok(Some(status)) => {
+                    *is_unfit |= status.code() == Some(i32::from(MACHINE_UNFIT));
+                    false
+                }
+                // One that cannot be asked is not ours any more.
+                Err(_) => false,
+            });
     }
 }
 
@@ -132,13 +145,14 @@ impl Launcher for Local {
         Ok(placed.collect())
     }
 
-    /// There is no other machine: if this one is to be avoided, nothing is started.
+    /// There is no other machine: if this one is to be avoided, or trainers die here, nothing is started.
     fn start(
         &mut self,
         count: NonZeroU32,
         avoided: &BTreeSet<NodeName>,
     ) -> Result<(), LaunchError> {
-        if avoided.contains(&self.host) {
+        self.bury();
+        if self.is_unfit || avoided.contains(&self.host) {
             return Ok(());
         }
         (0..count.get()).try_for_each(|_| self.start_one())
@@ -210,9 +224,11 @@ mod tests {
         }
     }
 
-    fn until_ready(folder: &Path, count: u32) {
-        let said = |number| fs::read_to_string(folder.join(format!("logs/local-{number}.log")));
-        until(|| (1..=count).all(|number| said(number).is_ok_and(|text| text.contains("ready"))));
+    fn until_ready(folder: &Path, launcher: &Local) {
+        let log = |child: &Running| folder.join(format!("logs/{}.log", child.id));
+        let is_ready =
+            |child: &Running| fs::read_to_string(log(child)).is_ok_and(|it| it.contains("ready"));
+        until(|| launcher.children.iter().all(is_ready));
     }
 
     #[test]
@@ -220,18 +236,41 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut launcher = local(folder.path(), "exit 0");
         start(&mut launcher, 2);
-        until_ready(folder.path(), 2);
+        until_ready(folder.path(), &launcher);
         let placed = launcher.placed().unwrap();
         assert_eq!(placed.len(), 2);
         launcher.stop(&placed[..1], StopHow::Gracefully).unwrap();
         until(|| launcher.placed().unwrap().len() == 1);
         assert_eq!(launcher.placed().unwrap()[0].id, placed[1].id);
         start(&mut launcher, 1);
-        assert_eq!(
-            launcher.placed().unwrap()[1].id.as_str(),
-            "local-3",
-            "no name is used twice"
+        let third = &launcher.placed().unwrap()[1].id;
+        assert!(
+            placed.iter().all(|one| one.id != *third),
+            "{third} is used twice"
         );
+    }
+
+    #[test]
+    fn a_name_tells_the_machine_and_the_launcher_apart_from_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut launcher = local(folder.path(), "exit 0");
+        start(&mut launcher, 1);
+        let name = &launcher.placed().unwrap()[0].id;
+        let expected = format!("{}-{}-1", launcher.host, std::process::id());
+        assert_eq!(name.as_str(), expected);
+    }
+
+    #[test]
+    fn nothing_more_is_started_where_a_node_has_found_that_trainers_die() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut launcher = local(folder.path(), "exit 78");
+        start(&mut launcher, 1);
+        until_ready(folder.path(), &launcher);
+        let placed = launcher.placed().unwrap();
+        launcher.stop(&placed, StopHow::Gracefully).unwrap();
+        until(|| launcher.placed().unwrap().is_empty());
+        start(&mut launcher, 2);
+        assert_eq!(launcher.placed().unwrap(), []);
     }
 
     #[test]
@@ -239,7 +278,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut launcher = local(folder.path(), "echo no");
         start(&mut launcher, 1);
-        until_ready(folder.path(), 1);
+        until_ready(folder.path(), &launcher);
         let placed = launcher.placed().unwrap();
         launcher.stop(&placed, StopHow::Gracefully).unwrap();
         assert_eq!(launcher.placed().unwrap()[0].state, PlacedState::Ending);
@@ -252,7 +291,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut launcher = local(folder.path(), "exit 0");
         start(&mut launcher, 1);
-        until_ready(folder.path(), 1);
+        until_ready(folder.path(), &launcher);
         let process = launcher.children[0].process.id();
         drop(launcher);
         assert!(!Path::new(&format!("/proc/{process}")).exists());

@@ -37,6 +37,9 @@ pub use names::{DnsLabel, GroupName, NodeName, PlacedId, Word};
 /// trials back.
 pub const GRACE_SECONDS: u32 = 120;
 
+/// Exit status of a node whose trainers die one after the other: another machine may be better.
+pub const MACHINE_UNFIT: u8 = 78;
+
 /// Variable in which a node finds the name of the machine that it was placed on.
 pub const NODE_VARIABLE: &str = "LEHR_NODE";
 

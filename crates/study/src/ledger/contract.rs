@@ -201,6 +201,11 @@ pub trait Reading {
     /// How many trials are where.
     fn counts(&self) -> Result<Counts, LedgerError>;
 
+    /// How many trials have ended: asked at every event, where [`Reading::counts`] may look at every trial.
+    fn ended_count(&self) -> Result<u64, LedgerError> {
+        Ok(self.counts()?.ended())
+    }
+
     /// How many trials a claim could give out: waiting, or with a lease that ran out. Not counted beyond
     /// [`CLAIMABLE_MAX`](super::CLAIMABLE_MAX).
     fn claimable(&self, now: Instant) -> Result<u64, LedgerError>;
@@ -224,7 +229,7 @@ pub trait Reading {
     ) -> Result<Unheard, LedgerError> {
         Ok(Unheard {
             standing: self.standing(now)?,
-            ended: self.counts()?.ended(),
+            ended: self.ended_count()?,
             claimable: self.claimable(now)?,
             crashes: self.crashes_of(worker)?,
             history: self.history(after)?,

@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use train::Paused;
-
 use crate::{artifact::ArtifactStore, trial::Digest};
 
 /// A training is not kept more often, in seconds.
@@ -46,9 +44,13 @@ impl Checkpoints {
     }
 
     /// Keeps where the training is, if there is room, and lets go of the one before the last.
-    pub(super) fn keep(&mut self, artifacts: &ArtifactStore, paused: &Paused) -> Option<Digest> {
+    pub(super) fn keep(
+        &mut self,
+        artifacts: &ArtifactStore,
+        paused: impl FnOnce() -> Vec<u8>,
+    ) -> Option<Digest> {
         let began = Instant::now();
-        let kept = artifacts.put(&paused.to_bytes()).ok();
+        let kept = artifacts.put(&paused()).ok();
         if let Some(digest) = &kept {
             self.kept.push(digest.clone());
             let many = self.kept.len().saturating_sub(CHECKPOINTS_KEPT);

@@ -17,8 +17,8 @@ use morph::{Architecture, Preservation};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use train::{
-    Ended, EpochReport, Evaluation, FitError, FitTask, Fitted, Network, Paused, Plan, Purpose,
-    Recipe, Threads, Training, Verdict, Weights,
+    Ended, EpochReport, Evaluation, FitError, FitTask, Fitted, GoOn, Network, Paused, Plan,
+    Purpose, Recipe, Threads, Training, Verdict, Weights,
     ensemble::{check_members, members_from_safetensors, members_to_safetensors},
     evaluate_weighted,
 };
@@ -96,7 +96,8 @@ impl From<FailReason> for Trouble {
 /// What training on one part came to.
 enum PartTrained {
     Fitted(Fitted),
-    Paused(Paused),
+    /// Where it is, as a file.
+    Paused(Vec<u8>),
 }
 
 /// Runs a trainer on standard input and output until its worker is gone.
@@ -214,7 +215,7 @@ impl Trainer {
             PartTrained::Fitted(fitted) => fitted,
             PartTrained::Paused(paused) => {
                 // Without room for it, the next node begins anew.
-                let kept = run.checkpoints.keep(&self.artifacts, &paused);
+                let kept = run.checkpoints.keep(&self.artifacts, || paused);
                 return Ok(Trained::Paused(kept));
             }
         };
@@ -303,7 +304,7 @@ impl Trainer {
             target_scale: self.setup.target_scale,
             threads: self.threads,
             seed: job.seed.wrapping_add(part as u64),
-            stop: &|| self.verdict(started, job.seconds_left),
+            stop: &|| self.goes_on(started, job.seconds_left),
             heard: &|_| {},
         };
         let mut training = self.begin(&task, job, start).map_err(fail_reason)?;
@@ -329,7 +330,7 @@ impl Trainer {
                 return Ok(PartTrained::Paused(training.pause()));
             }
             if checkpoints.is_due() {
-                let kept = checkpoints.keep(&self.artifacts, &training.pause());
+                let kept = checkpoints.keep(&self.artifacts, || training.pause());
                 if let Some(checkpoint) = kept {
                     let lease = job.lease;
                     say(&FromTrainer::Checkpoint { lease, checkpoint });
@@ -403,19 +404,25 @@ impl Trainer {
         Ok(Network::new(plan, weights).outputs(examples, &rows))
     }
 
-    /// Refuses a model whose plan does not fit, before any of its memory is taken.
+    /// Refuses a model that does not fit with what a checkpoint of it takes, before any of its memory is taken;
+    /// otherwise says what its plan takes.
     fn check_memory(&self, job: &Job) -> Result<u64, FailReason> {
         check_members(&job.architecture, self.parts()).map_err(|error| FailReason::Refused {
             message: format!("with {} folds {error}", self.parts()),
         })?;
         let plan = self.plan(&job.architecture, job.recipe.batch_size, Purpose::Train)?;
-        let needed_bytes = plan.memory_bytes();
+        let paused_bytes = match self.can_pause() {
+            true => plan.pause_bytes(),
+            false => 0,
+        };
+        let memory_bytes = plan.memory_bytes();
+        let needed_bytes = memory_bytes.saturating_add(paused_bytes);
         match self.setup.memory_bytes_max {
             Some(limit_bytes) if needed_bytes > limit_bytes => Err(FailReason::Infeasible {
                 needed_bytes,
                 limit_bytes,
             }),
-            _ => Ok(needed_bytes),
+            _ => Ok(memory_bytes),
         }
     }
 
@@ -519,7 +526,7 @@ impl Trainer {
         Ok(members)
     }
 
-    fn verdict(&self, started: Instant, seconds_left: Option<f64>) -> Verdict {
+    fn goes_on(&self, started: Instant, seconds_left: Option<f64>) -> GoOn {
         let over = seconds_left.is_some_and(|seconds| started.elapsed().as_secs_f64() > seconds);
         let is_stopped = match *locked(&self.stop) {
             None => false,
@@ -528,8 +535,8 @@ impl Trainer {
             Some(StopCause::Over | StopCause::Behind) => true,
         };
         match over || is_stopped {
-            true => Verdict::Stop,
-            false => Verdict::Continue,
+            true => GoOn::No,
+            false => GoOn::Yes,
         }
     }
 
@@ -604,5 +611,85 @@ fn fail_reason(error: FitError) -> FailReason {
         other => FailReason::Refused {
             message: other.to_string(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use data::{ItemShape, Targets};
+    use search::TrialId;
+    use train::Metric;
+
+    use super::*;
+    use crate::trial::{Lease, LeaseEpoch};
+
+    fn rows() -> Examples {
+        let targets = Targets::Classes {
+            ids: vec![0, 1],
+            count: 2,
+        };
+        Examples::from_floats(ItemShape::Features(1), vec![0.0, 1.0], targets)
+    }
+
+    /// A trainer with so much memory, of a study with so many folds.
+    fn trainer(memory_bytes_max: u64, folds: usize) -> Trainer {
+        let nowhere = PathBuf::new();
+        let part = |_| Part {
+            train: rows(),
+            validation: rows(),
+        };
+        Trainer {
+            threads: Threads::ONE,
+            train: rows(),
+            validation: rows(),
+            folds: (0..folds).map(part).collect(),
+            artifacts: ArtifactStore::at(&nowhere),
+            stop: Arc::default(),
+            setup: TrainerSetup {
+                train: nowhere.clone(),
+                validation: nowhere.clone(),
+                folds: Vec::new(),
+                artifacts: nowhere,
+                metric: Metric::Accuracy,
+                target_scale: 1.0,
+                threads: 1,
+                memory_bytes_max: Some(memory_bytes_max),
+                checkpoint_secs: 0.0,
+            },
+        }
+    }
+
+    #[test]
+    fn a_model_fits_if_its_checkpoint_does_too_where_one_is_kept() {
+        let job = Job {
+            lease: Lease {
+                trial: TrialId(1),
+                epoch: LeaseEpoch(1),
+            },
+            architecture: "in 1 | dense 64 | relu | dense 2".parse().unwrap(),
+            recipe: Recipe::default(),
+            inheritance: None,
+            checkpoint: None,
+            seed: 1,
+            seconds_max: None,
+            seconds_left: None,
+        };
+        let batch = job.recipe.batch_size;
+        let plan = Plan::compile(&job.architecture, batch, Threads::ONE, Purpose::Train).unwrap();
+        let plan_bytes = plan.memory_bytes();
+        let needed_bytes = plan_bytes + plan.pause_bytes();
+        assert_eq!(trainer(needed_bytes, 0).check_memory(&job), Ok(plan_bytes));
+        let limit_bytes = needed_bytes - 1;
+        assert_eq!(
+            trainer(limit_bytes, 0).check_memory(&job),
+            Err(FailReason::Infeasible {
+                needed_bytes,
+                limit_bytes
+            })
+        );
+        // A cross-validation is begun anew: nothing of it is kept.
+        assert_eq!(trainer(plan_bytes, 2).check_memory(&job), Ok(plan_bytes));
     }
 }

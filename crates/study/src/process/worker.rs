@@ -25,7 +25,7 @@ use crate::{
     worker::{Action, Event, Worker},
 };
 
-/// Time between two reports to the master; it extends the leases at every thirtieth.
+/// Time between two reports to the master; few of them extend the leases.
 const REPORT: Duration = Duration::from_millis(500);
 
 /// How long trainings may take to come to the end of an epoch when the node must leave; engines give it two

@@ -192,8 +192,20 @@ impl NodeCache {
 
 /// Waits for a lock that nobody else has; `false` if it was told to stop meanwhile.
 pub(super) fn lock_alone(file: &File, stop: &AtomicBool) -> io::Result<bool> {
+    lock_patiently(stop, || file.try_lock())
+}
+
+/// Waits for a lock that others may have, too; `false` if it was told to stop meanwhile.
+pub(super) fn lock_shared(file: &File, stop: &AtomicBool) -> io::Result<bool> {
+    lock_patiently(stop, || file.try_lock_shared())
+}
+
+fn lock_patiently(
+    stop: &AtomicBool,
+    try_lock: impl Fn() -> Result<(), TryLockError>,
+) -> io::Result<bool> {
     loop {
-        match file.try_lock() {
+        match try_lock() {
             Ok(()) => return Ok(true),
             Err(TryLockError::Error(error)) => return Err(error),
             Err(TryLockError::WouldBlock) => {}
@@ -219,6 +231,20 @@ impl NodeWeights {
         match self {
             NodeWeights::InPlace(directory) => directory.clone(),
             NodeWeights::Cached(cache, _) => cache.weights(),
+        }
+    }
+
+    /// Whether weights are anywhere.
+    ///
+    /// # Errors
+    /// If the store refuses or fails.
+    pub fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let name = ObjectName::weights(digest);
+        match self {
+            NodeWeights::InPlace(directory) => Ok(directory.join(name.to_string()).exists()),
+            NodeWeights::Cached(cache, store) => {
+                Ok(cache.path(&name).exists() || store.has(&name)?)
+            }
         }
     }
 
@@ -314,33 +340,6 @@ impl NodeWeights {
         };
         let name = ObjectName::weights(digest).to_string();
         let _ = store.clone().with_patience(once).remove(&[name]);
-    }
-
-    /// Publishes what earlier workers of this node wrote and did not publish; says how many there were.
-    ///
-    /// # Errors
-    /// If the store refuses or fails.
-    pub fn publish_leftovers(&self) -> Result<usize, StoreError> {
-        let NodeWeights::Cached(cache, _) = self else {
-            return Ok(0);
-        };
-        let mut published = 0;
-        for entry in cache.entries()? {
-            let name = entry.path.file_name().unwrap_or_default().to_string_lossy();
-            let Some(name) = ObjectName::parse(&name).filter(|_| !entry.is_in_store) else {
-                continue;
-            };
-            match self.publish(name.digest()) {
-                Ok(()) => published += 1,
-                // What a crash has damaged is no result of anybody.
-                Err(StoreError::Damaged { .. }) => {
-                    let path = &entry.path;
-                    fs::remove_file(path).map_err(failed("removed", path))?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(published)
     }
 }
 

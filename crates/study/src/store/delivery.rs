@@ -13,7 +13,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Kind, NodeCache, ObjectName, Store, StoreError, cache::lock_alone, failed, unfinished,
+    Kind, NodeCache, ObjectName, Store, StoreError,
+    cache::{lock_alone, lock_shared},
+    failed, unfinished,
 };
 use crate::trial::Digest;
 
@@ -156,9 +158,14 @@ pub fn fetch(store: &Store, manifest: &Digest, cache: &NodeCache) -> Result<Data
     let place = cache.data().join(manifest.as_str());
     let lock = cache.lock_file(&lock_name(manifest.as_str()))?;
     let locked = failed("locked", &place);
+    let stopped = || StoreError::Stopped {
+        store: store.to_string(),
+    };
     loop {
         // Shared by all that use it; whoever brings or removes it holds the same lock alone.
-        lock.lock_shared().map_err(&locked)?;
+        if !lock_shared(&lock, &store.stop).map_err(&locked)? {
+            return Err(stopped());
+        }
         if place.is_dir() {
             // Who cannot set the time finds it removed a little earlier than others.
             let _ = lock.set_times(FileTimes::new().set_modified(SystemTime::now()));
@@ -169,9 +176,7 @@ pub fn fetch(store: &Store, manifest: &Digest, cache: &NodeCache) -> Result<Data
         }
         lock.unlock().map_err(&locked)?;
         if !lock_alone(&lock, &store.stop).map_err(&locked)? {
-            return Err(StoreError::Stopped {
-                store: store.to_string(),
-            });
+            return Err(stopped());
         }
         if !place.is_dir() {
             bring(store, manifest, cache, &place)?;

@@ -10,7 +10,7 @@ use search::TrialId;
 use super::{Kind, Listed, Store, StoreError, cache::BROKEN_AFTER};
 use crate::{
     conclude::is_linear_baseline,
-    trial::{Digest, Trial},
+    trial::{Digest, Trial, by_standing},
 };
 
 /// How many of the best trials keep their weights if nobody says otherwise.
@@ -81,21 +81,6 @@ impl Needs {
             ranked: finished.iter().filter_map(artifact).collect(),
         }
     }
-}
-
-/// Better trials first, as the ledger orders them: score, then loss, then number.
-pub(crate) fn by_standing(a: &Trial, b: &Trial) -> std::cmp::Ordering {
-    let standing = |trial: &Trial| {
-        let result = trial.result();
-        result.map_or((f64::NEG_INFINITY, f64::INFINITY), |result| {
-            (result.score, result.loss)
-        })
-    };
-    let ((score_a, loss_a), (score_b, loss_b)) = (standing(a), standing(b));
-    score_b
-        .total_cmp(&score_a)
-        .then(loss_a.total_cmp(&loss_b))
-        .then(a.id.cmp(&b.id))
 }
 
 /// What goes and what stays.

@@ -223,18 +223,6 @@ fn the_least_recently_used_go_first_and_those_in_use_or_unpublished_never() {
 }
 
 #[test]
-fn what_earlier_workers_left_unpublished_is_published() {
-    let ground = Ground::new(1 << 20);
-    let digest = ground.trained(b"weights");
-    let name = ObjectName::weights(&Digest::of(b"other")).to_string();
-    fs::write(ground.cache.weights().join(&name), b"cut").unwrap();
-    assert_eq!(ground.weights().publish_leftovers().unwrap(), 1);
-    assert!(ground.store.has(&ObjectName::weights(&digest)).unwrap());
-    assert!(!ground.cache.weights().join(name).exists());
-    assert_eq!(ground.weights().publish_leftovers().unwrap(), 0);
-}
-
-#[test]
 fn many_workers_of_one_node_fetch_weights_at_once() {
     let ground = Ground::new(1 << 20);
     let digest = ground.published(&[7; 100_000]);

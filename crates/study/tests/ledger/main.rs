@@ -5,6 +5,7 @@
 mod bench;
 mod migration;
 mod repeats;
+mod restarts;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod tracks;
@@ -360,11 +361,25 @@ fn a_score_that_is_no_finite_number_survives(bench: &mut Bench<'_>) {
 fn what_a_worker_says_is_kept_to_the_letter(bench: &mut Bench<'_>) {
     bench.propose(8);
     let lease = bench.claim(1).unwrap();
-    let message = "it's \"over\"; drop table trial; -- :x \\ \\q\n\tü 漢 \u{1}".to_string();
+    let said = "it's \"over\"; drop table trial; -- :x \\ \\q\n\tü 漢 \u{1} \0 \\u0000 \\\0b";
+    let message = said.to_string();
     let reason = study::trial::FailReason::Refused { message };
     bench.end(lease, &Ending::Failed(reason.clone()));
     match bench.ledger.trial(TrialId(1)).unwrap().state {
         TrialState::Failed { reason: kept, .. } => assert_eq!(kept, reason),
+        other => panic!("{other:?}"),
+    }
+    // Last words are kept beside the record, too, as far as the engine can.
+    bench.propose(9);
+    for _ in 0..CRASHES_MAX {
+        let lease = bench.claim(1).unwrap();
+        let message = said.to_string();
+        bench.release(lease, &Release::Crashed { message });
+    }
+    match bench.ledger.trial(TrialId(2)).unwrap().state {
+        TrialState::Failed { reason, .. } => {
+            assert!(reason.to_string().contains("drop table trial"), "{reason}");
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -598,25 +613,6 @@ fn a_ledger_of_another_version_is_refused() {
         error.to_string(),
         "the ledger has format 99; this lehr reads format 5: install the newer lehr that explores it"
     );
-}
-
-#[test]
-fn a_server_killed_between_two_words_loses_nothing() {
-    let Some(server) = PostgresServer::start() else {
-        return;
-    };
-    let mut bench = Bench::in_postgres(&server, "killed");
-    bench.propose(8);
-    let lease = bench.claim(1).unwrap();
-    bench.finish(lease, 0.5);
-    server.kill();
-    let now = bench.now();
-    let error = bench.ledger.propose(&candidate(9), now).unwrap_err();
-    assert!(error.may_pass(), "{error}");
-    server.resume();
-    bench.propose(9);
-    assert_eq!(bench.finish(lease, 0.5), FinishOutcome::Again(Sequence(1)));
-    assert_eq!(bench.ledger.counts().unwrap().total(), 2);
 }
 
 #[test]

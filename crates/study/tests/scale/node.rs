@@ -197,6 +197,7 @@ pub(crate) struct SimNode {
     wake: u64,
     trainings: u64,
     accounted_to: f64,
+    is_leaving: bool,
     has_left: bool,
     pub(crate) idle: Idle,
 }
@@ -223,6 +224,7 @@ impl SimNode {
             wake: 0,
             trainings: 0,
             accounted_to: 0.0,
+            is_leaving: false,
             has_left: false,
             idle: Idle::default(),
         }
@@ -320,11 +322,9 @@ impl SimNode {
 
     fn ask(&mut self, outside: &mut Outside) {
         let now = Instant(outside.now);
-        // What was said meanwhile is heard when all that was due has been asked, as on a real node.
-        if self.link.next(now).is_none() {
-            for ask in self.said.drain(..) {
-                self.link.offer(ask, now);
-            }
+        // What was said meanwhile is heard after every answer, as on a real node.
+        for ask in self.said.drain(..) {
+            self.link.offer(ask, now);
         }
         if let Some(ask) = self.link.next(now) {
             self.asking = Some((ask.clone(), now));
@@ -337,6 +337,11 @@ impl SimNode {
     fn receive(&mut self, reply: Box<Reply>, outside: &mut Outside) {
         let (_, at) = self.asking.take().unwrap();
         self.link.answered(&reply, at);
+        let desk = self.desk.as_ref();
+        if desk.is_some_and(|desk| desk.is_quarantined(&self.name)) && !self.is_leaving {
+            self.is_leaving = true;
+            self.tell(Event::Leave, outside);
+        }
         if let Answer::Work { job, .. } = &reply.answer
             && job.inheritance.is_some()
         {

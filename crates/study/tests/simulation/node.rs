@@ -183,6 +183,10 @@ impl SimNode {
                     self.noted.insert(lease.trial);
                 }
                 process.replies.push_back(reply);
+                if process.desk.is_quarantined(&self.name) && !process.is_leaving {
+                    // As the shell does: it leaves as if it were told to.
+                    self.preempt();
+                }
             }
             Err(error) => {
                 assert!(error.may_pass(), "{error}");
@@ -383,9 +387,8 @@ impl SimNode {
                 Err(_) => break,
             }
         }
-        let crashes = self.access.clone();
-        let crashes = study::ledger::Reading::crashes_of(&crashes, &self.name).unwrap_or(0);
-        self.is_quarantined = crashes >= study::ledger::WORKER_CRASHES_MAX;
+        // Asked before the desk forgets it.
+        self.is_quarantined = process.desk.is_quarantined(&self.name);
         // If it is not heard, its leases run out.
         let _ = process.desk.leave(&self.name, now);
     }

@@ -66,8 +66,8 @@ fn recipe(epochs: u32) -> Recipe {
     }
 }
 
-fn go_on() -> Verdict {
-    Verdict::Continue
+fn go_on() -> GoOn {
+    GoOn::Yes
 }
 
 struct Case {
@@ -102,7 +102,7 @@ impl Case {
         Weights::fresh(&self.architecture, &mut ChaCha8Rng::seed_from_u64(3))
     }
 
-    fn fit_until(&self, stop: &dyn Fn() -> Verdict) -> Result<Fitted, FitError> {
+    fn fit_until(&self, stop: &dyn Fn() -> GoOn) -> Result<Fitted, FitError> {
         let task = FitTask {
             architecture: &self.architecture,
             train: &self.train,
@@ -273,6 +273,30 @@ fn patience_ends_a_training_that_gets_no_better() {
 }
 
 #[test]
+fn a_training_that_has_ended_takes_no_epoch_more_and_one_that_has_not_was_stopped() {
+    let mut case = Case::moons(100);
+    case.recipe.learning_rate = 1e-12;
+    case.recipe.patience = NonZeroU32::new(1);
+    let task = case.task(&go_on);
+    let begin = || Training::begin(&task, case.start()).unwrap();
+    let mut training = begin();
+    while training.ended().is_none() {
+        training.epoch(&mut |_| Verdict::Continue).unwrap();
+    }
+    let epochs = training.curve.len();
+    training.epoch(&mut |_| Verdict::Continue).unwrap();
+    let fitted = training.finish().unwrap();
+    assert_eq!(
+        (fitted.curve.len(), fitted.ended),
+        (epochs, Ended::Patience)
+    );
+
+    let mut training = begin();
+    training.epoch(&mut |_| Verdict::Continue).unwrap();
+    assert_eq!(training.finish().unwrap().ended, Ended::Stopped);
+}
+
+#[test]
 fn a_rate_beyond_all_bounds_is_reported_as_divergence() {
     let mut case = Case::moons(5);
     case.recipe.optimizer = Optimizer::Sgd { momentum: 0.9 };
@@ -300,11 +324,7 @@ fn a_stop_in_the_first_epoch_still_gives_a_judged_network() {
     let fitted = case
         .fit_until(&|| {
             left.set(left.get() - 1);
-            if left.get() == 0 {
-                Verdict::Stop
-            } else {
-                Verdict::Continue
-            }
+            if left.get() == 0 { GoOn::No } else { GoOn::Yes }
         })
         .unwrap();
     assert_eq!((fitted.ended, fitted.curve.len()), (Ended::Stopped, 1));
@@ -317,7 +337,7 @@ fn a_stop_in_the_first_epoch_still_gives_a_judged_network() {
 
 #[test]
 fn a_stop_before_the_first_step_gives_nothing() {
-    let error = Case::moons(5).fit_until(&|| Verdict::Stop).unwrap_err();
+    let error = Case::moons(5).fit_until(&|| GoOn::No).unwrap_err();
     assert_eq!(error, FitError::NotStarted);
 }
 
@@ -353,6 +373,21 @@ fn rows_that_do_not_fit_the_network_are_refused() {
 }
 
 #[test]
+fn validation_rows_of_which_none_counts_are_refused_as_such() {
+    let mut case = Case::moons(1);
+    let weights: Vec<f64> = (0..case.validation.len())
+        .map(|row| f64::from(row < 50))
+        .collect();
+    // As a fold into which no row came that counts.
+    let rest: Vec<u32> = (50..100).collect();
+    case.validation = case.validation.with_weights(&weights).chosen(&rest);
+    assert_eq!(
+        case.fit().unwrap_err().to_string(),
+        "the validation rows cannot be used: none of them weighs anything"
+    );
+}
+
+#[test]
 fn branches_in_which_nothing_learns_do_not_stop_training() {
     let text = "in 2 | a: relu | b: gelu (in) | c: add a b | cat c in | dense 2";
     let case = Case::new(text, moons(100, 1), moons(50, 2), recipe(3));
@@ -381,7 +416,7 @@ impl Case {
         Case::new(text, bars(150, 3), bars(60, 4), recipe)
     }
 
-    fn task<'a>(&'a self, stop: &'a dyn Fn() -> Verdict) -> FitTask<'a> {
+    fn task<'a>(&'a self, stop: &'a dyn Fn() -> GoOn) -> FitTask<'a> {
         FitTask {
             architecture: &self.architecture,
             train: &self.train,
@@ -415,9 +450,7 @@ fn a_training_paused_after_any_epoch_gives_the_same_bits() {
         let task = case.task(&go_on);
         let mut training = Training::begin(&task, case.start()).unwrap();
         loop {
-            let bytes = training.pause().to_bytes();
-            let paused = Paused::from_bytes(&bytes).unwrap();
-            assert_eq!(paused.to_bytes(), bytes);
+            let paused = Paused::from_bytes(&training.pause()).unwrap();
             training = Training::resume(&task, &paused).unwrap();
             if training.ended().is_some() {
                 break;
@@ -466,7 +499,7 @@ fn rows_on_disk_are_learned_from_a_portion_in_each_epoch() {
     let mut training = Training::begin(&task, many.start()).unwrap();
     while training.ended().is_none() {
         training.epoch(&mut |_| Verdict::Continue).unwrap();
-        let paused = Paused::from_bytes(&training.pause().to_bytes()).unwrap();
+        let paused = Paused::from_bytes(&training.pause()).unwrap();
         training = Training::resume(&task, &paused).unwrap();
     }
     assert_eq!(training.finish().unwrap().weights, fitted.weights);
@@ -486,7 +519,8 @@ fn rows_on_disk_are_learned_from_a_portion_in_each_epoch() {
 fn only_its_own_task_goes_on_with_a_paused_training() {
     let case = Case::bars(recipe(2));
     let task = case.task(&go_on);
-    let paused = Training::begin(&task, case.start()).unwrap().pause();
+    let mut bytes = Training::begin(&task, case.start()).unwrap().pause();
+    let paused = Paused::from_bytes(&bytes).unwrap();
     let refused = |task: &FitTask<'_>| Training::resume(task, &paused).err().unwrap().to_string();
     let recipe = Recipe {
         learning_rate: 0.5,
@@ -518,7 +552,6 @@ fn only_its_own_task_goes_on_with_a_paused_training() {
     };
     assert_eq!(refused(&task), other("architecture"));
 
-    let mut bytes = paused.to_bytes();
     bytes.truncate(bytes.len() - 1);
     let error = Paused::from_bytes(&bytes).unwrap_err().to_string();
     assert!(
@@ -539,9 +572,9 @@ fn averaged_weights_are_those_of_a_slow_version() {
         let stop = || {
             count.set(count.get() + 1);
             if count.get() > steps {
-                Verdict::Stop
+                GoOn::No
             } else {
-                Verdict::Continue
+                GoOn::Yes
             }
         };
         case.fit_until(&stop).unwrap().weights
@@ -594,11 +627,7 @@ fn clipped_gradients_are_no_longer_than_allowed() {
         let count = Cell::new(0);
         let stop = || {
             count.set(count.get() + 1);
-            if count.get() > 1 {
-                Verdict::Stop
-            } else {
-                Verdict::Continue
-            }
+            if count.get() > 1 { GoOn::No } else { GoOn::Yes }
         };
         let (before, after) = (case.start(), case.fit_until(&stop).unwrap().weights);
         let pairs = before.tensors().zip(after.tensors());

@@ -8,7 +8,10 @@ use super::{
     graph::{Argument, GraphBuilder, ValueName},
     message::ElementType,
 };
-use crate::weights::{Part, Weights};
+use crate::{
+    step::norm,
+    weights::{Part, Weights},
+};
 
 /// Channels-first to channels-last and back.
 pub(super) const TO_CHANNELS_LAST: [i64; 4] = [0, 2, 3, 1];
@@ -18,7 +21,7 @@ pub(super) const TO_CHANNELS_FIRST: [i64; 4] = [0, 3, 1, 2];
 pub(super) const SERIES_TURNED: [i64; 3] = [0, 2, 1];
 
 /// Keeps the roots of norms away from 0, as in the engine.
-const EPSILON: f32 = 1e-5;
+const EPSILON: f32 = norm::EPSILON as f32;
 
 /// Adds the whole network behind its input; returns the outputs, `[rows][outputs]`.
 ///

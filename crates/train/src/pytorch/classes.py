@@ -20,7 +20,7 @@ def main(path):
     labels, probabilities = answers(inputs)
     table = csv.writer(sys.stdout, lineterminator="\n")
     # A place is the number of a row; in a folder, its file and its number.
-    named = ["file", "row"] if isinstance(places[0], tuple) else ["row"]
+    named = ["file", "row"] if places and isinstance(places[0], tuple) else ["row"]
     table.writerow([*named, "label", *(f"probability of {name}" for name in CLASSES)])
     for place, label, row in zip(places, labels, probabilities):
         place = place if isinstance(place, tuple) else (place,)

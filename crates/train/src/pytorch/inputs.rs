@@ -2,7 +2,7 @@
 
 use data::{
     FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedTask, FittedText,
-    Indicator, Preprocessor, Scaling,
+    Indicator, Preprocessor, Scaling, fitted::CLIP,
 };
 
 use super::literal::{in_lines, numbers, text, texts, truth};
@@ -113,10 +113,10 @@ pub(super) fn inputs(preprocessor: &Preprocessor) -> String {
 fn table(columns: &[FittedColumn]) -> Vec<String> {
     let lines: String = columns.iter().map(column).collect();
     let columns_list = format!(
-        "# Largest value, in scales, that reaches the network: one wild cell must not drown a row.\n\
-         CLIP = 10.0\n\n\
+        "{}\n\n\
          # What was learned from the training rows, in the order of the network's inputs.\n\
-         COLUMNS = [\n{lines}]"
+         COLUMNS = [\n{lines}]",
+        clip(),
     );
     let mut parts = vec![DELIMITED.to_string()];
     let mut more = String::new();
@@ -144,13 +144,21 @@ fn series_constants(series: &FittedSeries) -> String {
          # training series, and whether a channel behind the others tells where something was measured.\n\
          LENGTH, CHANNELS = {}, {}\nSERIES_SHIFT = numpy.array({}, numpy.float32)\n\
          SERIES_SCALE = numpy.array({}, numpy.float32)\nTELLS_PRESENCE = {}\n\n\
-         # Columns of a table that are the steps.\nCOLUMNS = {}",
+         # Columns of a table that are the steps.\nCOLUMNS = {}\n\n{}",
         series.length,
         series.channels,
         numbers(&series.shift),
         numbers(&series.scale),
         truth(series.presence == Indicator::Present),
         texts(&series.columns, 0),
+        clip(),
+    )
+}
+
+fn clip() -> String {
+    format!(
+        "# Largest value, in scales, that reaches the network: one wild cell must not drown a row.\n\
+         CLIP = {CLIP:?}"
     )
 }
 

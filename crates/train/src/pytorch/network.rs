@@ -6,13 +6,11 @@
 use morph::{Architecture, Kernel, Layer, LayerId, Shape, Window};
 
 use super::WEIGHTS_FILE;
+use crate::step::norm::EPSILON;
 
 /// The layers that PyTorch has not, or not as they are needed.
 const ATTENTION: &str = include_str!("attention.py");
 const PERIODIC: &str = include_str!("periodic.py");
-
-/// Keeps the roots of norms away from 0, as in the engine.
-const EPSILON: &str = "eps=1e-5";
 
 /// The classes of layers that PyTorch has not, as far as this network has them.
 fn own_layers(architecture: &Architecture) -> String {
@@ -158,9 +156,12 @@ impl Place<'_> {
                 self.convolution(from, to, *kernel, &format!(", groups={from}"))
             }
             Layer::BatchNorm => {
-                format!("nn.BatchNorm{}d({from}, {EPSILON})", self.axes().max(1))
+                format!(
+                    "nn.BatchNorm{}d({from}, eps={EPSILON:?})",
+                    self.axes().max(1)
+                )
             }
-            Layer::LayerNorm => format!("nn.LayerNorm({from}, {EPSILON})"),
+            Layer::LayerNorm => format!("nn.LayerNorm({from}, eps={EPSILON:?})"),
             Layer::Embedding { codes, width } => format!("nn.Embedding({codes}, {width})"),
             Layer::Position => {
                 let steps = self.input_shape().positions();

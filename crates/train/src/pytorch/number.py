@@ -15,7 +15,7 @@ def main(path):
     inputs, places = prepared(path)
     table = csv.writer(sys.stdout, lineterminator="\n")
     # A place is the number of a row; in a folder, its file and its number.
-    named = ["file", "row"] if isinstance(places[0], tuple) else ["row"]
+    named = ["file", "row"] if places and isinstance(places[0], tuple) else ["row"]
     table.writerow([*named, TARGET])
     for place, value in zip(places, answers(inputs).tolist()):
         place = place if isinstance(place, tuple) else (place,)

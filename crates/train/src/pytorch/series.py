@@ -1,7 +1,3 @@
-# Largest value, in scales, that reaches the network.
-CLIP = 10.0
-
-
 def read_series(path):
     """Series of a path, each steps x channels with NaN for what is missing, and their numbers."""
     if path.suffix in (".npz", ".npy"):
@@ -61,7 +57,8 @@ def prepared(source):
         raw.append(padded)
         kept.append(number)
     raw = numpy.array(raw, numpy.float32).reshape(-1, LENGTH, CHANNELS)
-    is_missing = numpy.isnan(raw)
+    # What is too large for a network is missing, too.
+    is_missing = ~numpy.isfinite(raw)
     scaled = numpy.clip((raw - SERIES_SHIFT) / SERIES_SCALE, -CLIP, CLIP)
     filled = numpy.where(is_missing, numpy.float32(0.0), scaled)
     if TELLS_PRESENCE:

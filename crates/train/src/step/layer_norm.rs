@@ -4,12 +4,12 @@
 //! one position, `h = g·gain`; then `dx = (h − mean(h) − x̂·mean(h·x̂))/√(σ² + ε)`.
 
 use crate::{
-    step::{Parameter, Part, Sink, Source, Value},
+    step::{Parameter, Part, Sink, Source, Value, norm},
     vector::{Store, vectorised},
 };
 
-/// Keeps the root away from 0; PyTorch's default.
-pub(crate) const EPSILON: f32 = 1e-5;
+/// Keeps the root away from 0.
+const EPSILON: f32 = norm::EPSILON as f32;
 
 /// Partial sums, so that a sum over channels is not one long chain of additions.
 const LANES: usize = 16;

@@ -17,7 +17,7 @@ use crate::{
     vector::{Activation, Store, tile_len, vectorised},
 };
 
-/// Keeps the root away from 0.
+/// Keeps the roots of batch and layer norms away from 0; PyTorch's default.
 pub(crate) const EPSILON: f64 = 1e-5;
 
 /// Share of a new batch in the running statistics.

@@ -12,8 +12,8 @@ use data::{Examples, ItemShape, Targets};
 use morph::{Architecture, Shape};
 use serde::Deserialize;
 use train::{
-    BatchTargets, ClassWeights, FitTask, Loss, Metric, Mode, Network, Optimizer, Plan, Purpose,
-    Recipe, Tensor, Threads, Verdict, Weights, fit,
+    BatchTargets, ClassWeights, FitTask, GoOn, Loss, Metric, Mode, Network, Optimizer, Plan,
+    Purpose, Recipe, Tensor, Threads, Verdict, Weights, fit,
     reference::{ReferenceWeights, Statistics, forward, loss},
     weights::specification,
 };
@@ -205,7 +205,7 @@ impl Case {
             target_scale: 1.0,
             threads: Threads::ONE,
             seed: 1,
-            stop: &|| Verdict::Continue,
+            stop: &|| GoOn::Yes,
             heard: &|_| {},
         };
         let fitted = fit(&task, start, &mut |_| Verdict::Continue).unwrap();

@@ -1,15 +1,17 @@
 //! What is sent to Kubernetes: the job of some nodes, and the secret with their invitation.
 //!
 //! Pods run without root, without the right to write outside of their scratch, and without a token of the
-//! cluster. A pod is never replaced before it has ended, an eviction costs no retry, and a node that says
-//! that its invitation is wrong (status 78) is not tried again.
+//! cluster. A pod is never replaced before it has ended, an eviction costs no retry, and the index of a node
+//! whose trainers die one after the other (status 78) is not filled again.
 
 use std::{collections::BTreeSet, num::NonZeroU32};
 
 use serde_json::{Value, json};
 
 use super::{GROUP_LABEL, INVITATION_KEY, KubernetesOptions};
-use crate::launch::{GRACE_SECONDS, GroupName, NODE_VARIABLE, NodeName, PLACED_VARIABLE};
+use crate::launch::{
+    GRACE_SECONDS, GroupName, MACHINE_UNFIT, NODE_VARIABLE, NodeName, PLACED_VARIABLE,
+};
 
 /// Memory for what processes of a pod share, in MiB; it counts as memory of the pod.
 pub(super) const SHARED_MIB: u32 = 256;
@@ -22,9 +24,6 @@ const KEPT_SECONDS: u32 = 3600;
 
 /// Neither root nor anybody else of the image.
 const USER: u32 = 10_001;
-
-/// Status of a program whose configuration is wrong (`EX_CONFIG` of sysexits.h): trying again is no use.
-const STATUS_CONFIGURATION: u32 = 78;
 
 /// Folder in which the invitation lies.
 const INVITATION_FOLDER: &str = "/etc/lehr";
@@ -77,7 +76,7 @@ pub(super) fn job(
                     "onExitCodes": {
                         "containerName": "node",
                         "operator": "In",
-                        "values": [STATUS_CONFIGURATION],
+                        "values": [MACHINE_UNFIT],
                     },
                 },
             ] },

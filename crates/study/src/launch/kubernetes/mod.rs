@@ -317,7 +317,8 @@ impl Launcher for Kubernetes {
     }
 
     /// A whole job is deleted, its last indexes by making it shorter, others by deleting their pods: a node
-    /// that is told to leave ends with success, and its index is not filled again.
+    /// that is told to leave ends with success, and its index is not filled again. An index in the middle that waits
+    /// cannot be taken out: it holds no machine, and may go on waiting.
     fn stop(&mut self, stopped: &[Placed], how: StopHow) -> Result<(), LaunchError> {
         let listing = self.list()?;
         for job in listing.jobs() {
@@ -341,11 +342,8 @@ impl Launcher for Kubernetes {
                 self.delete_job(job.name())?;
             } else if is_tail && how == StopHow::Gracefully {
                 self.shrink(job.name(), first)?;
-            } else if pods.len() == ended.len() {
-                self.delete_pods(&pods, how)?;
             } else {
-                // An index in the middle that waits cannot be taken out; the others are started anew.
-                self.delete_job(job.name())?;
+                self.delete_pods(&pods, how)?;
             }
         }
         Ok(())

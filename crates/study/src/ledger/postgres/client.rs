@@ -201,7 +201,5 @@ impl Session {
 
 /// A text as PostgreSQL writes constants; psql leaves what is between quotes alone.
 pub(super) fn quoted(text: &str) -> String {
-    // A NUL can be in no text of PostgreSQL, whatever a dying trainer said.
-    let text = text.replace("\\u0000", "").replace('\0', "");
     format!("'{}'", text.replace('\'', "''"))
 }

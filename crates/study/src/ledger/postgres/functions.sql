@@ -63,16 +63,18 @@ $$ select jsonb_build_object('trial', t.id, 'epoch', by_epoch, 'candidate', t.ca
                              'parent_candidate', p.candidate, 'parent_result', p.result)
    from (select 1) one left join trial p on p.id = t.parent $$;
 
--- Two probes, each on its own partial index: one `order by` over both states would sort them all.
 -- After a restart of the server, nobody's lease is taken before its holder had time to come back.
+create or replace function may_take_lost() returns boolean language sql volatile as
+$$ select clock() - extract(epoch from pg_postmaster_start_time()) > grace_secs from study $$;
+
+-- Two probes, each on its own partial index: one `order by` over both states would sort them all.
 create or replace function next_to_claim() returns trial language plpgsql as $$
 declare
     t trial;
 begin
     select * into t from trial where state = 'queued'
     order by urgent desc, id limit 1 for update skip locked;
-    if not found and clock() - extract(epoch from pg_postmaster_start_time())
-                     > (select grace_secs from study) then
+    if not found and may_take_lost() then
         select * into t from trial where state = 'running' and lease_until < clock()
         order by lease_until limit 1 for update skip locked;
     end if;
@@ -251,13 +253,15 @@ $$ select jsonb_build_object('at', clock(), 'spent_seconds', spent_seconds + gre
                              'best', best)
    from study $$;
 
--- Counted only as far as anybody needs to know: a long queue is not walked at every beat.
+-- What `next_to_claim` would give. Counted only as far as anybody needs to know: a long queue is not walked at
+-- every beat.
 create or replace function claimable(r jsonb) returns jsonb language sql volatile
 security definer set search_path = LEHR_SCHEMA, pg_temp as
 $$ select to_jsonb((select count(*) from (select 1 from trial where state = 'queued'
                                           limit (r->>'most')::bigint) waiting)
-                 + (select count(*) from (select 1 from trial where state = 'running' and lease_until < clock()
-                                          limit (r->>'most')::bigint) lost)) $$;
+                 + case when may_take_lost() then
+                   (select count(*) from (select 1 from trial where state = 'running' and lease_until < clock()
+                                          limit (r->>'most')::bigint) lost) else 0 end) $$;
 
 create or replace function history(r jsonb) returns jsonb language sql stable
 security definer set search_path = LEHR_SCHEMA, pg_temp as

@@ -412,7 +412,9 @@ impl Operations for Postgres {
         let action = "take a lease back";
         let (crash, checkpoint) = match release {
             Release::Returned { checkpoint } => (None, checkpoint.clone()),
-            Release::Crashed { message } => (Some(message.clone()), None),
+            // A NUL can be in no text of PostgreSQL, whatever a dying trainer said. In a record, which is a text of
+            // JSON, it is written otherwise.
+            Release::Crashed { message } => (Some(message.replace('\0', "")), None),
         };
         let attempts = CRASHES_MAX;
         let reason = crash

@@ -1,0 +1,68 @@
+//! What was typed becomes what will be done, and back.
+
+use super::*;
+
+fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lehr.toml");
+    fs::write(&path, text).unwrap();
+    (folder, path)
+}
+
+#[test]
+fn an_unknown_key_is_answered_with_the_nearest_one() {
+    let (_folder, path) = written("data = \"x.csv\"\n[budget]\ntme = \"10m\"\n");
+    let error = format!("{:#}", read(&path).unwrap_err());
+    assert!(
+        error.contains("`budget.tme` is not a key of lehr.toml"),
+        "{error}"
+    );
+    assert!(error.contains("did you mean `budget.time`?"), "{error}");
+}
+
+#[test]
+fn a_rendered_configuration_decides_the_same_study() {
+    let (_folder, path) = written(
+        "data = \"x.csv\"\nseed = 7\n[budget]\ntime = \"90s\"\ntrials = 5\n\
+         [split]\ngroup = \"patient\"\nvalidation = 0.3\n[series]\nid = \"visit\"\ntime = \"hour\"\n[resources]\nmemory_mib = 500\n[limits]\nparams = 5000\nfile_kib = 40\nlatency = \"1500us\"\n\
+         [search]\nobjectives = [\"latency\", \"params\"]\n",
+    );
+    let decided_once = decided(&read(&path).unwrap()).unwrap();
+    let (_second, again) = written(&render(&decided_once, None).unwrap());
+    let decided_twice = decided(&read(&again).unwrap()).unwrap();
+    assert_eq!(decided_once.folds, decided_twice.folds);
+    assert_eq!(decided_once.budget, decided_twice.budget);
+    assert_eq!(decided_once.seed, decided_twice.seed);
+    assert_eq!(decided_once.split, decided_twice.split);
+    assert_eq!(decided_once.roles, decided_twice.roles);
+    assert_eq!(decided_once.steps, decided_twice.steps);
+    assert!(decided_once.steps.is_some());
+    assert_eq!(decided_once.search, decided_twice.search);
+}
+
+#[test]
+fn a_rendered_configuration_leaves_the_folds_to_the_rows_where_nobody_says() {
+    let (_folder, path) = written("data = \"x.csv\"\n");
+    let decided_once = decided(&read(&path).unwrap()).unwrap();
+    let (_second, again) = written(&render(&decided_once, None).unwrap());
+    let decided_twice = decided(&read(&again).unwrap()).unwrap();
+    assert_eq!((decided_once.folds, decided_twice.folds), (None, None));
+    assert_eq!(decided_once.split, decided_twice.split);
+}
+
+#[test]
+fn a_study_in_a_database_is_rendered_under_the_name_that_explore_gives_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("Loans");
+    fs::create_dir(&place).unwrap();
+    let text = "data = \"x.csv\"\n[ledger]\naddress = \"postgres://me@host/lehr\"\n";
+    fs::write(place.join("lehr.toml"), text).unwrap();
+    let told = decide_file(&place).unwrap().unwrap();
+    assert_eq!(told.place.unwrap().study.to_string(), "loans");
+}
+
+#[test]
+fn paths_in_a_lehr_toml_are_relative_to_it() {
+    let (folder, path) = written("data = \"x.csv\"\n");
+    assert_eq!(read(&path).unwrap().data, folder.path().join("x.csv"));
+}
