@@ -17,8 +17,9 @@ const BATCH_SIZE: &str = "batch_size";
 /// Examples in memory at once where the setting does not say.
 const BATCH_SIZE_USUAL: u64 = 64;
 
-/// Bytes per learned value in training: itself, its gradient and two moments, 4 bytes each.
-const BYTES_PER_PARAMETER: u64 = 16;
+/// Bytes per learned value in training: itself, its gradient, two moments, its best and its averaged value, and as
+/// much again while a training is kept as a file; 4 bytes each.
+const BYTES_PER_PARAMETER: u64 = 48;
 
 /// Bytes of one value in a file.
 const BYTES_PER_VALUE: u64 = 4;
@@ -66,8 +67,8 @@ impl Limits {
     }
 }
 
-/// Estimate of the memory that training takes: weights with gradients and moments, and twice the
-/// activations of a batch.
+/// Estimate of the memory that training takes: learned values with all that is kept beside them, and twice
+/// the activations of a batch.
 ///
 /// # Units
 /// Bytes.
@@ -178,8 +179,8 @@ mod tests {
             let setting = Setting::default().with("batch_size", Value::Integer(batch));
             training_bytes(architecture().cost(), &setting)
         };
-        assert_eq!(of(1), 58 * 16 + 2 * 24 * 4);
-        assert_eq!(of(64), 58 * 16 + 64 * 2 * 24 * 4);
+        assert_eq!(of(1), 58 * 48 + 2 * 24 * 4);
+        assert_eq!(of(64), 58 * 48 + 64 * 2 * 24 * 4);
         assert_eq!(
             training_bytes(architecture().cost(), &Setting::default()),
             of(64)

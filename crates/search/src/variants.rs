@@ -265,7 +265,7 @@ mod tests {
     fn every_variant_stays_within_the_limits_at_its_own_batch_size() {
         let pool = pool_of("in 10 | dense 64 | relu | dense 64 | relu | dense 3");
         let limits = Limits {
-            memory_bytes: Some(190_000),
+            memory_bytes: Some(350_000),
             ..Limits::default()
         };
         let variants = drawn(&pool, &limits, 60, 4);

@@ -442,7 +442,7 @@ mod tests {
 
     #[test]
     fn of_many_under_way_only_so_many_are_believed() {
-        let ended = pool(20);
+        let ended = pool(7);
         let mut rng = ChaCha8Rng::seed_from_u64(4);
         let mut busy = ended.clone();
         while busy.pending() < BELIEVED_MAX + 20 {
