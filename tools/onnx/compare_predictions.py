@@ -62,7 +62,10 @@ def raw_inputs(session, data):
     if first.name == "series" and len(first.shape) == 3:
         # A step is a column; a label stands behind them.
         steps = [[number(cell.strip()) for cell in list(row.values())[: first.shape[1]]] for row in rows]
-        return {"series": numpy.array(steps).astype(numpy.float32)[:, :, None]}
+        with numpy.errstate(over="ignore"):
+            values = numpy.array(steps).astype(numpy.float32)[:, :, None]
+        # What is too large for the network's numbers is missing.
+        return {"series": numpy.where(numpy.isfinite(values), values, numpy.float32(numpy.nan))}
     for wanted in session.get_inputs():
         cells = [row[wanted.name].strip() for row in rows]
         if wanted.type == "tensor(string)":
