@@ -399,13 +399,15 @@ fn settled(config: &StudyConfig) -> Vec<(&'static str, String)> {
         memory_bytes: None,
         ..search.limits
     };
+    let steps = config.steps.as_ref();
+    let steps = steps.map_or_else(|| said(&steps), ToString::to_string);
     vec![
         ("target", said(&config.target)),
         ("ignore", said(&config.ignore)),
         ("header", said(&config.header)),
         ("kind", said(&config.kind)),
         ("task", said(&config.task)),
-        ("series", said(&config.steps)),
+        ("series", steps),
         ("metric", said(&config.metric)),
         ("seed", said(&config.seed)),
         ("split.folds", said(&config.folds)),
