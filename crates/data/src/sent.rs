@@ -172,9 +172,13 @@ fn series_rows(fitted: &FittedSeries, rows: &[Given<'_>]) -> ReadRows {
         all.iter().for_each(|channels| growing.push(channels));
         Dataset::Series(growing.finish())
     });
-    let mut values = Vec::new();
-    rows.iter().for_each(|row| row.numbers_into(&mut values));
-    read.notices.extend(too_large(values.into_iter()));
+    let numbers = |row: &Given<'_>| {
+        let mut numbers = Vec::new();
+        row.numbers_into(&mut numbers);
+        numbers
+    };
+    read.notices
+        .extend(too_large(rows.iter().flat_map(numbers)));
     read
 }
 

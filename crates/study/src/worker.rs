@@ -499,10 +499,13 @@ fn stop(slot: Slot, cause: StopCause) -> Action {
 
 #[cfg(test)]
 mod tests {
-    use search::{Origin, Outcome, Setting};
+    use search::Outcome;
 
     use super::*;
-    use crate::trial::{LeaseEpoch, Sequence, WorkerName};
+    use crate::{
+        store::sweep::tests::{running, seed, trial},
+        trial::{LeaseEpoch, Sequence},
+    };
 
     fn reply(answer: Answer, queued: u64, history: Vec<HistoryRow>) -> Event {
         let news = News {
@@ -516,20 +519,10 @@ mod tests {
     }
 
     fn ended(place: u64) -> HistoryRow {
-        let origin = Origin::Seed {
-            name: "mlp".to_string(),
-        };
         HistoryRow {
             sequence: Sequence(place),
             trial: TrialId(place),
-            candidate: Candidate {
-                architecture: "in 4 | dense 2".parse().unwrap(),
-                setting: Setting::default(),
-                origin,
-                promise: None,
-                latency_seconds: None,
-                proposed_by: WorkerName("node-1".to_string()),
-            },
+            candidate: trial(place, seed("mlp"), running()).candidate,
             outcome: Outcome::Scored(0.5),
         }
     }

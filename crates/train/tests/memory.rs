@@ -85,6 +85,26 @@ fn plan(text: &str, threads: u8, purpose: Purpose) -> (Plan, Weights) {
     )
 }
 
+/// A training that nobody stops or listens to.
+fn task<'a>(
+    architecture: &'a Architecture,
+    [train, validation]: [&'a Examples; 2],
+    recipe: &'a Recipe,
+) -> FitTask<'a> {
+    FitTask {
+        architecture,
+        train,
+        validation,
+        recipe,
+        metric: Metric::Accuracy,
+        target_scale: 1.0,
+        threads: Threads::ONE,
+        seed: 1,
+        stop: &|| GoOn::Yes,
+        heard: &|_| {},
+    }
+}
+
 #[test]
 fn the_bytes_taken_are_the_bytes_promised() {
     for text in NETWORKS {
@@ -112,18 +132,7 @@ fn a_training_becomes_a_file_in_the_bytes_promised() {
         batch_size: NonZeroUsize::new(32).unwrap(),
         ..Recipe::default()
     };
-    let task = FitTask {
-        architecture: &architecture,
-        train: &examples,
-        validation: &examples,
-        recipe: &recipe,
-        metric: Metric::Accuracy,
-        target_scale: 1.0,
-        threads: Threads::ONE,
-        seed: 1,
-        stop: &|| GoOn::Yes,
-        heard: &|_| {},
-    };
+    let task = task(&architecture, [&examples, &examples], &recipe);
     let start = Weights::fresh(&architecture, &mut ChaCha8Rng::seed_from_u64(1));
     let training = Training::begin(&task, start).unwrap();
     let batch = recipe.batch_size;
@@ -216,18 +225,7 @@ fn a_step_of_training_allocates_nothing() {
                 },
                 ..Recipe::default()
             };
-            let task = FitTask {
-                architecture: &architecture,
-                train: &train,
-                validation: &validation,
-                recipe: &recipe,
-                metric: Metric::Accuracy,
-                target_scale: 1.0,
-                threads: Threads::ONE,
-                seed: 1,
-                stop: &|| GoOn::Yes,
-                heard: &|_| {},
-            };
+            let task = task(&architecture, [&train, &validation], &recipe);
             let start = Weights::fresh(&architecture, &mut ChaCha8Rng::seed_from_u64(1));
             let mut training = Training::begin(&task, start).unwrap();
             let before = COUNT.get();

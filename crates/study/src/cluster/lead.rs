@@ -163,7 +163,7 @@ impl Lead {
     /// What has ended before this process leads was said by the one that led then.
     fn pass_over_the_past(&mut self, ledger: &dyn Ledger) -> Result<(), LedgerError> {
         // The history has no gaps: as many trials have ended as it has places.
-        let last = Sequence(ledger.counts()?.ended());
+        let last = Sequence(ledger.ended_count()?);
         let best = ledger.best()?;
         self.told = self.told.max(last);
         self.best = best.and_then(|best| best.result().map(|result| result.score));
