@@ -93,7 +93,7 @@ def explore(program, path, options, metric, budget, seed, members):
         "high": found["winner"]["vault"]["high"] if decides else None,
         "ensemble": together["scored"]["vault_metrics"].get(metric) if "scored" in together else None,
         "members": len(together["members"]) if "members" in together else None,
-        "trials": sum(status.get("trials", {}).values()) if isinstance(status.get("trials"), dict) else None,
+        "trials": sum(status["counts"].values()),
         "verdict": (found.get("verdict") or {}).get("finding"),
         "seconds": round(seconds, 1),
     }

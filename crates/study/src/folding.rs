@@ -1,4 +1,5 @@
-//! Whether a study is cross-validated, and in how many folds: what was asked for, or what few rows need.
+//! Whether a study is cross-validated, and in how many folds: what was asked for, or what few rows need, since a
+//! part of them cannot say which of hundreds of models is best.
 //!
 //! Where a column or a file says which rows validate, it is followed. Rows in the order of time have one
 //! part that validates, all newer than what is learned from: that part is small where rows are few, but
@@ -12,11 +13,15 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::config::StudyConfig;
 
-/// Fewer rows than these are too few for a part of them to say which model is better.
-const FOLDED_ROWS_MAX: usize = 1_000;
+/// Fewer rows than these are too few for a part of them to say which model is better: decision 0016 has what was
+/// measured.
+const FOLDED_ROWS_MAX: usize = 10_000;
 
 /// More values than these take too long to be learned from several times.
 const FOLDED_VALUES_MAX: usize = 2_000_000;
+
+/// Values that a word of a text counts as.
+const WORD_VALUES: usize = 8;
 
 /// Folds where nobody says how many.
 const FOLDS: u8 = 5;
@@ -83,7 +88,7 @@ fn obstacle(source: &Source) -> Option<&'static str> {
 
 fn not_folded(split: &Split, problem: &str) -> Finding {
     let rows = split.train.len() + split.validation.len();
-    let found = format!("{rows} rows are few, but they are not cross-validated: {problem}");
+    let found = format!("so few rows as {rows} are cross-validated, but these are not: {problem}");
     let done = format!(
         "{} of them validate, which says less of a model than all would",
         split.validation.len()
@@ -103,7 +108,13 @@ fn values_per_row(dataset: &Dataset) -> usize {
         Dataset::Table(table) => table.columns.len(),
         Dataset::Images(images) => (images.height * images.width * images.channels) as usize,
         Dataset::Series(series) => (series.longest() * series.channels) as usize,
-        Dataset::Texts(_) => 1,
+        Dataset::Texts(texts) => {
+            let words = texts
+                .texts
+                .iter()
+                .map(|text| text.split_whitespace().count());
+            words.sum::<usize>() * WORD_VALUES / texts.texts.len().max(1)
+        }
     }
 }
 
@@ -203,7 +214,8 @@ mod tests {
         assert!(
             found
                 .iter()
-                .any(|text| text.starts_with("96 rows are few, but they are not cross-validated")),
+                .any(|text| text
+                    .starts_with("so few rows as 96 are cross-validated, but these are not")),
             "{found:?}"
         );
         let refused = prepared(folder.path(), 3, by(), Some(4)).unwrap_err();

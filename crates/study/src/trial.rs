@@ -471,7 +471,10 @@ impl Trial {
     /// How it ended, as the history pool knows it.
     pub fn outcome(&self) -> Option<Outcome> {
         match &self.state {
-            TrialState::Finished { result, .. } => Some(Outcome::Scored(result.score)),
+            TrialState::Finished { result, .. } => Some(Outcome::Scored {
+                score: result.score,
+                loss: result.loss,
+            }),
             TrialState::Stopped { expected, .. } => Some(Outcome::Stopped {
                 expected: *expected,
             }),

@@ -8,8 +8,12 @@ use replay::{Element, Replay, ReplayError, Tensor, Values};
 use super::{CertifyError, RowsOf, TOLERANCE, Tried};
 use crate::model::{Model, Predictions};
 
-/// Rows that are run at once by one thread.
+/// Rows that are run at once by one thread, …
 const BATCH: usize = 32;
+
+/// … and fewer of a network whose largest layer gives more values than these for so many: a file that is run
+/// again keeps all its values to the end.
+const BATCH_VALUES: usize = 1 << 22;
 
 /// Largest relative change of a number that is rounded to `f32`.
 const HALF_STEP: f64 = 1.0 / 16_777_216.0;
@@ -68,6 +72,13 @@ struct Said {
     label: Option<String>,
 }
 
+fn rows_at_once(model: &Model) -> usize {
+    let architecture = &model.card.architecture;
+    let sizes = architecture.ids().map(|id| architecture.shape(id).values());
+    let largest = sizes.max().unwrap_or(1).max(1);
+    (BATCH_VALUES / largest).clamp(1, BATCH)
+}
+
 /// Runs all rows through the file, on all cores: nobody else needs them when an exploration has ended.
 fn said_by_file(
     model: &Model,
@@ -75,9 +86,10 @@ fn said_by_file(
     dataset: &Dataset,
 ) -> Result<Vec<Said>, ReplayError> {
     let rows = dataset.rows();
+    let batch = rows_at_once(model);
     let batches: Vec<(usize, usize)> = (0..rows)
-        .step_by(BATCH)
-        .map(|first| (first, BATCH.min(rows - first)))
+        .step_by(batch)
+        .map(|first| (first, batch.min(rows - first)))
         .collect();
     let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let share = batches.len().div_ceil(cores).max(1);

@@ -1,0 +1,187 @@
+"""Few rows of large sets, with and without cross-validation: whether what validates them says which model is best.
+
+    python3 few.py DATA --lehr PROGRAM [--time 60s] [--seeds 1 2 …] [--sets mnist-1500 …] --out FILE
+    python3 few.py --table FILE
+
+Rows are drawn by the seed from the training parts of sets that have official test rows, which are not looked at; as
+many others of the same parts are what nothing sees before the end. DATA is the same folder as that of run.py.
+Studies run on one core each, two at a time: of a pair, one validates with a fifth of the rows, the other in five folds.
+Needs numpy and pandas.
+"""
+
+import argparse
+import csv
+import gzip
+import itertools
+import json
+import pathlib
+import queue
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+
+import numpy
+import pandas
+
+VARIANTS = {"one part": ["--folds", "1"], "five folds": ["--folds", "5"]}
+
+# Where the rows are from, how many are explored, how many are judged by, the metric.
+SETS = {
+    "adult-1500": ("adult", 1500, 8000, "auc"),
+    "adult-rare-1500": ("adult-rare", 1500, 10000, "auc"),
+    "higgs-1500": ("higgs", 1500, 5500, "accuracy"),
+    "mnist1d-1500": ("mnist1d", 1500, 2500, "accuracy"),
+    "mnist-1500": ("mnist", 1500, 5000, "accuracy"),
+    "trec-1500": ("trec", 1500, 3900, "accuracy"),
+    "adult-8000": ("adult", 8000, 8000, "auc"),
+    "adult-rare-8000": ("adult-rare", 8000, 10000, "auc"),
+    "higgs-5000": ("higgs", 5000, 2000, "accuracy"),
+    "mnist1d-3000": ("mnist1d", 3000, 1000, "accuracy"),
+    "mnist-2500": ("mnist", 2500, 5000, "accuracy"),
+    "trec-4000": ("trec", 4000, 1452, "accuracy"),
+}
+
+FIELDS = ["set", "seed", "variant", "metric", "unseen", "log_loss", "validation", "ensemble", "trials"]
+
+
+def idx(path):
+    """The array in a gzipped IDX file of bytes."""
+    data = gzip.open(path).read()
+    extents = numpy.frombuffer(data, ">u4", data[3], offset=4)
+    return numpy.frombuffer(data, numpy.uint8, offset=4 + 4 * data[3]).reshape(extents)
+
+
+def rare(adult):
+    """Twelve of a hundred rows are of the rarer class; it is a quarter in the whole set."""
+    common, rarer = adult["income"].value_counts().index
+    rows = [adult[adult["income"] == common].iloc[:20000], adult[adult["income"] == rarer].sample(2727, random_state=0)]
+    return pandas.concat(rows).sample(frac=1, random_state=0)
+
+
+def training_part(data, name):
+    """A table whose last column is the target, or arrays of examples and classes."""
+    tabular = data / "tabular"
+    if name in ("adult", "adult-rare"):
+        adult = pandas.read_csv(tabular / "adult" / "adult_train.csv.gz")
+        return rare(adult) if name == "adult-rare" else adult
+    if name == "higgs":
+        higgs = pandas.read_csv(tabular / "higgs-small" / "higgs_train.tsv.gz", sep="\t", header=None)
+        higgs.columns = ["label", *(f"f{place}" for place in range(28))]
+        higgs["label"] = higgs["label"].map({0: "background", 1: "signal"})
+        return higgs[[*higgs.columns[1:], "label"]]
+    if name == "trec":
+        return pandas.read_csv(data / "text" / "trec" / "trec_train.csv").drop(columns="fine")
+    if name == "mnist1d":
+        arrays = numpy.load(data / "timeseries" / "mnist1d" / "mnist1d.npz")
+        return arrays["x"], arrays["y"]
+    folder = data / "images" / "mnist-idx"
+    return idx(folder / "train-images-idx3-ubyte.gz"), idx(folder / "train-labels-idx1-ubyte.gz")
+
+
+def draw(part, explored, judged, seed, place):
+    """Two files of rows that no row is in twice."""
+    rows = len(part[0]) if isinstance(part, tuple) else len(part)
+    order = numpy.random.default_rng(100 + seed).permutation(rows)
+    files = []
+    for name, chosen in (("explored", order[:explored]), ("judged", order[explored:explored + judged])):
+        if isinstance(part, tuple):
+            files.append(place / f"{name}.npz")
+            numpy.savez(files[-1], X=part[0][chosen], y=part[1][chosen])
+        else:
+            files.append(place / f"{name}.csv")
+            part.iloc[chosen].to_csv(files[-1], index=False)
+    return files
+
+
+def explore(program, files, options, metric, budget, seed, core, place):
+    """How good a study's winner is on the rows that nothing saw, and how good it was said to be."""
+    study = place / "study"
+    command = ["taskset", "-c", str(core), program, "explore", files[0], "--test", files[1], "--metric", metric, "--time",
+               budget, "--seed", str(seed), "--slots", "1", "--ensemble", "8", "--out", study, "--json", *options]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    status = subprocess.run([program, "status", study, "--json"], capture_output=True, text=True, check=True)
+    status = json.loads(status.stdout)
+    unseen = found["winner"]["vault_metrics"]
+    together = (found.get("ensemble") or {}).get("scored", {}).get("vault_metrics", {})
+    return {"unseen": unseen[metric], "log_loss": unseen["log_loss"], "validation": status["best"][1],
+            "ensemble": together.get(metric), "trials": sum(status["counts"].values())}
+
+
+def run(arguments):
+    """All pairs that are not in the file already, two studies at a time."""
+    out = pathlib.Path(arguments.out)
+    done = set()
+    if out.exists():
+        with open(out, newline="", encoding="utf-8") as file:
+            done = {(row["set"], int(row["seed"]), row["variant"]) for row in csv.DictReader(file)}
+    else:
+        out.write_text(",".join(FIELDS) + "\n", encoding="utf-8")
+    jobs, lock = queue.Queue(), threading.Lock()
+    for job in itertools.product(arguments.sets, arguments.seeds, VARIANTS):
+        if job not in done:
+            jobs.put(job)
+
+    def work(core):
+        while not jobs.empty():
+            name, seed, variant = jobs.get()
+            source, explored, judged, metric = SETS[name]
+            with tempfile.TemporaryDirectory() as place:
+                place = pathlib.Path(place)
+                files = draw(training_part(pathlib.Path(arguments.data), source), explored, judged, seed, place)
+                options = VARIANTS[variant] + (["--target", "coarse"] if source == "trec" else [])
+                found = explore(arguments.lehr, files, options, metric, arguments.time, seed, core, place)
+            row = {"set": name, "seed": seed, "variant": variant, "metric": metric, **found}
+            with lock, open(out, "a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, FIELDS).writerow(row)
+            print(*row.values(), flush=True)
+
+    workers = [threading.Thread(target=work, args=(core,)) for core in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+def table(path):
+    """Means over seeds, and by how much folds are better."""
+    print("| rows of | metric | seeds | one part: said | unseen | its ensemble | five folds: said | unseen | better by (least to most) |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for name in SETS:
+        of = {key: {row["seed"]: row for row in rows if (row["set"], row["variant"]) == (name, key)} for key in VARIANTS}
+        seeds = sorted(set.intersection(*(set(found) for found in of.values())))
+        if not seeds:
+            continue
+
+        def mean(variant, field):
+            return statistics.mean(float(of[variant][seed][field] or of[variant][seed]["unseen"]) for seed in seeds)
+
+        one, five = VARIANTS
+        better = [float(of[five][seed]["unseen"]) - float(of[one][seed]["unseen"]) for seed in seeds]
+        print(f"| {name} | {SETS[name][3]} | {len(seeds)} | {mean(one, 'validation'):.4f} | {mean(one, 'unseen'):.4f} "
+              f"| {mean(one, 'ensemble'):.4f} | {mean(five, 'validation'):.4f} | {mean(five, 'unseen'):.4f} "
+              f"| {statistics.mean(better):+.4f} ({min(better):+.4f} to {max(better):+.4f}) |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", nargs="?")
+    parser.add_argument("--lehr", default="target/release/lehr")
+    parser.add_argument("--time", default="60s")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET")
+    parser.add_argument("--out")
+    parser.add_argument("--table", metavar="FILE")
+    arguments = parser.parse_args()
+    if arguments.table:
+        return table(arguments.table)
+    if not (arguments.data and arguments.out):
+        parser.error("DATA and --out are needed")
+    return run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
