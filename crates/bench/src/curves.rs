@@ -232,7 +232,7 @@ pub fn reach(curves: &Curves, rungs: Rungs, workers: usize, regret: f64, seed: u
         let Some(rung) = stops[at.stop].rung else {
             let trial = TrialId(at.trial as u64);
             ladder.end(trial, Birth::Fresh, score);
-            search.end(at.model, Outcome::scored(score));
+            search.end(at.model, Outcome::Scored(score));
             if score >= goal {
                 break;
             }

@@ -155,7 +155,7 @@ mod tests {
                 // Best in the middle, so that best and newest differ.
                 outcome: match failed {
                     true => Outcome::Failed,
-                    false => Outcome::scored(-((place as f64) - 50.0).abs()),
+                    false => Outcome::Scored(-((place as f64) - 50.0).abs()),
                 },
                 parent: None,
             };

@@ -3,11 +3,9 @@
 //! A pool is only ever appended to, by sequence numbers 1, 2, 3 …; whoever skips or repeats one is
 //! refused, so that every generator that has heard the first `n` rows knows the same. Trials that
 //! are under way are known without a score. Scores are looked at by rank, never by
-//! value: failed trials are the worst and stay. Of equal scores the lower loss stands higher, as it does
-//! where the best trial is chosen: with few rows to validate, many trials are right about equally many.
+//! value: failed trials are the worst and stay.
 
 use std::{
-    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::Arc,
@@ -39,13 +37,8 @@ impl fmt::Display for TrialId {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// With a score.
-    Scored {
-        /// Higher is better. One that is not finite counts as a failure.
-        score: f64,
-        /// What decides between equal scores; lower is better.
-        loss: f64,
-    },
+    /// With a score; higher is better. One that is not finite counts as a failure.
+    Scored(f64),
     /// Early, behind others ([`crate::rungs`]). It has no score and cannot be the best, but it stands among
     /// the others where it is expected.
     Stopped {
@@ -57,46 +50,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// With a score of which no loss is known: equal ones stay equal.
-    pub fn scored(score: f64) -> Outcome {
-        Outcome::Scored { score, loss: 0.0 }
-    }
-
     /// What trials are ranked by.
-    pub(crate) fn rank(self) -> Rank {
+    pub(crate) fn rank(self) -> f64 {
         match self {
-            Outcome::Scored { score, loss } if score.is_finite() => Rank::new(score, -loss),
-            Outcome::Stopped { expected } if expected.is_finite() => {
-                Rank::new(expected, f64::NEG_INFINITY)
+            Outcome::Scored(value) | Outcome::Stopped { expected: value } if value.is_finite() => {
+                value
             }
-            _ => Rank::new(f64::NEG_INFINITY, f64::NEG_INFINITY),
+            _ => f64::NEG_INFINITY,
         }
-    }
-}
-
-/// What trials are ranked by: the score, and between equal scores the loss. More is better in both.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
-pub(crate) struct Rank {
-    score: f64,
-    gain: f64,
-}
-
-impl Rank {
-    fn new(score: f64, gain: f64) -> Rank {
-        // 0.0 and -0.0 are the same score, whatever the losses.
-        Rank {
-            score: score + 0.0,
-            gain: if gain.is_nan() {
-                f64::NEG_INFINITY
-            } else {
-                gain
-            },
-        }
-    }
-
-    pub(crate) fn total_cmp(&self, other: &Rank) -> Ordering {
-        let by_score = self.score.total_cmp(&other.score);
-        by_score.then(self.gain.total_cmp(&other.gain))
     }
 }
 
@@ -121,7 +82,7 @@ impl PoolEntry {
     /// Its score, if it has one.
     pub fn score(&self) -> Option<f64> {
         match self.outcome {
-            Outcome::Scored { score, .. } if score.is_finite() => Some(score),
+            Outcome::Scored(score) if score.is_finite() => Some(score),
             _ => None,
         }
     }
@@ -299,16 +260,14 @@ impl Pool {
 /// # Shapes
 /// One value per outcome, in the same order.
 /// # Units
-/// Standard deviations: z = Φ⁻¹((rank − ½)/n), rank 1 the worst. Of equal scores the lower loss stands
-/// higher, and where that is equal, too, they share the mean of their ranks; stopped trials stand where they
-/// are expected, behind those that have that score, failed ones share the worst ranks.
+/// Standard deviations: z = Φ⁻¹((rank − ½)/n), rank 1 the worst. Equal scores share the mean of
+/// their ranks; stopped trials stand where they are expected, failed ones share the worst ranks.
 /// # Cost
 /// `O(n log n)`.
 /// # Source
 /// Rank-based inverse normal transformation with Hazen's offset (Hazen 1914).
 pub fn standing(outcomes: impl Iterator<Item = Outcome>) -> Vec<f64> {
-    let ranks: Vec<Rank> = outcomes.map(Outcome::rank).collect();
-    let middles = middles_of_ranks(&ranks, Rank::total_cmp);
+    let middles = middles_of_ranks(&outcomes.map(Outcome::rank).collect::<Vec<f64>>());
     let count = middles.len() as f64;
     let each = middles.into_iter();
     each.map(|middle| normal::quantile(middle / count))
@@ -316,12 +275,9 @@ pub fn standing(outcomes: impl Iterator<Item = Outcome>) -> Vec<f64> {
 }
 
 /// Rank less ½ of each value, rank 1 the smallest; equal values share the mean of their ranks.
-pub(crate) fn middles_of_ranks<T: PartialEq>(
-    values: &[T],
-    compare: impl Fn(&T, &T) -> Ordering,
-) -> Vec<f64> {
+pub(crate) fn middles_of_ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|a, b| compare(&values[*a], &values[*b]));
+    order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
     let mut middles = vec![0.0; values.len()];
     let mut below = 0;
     // Comparing by `==` puts 0.0 and -0.0, which `total_cmp` tells apart, in one group.
@@ -381,7 +337,7 @@ mod tests {
     #[test]
     fn a_trial_is_known_from_proposal_to_end_and_after() {
         let mut pool = Pool::default();
-        let trial = entry(1, Outcome::scored(0.5));
+        let trial = entry(1, Outcome::Scored(0.5));
         let fingerprint = Fingerprint::of(&trial.architecture, &trial.setting);
         assert!(!pool.contains(fingerprint));
         pool.add_pending(trial.architecture.clone(), trial.setting.clone());
@@ -406,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_pool_valued_by_latency_alone_ranks_fast_models_first_until_it_grows() {
-        let mut pool = pool(&[0.9, 0.5, 0.7].map(Outcome::scored));
+        let mut pool = pool(&[0.9, 0.5, 0.7].map(Outcome::Scored));
         for (trial, seconds) in [(101, 3e-3), (102, 1e-3), (103, 2e-3)] {
             pool.note_latency(TrialId(trial), seconds);
         }
@@ -422,14 +378,14 @@ mod tests {
         }
         assert!(firsts.contains(&0) && firsts.contains(&1), "{firsts:?}");
         let mut valued = pool.valued_by(&objectives, &Weights::draw(1, &mut rng));
-        valued.push(entry(4, Outcome::scored(0.1))).unwrap();
+        valued.push(entry(4, Outcome::Scored(0.1))).unwrap();
         assert_eq!(valued.standing(), valued.standing_after(4));
         assert_eq!(pool.entries().len(), 3);
     }
 
     #[test]
     fn children_are_counted_when_they_end() {
-        let mut pool = pool(&[Outcome::scored(1.0)]);
+        let mut pool = pool(&[Outcome::Scored(1.0)]);
         for sequence in 2..5 {
             let parent = Some(TrialId(101));
             pool.push(PoolEntry {
@@ -444,18 +400,18 @@ mod tests {
 
     /// The definition, one entry at a time.
     fn slow_standing(outcomes: &[Outcome]) -> Vec<f64> {
-        let value = |outcome: &Outcome| match outcome {
-            Outcome::Scored { score, loss } if score.is_finite() => (*score, -loss),
-            _ => (f64::NEG_INFINITY, 0.0),
+        let score = |outcome: &Outcome| match outcome {
+            Outcome::Scored(score) if score.is_finite() => *score,
+            _ => f64::NEG_INFINITY,
         };
         let one = |own: &Outcome| {
             let worse = outcomes
                 .iter()
-                .filter(|other| value(other) < value(own))
+                .filter(|other| score(other) < score(own))
                 .count() as f64;
             let equal = outcomes
                 .iter()
-                .filter(|other| value(other) == value(own))
+                .filter(|other| score(other) == score(own))
                 .count() as f64;
             let rank = worse + (equal + 1.0) / 2.0;
             normal::quantile((rank - 0.5) / outcomes.len() as f64)
@@ -465,20 +421,18 @@ mod tests {
 
     #[test]
     fn standing_agrees_with_its_definition_and_ties_and_failures_are_averaged() {
-        let scored = |score, loss| Outcome::Scored { score, loss };
+        let scored = |score| Outcome::Scored(score);
         let outcomes = [
-            scored(0.5, 0.2),
-            scored(-3.0, 0.1),
+            scored(0.5),
+            scored(-3.0),
             Outcome::Failed,
-            scored(0.5, 0.2),
-            scored(f64::NAN, 0.1),
-            scored(1e9, 0.1),
-            scored(0.0, 0.4),
-            scored(-0.0, 0.4),
-            scored(f64::INFINITY, 0.1),
-            scored(0.7, 9.0),
-            scored(0.5, 0.1),
-            scored(-0.0, 0.3),
+            scored(0.5),
+            scored(f64::NAN),
+            scored(1e9),
+            scored(0.0),
+            scored(-0.0),
+            scored(f64::INFINITY),
+            scored(0.7),
         ];
         let standing = pool(&outcomes).standing();
         for (fast, slow) in standing.iter().zip(slow_standing(&outcomes)) {
@@ -490,26 +444,22 @@ mod tests {
         assert_eq!([standing[2], standing[4]], [standing[8]; 2]);
         assert!(standing.iter().all(|z| *z >= standing[2]));
         assert!(standing[5] > standing[9]);
-        // A loss decides between equal scores only.
-        assert!(standing[9] > standing[10] && standing[10] > standing[0]);
-        assert!(standing[11] > standing[6]);
     }
 
     #[test]
     fn stopped_trials_stand_where_they_are_expected_and_have_no_score() {
         let stopped = |expected| Outcome::Stopped { expected };
         let outcomes = [
-            Outcome::scored(0.5),
+            Outcome::Scored(0.5),
             stopped(0.4),
             stopped(0.6),
             Outcome::Failed,
-            Outcome::scored(0.3),
+            Outcome::Scored(0.3),
             stopped(f64::NAN),
-            stopped(0.5),
         ];
         let pool = pool(&outcomes);
         let standing = pool.standing();
-        let ascending = [3, 4, 1, 6, 0, 2].map(|entry: usize| standing[entry]);
+        let ascending = [3, 4, 1, 0, 2].map(|entry: usize| standing[entry]);
         assert!(ascending.is_sorted_by(|a, b| a < b), "{standing:?}");
         assert_eq!(standing[3], standing[5]);
         let scored = pool
@@ -522,8 +472,8 @@ mod tests {
     #[test]
     fn standing_does_not_depend_on_the_unit_of_the_score() {
         let scores = [0.3, 0.1, 0.9, 0.4];
-        let plain = pool(&scores.map(Outcome::scored)).standing();
-        let warped = pool(&scores.map(|score: f64| Outcome::scored(-1e6 / score.exp()))).standing();
+        let plain = pool(&scores.map(Outcome::Scored)).standing();
+        let warped = pool(&scores.map(|score: f64| Outcome::Scored(-1e6 / score.exp()))).standing();
         assert_eq!(plain, warped);
     }
 

@@ -122,7 +122,7 @@ mod tests {
                     .unwrap(),
                 setting: Setting::default(),
                 // Wider is better.
-                outcome: Outcome::scored(f64::from(units)),
+                outcome: Outcome::Scored(f64::from(units)),
                 parent: None,
             };
             pool.push(entry).unwrap();

@@ -166,7 +166,7 @@ mod tests {
             sequence: 1,
             architecture: notation.parse().unwrap(),
             setting: space().defaults(),
-            outcome: Outcome::scored(0.5),
+            outcome: Outcome::Scored(0.5),
             parent: None,
         };
         pool.push(entry).unwrap();

@@ -81,7 +81,7 @@ fn best(strategy: Strategy, study: u64) -> f64 {
             &settings
         };
         let proposal = propose(&pool, &mut surrogate, used, &TASK, settings, &mut rng).unwrap();
-        let outcome = Outcome::scored(objective(&proposal));
+        let outcome = Outcome::Scored(objective(&proposal));
         let parent = match proposal.origin {
             Origin::Variant { parent, .. } => Some(parent),
             _ => None,

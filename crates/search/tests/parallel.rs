@@ -122,7 +122,7 @@ fn explore(workers: usize, trials: u64, study: u64, met: &mut Morphs) {
             sequence: pool.entries().len() as u64 + 1,
             architecture: proposal.architecture.clone(),
             setting: proposal.setting.clone(),
-            outcome: Outcome::scored(score(proposal)),
+            outcome: Outcome::Scored(score(proposal)),
             parent,
         };
         pool.push(entry).unwrap();

@@ -76,7 +76,7 @@ fn explored(task: &Task, settings: &SearchSettings, trials: u64) -> (Pool, Vec<P
         let proposal = next(&pool, used, task, settings, sequence);
         let outcome = match sequence % 7 {
             0 => Outcome::Failed,
-            _ => Outcome::scored(score(&proposal)),
+            _ => Outcome::Scored(score(&proposal)),
         };
         let entry = PoolEntry {
             trial: TrialId(sequence),
@@ -230,7 +230,7 @@ fn no_model_is_proposed_twice_however_many_are() {
             let outcome = match seed % 7 {
                 0 => Outcome::Failed,
                 1 => Outcome::Stopped { expected: -1.0 },
-                _ => Outcome::scored(score(&proposal)),
+                _ => Outcome::Scored(score(&proposal)),
             };
             pool.push(PoolEntry {
                 trial: TrialId(sequence),
@@ -425,7 +425,7 @@ proptest! {
             let proposal =
                 propose(&pool, &mut surrogate, used, &TABLE, &settings, &mut rng).unwrap();
             prop_assert!(limits.allow(&proposal.architecture, &proposal.setting));
-            let outcome = Outcome::scored(score(&proposal));
+            let outcome = Outcome::Scored(score(&proposal));
             let parent = parent(&proposal.origin);
             let Proposal { architecture, setting, .. } = proposal;
             let trial = TrialId(sequence);
@@ -462,7 +462,7 @@ fn hyperparameters_by_parzen_estimators_are_legal_and_gather_where_scores_are_hi
             sequence,
             architecture: proposal.architecture,
             setting: proposal.setting,
-            outcome: Outcome::scored(-decades),
+            outcome: Outcome::Scored(-decades),
             parent: None,
         })
         .unwrap();

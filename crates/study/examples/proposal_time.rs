@@ -102,7 +102,7 @@ fn grow(
         sequence,
         architecture,
         setting,
-        outcome: Outcome::scored(-(depth - 24.0).abs() - parameters.ln()),
+        outcome: Outcome::Scored(-(depth - 24.0).abs() - parameters.ln()),
         parent,
     })?;
     Ok(milliseconds)

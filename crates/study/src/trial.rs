@@ -471,10 +471,7 @@ impl Trial {
     /// How it ended, as the history pool knows it.
     pub fn outcome(&self) -> Option<Outcome> {
         match &self.state {
-            TrialState::Finished { result, .. } => Some(Outcome::Scored {
-                score: result.score,
-                loss: result.loss,
-            }),
+            TrialState::Finished { result, .. } => Some(Outcome::Scored(result.score)),
             TrialState::Stopped { expected, .. } => Some(Outcome::Stopped {
                 expected: *expected,
             }),

@@ -523,7 +523,7 @@ mod tests {
             sequence: Sequence(place),
             trial: TrialId(place),
             candidate: trial(place, seed("mlp"), running()).candidate,
-            outcome: Outcome::scored(0.5),
+            outcome: Outcome::Scored(0.5),
         }
     }
 

@@ -80,7 +80,7 @@ impl Searcher for Method<'_> {
             sequence,
             architecture,
             setting,
-            outcome: Outcome::scored(score),
+            outcome: Outcome::Scored(score),
             parent: self.parents.remove(&fingerprint).flatten(),
         };
         self.pool.push(entry).expect("sequence numbers count up");

@@ -338,7 +338,7 @@ mod tests {
             };
             let outcome = match sequence % 7 {
                 0 => Outcome::Failed,
-                _ => Outcome::scored(architecture.nodes().len() as f64 - rate.ln()),
+                _ => Outcome::Scored(architecture.nodes().len() as f64 - rate.ln()),
             };
             pool.push(PoolEntry {
                 trial: TrialId(sequence),

@@ -39,9 +39,6 @@ pub(super) struct EndedRow {
     pub(super) candidate: String,
     #[serde(deserialize_with = "any_number")]
     pub(super) score: Option<f64>,
-    /// Absent in databases whose functions are older.
-    #[serde(default, deserialize_with = "any_number")]
-    pub(super) loss: Option<f64>,
     #[serde(deserialize_with = "any_number")]
     pub(super) expected: Option<f64>,
 }
@@ -79,10 +76,7 @@ fn any_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>,
 impl EndedRow {
     pub(super) fn parse(self) -> Result<HistoryRow, LedgerError> {
         let outcome = match (self.score, self.expected) {
-            (Some(score), _) => Outcome::Scored {
-                score,
-                loss: self.loss.unwrap_or(0.0),
-            },
+            (Some(score), _) => Outcome::Scored(score),
             (None, Some(expected)) => Outcome::Stopped { expected },
             (None, None) => Outcome::Failed,
         };

@@ -309,10 +309,6 @@ fn a_child_is_claimed_with_its_parents_network_and_weights(bench: &mut Bench<'_>
     assert_eq!(parent.score, 0.5);
 }
 
-fn scored(score: f64, loss: f64) -> Outcome {
-    Outcome::Scored { score, loss }
-}
-
 fn a_stopped_trial_has_its_place_in_the_history_and_is_never_the_best(bench: &mut Bench<'_>) {
     bench.propose(8);
     let lease = bench.claim(1).unwrap();
@@ -335,7 +331,10 @@ fn a_stopped_trial_has_its_place_in_the_history_and_is_never_the_best(bench: &mu
         .map(|row| row.outcome)
         .collect();
     let expected = 0.75;
-    assert_eq!(outcomes, [scored(0.5, 0.5), Outcome::Stopped { expected }]);
+    assert_eq!(
+        outcomes,
+        [Outcome::Scored(0.5), Outcome::Stopped { expected }]
+    );
     assert_eq!(bench.ledger.best().unwrap().unwrap().id, TrialId(1));
     let counts = bench.ledger.counts().unwrap();
     assert_eq!((counts.stopped, counts.ended()), (1, 2));
@@ -353,7 +352,7 @@ fn a_score_that_is_no_finite_number_survives(bench: &mut Bench<'_>) {
     bench.end(lease, &Ending::Finished(result(0.1 + 0.2, f64::MAX)));
     let history = bench.ledger.history(Sequence(0)).unwrap();
     assert_eq!(history[0].outcome, Outcome::Stopped { expected });
-    assert_eq!(history[1].outcome, scored(0.1 + 0.2, f64::MAX));
+    assert_eq!(history[1].outcome, Outcome::Scored(0.1 + 0.2));
     let trials = bench.ledger.trials().unwrap();
     assert_eq!(trials[0].outcome(), Some(Outcome::Stopped { expected }));
     assert_eq!(bench.ledger.ended(Sequence(1)).unwrap(), trials[1..]);

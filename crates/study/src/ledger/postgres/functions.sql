@@ -266,7 +266,7 @@ $$ select to_jsonb((select count(*) from (select 1 from trial where state = 'que
 create or replace function history(r jsonb) returns jsonb language sql stable
 security definer set search_path = LEHR_SCHEMA, pg_temp as
 $$ select coalesce(jsonb_agg(to_jsonb(h) order by h.sequence), '[]')
-   from (select sequence, id, candidate, score, loss, expected from trial
+   from (select sequence, id, candidate, score, expected from trial
          where sequence > (r->>'after')::bigint order by sequence limit (r->>'page')::bigint) h $$;
 
 create or replace function pending(r jsonb) returns jsonb language sql stable

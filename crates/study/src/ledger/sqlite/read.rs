@@ -161,7 +161,7 @@ impl Reading for Sqlite {
     fn history(&self, after: Sequence) -> Result<Vec<HistoryRow>, LedgerError> {
         let rows = self.read_rows(
             "read the history",
-            "select sequence, id, candidate, score, loss, expected from trial
+            "select sequence, id, candidate, score, expected from trial
              where sequence > ?1 order by sequence limit ?2",
             params![as_integer(after.0), HISTORY_PAGE],
             |row| {
@@ -170,8 +170,7 @@ impl Reading for Sqlite {
                     id: row.get(1)?,
                     candidate: row.get(2)?,
                     score: row.get(3)?,
-                    loss: row.get(4)?,
-                    expected: row.get(5)?,
+                    expected: row.get(4)?,
                 })
             },
         )?;
