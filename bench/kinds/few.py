@@ -3,8 +3,8 @@
     python3 few.py DATA --lehr PROGRAM [--time 60s] [--seeds 1 2 …] [--sets mnist-1500 …] --out FILE
     python3 few.py --table FILE
 
-Rows are drawn by the seed from the training parts of sets that have official test rows, which are not looked at; as
-many others of the same parts are what nothing sees before the end. DATA is the same folder as that of run.py.
+Rows are drawn by the seed from the training parts of sets that have official test rows, which are not looked at;
+others of the same parts are what nothing sees before the end. DATA is the same folder as that of run.py.
 Studies run on one core each, two at a time: of a pair, one validates with a fifth of the rows, the other in five folds.
 Needs numpy and pandas.
 """
