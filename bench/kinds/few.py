@@ -13,17 +13,17 @@ import argparse
 import csv
 import gzip
 import itertools
-import json
 import pathlib
 import queue
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
 
 import numpy
 import pandas
+
+import run
 
 VARIANTS = {"one part": ["--folds", "1"], "five folds": ["--folds", "5"]}
 
@@ -97,19 +97,16 @@ def draw(part, explored, judged, seed, place):
 
 def explore(program, files, options, metric, budget, seed, core, place):
     """How good a study's winner is on the rows that nothing saw, and how good it was said to be."""
-    study = place / "study"
-    command = ["taskset", "-c", str(core), program, "explore", files[0], "--test", files[1], "--metric", metric, "--time",
-               budget, "--seed", str(seed), "--slots", "1", "--ensemble", "8", "--out", study, "--json", *options]
-    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    status = subprocess.run([program, "status", study, "--json"], capture_output=True, text=True, check=True)
-    status = json.loads(status.stdout)
+    options = ["--test", files[1], "--slots", "1", *options]
+    on_a_core = ["taskset", "-c", str(core), program]
+    found, status, _ = run.study(on_a_core, files[0], options, metric, budget, seed, 8, place / "study")
     unseen = found["winner"]["vault_metrics"]
     together = (found.get("ensemble") or {}).get("scored", {}).get("vault_metrics", {})
     return {"unseen": unseen[metric], "log_loss": unseen["log_loss"], "validation": status["best"][1],
             "ensemble": together.get(metric), "trials": sum(status["counts"].values())}
 
 
-def run(arguments):
+def run_all(arguments):
     """All pairs that are not in the file already, two studies at a time."""
     out = pathlib.Path(arguments.out)
     done = set()
@@ -124,8 +121,11 @@ def run(arguments):
             jobs.put(job)
 
     def work(core):
-        while not jobs.empty():
-            name, seed, variant = jobs.get()
+        while True:
+            try:
+                name, seed, variant = jobs.get_nowait()
+            except queue.Empty:
+                return
             source, explored, judged, metric = SETS[name]
             with tempfile.TemporaryDirectory() as place:
                 place = pathlib.Path(place)
@@ -180,7 +180,7 @@ def main():
         return table(arguments.table)
     if not (arguments.data and arguments.out):
         parser.error("DATA and --out are needed")
-    return run(arguments)
+    return run_all(arguments)
 
 
 if __name__ == "__main__":

@@ -62,22 +62,34 @@ FIELDS = ["set", "seed", "found", "decided_by", "metric", "constant", "linear", 
 ERRORS = {"rmse", "mae", "log_loss"}
 
 
+class Failed(Exception):
+    """The last that a study said."""
+
+
+def study(program, path, options, metric, budget, seed, members, out):
+    """What a study found, how it stands, and what was said while it went on; `program` is a list of words."""
+    command = [*program, "explore", path, *options, "--metric", metric, "--time", budget, "--seed", str(seed),
+               "--out", out, "--json"]
+    if members:
+        command += ["--ensemble", str(members)]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    if ran.returncode != 0:
+        raise Failed(ran.stderr.strip().splitlines()[-1])
+    status = subprocess.run([*program, "status", out, "--json"], capture_output=True, text=True, check=True)
+    return json.loads(ran.stdout), json.loads(status.stdout), ran.stderr.splitlines()
+
+
 def explore(program, path, options, metric, budget, seed, members):
     """What lehr found in a set, as one record."""
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
         out = pathlib.Path(place, "study")
-        command = [program, "explore", path, *options, "--metric", metric, "--time", budget, "--seed", str(seed),
-                   "--out", out, "--json"]
-        if members:
-            command += ["--ensemble", str(members)]
-        began = time.monotonic()
-        ran = subprocess.run(command, capture_output=True, text=True)
-        seconds = time.monotonic() - began
-        if ran.returncode != 0:
-            return {"found": f"failed: {ran.stderr.strip().splitlines()[-1]}", "seconds": round(seconds, 1)}
-        found = json.loads(ran.stdout)
-        status = json.loads(subprocess.run([program, "status", out, "--json"], capture_output=True, text=True).stdout)
-        described = next(line for line in ran.stderr.splitlines() if line.startswith("data"))
+        try:
+            found, status, said = study([program], path, options, metric, budget, seed, members, out)
+        except Failed as failed:
+            return {"found": f"failed: {failed}", "seconds": round(time.monotonic() - began, 1)}
+    seconds = time.monotonic() - began
+    described = next(line for line in said if line.startswith("data"))
     scores = {scored["name"]: scored["vault_metrics"].get(metric) for scored in found["baselines"]}
     constant = next((value for name, value in scores.items() if name in ("the commonest class", "the mean")), None)
     decides = found["metric"] == metric

@@ -314,6 +314,15 @@ pub struct Texts {
     pub targets: RawTargets,
 }
 
+impl Texts {
+    /// How many words they have in the mean; 0 for no texts.
+    pub fn mean_words(&self) -> f64 {
+        let words = self.texts.iter();
+        let words = words.map(|text| text.split_ascii_whitespace().count());
+        words.sum::<usize>() as f64 / self.texts.len().max(1) as f64
+    }
+}
+
 /// Targets as they were read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RawTargets {

@@ -21,7 +21,7 @@ const FOLDED_ROWS_MAX: usize = 10_000;
 const FOLDED_VALUES_MAX: usize = 2_000_000;
 
 /// Values that a word of a text counts as.
-const WORD_VALUES: usize = 8;
+const WORD_VALUES: f64 = 8.0;
 
 /// Folds where nobody says how many.
 const FOLDS: u8 = 5;
@@ -108,13 +108,7 @@ fn values_per_row(dataset: &Dataset) -> usize {
         Dataset::Table(table) => table.columns.len(),
         Dataset::Images(images) => (images.height * images.width * images.channels) as usize,
         Dataset::Series(series) => (series.longest() * series.channels) as usize,
-        Dataset::Texts(texts) => {
-            let words = texts
-                .texts
-                .iter()
-                .map(|text| text.split_whitespace().count());
-            words.sum::<usize>() * WORD_VALUES / texts.texts.len().max(1)
-        }
+        Dataset::Texts(texts) => (texts.mean_words() * WORD_VALUES) as usize,
     }
 }
 
@@ -158,6 +152,16 @@ mod tests {
     fn said(prepared: &PreparedData) -> Vec<String> {
         let notices = prepared.notices();
         notices.iter().map(|notice| notice.text.clone()).collect()
+    }
+
+    #[test]
+    fn texts_are_as_large_as_they_have_words() {
+        let texts = data::Texts {
+            name: "text".to_string(),
+            texts: ["one two", "three"].map(String::from).to_vec(),
+            targets: data::RawTargets::Unknown(2),
+        };
+        assert_eq!(super::values_per_row(&data::Dataset::Texts(texts)), 12);
     }
 
     #[test]

@@ -92,15 +92,9 @@ impl Site {
         let digits = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/digits");
         let mut command = self.lehr();
         command.arg("explore").arg(digits);
+        command.args(["--trials", &trials.to_string(), "--slots", "1"]);
         // A cross-validation cannot be paused.
-        command.args([
-            "--trials",
-            &trials.to_string(),
-            "--slots",
-            "1",
-            "--folds",
-            "1",
-        ]);
+        command.args(["--folds", "1"]);
         command.args([
             "--ledger",
             &self.database.address().to_string(),

@@ -119,14 +119,7 @@ pub(super) fn describe(
                 channels => format!("{steps} of {channels} channels"),
             }
         }
-        Dataset::Texts(texts) => {
-            let words = texts
-                .texts
-                .iter()
-                .map(|text| text.split_ascii_whitespace().count());
-            let mean = words.sum::<usize>() as f64 / texts.texts.len().max(1) as f64;
-            format!("{mean:.0} words in the mean")
-        }
+        Dataset::Texts(texts) => format!("{:.0} words in the mean", texts.mean_words()),
     };
     let predicted = match task {
         Task::Classification { classes } => format!("{} classes", classes.len()),
