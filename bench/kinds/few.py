@@ -1,11 +1,12 @@
-"""Few rows of large sets, with and without cross-validation: whether what validates them says which model is best.
+"""Few rows of large sets: whether what validates them says which model is best.
 
-    python3 few.py DATA --lehr PROGRAM [--time 60s] [--seeds 1 2 …] [--sets mnist-1500 …] --out FILE
+    python3 few.py DATA --lehr PROGRAM [--before PROGRAM] [--time 60s] [--seeds 1 2 …] [--sets mnist-1500 …] --out FILE
     python3 few.py --table FILE
 
 Rows are drawn by the seed from the training parts of sets that have official test rows, which are not looked at;
 others of the same parts are what nothing sees before the end. DATA is the same folder as that of run.py.
-Studies run on one core each, two at a time: of a pair, one validates with a fifth of the rows, the other in five folds.
+Studies run on one core each, two at a time: of a pair, one validates with a fifth of the rows, the other in five folds;
+or, with --before, one is explored by an earlier program, the other by the present one.
 Needs numpy and pandas.
 """
 
@@ -25,10 +26,14 @@ import pandas
 
 import run
 
-VARIANTS = {"one part": ["--folds", "1"], "five folds": ["--folds", "5"]}
-
 # Where the rows are from, how many are explored, how many are judged by, the metric.
 SETS = {
+    "mnist1d-100": ("mnist1d", 100, 2500, "accuracy"),
+    "mnist1d-200": ("mnist1d", 200, 2500, "accuracy"),
+    "mnist-200": ("mnist", 200, 5000, "accuracy"),
+    "adult-250": ("adult", 250, 8000, "auc"),
+    "higgs-300": ("higgs", 300, 5500, "accuracy"),
+    "trec-300": ("trec", 300, 3900, "accuracy"),
     "adult-1500": ("adult", 1500, 8000, "auc"),
     "adult-rare-1500": ("adult-rare", 1500, 10000, "auc"),
     "higgs-1500": ("higgs", 1500, 5500, "accuracy"),
@@ -106,6 +111,13 @@ def explore(program, files, options, metric, budget, seed, core, place):
             "ensemble": together.get(metric), "trials": sum(status["counts"].values())}
 
 
+def variants_of(arguments):
+    """What is compared: programs with options, by name."""
+    if arguments.before:
+        return {"before": (arguments.before, []), "after": (arguments.lehr, [])}
+    return {"one part": (arguments.lehr, ["--folds", "1"]), "five folds": (arguments.lehr, ["--folds", "5"])}
+
+
 def run_all(arguments):
     """All pairs that are not in the file already, two studies at a time."""
     out = pathlib.Path(arguments.out)
@@ -116,7 +128,8 @@ def run_all(arguments):
     else:
         out.write_text(",".join(FIELDS) + "\n", encoding="utf-8")
     jobs, lock = queue.Queue(), threading.Lock()
-    for job in itertools.product(arguments.sets, arguments.seeds, VARIANTS):
+    variants = variants_of(arguments)
+    for job in itertools.product(arguments.sets, arguments.seeds, variants):
         if job not in done:
             jobs.put(job)
 
@@ -130,8 +143,9 @@ def run_all(arguments):
             with tempfile.TemporaryDirectory() as place:
                 place = pathlib.Path(place)
                 files = draw(training_part(pathlib.Path(arguments.data), source), explored, judged, seed, place)
-                options = VARIANTS[variant] + (["--target", "coarse"] if source == "trec" else [])
-                found = explore(arguments.lehr, files, options, metric, arguments.time, seed, core, place)
+                program, options = variants[variant]
+                options = options + (["--target", "coarse"] if source == "trec" else [])
+                found = explore(program, files, options, metric, arguments.time, seed, core, place)
             row = {"set": name, "seed": seed, "variant": variant, "metric": metric, **found}
             with lock, open(out, "a", newline="", encoding="utf-8") as file:
                 csv.DictWriter(file, FIELDS).writerow(row)
@@ -145,13 +159,16 @@ def run_all(arguments):
 
 
 def table(path):
-    """Means over seeds, and by how much folds are better."""
-    print("| rows of | metric | seeds | one part: said | unseen | its ensemble | five folds: said | unseen | better by (least to most) |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    """Means over seeds, and by how much the second variant is better than the first."""
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
+    one, other = dict.fromkeys(row["variant"] for row in rows)
+    print(f"| rows of | metric | seeds | {one}: said | unseen | its ensemble | {other}: said | unseen | its ensemble "
+          "| better by (least to most) |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for name in SETS:
-        of = {key: {row["seed"]: row for row in rows if (row["set"], row["variant"]) == (name, key)} for key in VARIANTS}
+        of = {key: {row["seed"]: row for row in rows if (row["set"], row["variant"]) == (name, key)}
+              for key in (one, other)}
         seeds = sorted(set.intersection(*(set(found) for found in of.values())))
         if not seeds:
             continue
@@ -159,10 +176,11 @@ def table(path):
         def mean(variant, field):
             return statistics.mean(float(of[variant][seed][field] or of[variant][seed]["unseen"]) for seed in seeds)
 
-        one, five = VARIANTS
-        better = [float(of[five][seed]["unseen"]) - float(of[one][seed]["unseen"]) for seed in seeds]
-        print(f"| {name} | {SETS[name][3]} | {len(seeds)} | {mean(one, 'validation'):.4f} | {mean(one, 'unseen'):.4f} "
-              f"| {mean(one, 'ensemble'):.4f} | {mean(five, 'validation'):.4f} | {mean(five, 'unseen'):.4f} "
+        def means(variant):
+            return " | ".join(f"{mean(variant, field):.4f}" for field in ("validation", "unseen", "ensemble"))
+
+        better = [float(of[other][seed]["unseen"]) - float(of[one][seed]["unseen"]) for seed in seeds]
+        print(f"| {name} | {SETS[name][3]} | {len(seeds)} | {means(one)} | {means(other)} "
               f"| {statistics.mean(better):+.4f} ({min(better):+.4f} to {max(better):+.4f}) |")
 
 
@@ -170,6 +188,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="?")
     parser.add_argument("--lehr", default="target/release/lehr")
+    parser.add_argument("--before", metavar="PROGRAM")
     parser.add_argument("--time", default="60s")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET")

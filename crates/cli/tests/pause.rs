@@ -51,10 +51,11 @@ impl Trainer {
             .unwrap();
         let said = BufReader::new(process.stdout.take().unwrap());
         let files = PreparedFiles::at(&folder.prepared());
+        let folds = files.read_folds().unwrap();
         let setup = TrainerSetup {
             train: files.train,
             validation: files.validation,
-            folds: Vec::new(),
+            folds,
             artifacts: folder.artifacts(),
             metric: config.metric.unwrap(),
             target_scale: 1.0,
@@ -76,6 +77,29 @@ impl Trainer {
     fn tell(&mut self, message: &TellTrainer) {
         let line = serde_json::to_string(message).unwrap();
         writeln!(self.process.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// Begins a job of a trainer that keeps it after each epoch, until it has been kept so many times.
+    fn begin_until_kept(&mut self, job: &Job, times: usize) {
+        let job = Box::new(job.clone());
+        self.tell(&TellTrainer::Train { job });
+        while self.kept.len() < times {
+            match receive(&mut self.said).unwrap().unwrap() {
+                FromTrainer::Epoch { .. } => {}
+                FromTrainer::Checkpoint { checkpoint, .. } => self.kept.push(checkpoint),
+                end => panic!("it ended too early: {end:?}"),
+            }
+        }
+    }
+
+    /// What comes of the job under way.
+    fn end(&mut self) -> FromTrainer {
+        loop {
+            match receive(&mut self.said).unwrap().unwrap() {
+                FromTrainer::Epoch { .. } | FromTrainer::Checkpoint { .. } => {}
+                end => return end,
+            }
+        }
     }
 
     /// What comes of a job; `leave_after` an epoch it is told that its node must leave.
@@ -146,10 +170,10 @@ fn paused(end: FromTrainer) -> Digest {
 }
 
 /// A study of one small table, and a job for its trainers.
-fn scene(place: &Path) -> (StudyFolder, StudyConfig, Job) {
+fn scene(place: &Path, folds: &str) -> (StudyFolder, StudyConfig, Job) {
     let data = studies::write_moons(place, 1500);
     let out = place.join("moons.lehr");
-    let made = studies::explore(&data, &out, &["--trials", "1", "--folds", "1"]);
+    let made = studies::explore(&data, &out, &["--trials", "1", "--folds", folds]);
     assert!(made.status.success(), "{}", studies::said(&made));
     let folder = StudyFolder::open(&out).unwrap();
     let config = study_config(&out);
@@ -160,7 +184,7 @@ fn scene(place: &Path) -> (StudyFolder, StudyConfig, Job) {
 #[test]
 fn a_training_that_was_paused_goes_on_elsewhere_to_the_same_bits() {
     let place = tempfile::tempdir().unwrap();
-    let (folder, config, job) = scene(place.path());
+    let (folder, config, job) = scene(place.path(), "1");
 
     let (_, whole) = Trainer::start(&folder, &config).train(&job, None);
     let whole = finished(whole);
@@ -191,21 +215,12 @@ fn a_training_that_was_paused_goes_on_elsewhere_to_the_same_bits() {
 #[test]
 fn a_training_whose_trainer_was_killed_goes_on_from_its_last_checkpoint_to_the_same_bits() {
     let place = tempfile::tempdir().unwrap();
-    let (folder, config, job) = scene(place.path());
+    let (folder, config, job) = scene(place.path(), "1");
     let (_, whole) = Trainer::start(&folder, &config).train(&job, None);
     let whole = finished(whole);
 
-    // It is kept after each epoch, and killed in the middle of one.
     let mut trainer = Trainer::start_with(&folder, &config, 0.0);
-    let told = Box::new(job.clone());
-    trainer.tell(&TellTrainer::Train { job: told });
-    while trainer.kept.len() < 5 {
-        match receive(&mut trainer.said).unwrap().unwrap() {
-            FromTrainer::Epoch { .. } => {}
-            FromTrainer::Checkpoint { checkpoint, .. } => trainer.kept.push(checkpoint),
-            end => panic!("it ended too early: {end:?}"),
-        }
-    }
+    trainer.begin_until_kept(&job, 5);
     trainer.process.kill().unwrap();
     let there = |digest: &Digest| ArtifactStore::at(&folder.artifacts()).path(digest).exists();
     let kept = trainer.kept.clone();
@@ -230,9 +245,48 @@ fn a_training_whose_trainer_was_killed_goes_on_from_its_last_checkpoint_to_the_s
 }
 
 #[test]
+fn a_cross_validation_that_breaks_off_in_a_later_fold_goes_on_there_to_the_same_bits() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, config, job) = scene(place.path(), "3");
+    let (_, whole) = Trainer::start(&folder, &config).train(&job, None);
+    let whole = finished(whole);
+
+    // The first fold is kept after each epoch but its last; then comes the second.
+    let in_the_second = whole.curve.len() + 7;
+    let mut killed = Trainer::start_with(&folder, &config, 0.0);
+    killed.begin_until_kept(&job, in_the_second);
+    killed.process.kill().unwrap();
+    let of_killed = killed.kept.last().unwrap().clone();
+    let mut left = Trainer::start_with(&folder, &config, 0.0);
+    left.begin_until_kept(&job, in_the_second);
+    let cause = StopCause::Leave;
+    left.tell(&TellTrainer::Stop { cause });
+    let of_left = paused(left.end());
+
+    for checkpoint in [of_killed, of_left] {
+        let rest = Job {
+            checkpoint: Some(checkpoint),
+            ..job.clone()
+        };
+        let mut trainer = Trainer::start(&folder, &config);
+        let (first, end) = trainer.train(&rest, None);
+        assert_eq!(first, 0, "the first fold was trained again");
+        let end = finished(end);
+        assert_eq!(end.artifact, whole.artifact);
+        assert_eq!((end.score, end.epoch), (whole.score, whole.epoch));
+        assert_eq!(end.curve.len(), whole.curve.len());
+        // Another job is not gone on with.
+        let other = Job { seed: 12, ..rest };
+        let (first, end) = trainer.train(&other, None);
+        assert_eq!(first, 1);
+        assert_ne!(finished(end).artifact, whole.artifact);
+    }
+}
+
+#[test]
 fn a_trainer_that_cannot_store_weights_dies_and_blames_no_model() {
     let place = tempfile::tempdir().unwrap();
-    let (folder, config, mut job) = scene(place.path());
+    let (folder, config, mut job) = scene(place.path(), "1");
     job.recipe.epochs = 1.try_into().unwrap();
     // Not even root writes into a folder that is a file.
     fs::remove_dir_all(folder.artifacts()).unwrap();

@@ -243,19 +243,19 @@ pub struct InheritanceProof {
 /// A trained target model and its score (R2): what a trainer gives back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrialResult {
-    /// Validation score of the best epoch, higher is better.
+    /// Validation score of the epoch that is kept, higher is better.
     pub score: f64,
     /// Validation loss of the same epoch: lower is better among equal scores.
     pub loss: f64,
     /// All validation metrics of that epoch.
     pub metrics: BTreeMap<Metric, f64>,
-    /// The best epoch, from 1.
+    /// The epoch that is kept, from 1.
     pub epoch: u32,
     /// Every epoch trained.
     pub curve: Vec<EpochReport>,
     /// Why training ended.
     pub ended: Ended,
-    /// The weights of the best epoch.
+    /// The weights of that epoch.
     pub artifact: Digest,
     /// Size of the artifact.
     pub artifact_bytes: u64,

@@ -1,5 +1,5 @@
-//! Training from start to best epoch: batches in random order, validation after each epoch, the best
-//! weights kept.
+//! Training: batches in random order, validation after each epoch, the weights of the best one kept, or of the best
+//! of the late ones.
 //!
 //! Of data larger than memory each epoch takes another portion of the rows, as many as are held.
 //! The same task with the same start, seed and number of threads gives the same bits on the same kind
@@ -25,7 +25,7 @@ use crate::{
     pass::Purpose,
     pause::{Paused, PausedError, Progress},
     plan::{Plan, PlanError},
-    recipe::{ClassWeights, Loss, Recipe},
+    recipe::{ClassWeights, Kept, Loss, Recipe},
     threads::Threads,
     weights::Weights,
 };
@@ -105,10 +105,10 @@ pub enum Ended {
 /// A trained network.
 #[derive(Clone, Debug)]
 pub struct Fitted {
-    /// Weights of the best epoch.
+    /// Weights of the epoch that is kept.
     pub weights: Weights,
-    /// The best epoch.
-    pub best: EpochReport,
+    /// That epoch.
+    pub kept: EpochReport,
     /// Every epoch.
     pub curve: Vec<EpochReport>,
     /// Why it ended.
@@ -259,7 +259,8 @@ pub struct Training<'a> {
     batch_weights: Vec<f32>,
     epochs: u32,
     curve: Vec<EpochReport>,
-    best: Option<usize>,
+    /// Place in the curve of the epoch whose weights are kept.
+    kept: Option<usize>,
     ended: Option<Ended>,
     began: Instant,
     seconds_before: f64,
@@ -296,7 +297,7 @@ impl<'a> Training<'a> {
         training.rng.set_word_pos(progress.words());
         training.epochs = progress.epochs;
         training.curve.clone_from(&progress.curve);
-        training.best = progress.best;
+        training.kept = progress.kept;
         training.ended = progress.ended;
         training.seconds_before = progress.seconds;
         Ok(training)
@@ -311,7 +312,7 @@ impl<'a> Training<'a> {
         progress.epochs = self.epochs;
         progress.steps = self.network.steps_done();
         progress.curve.clone_from(&self.curve);
-        progress.best = self.best;
+        progress.kept = self.kept;
         progress.ended = self.ended;
         progress.seconds = self.seconds();
         progress.to_bytes(self.network.lasting_values())
@@ -353,7 +354,7 @@ impl<'a> Training<'a> {
             batch_weights: Vec::with_capacity(batch),
             epochs: task.recipe.epochs.get(),
             curve: Vec::new(),
-            best: None,
+            kept: None,
             ended: None,
             began: Instant::now(),
             seconds_before: 0.0,
@@ -536,12 +537,8 @@ impl<'a> Training<'a> {
     }
 
     fn take_note(&mut self, report: EpochReport, observe: &mut dyn FnMut(&EpochReport) -> Verdict) {
-        let better = self.best.is_none_or(|best| {
-            let best = &self.curve[best];
-            (report.score, -report.validation.loss) > (best.score, -best.validation.loss)
-        });
-        if better {
-            self.best = Some(self.curve.len());
+        if self.is_to_be_kept(&report) {
+            self.kept = Some(self.curve.len());
             self.network.keep();
         }
         let verdict = observe(&report);
@@ -555,31 +552,58 @@ impl<'a> Training<'a> {
         if number >= self.epochs {
             self.end(Ended::AllEpochs);
         }
-        let since_best = self.curve.len() - 1 - self.best.unwrap_or(0);
         let patience = self.task.recipe.patience;
-        if patience.is_some_and(|patience| since_best >= patience.get() as usize) {
+        if patience.is_some_and(|patience| self.since_best() >= patience.get() as usize) {
             self.end(Ended::Patience);
         }
+    }
+
+    /// Whether an epoch that has just been done takes the place of the one that is kept.
+    fn is_to_be_kept(&self, report: &EpochReport) -> bool {
+        let Some(kept) = self.kept.map(|place| &self.curve[place]) else {
+            return true;
+        };
+        let is_early = |epoch: &EpochReport| match self.task.recipe.kept {
+            Kept::Best => false,
+            Kept::Late => u64::from(epoch.epoch) * 4 <= u64::from(self.epochs) * 3,
+        };
+        is_early(kept) || is_better(report, kept)
+    }
+
+    /// Epochs since the best one.
+    fn since_best(&self) -> usize {
+        let mut best = 0;
+        for (place, report) in self.curve.iter().enumerate() {
+            if is_better(report, &self.curve[best]) {
+                best = place;
+            }
+        }
+        self.curve.len() - 1 - best
     }
 
     fn end(&mut self, reason: Ended) {
         self.ended.get_or_insert(reason);
     }
 
-    /// The best weights so far; a training that has not ended is stopped.
+    /// The weights that are kept; a training that has not ended is stopped.
     ///
     /// # Errors
     /// If no epoch was done.
     pub fn finish(mut self) -> Result<Fitted, FitError> {
-        let best = self.best.ok_or(FitError::NotStarted)?;
+        let kept = self.kept.ok_or(FitError::NotStarted)?;
         self.network.restore();
         Ok(Fitted {
             weights: self.network.weights(),
-            best: self.curve[best].clone(),
+            kept: self.curve[kept].clone(),
             curve: self.curve,
             ended: self.ended.unwrap_or(Ended::Stopped),
         })
     }
+}
+
+/// Whether the score of an epoch is higher, or its loss lower with the same score.
+fn is_better(epoch: &EpochReport, other: &EpochReport) -> bool {
+    (epoch.score, -epoch.validation.loss) > (other.score, -other.validation.loss)
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub use onnx::{ExportError, export_network, export_onnx, input_shape};
 pub use pass::{Mode, Purpose};
 pub use pause::{Paused, PausedError};
 pub use plan::{Plan, PlanError};
-pub use recipe::{ClassWeights, Loss, Optimizer, Precision, Recipe};
+pub use recipe::{ClassWeights, Kept, Loss, Optimizer, Precision, Recipe};
 pub use threads::Threads;
 pub use vector::{LEVEL_VARIABLE, UnknownLevel, check_level};
 pub use weights::{Tensor, Weights};

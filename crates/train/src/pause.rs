@@ -1,7 +1,7 @@
 //! A training between two epochs, as a file: what resumes from it gives the same bits as what never
 //! stopped.
 //!
-//! A safetensors file: the weights, what the optimizer remembers, the best epoch's and the averaged
+//! A safetensors file: the weights, what the optimizer remembers, the kept epoch's and the averaged
 //! weights as one tensor each, and everything else as JSON in its metadata. It belongs to one task, and
 //! says to which.
 
@@ -65,7 +65,9 @@ pub(crate) struct Progress {
     pub(crate) epochs: u32,
     pub(crate) steps: u64,
     pub(crate) curve: Vec<EpochReport>,
-    pub(crate) best: Option<usize>,
+    /// Called `best` while there was no other that could be kept.
+    #[serde(alias = "best")]
+    pub(crate) kept: Option<usize>,
     pub(crate) ended: Option<Ended>,
     pub(crate) seconds: f64,
 }
@@ -84,7 +86,7 @@ impl Progress {
             epochs: 0,
             steps: 0,
             curve: Vec::new(),
-            best: None,
+            kept: None,
             ended: None,
             seconds: 0.0,
         }
@@ -127,8 +129,8 @@ impl Progress {
             ("number of training rows", self.rows != task.train.len()),
             ("order of rows", !is_order()),
             (
-                "best epoch",
-                self.best.is_some_and(|best| best >= self.curve.len()),
+                "epoch that is kept",
+                self.kept.is_some_and(|kept| kept >= self.curve.len()),
             ),
         ];
         match differs.into_iter().find(|(_, differs)| *differs) {

@@ -61,7 +61,7 @@ pub(crate) struct TrainingMemory {
     pub(crate) output_gradient: Value,
     /// Two moments per parameter; plain momentum uses only the first.
     pub(crate) moments: [Region; 2],
-    /// Parameters and statistics of the best epoch.
+    /// Parameters and statistics of the epoch that is kept.
     pub(crate) kept: [Region; 2],
     /// Moving averages of parameters and statistics.
     pub(crate) averaged: [Region; 2],
@@ -177,7 +177,7 @@ impl Plan {
     /// Bytes that `Network::new` takes for this plan.
     ///
     /// Counted: weights, running statistics, activations, gradients (one sum per thread), scratch,
-    /// two optimizer moments, the kept copy of the best epoch and the moving average. Not counted:
+    /// two optimizer moments, the copy of the epoch that is kept and the moving average. Not counted:
     /// thread stacks, the plan, and what a training notes about each epoch.
     ///
     /// # Units

@@ -65,6 +65,19 @@ pub enum Precision {
     Bf16,
 }
 
+/// Which epoch's weights are the result of a training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kept {
+    /// Those of the epoch with the best score.
+    #[default]
+    Best,
+    /// Those of the best epoch of the last quarter, or the newest of a training that ends before it. A few
+    /// validation rows are all right by chance at some time; at the end the learning rate is small, and the
+    /// network has come to rest.
+    Late,
+}
+
 /// How a network is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
@@ -80,6 +93,9 @@ pub struct Recipe {
     pub epochs: NonZeroU32,
     /// Epochs without a better score before training ends; never if absent.
     pub patience: Option<NonZeroU32>,
+    /// Which epoch's weights are the result.
+    #[serde(default)]
+    pub kept: Kept,
     /// What is made small.
     pub loss: Loss,
     /// How much the rows of each class weigh.
@@ -113,6 +129,7 @@ impl Default for Recipe {
             batch_size: NonZeroUsize::new(64).expect("64 is not 0"),
             epochs: NonZeroU32::new(10).expect("10 is not 0"),
             patience: None,
+            kept: Kept::Best,
             loss: Loss::CrossEntropy {
                 label_smoothing: 0.0,
             },

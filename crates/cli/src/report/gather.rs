@@ -158,6 +158,7 @@ fn winner(best: &Trial, result: &TrialResult, conclusion: &Conclusion) -> Winner
         scores: scores(&conclusion.winner),
         weights_bytes: result.artifact_bytes,
         seconds: result.seconds,
+        epoch: result.epoch,
     }
 }
 

@@ -161,7 +161,7 @@ fn winner(model: &ReportModel) -> Markup {
                 h3 { "Its training" }
                 p.quiet {
                     (model.curve.len()) " epochs in " (show::seconds(model.winner.seconds))
-                    "; the weights are those of its best epoch"
+                    "; the weights are those of epoch " (model.winner.epoch)
                 }
                 (curve::learning_curve(&model.curve, &model.metric))
                 @if !model.trainings.is_empty() { (sections::trainings(model)) }

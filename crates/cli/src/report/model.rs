@@ -159,6 +159,8 @@ pub(crate) struct Winner {
     pub(crate) weights_bytes: u64,
     /// How long it trained.
     pub(crate) seconds: f64,
+    /// The epoch whose weights it has; with cross-validation that of the first network.
+    pub(crate) epoch: u32,
 }
 
 /// Values of the metric on the rows that chose and on the rows that judge.

@@ -7,6 +7,7 @@ pub mod baseline;
 pub(crate) mod checkpoints;
 pub mod generator;
 pub mod trainer;
+mod underway;
 pub mod worker;
 
 use std::{

@@ -4,6 +4,8 @@
 //! What it is told to train is what it trains, or it says why not; it never trains something else.
 //! Its memory is limited by the system, so that a model that is too large ends this process only.
 
+mod start;
+
 use std::{
     io::{self, BufReader},
     num::{NonZeroU8, NonZeroU32},
@@ -13,13 +15,11 @@ use std::{
 };
 
 use data::Examples;
-use morph::{Architecture, Preservation};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use morph::Architecture;
 use train::{
-    Ended, EpochReport, Evaluation, FitError, FitTask, Fitted, GoOn, Network, Paused, Plan,
-    Purpose, Recipe, Threads, Training, Verdict, Weights,
-    ensemble::{check_members, members_from_safetensors, members_to_safetensors},
+    Ended, EpochReport, Evaluation, FitError, FitTask, Fitted, GoOn, Kept, Network, Plan, Purpose,
+    Recipe, Threads, Training, Verdict, Weights,
+    ensemble::{check_members, members_to_safetensors},
     evaluate_weighted,
 };
 
@@ -27,15 +27,17 @@ use crate::{
     artifact::{ArtifactError, ArtifactStore},
     message::{FromTrainer, StopCause, TellTrainer, TrainerSetup, receive, send},
     prepared::{PreparedFiles, fold_count, out_of_fold, rows_of_fold},
-    process::{checkpoints::Checkpoints, end_with_parent, first_line, limit_memory},
-    trial::{Digest, EarlyStop, FailReason, Inheritance, InheritanceProof, Job, TrialResult},
+    process::{
+        checkpoints::Checkpoints, end_with_parent, first_line, limit_memory, underway::Underway,
+    },
+    trial::{Digest, EarlyStop, FailReason, Job, TrialResult},
 };
-
-/// Rows on which parent and child are compared.
-const PROOF_ROWS: usize = 32;
 
 /// Share of the time left that a trial may plan for: validating and storing take time too.
 const PLANNED_SHARE: f64 = 0.9;
+
+/// Fewer rows than these that validate a training do not say which of its epochs is best: decision 0027.
+const LATE_ROWS_MAX: usize = 300;
 
 struct Trainer {
     setup: TrainerSetup,
@@ -177,20 +179,37 @@ struct Run {
     deadline: Option<f64>,
     /// Epochs of each part: may be cut after the first epoch.
     planned: NonZeroU32,
+    /// Which epoch of each part is kept.
+    kept: Kept,
     checkpoints: Checkpoints,
+    memory_bytes: u64,
 }
 
 impl Run {
-    fn of(job: Job, started: Instant, parts: usize, checkpoint_secs: f64) -> Run {
+    fn of(job: Job, memory_bytes: u64, trainer: &Trainer) -> Run {
         let deadline = [job.seconds_max, job.seconds_left].into_iter().flatten();
         Run {
             deadline: deadline
                 .reduce(f64::min)
-                .map(|seconds| seconds / parts as f64),
+                .map(|seconds| seconds / trainer.parts() as f64),
             planned: job.recipe.epochs,
-            checkpoints: Checkpoints::every(checkpoint_secs),
+            kept: trainer.kept(),
+            checkpoints: Checkpoints::every(trainer.setup.checkpoint_secs),
             job,
-            started,
+            started: Instant::now(),
+            memory_bytes,
+        }
+    }
+
+    /// The end of a trial that has fallen behind.
+    fn stopped(self, underway: Underway) -> EarlyStop {
+        let (first, _) = underway.finish();
+        EarlyStop {
+            recipe: self.recipe(),
+            curve: first.curve,
+            inheritance: first.inheritance,
+            seconds: self.started.elapsed().as_secs_f64(),
+            memory_bytes: self.memory_bytes,
         }
     }
 
@@ -198,6 +217,7 @@ impl Run {
     fn recipe(&self) -> Recipe {
         let mut recipe = self.job.recipe.clone();
         recipe.epochs = self.planned;
+        recipe.kept = self.kept;
         recipe
     }
 }
@@ -206,68 +226,54 @@ impl Trainer {
     /// Trains a model, with cross-validation once for each fold. The first fold's training is the one that is
     /// compared with others at rungs; the others are as long.
     fn train(&self, job: Job) -> Result<Trained, Trouble> {
-        let started = Instant::now();
         let memory_bytes = self.check_memory(&job)?;
-        let mut run = Run::of(job, started, self.parts(), self.setup.checkpoint_secs);
+        let mut run = Run::of(job, memory_bytes, self);
         let parents = self.parents(&run.job)?;
-        let (start, inheritance) = self.start_weights(&run.job, &parents, 0)?;
-        let first = match self.fit(&mut run, 0, start)? {
-            PartTrained::Fitted(fitted) => fitted,
-            PartTrained::Paused(paused) => {
-                // Without room for it, the next node begins anew.
-                let kept = run.checkpoints.keep(&self.artifacts, || paused);
-                return Ok(Trained::Paused(kept));
-            }
-        };
-        if self.is_leaving() && self.parts() > 1 {
-            return Ok(Trained::Paused(None));
-        }
-        let stopped = |curve: Vec<EpochReport>, run: &Run| EarlyStop {
-            curve,
-            inheritance,
-            seconds: started.elapsed().as_secs_f64(),
-            memory_bytes,
-            recipe: run.recipe(),
-        };
-        if self.is_behind(&first) {
-            run.checkpoints.forget(&self.artifacts);
-            return Ok(Trained::Stopped(stopped(first.curve, &run)));
-        }
-        let mut members = vec![first.weights];
-        for part in 1..self.parts() {
-            let (start, _) = self.start_weights(&run.job, &parents, part)?;
-            let PartTrained::Fitted(fitted) = self.fit(&mut run, part, start)? else {
-                return Ok(Trained::Paused(None));
+        let mut underway = self.underway(&mut run);
+        for part in underway.members().len()..self.parts() {
+            let (start, proof) = self.start_weights(&run.job, &parents, part)?;
+            let fitted = match self.fit(&mut run, &mut underway, start)? {
+                PartTrained::Fitted(fitted) => fitted,
+                PartTrained::Paused(paused) => {
+                    // Without room for it, the next node begins anew.
+                    let kept = run.checkpoints.keep(&self.artifacts, || paused);
+                    return Ok(Trained::Paused(kept));
+                }
             };
-            if self.is_leaving() {
-                return Ok(Trained::Paused(None));
+            let is_behind = self.is_behind(&fitted);
+            underway.note(fitted, run.planned, proof);
+            if is_behind {
+                run.checkpoints.forget(&self.artifacts);
+                return Ok(Trained::Stopped(run.stopped(underway)));
             }
-            if self.is_behind(&fitted) {
-                return Ok(Trained::Stopped(stopped(first.curve, &run)));
-            }
-            members.push(fitted.weights);
         }
+        self.whole(run, underway).map(Trained::Whole)
+    }
+
+    /// All parts have been trained.
+    fn whole(&self, mut run: Run, underway: Underway) -> Result<TrialResult, Trouble> {
+        let (first, members) = underway.finish();
         let validation = match &members[..] {
-            [_] => first.best.validation,
+            [_] => first.kept.validation,
             _ => self.cross_validated(&run.job, &members)?,
         };
         let bytes = members_to_safetensors(&members);
         let artifact = self.artifacts.put(&bytes).map_err(Trouble::Machine)?;
         run.checkpoints.forget(&self.artifacts);
-        Ok(Trained::Whole(TrialResult {
+        Ok(TrialResult {
             score: self.setup.metric.score_of(&validation),
             loss: validation.loss,
             metrics: validation.metrics,
-            epoch: first.best.epoch,
+            epoch: first.kept.epoch,
             curve: first.curve,
             ended: first.ended,
             artifact,
             artifact_bytes: bytes.len() as u64,
-            inheritance,
-            seconds: started.elapsed().as_secs_f64(),
-            memory_bytes,
+            inheritance: first.inheritance,
+            seconds: run.started.elapsed().as_secs_f64(),
+            memory_bytes: run.memory_bytes,
             recipe: run.recipe(),
-        }))
+        })
     }
 
     /// How many times a model is trained.
@@ -283,8 +289,35 @@ impl Trainer {
         }
     }
 
-    /// Trains on one part.
-    fn fit(&self, run: &mut Run, part: usize, start: Weights) -> Result<PartTrained, FailReason> {
+    /// Which epoch is kept, by how many rows say so.
+    fn kept(&self) -> Kept {
+        let (_, validation) = self.rows(0);
+        match validation.len() < LATE_ROWS_MAX {
+            true => Kept::Late,
+            false => Kept::Best,
+        }
+    }
+
+    /// Where a job's trial is: where another node has left it, or at the beginning if that is lost.
+    fn underway(&self, run: &mut Run) -> Underway {
+        let kept = run.job.checkpoint.as_ref();
+        let bytes = kept.and_then(|digest| self.artifacts.get(digest).ok());
+        let found = bytes.and_then(|bytes| Underway::from_bytes(&bytes, &run.job, self.parts()));
+        let underway = found.unwrap_or_default();
+        if let Some(first) = underway.first() {
+            run.planned = first.planned;
+        }
+        underway
+    }
+
+    /// Trains on the next part.
+    fn fit(
+        &self,
+        run: &mut Run,
+        underway: &mut Underway,
+        start: Weights,
+    ) -> Result<PartTrained, FailReason> {
+        let part = underway.members().len();
         let recipe = run.recipe();
         let (train, validation) = self.rows(part);
         let Run {
@@ -307,7 +340,7 @@ impl Trainer {
             stop: &|| self.goes_on(started, job.seconds_left),
             heard: &|_| {},
         };
-        let mut training = self.begin(&task, job, start).map_err(fail_reason)?;
+        let mut training = begin(&task, underway, start).map_err(fail_reason)?;
         // A training that goes on may have been cut before.
         let mut planned = NonZeroU32::new(training.epochs()).unwrap_or(recipe.epochs);
         let mut observe = |report: &EpochReport| {
@@ -323,14 +356,15 @@ impl Trainer {
         };
         while training.ended().is_none() {
             training.epoch(&mut observe).map_err(fail_reason)?;
-            if training.ended().is_some() || !self.can_pause() {
+            if training.ended().is_some() {
                 continue;
             }
+            let file = || underway.to_bytes(job, training.pause());
             if self.is_leaving() {
-                return Ok(PartTrained::Paused(training.pause()));
+                return Ok(PartTrained::Paused(file()));
             }
             if checkpoints.is_due() {
-                let kept = checkpoints.keep(&self.artifacts, || training.pause());
+                let kept = checkpoints.keep(&self.artifacts, file);
                 if let Some(checkpoint) = kept {
                     let lease = job.lease;
                     say(&FromTrainer::Checkpoint { lease, checkpoint });
@@ -340,32 +374,6 @@ impl Trainer {
         run.planned = planned;
         let fitted = training.finish().map_err(fail_reason)?;
         Ok(PartTrained::Fitted(fitted))
-    }
-
-    /// A training from its start, or from where another node has paused it; if that is lost, from the start.
-    fn begin<'a>(
-        &self,
-        task: &'a FitTask<'a>,
-        job: &Job,
-        start: Weights,
-    ) -> Result<Training<'a>, FitError> {
-        let bytes = job
-            .checkpoint
-            .as_ref()
-            .map(|digest| self.artifacts.get(digest));
-        let paused = bytes.and_then(|bytes| Paused::from_bytes(&bytes.ok()?).ok());
-        let resumed = paused
-            .filter(|_| self.can_pause())
-            .and_then(|paused| Training::resume(task, &paused).ok());
-        match resumed {
-            Some(training) => Ok(training),
-            None => Training::begin(task, start),
-        }
-    }
-
-    /// A cross-validation is several trainings; it is begun anew.
-    fn can_pause(&self) -> bool {
-        self.parts() == 1
     }
 
     fn is_leaving(&self) -> bool {
@@ -411,10 +419,8 @@ impl Trainer {
             message: format!("with {} folds {error}", self.parts()),
         })?;
         let plan = self.plan(&job.architecture, job.recipe.batch_size, Purpose::Train)?;
-        let paused_bytes = match self.can_pause() {
-            true => plan.pause_bytes(),
-            false => 0,
-        };
+        let parameters = job.architecture.cost().parameters;
+        let paused_bytes = Underway::bytes(&plan, parameters, self.parts());
         let memory_bytes = plan.memory_bytes();
         let needed_bytes = memory_bytes.saturating_add(paused_bytes);
         match self.setup.memory_bytes_max {
@@ -439,101 +445,13 @@ impl Trainer {
         })
     }
 
-    /// Weights to begin with on one part; of a variant, made from what its parent learned from the same rows,
-    /// with a proof for the first part.
-    fn start_weights(
-        &self,
-        job: &Job,
-        parents: &[Weights],
-        part: usize,
-    ) -> Result<(Weights, Option<InheritanceProof>), FailReason> {
-        let mut rng = ChaCha8Rng::seed_from_u64(job.seed.wrapping_add(part as u64));
-        let Some(inheritance) = &job.inheritance else {
-            return Ok((Weights::fresh(&job.architecture, &mut rng), None));
-        };
-        let parent = &parents[part];
-        let (child, weights, inherited_share) = inherit(inheritance, parent.clone(), &mut rng)?;
-        if child.canonical_hash() != job.architecture.canonical_hash() {
-            return Err(FailReason::Refused {
-                message: format!(
-                    "the morphs of trial {} lead to `{child}`, not to the proposed `{}`",
-                    job.lease.trial, job.architecture
-                ),
-            });
-        }
-        let proof = match part {
-            0 => Some(self.proof(job, inheritance, parent, &weights, inherited_share)?),
-            _ => None,
-        };
-        let weights = match inheritance.is_shrunk {
-            true => weights.shrunk(&job.architecture, &mut rng),
-            false => weights,
-        };
-        Ok((weights, proof))
-    }
-
-    /// How far the outputs of a child are from its parent's, if its morphs keep them.
-    fn proof(
-        &self,
-        job: &Job,
-        inheritance: &Inheritance,
-        parent: &Weights,
-        weights: &Weights,
-        inherited_share: f64,
-    ) -> Result<InheritanceProof, FailReason> {
-        let exact = inheritance
-            .morphs
-            .iter()
-            .all(|morph| morph.preservation() == Preservation::Exact);
-        let (_, validation) = self.rows(0);
-        let rows: Vec<u32> = (0..validation.len().min(PROOF_ROWS) as u32).collect();
-        let first = validation.chosen(&rows);
-        let output_difference_max = match exact {
-            true => {
-                let before =
-                    self.outputs(job, &inheritance.architecture, parent.clone(), &first)?;
-                let after = self.outputs(job, &job.architecture, weights.clone(), &first)?;
-                let pairs = before.iter().zip(&after);
-                let differences = pairs.map(|(a, b)| f64::from((a - b).abs()));
-                Some(differences.fold(0.0, f64::max))
-            }
-            false => None,
-        };
-        Ok(InheritanceProof {
-            inherited_share,
-            output_difference_max,
-            rows: first.len(),
-        })
-    }
-
-    /// What the parent has learned from each part; nothing if there is no parent.
-    fn parents(&self, job: &Job) -> Result<Vec<Weights>, FailReason> {
-        let Some(inheritance) = &job.inheritance else {
-            return Ok(Vec::new());
-        };
-        let refused = |message| FailReason::Refused { message };
-        let bytes = self
-            .artifacts
-            .get(&inheritance.artifact)
-            .map_err(|error| refused(format!("the parent's weights: {error}")))?;
-        let members = members_from_safetensors(&bytes, &inheritance.architecture)
-            .map_err(|error| refused(format!("the parent's weights: {error}")))?;
-        let (found, needed) = (members.len(), self.parts());
-        if found != needed {
-            let problem = format!("the parent was trained on {found} fold(s), not on {needed}");
-            return Err(refused(problem));
-        }
-        Ok(members)
-    }
-
     fn goes_on(&self, started: Instant, seconds_left: Option<f64>) -> GoOn {
         let over = seconds_left.is_some_and(|seconds| started.elapsed().as_secs_f64() > seconds);
-        let is_stopped = match *locked(&self.stop) {
-            None => false,
-            // What can be paused is, at the end of the epoch.
-            Some(StopCause::Leave) => !self.can_pause(),
-            Some(StopCause::Over | StopCause::Behind) => true,
-        };
+        // Of a node that leaves it is paused, at the end of the epoch.
+        let is_stopped = matches!(
+            *locked(&self.stop),
+            Some(StopCause::Over | StopCause::Behind)
+        );
         match over || is_stopped {
             true => GoOn::No,
             false => GoOn::Yes,
@@ -559,30 +477,6 @@ fn locked(stop: &Mutex<Option<StopCause>>) -> MutexGuard<'_, Option<StopCause>> 
     stop.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Replays the morphs on the parent's weights.
-fn inherit(
-    inheritance: &Inheritance,
-    parent: Weights,
-    rng: &mut ChaCha8Rng,
-) -> Result<(Architecture, Weights, f64), FailReason> {
-    let mut architecture = inheritance.architecture.clone();
-    let mut weights = parent;
-    let mut share = 1.0;
-    for morph in &inheritance.morphs {
-        let importance = weights.importance(&architecture);
-        let morphed =
-            morph
-                .apply(&architecture, &importance)
-                .map_err(|error| FailReason::Refused {
-                    message: format!("`{morph}`: {error}"),
-                })?;
-        share *= weights.inherited_share(&morphed);
-        weights = Weights::inherited(&morphed, &weights, rng);
-        architecture = morphed.architecture;
-    }
-    Ok((architecture, weights, share))
-}
-
 /// After the first epoch its length is known: the schedule is cut to the epochs that still fit.
 fn epochs_that_fit(
     report: &EpochReport,
@@ -601,6 +495,20 @@ fn epochs_that_fit(
     match fitting < planned {
         true => Verdict::EndAfter(fitting),
         false => Verdict::Continue,
+    }
+}
+
+/// A training from where it was paused, or from its start if it was not, or another was.
+fn begin<'a>(
+    task: &'a FitTask<'a>,
+    underway: &mut Underway,
+    start: Weights,
+) -> Result<Training<'a>, FitError> {
+    let paused = underway.take_paused();
+    let resumed = paused.and_then(|paused| Training::resume(task, &paused).ok());
+    match resumed {
+        Some(training) => Ok(training),
+        None => Training::begin(task, start),
     }
 }
 
@@ -662,7 +570,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_fits_if_its_checkpoint_does_too_where_one_is_kept() {
+    fn a_model_fits_if_its_checkpoint_does_too() {
         let job = Job {
             lease: Lease {
                 trial: TrialId(1),
@@ -679,17 +587,23 @@ mod tests {
         let batch = job.recipe.batch_size;
         let plan = Plan::compile(&job.architecture, batch, Threads::ONE, Purpose::Train).unwrap();
         let plan_bytes = plan.memory_bytes();
-        let needed_bytes = plan_bytes + plan.pause_bytes();
-        assert_eq!(trainer(needed_bytes, 0).check_memory(&job), Ok(plan_bytes));
-        let limit_bytes = needed_bytes - 1;
-        assert_eq!(
-            trainer(limit_bytes, 0).check_memory(&job),
-            Err(FailReason::Infeasible {
-                needed_bytes,
-                limit_bytes
-            })
-        );
-        // A cross-validation is begun anew: nothing of it is kept.
-        assert_eq!(trainer(plan_bytes, 2).check_memory(&job), Ok(plan_bytes));
+        let parameters = 64 + 64 + 2 * 64 + 2;
+        let kept_bytes = [
+            plan.pause_bytes(),
+            2 * plan.pause_bytes() + 3 * 4 * parameters,
+        ];
+        for (folds, kept_bytes) in [0, 2].into_iter().zip(kept_bytes) {
+            let needed_bytes = plan_bytes + kept_bytes;
+            let fits = trainer(needed_bytes, folds).check_memory(&job);
+            assert_eq!(fits, Ok(plan_bytes));
+            let limit_bytes = needed_bytes - 1;
+            assert_eq!(
+                trainer(limit_bytes, folds).check_memory(&job),
+                Err(FailReason::Infeasible {
+                    needed_bytes,
+                    limit_bytes
+                })
+            );
+        }
     }
 }

@@ -144,7 +144,7 @@ fn a_small_network_tells_two_moons_apart() {
             (case.recipe.learning_rate, case.recipe.weight_decay) = (0.1, 1e-4);
         }
         let fitted = case.fit().unwrap();
-        assert!(fitted.best.score > 0.98, "{optimizer:?}: {:?}", fitted.best);
+        assert!(fitted.kept.score > 0.98, "{optimizer:?}: {:?}", fitted.kept);
         assert_eq!(fitted.ended, Ended::AllEpochs);
         assert_eq!(fitted.curve.len(), 30);
     }
@@ -173,9 +173,9 @@ fn rows_that_count_nothing_are_not_learned_from_and_count_in_no_score() {
     let mut case = Case::moons(60);
     case.train = weighted(wrong(&case.train));
     // The true classes of all rows say whether the right ones were learned.
-    assert!(case.fit().unwrap().best.score > 0.9);
+    assert!(case.fit().unwrap().kept.score > 0.9);
     case.validation = weighted(wrong(&case.validation));
-    assert!(case.fit().unwrap().best.score > 0.9);
+    assert!(case.fit().unwrap().kept.score > 0.9);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn the_four_rows_of_exclusive_or_are_learned() {
         xor(),
         recipe(200),
     );
-    assert_eq!(case.fit().unwrap().best.score, 1.0);
+    assert_eq!(case.fit().unwrap().kept.score, 1.0);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn a_convolutional_network_tells_bars_apart() {
         "in 1x8x8 | conv 8 k3 | bn | relu | maxpool k2 | conv 16 k3 | bn | relu | gap | dense 3";
     let case = Case::new(text, bars(301, 1), bars(150, 2), recipe(12));
     let fitted = case.fit().unwrap();
-    assert!(fitted.best.score > 0.97, "{:?}", fitted.best);
+    assert!(fitted.kept.score > 0.97, "{:?}", fitted.kept);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn a_straight_line_is_found_by_every_loss_of_numbers() {
         case.recipe.weight_decay = 0.0;
         case.metric = Metric::R2;
         let fitted = case.fit().unwrap();
-        assert!(fitted.best.score > 0.999, "{loss:?}: {:?}", fitted.best);
+        assert!(fitted.kept.score > 0.999, "{loss:?}: {:?}", fitted.kept);
     }
 }
 
@@ -254,8 +254,50 @@ fn the_weights_returned_are_those_of_the_best_epoch() {
     let fitted = case.fit().unwrap();
     let scores: Vec<f64> = fitted.curve.iter().map(|report| report.score).collect();
     let best = scores.iter().copied().fold(f64::MIN, f64::max);
-    assert_eq!(fitted.best.score, best, "{scores:?}");
+    assert_eq!(fitted.kept.score, best, "{scores:?}");
     assert_eq!(case.judge(&fitted.weights).metrics[&Metric::Accuracy], best);
+}
+
+/// A training that keeps a late epoch, judged by rows that it gets worse at.
+fn getting_worse() -> Case {
+    let mut case = Case::moons(12);
+    case.recipe.kept = Kept::Late;
+    let rows: Vec<u32> = (0..case.validation.len() as u32).collect();
+    let mut inputs = vec![0.0; 2 * rows.len()];
+    case.validation.copy_inputs(&rows, &mut inputs);
+    let Targets::Classes { ids, count } = case.validation.targets().clone() else {
+        panic!("moons have classes");
+    };
+    let ids = ids.iter().map(|id| 1 - id).collect();
+    let swapped = Targets::Classes { ids, count };
+    case.validation = Examples::from_floats(ItemShape::Features(2), inputs, swapped);
+    case
+}
+
+#[test]
+fn the_weights_kept_late_are_those_of_the_best_epoch_of_the_last_quarter() {
+    let case = getting_worse();
+    let fitted = case.fit().unwrap();
+    let scores: Vec<f64> = fitted.curve.iter().map(|report| report.score).collect();
+    let best_of = |scores: &[f64]| scores.iter().copied().fold(f64::MIN, f64::max);
+    assert!(best_of(&scores) > best_of(&scores[9..]), "{scores:?}");
+    assert!(fitted.kept.epoch > 9);
+    assert_eq!(fitted.kept.score, best_of(&scores[9..]), "{scores:?}");
+    let judged = case.judge(&fitted.weights).metrics[&Metric::Accuracy];
+    assert_eq!(judged, fitted.kept.score);
+}
+
+#[test]
+fn the_weights_kept_late_are_the_newest_of_a_training_that_ends_early() {
+    let case = getting_worse();
+    let task = case.task(&go_on);
+    for epochs in 1..=9 {
+        let mut training = Training::begin(&task, case.start()).unwrap();
+        for _ in 0..epochs {
+            training.epoch(&mut |_| Verdict::Continue).unwrap();
+        }
+        assert_eq!(training.finish().unwrap().kept.epoch, epochs);
+    }
 }
 
 #[test]
@@ -269,7 +311,7 @@ fn patience_ends_a_training_that_gets_no_better() {
     assert_eq!(fitted.ended, Ended::Patience);
     assert!(fitted.curve.len() < 100, "{}", fitted.curve.len());
     let last = fitted.curve.last().unwrap().epoch;
-    assert_eq!(last - fitted.best.epoch, 3);
+    assert_eq!(last - fitted.kept.epoch, 3);
 }
 
 #[test]
@@ -330,7 +372,7 @@ fn a_stop_in_the_first_epoch_still_gives_a_judged_network() {
     assert_eq!((fitted.ended, fitted.curve.len()), (Ended::Stopped, 1));
     assert_ne!(fitted.weights, case.start());
     assert_eq!(
-        fitted.best.validation.metrics,
+        fitted.kept.validation.metrics,
         case.judge(&fitted.weights).metrics
     );
 }
@@ -347,7 +389,7 @@ fn batches_of_one_row_are_trained_on() {
     case.recipe.batch_size = NonZeroUsize::MIN;
     let fitted = case.fit().unwrap();
     assert_ne!(fitted.weights, case.start());
-    assert!(fitted.best.train_loss.is_finite());
+    assert!(fitted.kept.train_loss.is_finite());
 }
 
 #[test]
@@ -488,10 +530,10 @@ fn rows_on_disk_are_learned_from_a_portion_in_each_epoch() {
     };
     let (few, fitted) = (few.fit().unwrap(), many.fit().unwrap());
     assert!(
-        fitted.best.score > few.best.score + 0.05,
+        fitted.kept.score > few.kept.score + 0.05,
         "{} against {}",
-        fitted.best.score,
-        few.best.score
+        fitted.kept.score,
+        few.kept.score
     );
 
     // Paused after every epoch, it goes on with the rows that it would have had.
@@ -647,6 +689,6 @@ fn clipped_gradients_are_no_longer_than_allowed() {
 #[test]
 fn a_network_learns_from_changed_examples() {
     let fitted = Case::bars(demanding(40)).fit().unwrap();
-    let accuracy = fitted.best.validation.metrics[&Metric::Accuracy];
+    let accuracy = fitted.kept.validation.metrics[&Metric::Accuracy];
     assert!(accuracy > 0.9, "{accuracy}");
 }

@@ -211,7 +211,7 @@ impl Case {
         let fitted = fit(&task, start, &mut |_| Verdict::Continue).unwrap();
         // The weights of the best epoch come back, and the stored ones are those of the last.
         assert_eq!(
-            fitted.best.epoch, steps,
+            fitted.kept.epoch, steps,
             "every step makes the validation loss smaller"
         );
         let losses = fitted
