@@ -311,7 +311,7 @@ mod tests {
             architecture,
             setting: Setting::default(),
             preprocessor: serde_json::from_value(preprocessor).unwrap(),
-            calibration: Calibration::new(2.0, 0.3).unwrap(),
+            calibration: Calibration::new(2.0, 0.3).unwrap().with_offset(-0.7),
             weights: Digest::of(&weights.to_safetensors()),
         };
         Model { card, weights }
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn predictions_follow_temperature_and_threshold() {
+    fn predictions_follow_temperature_offset_and_threshold() {
         let shape = data::ItemShape::Features(1);
         let rows: Vec<f32> = (-20..20).map(|step| step as f32 / 4.0).collect();
         let examples = Examples::from_floats(shape, rows, data::Targets::None);
@@ -354,7 +354,8 @@ mod tests {
             panic!("the model tells classes")
         };
         for ((logits, row), label) in outputs.chunks(2).zip(&probabilities).zip(labels) {
-            let wanted = 1.0 / (1.0 + f64::from((logits[0] - logits[1]) / 2.0).exp());
+            let distance = f64::from((logits[1] - logits[0]) / 2.0);
+            let wanted = 1.0 / (1.0 + (0.7 - distance).exp());
             assert!((row[1] - wanted).abs() < 1e-6);
             assert_eq!(label, usize::from(row[1] > 0.3));
         }

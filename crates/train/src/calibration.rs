@@ -1,13 +1,19 @@
 //! From outputs to probabilities and labels: how sure a model may say that it is.
 //!
 //! One temperature divides all logits, so that the probabilities of the validation rows fit what is true of
-//! them; it never changes which class is the most probable. Of two classes, the second may be said from
-//! another probability on than one half, where the metric gains by it. Both count rows by their weights;
-//! whether a gain is more than chance is asked of the rows themselves: a heavy row is still one observation.
-//! Guo, Pleiss, Sun & Weinberger 2017 (arXiv:1706.04599), section 4.2.
+//! them; it never changes which class is the most probable. Of two classes, an offset is added to the second's
+//! logit where the metric has not chosen the network by the more probable class: by order alone, or with all
+//! classes counting the same, the best network may say ten in a hundred of what is thirty. And where the metric
+//! counts classes the same, the second may be said from another probability on than one half.
+//! All of it counts rows by their weights; whether a threshold gains more than chance is asked of the rows
+//! themselves: a heavy row is still one observation.
+//! Guo, Pleiss, Sun & Weinberger 2017 (arXiv:1706.04599), section 4.2; of two classes Platt 1999, section 2.
+
+mod line;
 
 use serde::{Deserialize, Serialize};
 
+use self::line::{fitted_line, sigmoid};
 use crate::{
     evaluate::{Evaluation, evaluate_weighted, first_largest, softmax},
     metric::Metric,
@@ -28,6 +34,7 @@ const EVEN: f64 = 0.5;
 #[serde(try_from = "Written", into = "Written")]
 pub struct Calibration {
     temperature: f64,
+    offset: f64,
     threshold: f64,
 }
 
@@ -35,7 +42,13 @@ pub struct Calibration {
 #[derive(Serialize, Deserialize)]
 struct Written {
     temperature: f64,
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    offset: f64,
     threshold: f64,
+}
+
+fn is_nothing(offset: &f64) -> bool {
+    *offset == 0.0
 }
 
 impl TryFrom<Written> for Calibration {
@@ -44,12 +57,14 @@ impl TryFrom<Written> for Calibration {
     fn try_from(written: Written) -> Result<Calibration, String> {
         let Written {
             temperature,
+            offset,
             threshold,
         } = written;
-        Calibration::new(temperature, threshold).ok_or_else(|| {
+        let found = Calibration::new(temperature, threshold).map(|found| found.with_offset(offset));
+        found.filter(|_| offset.is_finite()).ok_or_else(|| {
             format!(
-                "temperature {temperature} and threshold {threshold}: the first must be above 0, \
-                 the second between 0 and 1"
+                "temperature {temperature}, offset {offset} and threshold {threshold}: the first must be \
+                 above 0, the second a number, the third between 0 and 1"
             )
         })
     }
@@ -59,6 +74,7 @@ impl From<Calibration> for Written {
     fn from(calibration: Calibration) -> Written {
         Written {
             temperature: calibration.temperature,
+            offset: calibration.offset,
             threshold: calibration.threshold,
         }
     }
@@ -69,6 +85,7 @@ impl Default for Calibration {
     fn default() -> Calibration {
         Calibration {
             temperature: 1.0,
+            offset: 0.0,
             threshold: EVEN,
         }
     }
@@ -81,13 +98,31 @@ impl Calibration {
             temperature.is_finite() && temperature > 0.0 && threshold > 0.0 && threshold < 1.0;
         is_legal.then_some(Calibration {
             temperature,
+            offset: 0.0,
             threshold,
         })
+    }
+
+    /// The same with something added to the second of two logits, after their division; for two classes only.
+    #[must_use]
+    pub fn with_offset(self, offset: f64) -> Calibration {
+        Calibration { offset, ..self }
+    }
+
+    /// The same of outputs whose second class lacks so much, before their division.
+    #[must_use]
+    pub fn with_lacking(self, lacking: f64) -> Calibration {
+        self.with_offset(self.offset + lacking / self.temperature)
     }
 
     /// What divides all logits.
     pub fn temperature(&self) -> f64 {
         self.temperature
+    }
+
+    /// What is added to the second of two logits that have been divided.
+    pub fn offset(&self) -> f64 {
+        self.offset
     }
 
     /// The probability above which the second of two classes is said.
@@ -100,7 +135,8 @@ impl Calibration {
         self.threshold != EVEN
     }
 
-    /// Fits the temperature, and the threshold where the metric counts labels by their class.
+    /// Fits the temperature; of two classes also the offset where the metric is not about the more probable one,
+    /// and the threshold where it counts labels by their class.
     ///
     /// # Shapes
     /// `outputs: [rows][classes]`, logits of rows that were not learned from; `weights: [rows]`, not negative,
@@ -139,26 +175,46 @@ impl Calibration {
         if rows.is_empty() || *count < 2 {
             return Calibration::default();
         }
-        let mut calibration = Calibration {
-            temperature: fitted_temperature(&rows),
+        // Accuracy is best where the more probable class is said: its network stands where it should.
+        if *count != 2 || metric == Metric::Accuracy {
+            return Calibration {
+                temperature: fitted_temperature(&rows),
+                ..Calibration::default()
+            };
+        }
+        let line = fitted_line(&rows);
+        let calibration = Calibration {
+            temperature: 1.0 / line.slope,
+            offset: line.offset,
             threshold: EVEN,
         };
-        // Accuracy is best where the more probable class is said; the other metrics see no labels.
-        if *count == 2 && metric == Metric::BalancedAccuracy {
-            calibration.threshold = fitted_threshold(&calibration, &rows);
+        // The other metrics see no labels.
+        match metric {
+            Metric::BalancedAccuracy => Calibration {
+                threshold: fitted_threshold(&calibration, &rows),
+                ..calibration
+            },
+            _ => calibration,
         }
-        calibration
     }
 
     /// Logits of calibrated probabilities.
     pub fn scaled(&self, outputs: &[f32]) -> Vec<f32> {
         let scaled = |output: &f32| (f64::from(*output) / self.temperature) as f32;
-        outputs.iter().map(scaled).collect()
+        let mut scaled: Vec<f32> = outputs.iter().map(scaled).collect();
+        if self.offset != 0.0 {
+            for row in scaled.chunks_exact_mut(2) {
+                row[1] = (f64::from(row[1]) + self.offset) as f32;
+            }
+        }
+        scaled
     }
 
     /// Probabilities of one row's classes.
     pub fn probabilities(&self, logits: &[f32]) -> Vec<f64> {
-        softmax(logits, self.temperature)
+        let offsets = [0.0, self.offset].into_iter().chain(std::iter::repeat(0.0));
+        let scaled = |(logit, offset): (&f32, f64)| f64::from(*logit) / self.temperature + offset;
+        softmax(logits.iter().zip(offsets).map(scaled))
     }
 
     /// Which class is said of a row with these probabilities.
@@ -216,17 +272,21 @@ struct Row<'a> {
     weight: f64,
 }
 
+/// The share of a row that is as if it could be any class.
+fn unsure(rows: &[Row<'_>]) -> f64 {
+    1.0 / (rows.iter().map(|row| row.weight).sum::<f64>() + 2.0)
+}
+
 /// The temperature at which the mean log-loss is least.
 ///
 /// The loss is convex in the inverse temperature, and its slope is the mean logit that the probabilities
 /// expect less the one that is true.
 fn fitted_temperature(rows: &[Row<'_>]) -> f64 {
-    // The share of a row that is as if it could be any class.
-    let unsure = 1.0 / (rows.iter().map(|row| row.weight).sum::<f64>() + 2.0);
+    let unsure = unsure(rows);
     let slope = |inverse: f64| -> f64 {
         let calibration = Calibration {
             temperature: 1.0 / inverse,
-            threshold: EVEN,
+            ..Calibration::default()
         };
         let of_row = |row: &Row<'_>| {
             let Row { logits, id, weight } = row;
@@ -251,15 +311,18 @@ fn fitted_temperature(rows: &[Row<'_>]) -> f64 {
     (-(low + high) / 2.0).exp()
 }
 
-/// The threshold with the best balanced accuracy; one half if none is better by more than its own error.
+/// The threshold with the best balanced accuracy; that of the network itself if none is better by more than its own
+/// error.
 fn fitted_threshold(calibration: &Calibration, rows: &[Row<'_>]) -> f64 {
+    // Where the network itself says both classes alike.
+    let own = sigmoid(calibration.offset);
     let weight_of = |id: u32| -> f64 {
         let of_class = rows.iter().filter(|row| row.id == id);
         of_class.map(|row| row.weight).sum()
     };
     let (of_first, of_second) = (weight_of(0), weight_of(1));
     if of_first == 0.0 || of_second == 0.0 {
-        return EVEN;
+        return own;
     }
     // What a row adds to the balanced accuracy if the first class is said of it rather than the second.
     let worth = |row: &Row<'_>| match row.id {
@@ -271,9 +334,9 @@ fn fitted_threshold(calibration: &Calibration, rows: &[Row<'_>]) -> f64 {
         .map(|row| (calibration.probabilities(row.logits)[1], worth(row)))
         .collect();
     rows.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let even = rows.partition_point(|(probability, _)| *probability <= EVEN);
-    let mut gain = -rows[..even].iter().map(|(_, worth)| worth).sum::<f64>();
-    let mut best = (0.0, EVEN, even);
+    let own_cut = rows.partition_point(|(probability, _)| *probability <= own);
+    let mut gain = -rows[..own_cut].iter().map(|(_, worth)| worth).sum::<f64>();
+    let mut best = (0.0, own, own_cut);
     for cut in 0..=rows.len() {
         if cut > 0 {
             gain += rows[cut - 1].1;
@@ -281,212 +344,21 @@ fn fitted_threshold(calibration: &Calibration, rows: &[Row<'_>]) -> f64 {
         let below = if cut == 0 { 0.0 } else { rows[cut - 1].0 };
         let above = rows.get(cut).map_or(1.0, |row| row.0);
         let threshold = (below + above) / 2.0;
-        let is_nearer = (threshold - EVEN).abs() < (best.1 - EVEN).abs();
+        let is_nearer = (threshold - own).abs() < (best.1 - own).abs();
         let is_better = gain > best.0 + 1e-12 || (gain > best.0 - 1e-12 && is_nearer);
         if below < above && is_better {
             best = (gain, threshold, cut);
         }
     }
     let (gain, threshold, cut) = best;
-    let changed = &rows[cut.min(even)..cut.max(even)];
+    let changed = &rows[cut.min(own_cut)..cut.max(own_cut)];
     let squares = changed.iter().map(|(_, worth)| worth.powi(2));
     let error = squares.sum::<f64>().sqrt();
     match gain > error && threshold > 0.0 && threshold < 1.0 {
         true => threshold,
-        false => EVEN,
+        false => own,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use rand::{Rng, SeedableRng};
-    use rand_chacha::ChaCha8Rng;
-
-    use super::*;
-
-    /// Logits that are `sharpness` times too large for the classes drawn from them.
-    fn drawn(rows: usize, classes: u32, sharpness: f32, shift: f32) -> (Vec<f32>, Targets) {
-        let mut rng = ChaCha8Rng::seed_from_u64(17);
-        let (mut outputs, mut ids) = (Vec::new(), Vec::new());
-        for _ in 0..rows {
-            let logits: Vec<f32> = (0..classes)
-                .map(|class| rng.random_range(-2.0..2.0) + shift * class as f32)
-                .collect();
-            let shares = Calibration::default().probabilities(&logits);
-            let mut left = rng.random_range(0.0..1.0);
-            let drawn = shares.iter().position(|share| {
-                left -= share;
-                left < 0.0
-            });
-            ids.push(drawn.unwrap_or(0) as u32);
-            outputs.extend(logits.iter().map(|logit| logit * sharpness));
-        }
-        (
-            outputs,
-            Targets::Classes {
-                ids,
-                count: classes,
-            },
-        )
-    }
-
-    #[test]
-    fn the_temperature_is_that_by_which_logits_were_too_large() {
-        for sharpness in [0.5, 1.0, 3.0] {
-            let (outputs, targets) = drawn(20_000, 4, sharpness, 0.0);
-            let fitted = Calibration::fit(&outputs, &targets, None, Metric::Accuracy);
-            let wanted = f64::from(sharpness);
-            assert!(
-                (fitted.temperature() / wanted - 1.0).abs() < 0.05,
-                "{fitted:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn no_other_temperature_on_a_fine_grid_has_a_lower_log_loss() {
-        let (outputs, targets) = drawn(500, 3, 2.5, 0.3);
-        let loss = |temperature: f64| {
-            let calibration = Calibration::new(temperature, 0.5).unwrap();
-            calibration.evaluate(&outputs, &targets, None, 1.0).loss
-        };
-        let fitted = Calibration::fit(&outputs, &targets, None, Metric::LogLoss);
-        let least = loss(fitted.temperature());
-        for step in -300..=300 {
-            let other = (f64::from(step) / 100.0).exp();
-            assert!(
-                least <= loss(other) + 1e-4,
-                "{other} is better than {fitted:?}"
-            );
-        }
-        assert!(least < loss(1.0) - 0.01);
-    }
-
-    #[test]
-    fn the_temperature_never_changes_the_label() {
-        let (outputs, targets) = drawn(2000, 5, 1.0, 0.2);
-        let plain = Calibration::default();
-        for temperature in [0.05, 0.3, 4.0, 20.0] {
-            let other = Calibration::new(temperature, 0.5).unwrap();
-            for logits in outputs.chunks(5) {
-                let [a, b] = [plain, other].map(|c| c.label(&c.probabilities(logits)));
-                assert_eq!(a, b);
-            }
-            let [a, b] = [plain, other].map(|c| {
-                c.evaluate(&outputs, &targets, None, 1.0).metrics[&Metric::BalancedAccuracy]
-            });
-            assert_eq!(a, b);
-        }
-    }
-
-    #[test]
-    fn where_every_row_is_right_the_temperature_stays_finite() {
-        let outputs = [3.0, -3.0, -3.0, 3.0].repeat(20);
-        let targets = Targets::Classes {
-            ids: [0, 1].repeat(20),
-            count: 2,
-        };
-        let fitted = Calibration::fit(&outputs, &targets, None, Metric::Accuracy);
-        let surest = fitted.probabilities(&outputs[..2])[0];
-        assert!(surest > 0.95 && surest < 0.999, "{surest}");
-    }
-
-    #[test]
-    fn the_threshold_is_the_best_of_all_for_balanced_accuracy_and_moves_for_no_other_metric() {
-        let (outputs, targets) = drawn(3000, 2, 1.0, -1.2);
-        let fitted = Calibration::fit(&outputs, &targets, None, Metric::BalancedAccuracy);
-        let balanced = |threshold: f64| {
-            let calibration = Calibration::new(fitted.temperature(), threshold).unwrap();
-            calibration.evaluate(&outputs, &targets, None, 1.0).metrics[&Metric::BalancedAccuracy]
-        };
-        assert!(fitted.threshold() < 0.4, "{fitted:?}");
-        let best = balanced(fitted.threshold());
-        for percent in 1..100 {
-            assert!(balanced(f64::from(percent) / 100.0) <= best + 1e-9);
-        }
-        let other = Calibration::fit(&outputs, &targets, None, Metric::Auc);
-        assert!(!other.moves_labels());
-    }
-
-    #[test]
-    fn a_threshold_that_gains_no_more_than_chance_stays_at_one_half() {
-        let mut rng = ChaCha8Rng::seed_from_u64(2);
-        let outputs: Vec<f32> = (0..40).map(|_| rng.random_range(-1.0..1.0)).collect();
-        let targets = Targets::Classes {
-            ids: outputs
-                .chunks(2)
-                .map(|row| u32::from(row[1] > row[0]))
-                .collect(),
-            count: 2,
-        };
-        let fitted = Calibration::fit(&outputs, &targets, None, Metric::BalancedAccuracy);
-        assert!(!fitted.moves_labels(), "{fitted:?}");
-    }
-
-    #[test]
-    fn a_row_of_weight_three_is_fitted_like_three_rows_and_one_of_weight_nothing_not_at_all() {
-        for (classes, metric) in [(2, Metric::BalancedAccuracy), (4, Metric::LogLoss)] {
-            let (outputs, targets) = drawn(3000, classes, 2.0, -1.2);
-            let Targets::Classes { ids, count } = &targets else {
-                panic!("classes are drawn")
-            };
-            let weights: Vec<f32> = ids
-                .iter()
-                .enumerate()
-                .map(|(row, id)| [3.0, 1.0, 0.0][(row + *id as usize) % 3])
-                .collect();
-            let often = |row: usize| weights[row] as usize;
-            let rows = outputs.chunks_exact(classes as usize).enumerate();
-            let many: Vec<f32> = rows
-                .flat_map(|(row, logits)| logits.repeat(often(row)))
-                .collect();
-            let each = ids.iter().enumerate();
-            let many_targets = Targets::Classes {
-                ids: each.flat_map(|(row, id)| vec![*id; often(row)]).collect(),
-                count: *count,
-            };
-            let weighed = Calibration::fit(&outputs, &targets, Some(&weights), metric);
-            let repeated = Calibration::fit(&many, &many_targets, None, metric);
-            let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
-            assert!(
-                close(weighed.temperature(), repeated.temperature()),
-                "{weighed:?}, {repeated:?}"
-            );
-            assert!(close(weighed.threshold(), repeated.threshold()));
-            assert_eq!(weighed.moves_labels(), classes == 2);
-            let plain = Calibration::fit(&outputs, &targets, None, metric);
-            assert!(!close(weighed.temperature(), plain.temperature()));
-        }
-    }
-
-    #[test]
-    fn one_heavy_row_does_not_move_the_threshold() {
-        // The second class is said of the last row of the first class; weighed enough, it is half the score.
-        let outputs = [
-            [0.0, -1.0].repeat(20),
-            [0.0, 1.0].repeat(20),
-            vec![0.0, 0.5],
-        ]
-        .concat();
-        let ids = [vec![0; 20], vec![1; 20], vec![0]].concat();
-        let targets = Targets::Classes { ids, count: 2 };
-        let mut weights = vec![1.0; 41];
-        weights[40] = 200.0;
-        let fitted = Calibration::fit(&outputs, &targets, Some(&weights), Metric::BalancedAccuracy);
-        assert!(!fitted.moves_labels(), "{fitted:?}");
-    }
-
-    #[test]
-    fn what_is_written_is_read_back_and_nonsense_is_refused() {
-        let calibration = Calibration::new(1.7, 0.31).unwrap();
-        let text = serde_json::to_string(&calibration).unwrap();
-        assert_eq!(text, r#"{"temperature":1.7,"threshold":0.31}"#);
-        assert_eq!(
-            serde_json::from_str::<Calibration>(&text).unwrap(),
-            calibration
-        );
-        for nonsense in ["[0.0,0.5]", r#"{"temperature":0.0,"threshold":0.5}"#] {
-            assert!(serde_json::from_str::<Calibration>(nonsense).is_err());
-        }
-    }
-}
+mod tests;

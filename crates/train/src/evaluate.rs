@@ -86,7 +86,8 @@ fn classes(
     count: usize,
 ) -> (Vec<(Metric, f64)>, f64) {
     let logits = outputs.chunks_exact(count);
-    let probabilities: Vec<f64> = logits.flat_map(|row| softmax(row, 1.0)).collect();
+    let shares = |row: &[f32]| softmax(row.iter().map(|logit| f64::from(*logit)));
+    let probabilities: Vec<f64> = logits.flat_map(shares).collect();
     let mut right = vec![0.0; count];
     let mut of_class = vec![0.0; count];
     let mut loss = 0.0;
@@ -119,11 +120,10 @@ fn classes(
     (metrics, loss)
 }
 
-/// Probabilities of one row's classes from its logits, which the temperature divides.
-pub(crate) fn softmax(logits: &[f32], temperature: f64) -> Vec<f64> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let power = |logit: &f32| ((f64::from(*logit) - f64::from(largest)) / temperature).exp();
-    let powers: Vec<f64> = logits.iter().map(power).collect();
+/// Probabilities of one row's classes from its logits.
+pub(crate) fn softmax(logits: impl Iterator<Item = f64> + Clone) -> Vec<f64> {
+    let largest = logits.clone().fold(f64::NEG_INFINITY, f64::max);
+    let powers: Vec<f64> = logits.map(|logit| (logit - largest).exp()).collect();
     let sum: f64 = powers.iter().sum();
     powers.iter().map(|power| power / sum).collect()
 }

@@ -89,11 +89,17 @@ pub(crate) fn text(conclusion: &Conclusion) -> String {
 fn surety(reliability: &Reliability, confusion: &Confusion) -> String {
     let calibration = &reliability.calibration;
     let mut text = format!(
-        "probabilities are off by {} on the mean, by {} before the temperature of {}",
+        "probabilities are off by {} on the mean, by {} before a temperature of {}",
         show::significant(reliability.after.error),
         show::significant(reliability.before.error),
         show::significant(calibration.temperature()),
     );
+    if calibration.offset() != 0.0 {
+        text += &format!(
+            " and an offset of {}",
+            show::significant(calibration.offset())
+        );
+    }
     if let Some(said) = threshold(reliability, &confusion.classes) {
         text += &format!("; {said}");
     }

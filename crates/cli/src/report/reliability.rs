@@ -1,4 +1,4 @@
-//! How sure the model is beside how right it is: the reliability diagram, before and after its temperature.
+//! How sure the model is beside how right it is: the reliability diagram, before and after its calibration.
 
 use maud::{Markup, html};
 use study::conclude::{
@@ -29,7 +29,7 @@ pub(crate) fn reliability(reliability: &Reliability, classes: &[ClassScores]) ->
     let mut numbers = vec![
         Fact::new("off, as it is", percent(reliability.after.error)),
         Fact::new(
-            "off, without temperature",
+            "off, without calibration",
             percent(reliability.before.error),
         ),
         Fact::new(
@@ -37,6 +37,10 @@ pub(crate) fn reliability(reliability: &Reliability, classes: &[ClassScores]) ->
             show::significant(reliability.calibration.temperature()),
         ),
     ];
+    let offset = reliability.calibration.offset();
+    if offset != 0.0 {
+        numbers.push(Fact::new("offset", show::significant(offset)));
+    }
     numbers.extend(threshold(reliability, classes).map(|said| Fact::new("threshold", said)));
     html! {
         div.beside {
@@ -44,13 +48,14 @@ pub(crate) fn reliability(reliability: &Reliability, classes: &[ClassScores]) ->
             div.rest {
                 (facts(&numbers))
                 p.quiet {
-                    "The temperature divides all logits before they become probabilities. It was fitted on the \
-                     validation rows, is part of the model and of its exported form, and never changes which \
-                     class is the most probable."
+                    "The temperature divides all logits before they become probabilities; it never changes which \
+                     class is the most probable. Of two classes, an offset is then added to the second's logit \
+                     where the metric did not choose the model by the more probable class. Both were fitted on \
+                     the validation rows, and are part of the model and of its exported form."
                 }
                 p.legend {
                     (key(&html! { path.after d="M0 5H20" {} }, "as the model says"))
-                    (key(&html! { path.before d="M0 5H20" {} }, "without temperature"))
+                    (key(&html! { path.before d="M0 5H20" {} }, "without calibration"))
                     (key(&html! { path.ideal d="M0 9L20 1" {} }, "as sure as right"))
                     (key(&html! { rect.rows x="4" y="1" width="12" height="9" {} }, "share of the rows"))
                     (key(&html! { circle.after cx="10" cy="5" r="2" {} }, "fewer than ten rows"))

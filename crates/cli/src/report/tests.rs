@@ -232,7 +232,9 @@ fn details_of_classes() -> Details {
                 }],
             },
             reliability: Reliability {
-                calibration: Calibration::new(1.37, 0.31).expect("both are legal"),
+                calibration: Calibration::new(1.37, 0.31)
+                    .expect("both are legal")
+                    .with_offset(-0.42),
                 before: surety(0.0214, 0.1),
                 after: surety(0.0087, 0.0),
             },

@@ -124,7 +124,7 @@ pub(super) fn ensemble(
 /// A trial with what it says of the validation rows, on the scale of calibrated probabilities.
 struct Candidate<'a> {
     trial: &'a Trial,
-    temperature: f64,
+    calibration: Calibration,
     outputs: Vec<f32>,
 }
 
@@ -206,12 +206,12 @@ fn candidates<'a>(
             Err(error) => return Err(error),
         };
         let (targets, weights) = (ground.validation.targets(), ground.validation.weights());
-        // Of numbers the temperature is 1.
+        // Of numbers it does nothing.
         let calibration = Calibration::fit(&told, targets, weights, ground.metric);
         found.push(Candidate {
             trial,
-            temperature: calibration.temperature(),
             outputs: calibration.scaled(&told),
+            calibration,
         });
     }
     Ok(found)
@@ -353,7 +353,12 @@ fn join(
     }
     let targets = ground.validation.targets();
     let weights = ground.validation.weights();
-    let calibration = Calibration::fit(&outputs, targets, weights, ground.metric);
+    // What joins the networks adds up what they put out, without the offsets of their probabilities.
+    let offset =
+        |(candidate, share): &(&Candidate<'_>, f64)| share * candidate.calibration.offset();
+    let lacking: f64 = chosen.iter().map(offset).sum();
+    let calibration =
+        Calibration::fit(&outputs, targets, weights, ground.metric).with_lacking(lacking);
     // As every trial was scored: not by a calibration that was fitted on these very rows.
     let plain = Calibration::default();
     let evaluation = plain.evaluate(&outputs, targets, weights, ground.scale);
@@ -377,7 +382,7 @@ fn model_of(
         .iter()
         .zip(&networks)
         .flat_map(|((candidate, share), networks)| {
-            let share = share / candidate.temperature / networks.len() as f64;
+            let share = share / candidate.calibration.temperature() / networks.len() as f64;
             networks.iter().map(move |weights| Member {
                 architecture: &candidate.trial.candidate.architecture,
                 weights,

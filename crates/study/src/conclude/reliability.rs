@@ -10,12 +10,12 @@ use train::Calibration;
 /// Bins of probabilities.
 const BINS: usize = 10;
 
-/// How sure a model is and how right, with its temperature and without.
+/// How sure a model is and how right, with its calibration and without.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reliability {
-    /// What divides its logits, and from which probability on the second of two classes is said.
+    /// How its logits become probabilities, and from which on the second of two classes is said.
     pub calibration: Calibration,
-    /// Without the temperature.
+    /// Without it.
     pub before: Surety,
     /// With it: what the model says.
     pub after: Surety,

@@ -290,7 +290,9 @@ impl<'a> Answers<'a> {
                 label,
             } => {
                 add_probabilities(builder, outputs, calibration, probabilities);
-                let by_threshold = classes.len() == 2 && calibration.moves_labels();
+                // The larger output is the more probable class as long as nothing is added to one of them.
+                let is_moved = calibration.moves_labels() || calibration.offset() != 0.0;
+                let by_threshold = classes.len() == 2 && is_moved;
                 let best = match by_threshold {
                     true => class_by_threshold(builder, probabilities, calibration.threshold()),
                     false => {
@@ -347,7 +349,12 @@ fn add_probabilities(
     }
     let temperature = [calibration.temperature() as f32];
     let temperature = builder.floats("temperature", &[], &temperature);
-    let scaled = builder.node("Div", &[outputs, &temperature], &[], "calibrated logits");
+    let mut scaled = builder.node("Div", &[outputs, &temperature], &[], "calibrated logits");
+    if calibration.offset() != 0.0 {
+        let offsets = [0.0, calibration.offset() as f32];
+        let offsets = builder.floats("offsets", &[2], &offsets);
+        scaled = builder.node("Add", &[&scaled, &offsets], &[], "calibrated logits, moved");
+    }
     builder.node_into("Softmax", &[&scaled], &[axis], probabilities);
 }
 

@@ -3,7 +3,10 @@ def answers(inputs):
     """The class that is said of each row, and the probabilities of all classes, in their order."""
     network = load_network()
     outputs = torch.cat([network(batch) for batch in inputs.split(256)])
-    probabilities = torch.softmax(outputs.double() / TEMPERATURE, dim=1).numpy()
+    outputs = outputs.double() / TEMPERATURE
+    if len(CLASSES) == 2:
+        outputs[:, 1] += OFFSET
+    probabilities = torch.softmax(outputs, dim=1).numpy()
     said = probabilities.argmax(axis=1)
     if len(CLASSES) == 2:
         said = (probabilities[:, 1] > THRESHOLD).astype(int)

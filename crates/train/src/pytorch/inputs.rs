@@ -71,9 +71,11 @@ pub(super) fn answers(task: &FittedTask, calibration: &Calibration) -> String {
             format!(
                 "# What the network tells apart, in the order of its outputs.\nCLASSES = {}\n\
                  # What divides all outputs before they become probabilities.\nTEMPERATURE = {:?}\n\
+                 # Of two classes, what is then added to the output of the second.\nOFFSET = {:?}\n\
                  # Of two classes, the second is said above this probability.\nTHRESHOLD = {:?}",
                 texts(classes, 0),
                 calibration.temperature(),
+                calibration.offset(),
                 calibration.threshold(),
             )
         }
