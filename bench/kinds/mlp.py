@@ -3,7 +3,7 @@
     python3 mlp.py STUDY [--time 300] [--seeds 1 2 3]
 
 STUDY is the folder of a study of a table, explored with --folds 1, so that a part of the rows validates. For so many
-seconds hyperparameters are drawn as in Gorishniy et al. 2021, table 15, trained with AdamW in batches of 256 until
+seconds hyperparameters are drawn as in Gorishniy et al. 2021, trained with AdamW in batches of 256 until
 sixteen epochs bring nothing, and the network that is best on the validation rows is judged by the vault.
 Needs numpy, safetensors and torch.
 """

@@ -79,10 +79,14 @@ impl Trainer {
         writeln!(self.process.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
-    /// Begins a job of a trainer that keeps it after each epoch, until it has been kept so many times.
-    fn begin_until_kept(&mut self, job: &Job, times: usize) {
+    fn begin(&mut self, job: &Job) {
         let job = Box::new(job.clone());
         self.tell(&TellTrainer::Train { job });
+    }
+
+    /// Begins a job of a trainer that keeps it after each epoch, until it has been kept so many times.
+    fn begin_until_kept(&mut self, job: &Job, times: usize) {
+        self.begin(job);
         while self.kept.len() < times {
             match receive(&mut self.said).unwrap().unwrap() {
                 FromTrainer::Epoch { .. } => {}
@@ -92,20 +96,14 @@ impl Trainer {
         }
     }
 
-    /// What comes of the job under way.
-    fn end(&mut self) -> FromTrainer {
-        loop {
-            match receive(&mut self.said).unwrap().unwrap() {
-                FromTrainer::Epoch { .. } | FromTrainer::Checkpoint { .. } => {}
-                end => return end,
-            }
-        }
-    }
-
     /// What comes of a job; `leave_after` an epoch it is told that its node must leave.
     fn train(&mut self, job: &Job, leave_after: Option<u32>) -> (u32, FromTrainer) {
-        let job = Box::new(job.clone());
-        self.tell(&TellTrainer::Train { job });
+        self.begin(job);
+        self.end(leave_after)
+    }
+
+    /// What comes of the job under way, and the first epoch that is heard of.
+    fn end(&mut self, leave_after: Option<u32>) -> (u32, FromTrainer) {
         let mut first_epoch = None;
         loop {
             match receive(&mut self.said).unwrap().unwrap() {
@@ -261,7 +259,8 @@ fn a_cross_validation_that_breaks_off_in_a_later_fold_goes_on_there_to_the_same_
     left.begin_until_kept(&job, in_the_second);
     let cause = StopCause::Leave;
     left.tell(&TellTrainer::Stop { cause });
-    let of_left = paused(left.end());
+    let (_, end) = left.end(None);
+    let of_left = paused(end);
 
     for checkpoint in [of_killed, of_left] {
         let rest = Job {
@@ -292,8 +291,7 @@ fn a_trainer_that_cannot_store_weights_dies_and_blames_no_model() {
     fs::remove_dir_all(folder.artifacts()).unwrap();
     fs::write(folder.artifacts(), "").unwrap();
     let mut trainer = Trainer::start(&folder, &config);
-    let told = Box::new(job);
-    trainer.tell(&TellTrainer::Train { job: told });
+    trainer.begin(&job);
     while let Some(said) = receive::<FromTrainer>(&mut trainer.said).unwrap() {
         assert!(matches!(said, FromTrainer::Epoch { .. }), "{said:?}");
     }

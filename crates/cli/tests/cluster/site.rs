@@ -93,7 +93,7 @@ impl Site {
         let mut command = self.lehr();
         command.arg("explore").arg(digits);
         command.args(["--trials", &trials.to_string(), "--slots", "1"]);
-        // A cross-validation cannot be paused.
+        // One training a trial, so that its epochs are those of the trial.
         command.args(["--folds", "1"]);
         command.args([
             "--ledger",

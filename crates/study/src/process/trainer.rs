@@ -179,21 +179,19 @@ struct Run {
     deadline: Option<f64>,
     /// Epochs of each part: may be cut after the first epoch.
     planned: NonZeroU32,
-    /// Which epoch of each part is kept.
-    kept: Kept,
     checkpoints: Checkpoints,
     memory_bytes: u64,
 }
 
 impl Run {
-    fn of(job: Job, memory_bytes: u64, trainer: &Trainer) -> Run {
+    fn of(mut job: Job, memory_bytes: u64, trainer: &Trainer) -> Run {
+        job.recipe.kept = trainer.kept();
         let deadline = [job.seconds_max, job.seconds_left].into_iter().flatten();
         Run {
             deadline: deadline
                 .reduce(f64::min)
                 .map(|seconds| seconds / trainer.parts() as f64),
             planned: job.recipe.epochs,
-            kept: trainer.kept(),
             checkpoints: Checkpoints::every(trainer.setup.checkpoint_secs),
             job,
             started: Instant::now(),
@@ -217,7 +215,6 @@ impl Run {
     fn recipe(&self) -> Recipe {
         let mut recipe = self.job.recipe.clone();
         recipe.epochs = self.planned;
-        recipe.kept = self.kept;
         recipe
     }
 }

@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, num::NonZeroU32};
 
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use train::{
     Ended, EpochReport, Fitted, Paused, Plan, Recipe, Weights,
@@ -108,11 +108,12 @@ impl Underway {
         };
         let told = serde_json::to_vec(&Told::of(job, first))
             .expect("it holds numbers and texts alone, with texts as keys");
-        let blocks = [
-            (FIRST, Block::of(told)),
-            (MEMBERS, Block::of(members_to_safetensors(&self.members))),
-            (PAUSED, Block::of(paused)),
-        ];
+        let members = members_to_safetensors(&self.members);
+        let blocks =
+            [(FIRST, &told), (MEMBERS, &members), (PAUSED, &paused)].map(|(name, bytes)| {
+                let block = TensorView::new(Dtype::U8, vec![bytes.len()], bytes);
+                (name, block.expect("a byte takes a byte"))
+            });
         safetensors::serialize(blocks, None)
             .expect("shapes and lengths agree, which is all that can fail in memory")
     }
@@ -175,36 +176,5 @@ impl Underway {
     pub(super) fn finish(self) -> (FirstFold, Vec<Weights>) {
         let first = self.first.expect("a part has been trained");
         (first, self.members)
-    }
-}
-
-/// Bytes as a tensor.
-struct Block {
-    bytes: Vec<u8>,
-    shape: [usize; 1],
-}
-
-impl Block {
-    fn of(bytes: Vec<u8>) -> Block {
-        let shape = [bytes.len()];
-        Block { bytes, shape }
-    }
-}
-
-impl View for Block {
-    fn dtype(&self) -> Dtype {
-        Dtype::U8
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
-    }
-
-    fn data_len(&self) -> usize {
-        self.bytes.len()
     }
 }
