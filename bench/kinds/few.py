@@ -1,12 +1,14 @@
 """Few rows of large sets: whether what validates them says which model is best.
 
     python3 few.py DATA --lehr PROGRAM [--before PROGRAM] [--time 60s] [--seeds 1 2 …] [--sets mnist-1500 …] --out FILE
+    python3 few.py DATA --lehr PROGRAM --variants='--folds 5, --folds 10, …' … --out FILE
     python3 few.py --table FILE
 
 Rows are drawn by the seed from the training parts of sets that have official test rows, which are not looked at;
 others of the same parts are what nothing sees before the end. DATA is the same folder as that of run.py.
 Studies run on one core each, two at a time: of a pair, one validates with a fifth of the rows, the other in five folds;
-or, with --before, one is explored by an earlier program, the other by the present one.
+with --before, one is explored by an earlier program, the other by the present one; with --variants, each with other
+options.
 Needs numpy and pandas.
 """
 
@@ -115,6 +117,8 @@ def variants_of(arguments):
     """What is compared: programs with options, by name."""
     if arguments.before:
         return {"before": (arguments.before, []), "after": (arguments.lehr, [])}
+    if arguments.variants:
+        return {options.strip(): (arguments.lehr, options.split()) for options in arguments.variants.split(",")}
     return {"one part": (arguments.lehr, ["--folds", "1"]), "five folds": (arguments.lehr, ["--folds", "5"])}
 
 
@@ -159,10 +163,16 @@ def run_all(arguments):
 
 
 def table(path):
-    """Means over seeds, and by how much the second variant is better than the first."""
+    """For each variant but the first, means over seeds, and by how much it is better than the first."""
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    one, other = dict.fromkeys(row["variant"] for row in rows)
+    one, *others = dict.fromkeys(row["variant"] for row in rows)
+    for other in others:
+        pair(rows, one, other)
+
+
+def pair(rows, one, other):
+    """The table of two variants."""
     print(f"| rows of | metric | seeds | {one}: said | unseen | its ensemble | {other}: said | unseen | its ensemble "
           "| better by (least to most) |")
     print("|---|---|---|---|---|---|---|---|---|---|")
@@ -189,6 +199,7 @@ def main():
     parser.add_argument("data", nargs="?")
     parser.add_argument("--lehr", default="target/release/lehr")
     parser.add_argument("--before", metavar="PROGRAM")
+    parser.add_argument("--variants", metavar="OPTIONS, OPTIONS, …")
     parser.add_argument("--time", default="60s")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET")

@@ -128,6 +128,9 @@ pub(crate) struct DataArgs {
     /// [default: 5 if there are few rows].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=20))]
     pub(crate) folds: Option<u8>,
+    /// How many times rows are dealt into folds, each time otherwise [default: 1].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=10))]
+    pub(crate) repeats: Option<u8>,
     /// Seed of the split and of everything random.
     #[arg(long)]
     pub(crate) seed: Option<u64>,

@@ -468,6 +468,7 @@ pub(crate) fn decided(typed: &StudyToml) -> Result<StudyConfig> {
         seed: typed.seed,
         budget: budget(&typed.budget)?,
         folds: rows::folds(typed),
+        repeats: typed.split.repeats,
         ensemble: ensemble(typed.ensemble)?,
         split: rows::shares(&typed.split),
         resources,

@@ -4,12 +4,13 @@
 
 mod studies;
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use search::{Origin, Restart};
 use studies::{explore, ledger, said, write_moons};
 use study::{
     measured_latency,
+    model::Model,
     trial::{Trial, TrialState},
 };
 
@@ -121,6 +122,46 @@ fn with_several_objectives_the_front_is_kept_as_models() {
             assert!(bytes(&folder.join(file)) > 0);
         }
     }
+}
+
+#[test]
+fn of_folds_that_are_dealt_twice_the_model_is_the_mean_of_all_networks() {
+    let repeated = ["--trials", "3", "--folds", "3", "--repeats", "2"];
+    let (place, trials, found) = explored(&repeated);
+    assert_eq!(
+        (found["folds"].as_u64(), found["repeats"].as_u64()),
+        (Some(3), Some(2))
+    );
+    let best = place.path().join("study/best");
+    let winner = &trials[found["trial"].as_u64().unwrap() as usize - 1];
+    let alone = winner.candidate.architecture.cost().parameters;
+    let model = Model::load(&best).unwrap();
+    let together = model.card.architecture.cost().parameters;
+    // And a layer that takes their mean.
+    assert!(
+        (6 * alone..6 * alone + 64).contains(&together),
+        "{together} of six of {alone}"
+    );
+    let card = fs::read_to_string(best.join("card.md")).unwrap();
+    assert!(card.contains("the mean of 6 networks"), "{card}");
+    assert!(
+        card.contains("by 3-fold cross-validation, 2 times"),
+        "{card}"
+    );
+    assert!(best.join("model.onnx").exists());
+    // The same command goes on, another number of deals is another study.
+    let (data, out) = (place.path().join("moons.csv"), place.path().join("study"));
+    assert!(explore(&data, &out, &repeated).status.success());
+    let other = explore(
+        &data,
+        &out,
+        &["--trials", "3", "--folds", "3", "--repeats", "3"],
+    );
+    assert!(
+        said(&other).contains("split.repeats = 2, now it is 3"),
+        "{}",
+        said(&other)
+    );
 }
 
 #[test]

@@ -21,7 +21,8 @@ use crate::{
     artifact::replace_durably,
     config::{Budget, StudyConfig},
     folder::StudyFolder,
-    prepared::{PrepareError, PreparedFiles, fold_count, out_of_fold, rows_of_fold, target_scale},
+    folds::Folds,
+    prepared::{PrepareError, PreparedFiles, target_scale},
 };
 
 /// Share of a study's time that trees may take.
@@ -43,8 +44,8 @@ pub struct TreesSetup {
     pub train: PathBuf,
     /// Prepared validation rows.
     pub validation: PathBuf,
-    /// With cross-validation, the fold of each training row; these are the validation rows, too.
-    pub folds: Vec<u8>,
+    /// With cross-validation, how training rows are dealt into folds; these validate too.
+    pub folds: Folds,
     /// How raw rows became numbers.
     pub preprocessor: PathBuf,
     /// Where the record is written.
@@ -89,7 +90,7 @@ pub struct GrownTrees {
     pub seconds: f64,
     /// Every metric on the validation rows.
     pub validation: BTreeMap<Metric, f64>,
-    /// The trees; with cross-validation those of each fold.
+    /// The trees; with cross-validation those of each fold of each deal.
     pub ensembles: Vec<Ensemble>,
 }
 
@@ -267,12 +268,14 @@ impl TreesSetup {
         if self.folds.is_empty() {
             return vec![part(train, validation)];
         }
-        let without = |own: u8| {
-            let others = rows_of_fold(&self.folds, &|fold| fold != own);
-            let held_out = rows_of_fold(&self.folds, &|fold| fold == own);
-            part(&train.chosen(&others), &validation.chosen(&held_out))
+        let without = |network| {
+            let learned = train.chosen(&self.folds.learned(network));
+            part(
+                &learned,
+                &validation.chosen(&self.folds.validating(network)),
+            )
         };
-        (0..fold_count(&self.folds)).map(without).collect()
+        (0..self.folds.networks()).map(without).collect()
     }
 }
 
@@ -380,7 +383,7 @@ impl GrownTrees {
     pub fn validation_outputs(
         &self,
         validation: &Examples,
-        folds: &[u8],
+        folds: &Folds,
         preprocessor: &Preprocessor,
     ) -> Vec<f32> {
         own_outputs(&self.ensembles, validation, folds, preprocessor)
@@ -390,16 +393,16 @@ impl GrownTrees {
 fn own_outputs(
     ensembles: &[Ensemble],
     validation: &Examples,
-    folds: &[u8],
+    folds: &Folds,
     preprocessor: &Preprocessor,
 ) -> Vec<f32> {
     let columns = preprocessor.columns().unwrap_or_default();
-    let said = |fold: usize, rows: &Examples| -> Result<Vec<f32>, Infallible> {
-        let own = ensembles.get(fold).or(ensembles.last());
+    let said = |network: usize, rows: &Examples| -> Result<Vec<f32>, Infallible> {
+        let own = ensembles.get(network).or(ensembles.last());
         let table = table_of(rows, columns);
         Ok(own.map_or(Vec::new(), |ensemble| ensemble.outputs(&table)))
     };
-    match out_of_fold(validation, folds, &said) {
+    match folds.told(validation, &said) {
         Ok(outputs) => outputs,
         Err(never) => match never {},
     }

@@ -50,6 +50,9 @@ pub struct StudyConfig {
     /// absent.
     #[serde(default)]
     pub folds: Option<u8>,
+    /// How many times rows are dealt into folds; by the number of rows if absent.
+    #[serde(default)]
+    pub repeats: Option<u8>,
     /// At most so many trials answer together as one more model at the end; none is made if absent.
     #[serde(default)]
     pub ensemble: Option<u8>,

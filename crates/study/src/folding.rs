@@ -1,5 +1,5 @@
-//! Whether a study is cross-validated, and in how many folds: what was asked for, or what few rows need, since a
-//! part of them cannot say which of hundreds of models is best.
+//! Whether a study is cross-validated, in how many folds and how many times: what was asked for, or what few rows
+//! need, since a part of them cannot say which of hundreds of models is best.
 //!
 //! Where a column or a file says which rows validate, it is followed. Rows in the order of time have one
 //! part that validates, all newer than what is learned from: that part is small where rows are few, but
@@ -11,7 +11,7 @@ use data::{
 };
 use rand_chacha::ChaCha8Rng;
 
-use crate::config::StudyConfig;
+use crate::{config::StudyConfig, folds::Folds};
 
 /// Fewer rows than these are too few for a part of them to say which model is better: decision 0016 has what was
 /// measured.
@@ -23,53 +23,93 @@ const FOLDED_VALUES_MAX: usize = 2_000_000;
 /// Values that a word of a text counts as.
 const WORD_VALUES: f64 = 8.0;
 
-/// Folds where nobody says how many.
+/// Folds where nobody says how many; more of very few rows are not better: decision 0028.
 const FOLDS: u8 = 5;
 
 /// Deals the rows that are learned from and those that validate into folds, if there are few; all of them
-/// are both then. Returns the fold of each, empty without cross-validation, and what is to be said of it.
+/// are both then. Returns how they are dealt, and what is to be said of it.
 pub(crate) fn cross_validation(
     config: &StudyConfig,
     source: &Source,
     split: &mut Split,
     rng: &mut ChaCha8Rng,
-) -> Result<(Vec<u8>, Option<Finding>), DataError> {
-    let asked = config.folds;
+) -> Result<(Folds, Option<Finding>), DataError> {
+    let asked = Asked::of(config)?;
     if let Some(problem) = obstacle(source) {
-        return match asked {
-            Some(count) if count > 1 => Err(DataError::Split {
-                problem: format!("split.folds = {count} {problem}"),
+        return match asked.named() {
+            Some(named) => Err(DataError::Split {
+                problem: format!("{named} {problem}"),
             }),
-            _ => Ok((Vec::new(), None)),
+            None => Ok((Folds::default(), None)),
         };
     }
     let mut rows = [&split.train[..], &split.validation[..]].concat();
     let is_small = rows.len() < FOLDED_ROWS_MAX
         && rows.len() * values_per_row(&source.dataset) <= FOLDED_VALUES_MAX;
-    let count = asked.unwrap_or(if is_small { FOLDS } else { 1 });
-    if count < 2 {
-        return Ok((Vec::new(), None));
-    }
-    rows.sort_unstable();
-    let folds = match data::folds(source, &rows, count, rng) {
-        Ok(folds) => folds,
-        // Nobody asked for folds, so nobody must do without a study.
-        Err(DataError::Split { problem }) if asked.is_none() => {
-            return Ok((Vec::new(), Some(not_folded(split, &problem))));
-        }
-        Err(DataError::Split { problem }) => {
-            return Err(DataError::Split {
-                problem: format!(
-                    "split.folds = {count} was asked for, but {problem}: leave it out"
-                ),
-            });
-        }
-        Err(error) => return Err(error),
+    let Some((count, repeats)) = asked.dealt(is_small) else {
+        return Ok((Folds::default(), None));
     };
+    rows.sort_unstable();
+    let mut folds = Folds::default();
+    for _ in 0..repeats {
+        match data::folds(source, &rows, count, rng) {
+            Ok(deal) => folds.add(deal),
+            Err(DataError::Split { problem }) => {
+                return match asked.named() {
+                    // Nobody asked for folds, so nobody must do without a study.
+                    None => Ok((Folds::default(), Some(not_folded(split, &problem)))),
+                    Some(named) => Err(DataError::Split {
+                        problem: format!("{named} was asked for, but {problem}: leave it out"),
+                    }),
+                };
+            }
+            Err(error) => return Err(error),
+        }
+    }
     split.validation.clone_from(&rows);
     split.train = rows;
     let dealt = folds_max(source, &split.train, count);
-    Ok((folds, (dealt < count).then(|| fewer_groups(dealt, count))))
+    let finding = (dealt < count).then(|| fewer_groups(dealt, count));
+    Ok((folds, finding))
+}
+
+/// What was asked for.
+#[derive(Clone, Copy)]
+struct Asked {
+    folds: Option<u8>,
+    repeats: Option<u8>,
+}
+
+impl Asked {
+    fn of(config: &StudyConfig) -> Result<Asked, DataError> {
+        let &StudyConfig { folds, repeats, .. } = config;
+        match (folds, repeats) {
+            (Some(..2), Some(times @ 2..)) => Err(DataError::Split {
+                problem: format!(
+                    "split.repeats = {times} deals rows into folds {times} times, but a single part is to validate: \
+                     leave it out, or split.validation and split.folds"
+                ),
+            }),
+            _ => Ok(Asked { folds, repeats }),
+        }
+    }
+
+    /// What asks for folds, if anything does.
+    fn named(self) -> Option<String> {
+        match (self.folds, self.repeats) {
+            (Some(count @ 2..), _) => Some(format!("split.folds = {count}")),
+            (None, Some(times @ 2..)) => Some(format!("split.repeats = {times}")),
+            _ => None,
+        }
+    }
+
+    /// In how many folds, and how many times; `None` for no cross-validation.
+    fn dealt(self, is_small: bool) -> Option<(u8, u8)> {
+        let is_wanted = is_small || self.named().is_some();
+        let count = self.folds.unwrap_or(if is_wanted { FOLDS } else { 1 });
+        let repeats = self.repeats.unwrap_or(1);
+        (count > 1).then_some((count, repeats.max(1)))
+    }
 }
 
 /// Why there can be no folds, whoever asks for them.
@@ -130,7 +170,7 @@ mod tests {
         folder: &Path,
         places: usize,
         split_by: SplitBy,
-        folds: Option<u8>,
+        asked: (Option<u8>, Option<u8>),
     ) -> Result<PreparedData, String> {
         let mut table = "place,day,size,price\n".to_string();
         for row in 0..120 {
@@ -141,7 +181,7 @@ mod tests {
         fs::write(&path, table).unwrap();
         let mut config = config_of(path);
         config.task = Some(data::TaskKind::Regression);
-        config.folds = folds;
+        (config.folds, config.repeats) = asked;
         config.roles = Roles {
             split_by,
             weight: None,
@@ -168,18 +208,21 @@ mod tests {
     fn few_rows_of_groups_are_cross_validated_and_no_group_is_in_two_folds() {
         let folder = tempfile::tempdir().unwrap();
         let by = SplitBy::Group("place".into());
-        let made = prepared(folder.path(), 24, by, None).unwrap();
-        assert_eq!(made.folds.len(), made.split.train.len());
+        let made = prepared(folder.path(), 24, by, (None, None)).unwrap();
+        let [deal] = made.folds.deals() else {
+            panic!("{:?}", made.folds);
+        };
+        assert_eq!(deal.len(), made.split.train.len());
         assert_eq!(made.split.train, made.split.validation);
         let mut folds_of: BTreeMap<u32, BTreeSet<u8>> = BTreeMap::new();
-        for (row, fold) in made.split.train.iter().zip(&made.folds) {
+        for (row, fold) in made.split.train.iter().zip(deal) {
             folds_of.entry(row % 24).or_default().insert(*fold);
         }
         assert!(
             folds_of.values().all(|folds| folds.len() == 1),
             "{folds_of:?}"
         );
-        let folds: BTreeSet<u8> = made.folds.iter().copied().collect();
+        let folds: BTreeSet<u8> = deal.iter().copied().collect();
         assert_eq!(folds.len(), 5);
         assert!(made.split.vault.iter().all(|row| {
             let place = row % 24;
@@ -191,15 +234,15 @@ mod tests {
     fn fewer_groups_than_folds_are_as_many_folds_and_that_is_said() {
         let folder = tempfile::tempdir().unwrap();
         let by = || SplitBy::Group("place".into());
-        let made = prepared(folder.path(), 4, by(), None).unwrap();
-        assert_eq!(made.folds.iter().max(), Some(&2));
+        let made = prepared(folder.path(), 4, by(), (None, None)).unwrap();
+        assert_eq!(made.folds.count(), 3);
         let told =
             "there are 3 groups beside those of the vault, fewer than 5 folds: 3 folds are made";
         let found = said(&made);
         assert!(found.iter().any(|text| text.starts_with(told)), "{found:?}");
         // As many as were asked for, if there are.
-        let asked = prepared(folder.path(), 4, by(), Some(2)).unwrap();
-        assert_eq!(asked.folds.iter().max(), Some(&1));
+        let asked = prepared(folder.path(), 4, by(), (Some(2), None)).unwrap();
+        assert_eq!(asked.folds.count(), 2);
         assert!(
             !said(&asked)
                 .iter()
@@ -211,7 +254,7 @@ mod tests {
     fn few_rows_in_the_order_of_time_are_validated_by_the_newest_of_them_and_that_is_said() {
         let folder = tempfile::tempdir().unwrap();
         let by = || SplitBy::Time("day".into());
-        let made = prepared(folder.path(), 3, by(), None).unwrap();
+        let made = prepared(folder.path(), 3, by(), (None, None)).unwrap();
         assert!(made.folds.is_empty());
         assert!(made.split.train.last() < made.split.validation.first());
         let found = said(&made);
@@ -222,8 +265,49 @@ mod tests {
                     .starts_with("so few rows as 96 are cross-validated, but these are not")),
             "{found:?}"
         );
-        let refused = prepared(folder.path(), 3, by(), Some(4)).unwrap_err();
+        let refused = prepared(folder.path(), 3, by(), (Some(4), None)).unwrap_err();
         assert!(refused.contains("4 folds would be validated by what was learned from later rows"));
-        assert!(prepared(folder.path(), 3, by(), Some(1)).is_ok());
+        assert!(prepared(folder.path(), 3, by(), (Some(1), None)).is_ok());
+    }
+
+    #[test]
+    fn rows_are_dealt_as_often_as_is_asked_and_each_deal_is_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = |asked| prepared(folder.path(), 24, SplitBy::Rows, asked);
+        for (asked, count, repeats) in [
+            ((None, Some(3)), 5, 3),
+            ((Some(4), Some(2)), 4, 2),
+            ((Some(4), None), 4, 1),
+        ] {
+            let made = made(asked).unwrap();
+            let folds = (made.folds.count(), made.folds.repeats());
+            assert_eq!(folds, (count, repeats), "{asked:?}");
+        }
+        let once = made((None, Some(1))).unwrap();
+        let thrice = made((None, Some(3))).unwrap();
+        assert_eq!(once.folds.deals(), &thrice.folds.deals()[..1]);
+        let refused = made((Some(1), Some(2))).unwrap_err();
+        assert!(
+            refused.contains("split.repeats = 2 deals rows into folds 2 times, but a single part")
+        );
+    }
+
+    #[test]
+    fn what_can_be_dealt_in_one_way_only_is_dealt_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let by = SplitBy::Group("place".into());
+        let made = prepared(folder.path(), 4, by, (None, Some(3))).unwrap();
+        assert_eq!((made.folds.count(), made.folds.repeats()), (3, 1));
+    }
+
+    #[test]
+    fn repeats_are_refused_where_there_can_be_no_folds() {
+        let folder = tempfile::tempdir().unwrap();
+        let by = SplitBy::Time("day".into());
+        let refused = prepared(folder.path(), 3, by, (None, Some(2))).unwrap_err();
+        assert!(
+            refused.contains("split.repeats = 2 was asked for, but"),
+            "{refused}"
+        );
     }
 }

@@ -31,7 +31,7 @@ pub fn front_of(
     trials: &[Trial],
     objectives: &[Objective],
     metric: Metric,
-    networks: u8,
+    networks: usize,
 ) -> Vec<FrontModel> {
     let mut finished: Vec<(&Trial, &TrialResult)> = trials
         .iter()
@@ -50,12 +50,12 @@ pub fn front_of(
         FrontModel {
             trial: trial.id,
             validation: result.metrics.get(&metric).copied().unwrap_or(f64::NAN),
-            params: cost.parameters * u64::from(networks),
-            flops: cost.flops * u64::from(networks),
+            params: cost.parameters * networks as u64,
+            flops: cost.flops * networks as u64,
             latency_seconds: trial
                 .candidate
                 .latency_seconds
-                .map(|seconds| seconds * f64::from(networks)),
+                .map(|seconds| seconds * networks as f64),
         }
     };
     chosen.map(model).collect()

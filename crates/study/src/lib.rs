@@ -25,6 +25,7 @@ pub mod explore;
 mod file_system;
 pub mod folder;
 mod folding;
+pub mod folds;
 pub mod front;
 mod helm;
 mod judge;

@@ -13,9 +13,12 @@ use search::{Rungs, SearchSettings, Stage, Task, TrialId, Verdict};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use train::{EpochReport, Metric};
 
-use crate::trial::{
-    Candidate, Digest, EarlyStop, FailReason, HistoryRow, Job, Lease, Slot, TrialResult, Underway,
-    WorkerName,
+use crate::{
+    folds::Folds,
+    trial::{
+        Candidate, Digest, EarlyStop, FailReason, HistoryRow, Job, Lease, Slot, TrialResult,
+        Underway, WorkerName,
+    },
 };
 
 /// What a worker asks of its master: the ledger's operations, a greeting, and what it must know on the way.
@@ -276,9 +279,9 @@ pub struct TrainerSetup {
     pub train: PathBuf,
     /// Prepared validation rows.
     pub validation: PathBuf,
-    /// With cross-validation, the fold of each training row; these validate too.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub folds: Vec<u8>,
+    /// With cross-validation, how training rows are dealt into folds; these validate too.
+    #[serde(default, skip_serializing_if = "Folds::is_empty")]
+    pub folds: Folds,
     /// Where weights are kept.
     pub artifacts: PathBuf,
     /// What decides.

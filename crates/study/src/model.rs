@@ -118,6 +118,17 @@ pub enum ModelError {
         /// What it would be given and asked for.
         preprocessing: String,
     },
+    /// The calibration is one of two classes, the network is not.
+    #[error(
+        "{} has an offset or a threshold, which are of two classes, but its network has {outputs} output(s): it \
+         has been changed since lehr wrote it, and cannot be used", .path.display()
+    )]
+    Miscalibrated {
+        /// Which.
+        path: PathBuf,
+        /// What the network tells.
+        outputs: u32,
+    },
     /// The weights do not fit the architecture.
     #[error(transparent)]
     Weights(#[from] train::WeightsError),
@@ -165,6 +176,7 @@ impl Model {
         let card: ModelCard =
             serde_json::from_slice(&text).map_err(|source| ModelError::Card { path, source })?;
         check_network(&card, &folder.join("model.json"))?;
+        check_calibration(&card, &folder.join("model.json"))?;
         let path = folder.join("model.safetensors");
         let bytes = read(&path)?;
         if Digest::of(&bytes) != card.weights {
@@ -236,6 +248,18 @@ fn check_network(card: &ModelCard, path: &Path) -> Result<(), ModelError> {
     }
 }
 
+/// Whether the calibration is one of as many classes as the network has outputs.
+fn check_calibration(card: &ModelCard, path: &Path) -> Result<(), ModelError> {
+    let outputs = card.architecture.outputs();
+    match card.calibration.is_of_two_classes() && outputs != 2 {
+        true => Err(ModelError::Miscalibrated {
+            path: path.to_path_buf(),
+            outputs,
+        }),
+        false => Ok(()),
+    }
+}
+
 #[derive(Deserialize)]
 struct Version {
     format: u32,
@@ -293,7 +317,12 @@ mod tests {
     use super::*;
 
     fn model() -> Model {
-        let architecture: Architecture = "in 1 | dense 2".parse().unwrap();
+        model_of(&["no", "yes"])
+    }
+
+    fn model_of(classes: &[&str]) -> Model {
+        let text = format!("in 1 | dense {}", classes.len());
+        let architecture: Architecture = text.parse().unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let weights = Weights::fresh(&architecture, &mut rng);
         let preprocessor = serde_json::json!({
@@ -302,7 +331,7 @@ mod tests {
                 "name": "size", "kind": "numeric", "fill": 0.0, "missing_indicator": "absent",
                 "shift": 1.0, "scale": 2.0,
             }] },
-            "task": { "kind": "classification", "classes": ["no", "yes"] },
+            "task": { "kind": "classification", "classes": classes },
         });
         let card = ModelCard {
             format: FORMAT,
@@ -336,6 +365,24 @@ mod tests {
         fs::write(&path, card.to_string()).unwrap();
         let old = Model::load(folder.path()).unwrap();
         assert_eq!(old.card.calibration, Calibration::default());
+    }
+
+    #[test]
+    fn an_offset_or_a_threshold_of_more_than_two_classes_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let plain = Calibration::new(2.0, 0.5).unwrap();
+        for (calibration, is_refused) in [
+            (plain, false),
+            (plain.with_offset(0.1), true),
+            (Calibration::new(2.0, 0.3).unwrap(), true),
+        ] {
+            let mut model = model_of(&["no", "yes", "perhaps"]);
+            model.card.calibration = calibration;
+            model.save(folder.path()).unwrap();
+            let loaded = Model::load(folder.path());
+            let refused = matches!(loaded, Err(ModelError::Miscalibrated { outputs: 3, .. }));
+            assert_eq!(refused, is_refused, "{calibration:?}");
+        }
     }
 
     #[test]

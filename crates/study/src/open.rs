@@ -21,9 +21,7 @@ use crate::{
     folder::{FolderError, StudyFolder},
     latency::measured_latency,
     ledger::{Ledger, LedgerError, Postgres, Sqlite, StudyRecord},
-    prepared::{
-        PrepareError, PreparedData, PreparedFiles, fold_count, network_task, prepare, request,
-    },
+    prepared::{PrepareError, PreparedData, PreparedFiles, network_task, prepare, request},
     recipe::{self, RecipeError},
     store::StoreError,
     trial::{Candidate, WorkerName},
@@ -185,7 +183,8 @@ fn make(
     let prepared = prepare(&config)?;
     config.metric = Some(prepared.metric);
     // What was asked for stays, though fewer groups may be fewer folds: the same command is to go on.
-    config.folds.get_or_insert(fold_count(&prepared.folds));
+    config.folds.get_or_insert(prepared.folds.count());
+    config.repeats.get_or_insert(prepared.folds.repeats());
     config.training.class_weights = Some(prepared.class_weights);
     config.split = prepared.shares;
     if config.search.space.is_empty() {
@@ -365,6 +364,7 @@ fn completed(asked: &StudyConfig, known: &StudyConfig) -> StudyConfig {
     let mut whole = asked.clone();
     whole.metric = asked.metric.or(known.metric);
     whole.folds = asked.folds.or(known.folds);
+    whole.repeats = asked.repeats.or(known.repeats);
     whole.split.vault = asked.split.vault.or(known.split.vault);
     whole.training.class_weights = asked
         .training
@@ -411,6 +411,8 @@ fn settled(config: &StudyConfig) -> Vec<(&'static str, String)> {
         ("metric", said(&config.metric)),
         ("seed", said(&config.seed)),
         ("split.folds", said(&config.folds)),
+        // Studies of earlier versions say nothing, and were dealt once.
+        ("split.repeats", said(&config.repeats.unwrap_or(1))),
         ("split.validation", said(&split.validation)),
         ("split.vault", said(&split.vault)),
         ("split", roles.split_by.to_string()),
@@ -492,7 +494,7 @@ mod tests {
         let root = place.path().join("study");
         let (study, _) = open(config.clone(), &root, None).unwrap();
         let files = PreparedFiles::at(&study.folder.prepared());
-        assert_eq!(fold_count(&files.read_folds().unwrap()), 3);
+        assert_eq!(files.read_folds().unwrap().count(), 3);
         drop(study);
         let (_, opened) = open(config, &root, None).unwrap();
         assert_eq!(opened, Opened::TakenUp);

@@ -24,6 +24,7 @@ use crate::{
     config::StudyConfig,
     conversion::converted,
     folding::cross_validation,
+    folds::Folds,
 };
 
 /// Why data could not be prepared.
@@ -87,8 +88,8 @@ pub struct PreparedData {
     pub source: Source,
     /// Which row is for what.
     pub split: Split,
-    /// With cross-validation, the fold of each training row, and these validate too; empty without.
-    pub folds: Vec<u8>,
+    /// With cross-validation, how training rows are dealt into folds; these validate too.
+    pub folds: Folds,
     /// How raw rows become numbers.
     pub preprocessor: Preprocessor,
     /// What decides between trials.
@@ -169,48 +170,6 @@ pub fn prepare(config: &StudyConfig) -> Result<PreparedData, PrepareError> {
     })
 }
 
-/// How many folds there are; 1 without cross-validation.
-pub fn fold_count(folds: &[u8]) -> u8 {
-    folds.iter().max().map_or(1, |last| last + 1)
-}
-
-/// Rows of one fold, and where they stand among all.
-pub(crate) fn rows_of_fold(folds: &[u8], is_chosen: &dyn Fn(u8) -> bool) -> Vec<u32> {
-    let places = folds.iter().zip(0..);
-    let chosen = places.filter(|(fold, _)| is_chosen(**fold));
-    chosen.map(|(_, place)| place).collect()
-}
-
-/// What the one that has not learned from a fold says of some of its rows; `[rows][outputs]`.
-pub(crate) type Said<'a, E> = &'a dyn Fn(usize, &Examples) -> Result<Vec<f32>, E>;
-
-/// What is said of validation rows, each row by the one that has not learned from its fold; without folds
-/// by the only one there is.
-///
-/// # Errors
-/// The first that `said` gives.
-pub(crate) fn out_of_fold<E>(
-    validation: &Examples,
-    folds: &[u8],
-    said: Said<'_, E>,
-) -> Result<Vec<f32>, E> {
-    if folds.is_empty() {
-        return said(0, validation);
-    }
-    let mut all: Vec<f32> = Vec::new();
-    for fold in 0..fold_count(folds) {
-        let rows = rows_of_fold(folds, &|other| other == fold);
-        let outputs = said(usize::from(fold), &validation.chosen(&rows))?;
-        let width = outputs.len() / rows.len().max(1);
-        all.resize(width * folds.len(), 0.0);
-        for (row, output) in rows.iter().zip(outputs.chunks_exact(width.max(1))) {
-            let start = *row as usize * width;
-            all[start..start + width].copy_from_slice(output);
-        }
-    }
-    Ok(all)
-}
-
 /// What the data room is asked to read.
 pub fn request(config: &StudyConfig) -> Request {
     Request {
@@ -268,7 +227,7 @@ pub struct PreparedFiles {
     pub raw_vault: PathBuf,
     /// How raw rows become numbers.
     pub preprocessor: PathBuf,
-    /// With cross-validation, the fold of each training row.
+    /// With cross-validation, how training rows are dealt into folds.
     pub folds: PathBuf,
     /// What was said about the data.
     pub notices: PathBuf,
@@ -356,14 +315,14 @@ impl PreparedFiles {
         read_json(&self.preprocessor)
     }
 
-    /// Reads back the fold of each training row; empty without cross-validation, which older studies have.
+    /// Reads back how training rows are dealt into folds; older studies have no cross-validation.
     ///
     /// # Errors
     /// If the file is damaged.
-    pub fn read_folds(&self) -> Result<Vec<u8>, PrepareError> {
+    pub fn read_folds(&self) -> Result<Folds, PrepareError> {
         match self.folds.exists() {
             true => read_json(&self.folds),
-            false => Ok(Vec::new()),
+            false => Ok(Folds::default()),
         }
     }
 
@@ -478,7 +437,7 @@ pub fn target_scale(preprocessor: &Preprocessor) -> f64 {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use data::{Roles, Targets};
+    use data::Roles;
     use search::{Rungs, SearchSettings};
 
     use super::*;
@@ -503,6 +462,7 @@ pub(crate) mod tests {
                 trials: Some(1),
             },
             folds: None,
+            repeats: None,
             ensemble: None,
             steps: None,
             split: SplitShares::default(),
@@ -524,26 +484,5 @@ pub(crate) mod tests {
             },
             search: SearchSettings::default(),
         }
-    }
-
-    #[test]
-    fn what_is_said_of_folds_comes_back_in_the_order_of_the_rows() {
-        let inputs: Vec<f32> = (0..6).map(|row| row as f32).collect();
-        let shape = ItemShape::Features(1);
-        let examples = Examples::from_floats(shape, inputs, Targets::Values(vec![0.0; 6]));
-        let said = |fold: usize, rows: &Examples| -> Result<Vec<f32>, PrepareError> {
-            let all: Vec<u32> = (0..rows.len() as u32).collect();
-            let mut values = vec![0.0; rows.len()];
-            rows.copy_inputs(&all, &mut values);
-            Ok(values
-                .iter()
-                .flat_map(|value| [fold as f32, *value])
-                .collect())
-        };
-        let outputs = out_of_fold(&examples, &[1, 0, 2, 1, 0, 2], &said).unwrap();
-        let wanted = [1.0, 0.0, 0.0, 1.0, 2.0, 2.0, 1.0, 3.0, 0.0, 4.0, 2.0, 5.0];
-        assert_eq!(outputs, wanted);
-        let alone = out_of_fold(&examples, &[], &said).unwrap();
-        assert_eq!(alone[..4], [0.0, 0.0, 0.0, 1.0]);
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     config::StudyConfig,
     message::{GeneratorSetup, TrainerSetup, WorkerSetup},
     open::linear,
-    prepared::{PrepareError, PreparedFiles, fold_count, network_task, target_scale},
+    prepared::{PrepareError, PreparedFiles, network_task, target_scale},
     process::checkpoints::CHECKPOINT_SECS,
     trial::WorkerName,
 };
@@ -39,7 +39,7 @@ impl CommonSetup {
             .metric
             .expect("a study's metric is decided when it is made");
         let folds = files.read_folds()?;
-        let members = u64::from(fold_count(&folds));
+        let members = folds.networks() as u64;
         let trainer = TrainerSetup {
             folds,
             train: files.train,

@@ -135,6 +135,11 @@ impl Calibration {
         self.threshold != EVEN
     }
 
+    /// Whether it says something that can be said of two classes only.
+    pub fn is_of_two_classes(&self) -> bool {
+        self.moves_labels() || self.offset != 0.0
+    }
+
     /// Fits the temperature; of two classes also the offset where the metric is not about the more probable one,
     /// and the threshold where it counts labels by their class.
     ///

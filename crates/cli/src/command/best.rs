@@ -272,17 +272,20 @@ fn certified(certificate: &Certificate) -> String {
 /// The network, or the networks, that answer.
 fn network(conclusion: &Conclusion) -> String {
     let network = &conclusion.network;
-    match conclusion.folds {
+    match conclusion.networks() {
         1 => network.to_string(),
-        folds => format!("the mean of {folds} networks, each trained without one fold: {network}"),
+        count => format!("the mean of {count} networks, each trained without one fold: {network}"),
     }
 }
 
 /// How many rows validated, and how.
 fn validation_rows(conclusion: &Conclusion) -> String {
     let rows = conclusion.validation_rows;
-    match conclusion.folds {
-        1 => format!("{rows} rows"),
-        folds => format!("{rows} rows by {folds}-fold cross-validation"),
+    match (conclusion.folds, conclusion.repeats) {
+        (1, _) => format!("{rows} rows"),
+        (folds, 1) => format!("{rows} rows by {folds}-fold cross-validation"),
+        (folds, repeats) => {
+            format!("{rows} rows by {folds}-fold cross-validation, {repeats} times")
+        }
     }
 }

@@ -8,7 +8,7 @@ use data::{
     profile::{ColumnProfile, ColumnValues, ImageProfile, Lengths, LevelCount},
 };
 use serde::Serialize;
-use study::prepared::{PreparedData, fold_count, prepare};
+use study::prepared::{PreparedData, prepare};
 use train::{ClassWeights, Metric};
 
 use crate::{args::InspectArgs, settings, show};
@@ -32,6 +32,8 @@ struct Inspected<'a> {
     split: String,
     /// Folds of the cross-validation; 1 without.
     folds: u8,
+    /// How many times rows are dealt into them.
+    repeats: u8,
     metric: Metric,
     class_weights: ClassWeights,
     /// What was noticed while reading.
@@ -47,7 +49,8 @@ pub(crate) fn run(args: &InspectArgs) -> Result<String> {
         return Ok(show::pretty_json(&Inspected {
             schema: SCHEMA,
             split: split.to_string(),
-            folds: fold_count(&prepared.folds),
+            folds: prepared.folds.count(),
+            repeats: prepared.folds.repeats(),
             metric: prepared.metric,
             class_weights: prepared.class_weights,
             notices: &prepared.source.notices,
@@ -60,7 +63,6 @@ pub(crate) fn run(args: &InspectArgs) -> Result<String> {
 fn text(prepared: &PreparedData, split: &SplitBy, columns_max: usize) -> String {
     let profile = &prepared.profile;
     let rows = profile.rows;
-    let folds = fold_count(&prepared.folds);
     let mut text = entry("data", &profile.data);
     let by = match (split, &profile.target) {
         (SplitBy::Rows, TargetProfile::Classification { .. }) => {
@@ -70,12 +72,15 @@ fn text(prepared: &PreparedData, split: &SplitBy, columns_max: usize) -> String 
         (by, _) => by.to_string(),
     };
     let both = rows.train + rows.validation;
-    let dealt = match folds {
-        1 => format!(
+    let dealt = match (prepared.folds.count(), prepared.folds.repeats()) {
+        (1, _) => format!(
             "{} rows to learn from, {} to validate",
             rows.train, rows.validation
         ),
-        folds => format!("{both} rows to learn from and to validate, in {folds} folds"),
+        (folds, 1) => format!("{both} rows to learn from and to validate, in {folds} folds"),
+        (folds, repeats) => format!(
+            "{both} rows to learn from and to validate, in {folds} folds, dealt {repeats} times"
+        ),
     };
     text += &entry(
         "split",

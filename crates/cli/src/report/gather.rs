@@ -150,7 +150,7 @@ fn winner(best: &Trial, result: &TrialResult, conclusion: &Conclusion) -> Winner
     Winner {
         trial: best.id.0,
         architecture: best.candidate.architecture.clone(),
-        networks: conclusion.folds,
+        networks: conclusion.networks(),
         cost: conclusion.cost,
         setting: setting
             .map(|(name, value)| Fact::new(name, value.to_string()))

@@ -148,7 +148,7 @@ pub(crate) struct Winner {
     /// The network.
     pub(crate) architecture: Architecture,
     /// With cross-validation the model is the mean of so many of them; else 1.
-    pub(crate) networks: u8,
+    pub(crate) networks: u32,
     /// What the whole model costs.
     pub(crate) cost: Cost,
     /// Its hyperparameters.

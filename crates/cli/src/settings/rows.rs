@@ -24,6 +24,10 @@ pub(crate) struct SplitToml {
     /// which rows validate; groups stay in one piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) folds: Option<u8>,
+    /// How many times rows are dealt into folds, each time otherwise, at most 10; the model is the mean of all
+    /// networks. Once if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) repeats: Option<u8>,
     /// Rows with the same value in this column stay on one side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) group: Option<String>,
@@ -87,6 +91,7 @@ pub(super) fn apply_flags(typed: &mut StudyToml, args: &DataArgs) {
     typed.header = args.header.map_or(typed.header, HeaderLine::from);
     set(&mut typed.kind, &args.kind.map(DataKind::from));
     set(&mut typed.split.folds, &args.folds);
+    set(&mut typed.split.repeats, &args.repeats);
     set(&mut typed.task, &args.task.map(TaskKind::from));
     set(&mut typed.weight, &args.weight);
     set(&mut typed.series.id, &args.series_id);
@@ -153,6 +158,7 @@ pub(super) fn rendered(config: &StudyConfig) -> SplitToml {
         validation: config.folds.map(|_| config.split.validation),
         vault: config.split.vault,
         folds: config.folds,
+        repeats: config.repeats,
         group: column().filter(|_| matches!(by, SplitBy::Group(_))),
         time: column().filter(|_| matches!(by, SplitBy::Time(_))),
         column: column().filter(|_| matches!(by, SplitBy::Column(_))),

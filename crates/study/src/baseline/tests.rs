@@ -61,7 +61,7 @@ fn prepared_rows_become_the_columns_that_they_were_made_of() {
 }
 
 /// What a study prepares of such data.
-fn prepared(source: Source, split: Split, folds: Vec<u8>) -> PreparedData {
+fn prepared(source: Source, split: Split, folds: Folds) -> PreparedData {
     PreparedData {
         preprocessor: Preprocessor::fit(&source, &split.train).unwrap(),
         profile: data::profile(&source, &split),
@@ -123,13 +123,15 @@ fn with_folds_no_row_is_judged_by_trees_that_have_learned_from_it() {
     let mut split = data::split(&source, SplitShares::default(), &mut rng).unwrap();
     let mut rows = [&split.train[..], &split.validation[..]].concat();
     rows.sort_unstable();
-    let folds = data::folds(&source, &rows, 5, &mut rng).unwrap();
+    let mut folds = Folds::default();
+    folds.add(data::folds(&source, &rows, 5, &mut rng).unwrap());
+    folds.add(data::folds(&source, &rows, 5, &mut rng).unwrap());
     split.validation.clone_from(&rows);
     split.train = rows;
     let prepared = prepared(source, split, folds.clone());
     let (files, setup) = written(place.path(), &prepared, ClassWeights::Equal);
     let grown = setup.grow().unwrap();
-    assert_eq!(grown.ensembles.len(), 5);
+    assert_eq!(grown.ensembles.len(), 10);
     assert!(grown.validation[&Metric::Accuracy] < 0.65, "{grown:?}");
     let validation = PreparedFiles::load(&files.validation).unwrap();
     let own = grown.validation_outputs(&validation, &folds, &prepared.preprocessor);
@@ -189,7 +191,7 @@ fn trees_of_a_small_table_are_grown_written_and_read_back() {
     let source = data::read(&request).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let split = data::split(&source, SplitShares::default(), &mut rng).unwrap();
-    let prepared = prepared(source, split, Vec::new());
+    let prepared = prepared(source, split, Folds::default());
     let (files, setup) = written(place.path(), &prepared, ClassWeights::Balanced);
     let grown = setup.grow().unwrap();
     assert_eq!((grown.ways_tried, grown.growth), (4, Growth::Whole));

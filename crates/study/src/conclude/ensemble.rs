@@ -239,11 +239,11 @@ fn is_within(
     candidates: &[Candidate<'_>],
     ground: &Ground,
 ) -> bool {
-    let folds = usize::from(ground.fold_count());
+    let of_each = ground.folds.networks();
     let networks: Vec<&Architecture> = members
         .iter()
         .map(|member| &candidates[*member].trial.candidate.architecture)
-        .flat_map(|architecture| std::iter::repeat_n(architecture, folds))
+        .flat_map(|architecture| std::iter::repeat_n(architecture, of_each))
         .collect();
     let Ok(together) = side_by_side(&networks) else {
         return false;

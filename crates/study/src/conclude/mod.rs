@@ -53,15 +53,14 @@ use crate::{
     cluster::share::{ShareError, weights_of},
     config::StudyConfig,
     folder::StudyFolder,
+    folds::Folds,
     front::{FrontModel, files_of, front_of},
     latency::measured_latency,
     ledger::{Ledger, LedgerError},
     model::{EnsembleMember, FORMAT, Model, ModelCard, ModelError},
     open::{LINEAR_BASELINE, linear},
     predictor::network_outputs,
-    prepared::{
-        PrepareError, PreparedFiles, RowNames, fold_count, network_task, out_of_fold, target_scale,
-    },
+    prepared::{PrepareError, PreparedFiles, RowNames, network_task, target_scale},
     store::StoreError,
     trial::{Digest, Trial, notation},
 };
@@ -166,6 +165,9 @@ pub struct Conclusion {
     /// Folds of the cross-validation; 1 without.
     #[serde(default = "one_fold")]
     pub folds: u8,
+    /// How many times rows were dealt into them.
+    #[serde(default = "once")]
+    pub repeats: u8,
     /// Size of the winner.
     #[serde(skip, default = "no_cost")]
     pub cost: Cost,
@@ -185,6 +187,13 @@ pub struct Conclusion {
     pub refused: Vec<Refused>,
     /// The winner in detail.
     pub details: Details,
+}
+
+impl Conclusion {
+    /// How many networks the winner is the mean of: with cross-validation one for each fold of each deal.
+    pub fn networks(&self) -> u32 {
+        u32::from(self.folds) * u32::from(self.repeats)
+    }
 }
 
 /// A simple model that is not there.
@@ -211,6 +220,10 @@ fn one_fold() -> u8 {
     1
 }
 
+fn once() -> u8 {
+    1
+}
+
 fn no_cost() -> Cost {
     Cost {
         parameters: 0,
@@ -228,8 +241,8 @@ struct Ground {
     validation: Examples,
     vault: Examples,
     row_names: RowNames,
-    /// With cross-validation, the fold of each validation row; these are the training rows, too.
-    folds: Vec<u8>,
+    /// With cross-validation, how the validation rows, which are the training rows, too, are dealt into folds.
+    folds: Folds,
     metric: Metric,
     scale: f64,
     seed: u64,
@@ -282,7 +295,8 @@ pub fn conclude(
         vault_rows: rows,
         vault_groups: groups,
         validation_rows: ground.validation.len(),
-        folds: ground.fold_count(),
+        folds: ground.folds.count(),
+        repeats: ground.folds.repeats(),
         cost: model.card.architecture.cost(),
         latency_seconds: measured_latency(&model.card.architecture).map_err(ModelError::from)?,
         retrained: retrained(&best, &trials, ground.metric),
@@ -307,7 +321,7 @@ fn front(
     if objectives.is_empty() {
         return Ok(Vec::new());
     }
-    let front = front_of(trials, objectives, ground.metric, ground.fold_count());
+    let front = front_of(trials, objectives, ground.metric, ground.folds.networks());
     if !front.is_empty() {
         for model in write_front(folder, ground, trials, &front)? {
             let place = folder.front().join(files_of(model.card.trial));
@@ -340,7 +354,7 @@ impl Ground {
 
     /// A trial's networks, and what they say of the validation rows.
     ///
-    /// With cross-validation each row is told of by the network that has not learned from it: the mean of all
+    /// With cross-validation each row is told of by those networks that have not learned from it: the mean of all
     /// has learned from every row.
     fn told(
         &self,
@@ -349,8 +363,8 @@ impl Ground {
     ) -> Result<(Vec<Weights>, Vec<f32>), ConcludeError> {
         let members = members_of(folder, trial)?;
         let architecture = &trial.candidate.architecture;
-        let outputs = out_of_fold(&self.validation, &self.folds, &|fold, rows| {
-            network_outputs(architecture, &members[fold.min(members.len() - 1)], rows)
+        let outputs = self.folds.told(&self.validation, &|network, rows| {
+            network_outputs(architecture, &members[network.min(members.len() - 1)], rows)
         })?;
         Ok((members, outputs))
     }
@@ -410,10 +424,6 @@ impl Ground {
             vault: model.outputs(&self.vault)?,
             calibration: model.card.calibration,
         })
-    }
-
-    fn fold_count(&self) -> u8 {
-        fold_count(&self.folds)
     }
 
     /// How many values every network puts out for a row.
@@ -543,7 +553,7 @@ pub(crate) fn is_linear_baseline(trial: &Trial) -> bool {
     trial.result().is_some() && named(&trial.candidate.origin)
 }
 
-/// The networks that a finished trial has trained: one, or one for each fold.
+/// The networks that a finished trial has trained: one, or one for each fold of each deal.
 fn members_of(folder: &StudyFolder, trial: &Trial) -> Result<Vec<Weights>, ConcludeError> {
     let result = trial
         .result()

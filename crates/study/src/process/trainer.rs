@@ -7,6 +7,7 @@
 mod start;
 
 use std::{
+    borrow::Cow,
     io::{self, BufReader},
     num::{NonZeroU8, NonZeroU32},
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::channel},
@@ -26,7 +27,7 @@ use train::{
 use crate::{
     artifact::{ArtifactError, ArtifactStore},
     message::{FromTrainer, StopCause, TellTrainer, TrainerSetup, receive, send},
-    prepared::{PreparedFiles, fold_count, out_of_fold, rows_of_fold},
+    prepared::PreparedFiles,
     process::{
         checkpoints::Checkpoints, end_with_parent, first_line, limit_memory, underway::Underway,
     },
@@ -36,6 +37,9 @@ use crate::{
 /// Share of the time left that a trial may plan for: validating and storing take time too.
 const PLANNED_SHARE: f64 = 0.9;
 
+/// A trial of more parts than these takes as much longer, so that each part learns as much as usual.
+const USUAL_PARTS: f64 = 5.0;
+
 /// Fewer rows than these that validate a training do not say which of its epochs is best: decision 0027.
 const LATE_ROWS_MAX: usize = 300;
 
@@ -44,33 +48,8 @@ struct Trainer {
     threads: Threads,
     train: Examples,
     validation: Examples,
-    /// With cross-validation one for each fold; none without.
-    folds: Vec<Part>,
     artifacts: ArtifactStore,
     stop: Arc<Mutex<Option<StopCause>>>,
-}
-
-/// Rows that are learned from, and rows that say how well.
-struct Part {
-    train: Examples,
-    validation: Examples,
-}
-
-impl Part {
-    /// The parts of a cross-validation.
-    fn of_folds(train: &Examples, validation: &Examples, folds: &[u8]) -> Vec<Part> {
-        let count = if folds.is_empty() {
-            0
-        } else {
-            fold_count(folds)
-        };
-        (0..count)
-            .map(|own| Part {
-                train: train.chosen(&rows_of_fold(folds, &|fold| fold != own)),
-                validation: validation.chosen(&rows_of_fold(folds, &|fold| fold == own)),
-            })
-            .collect()
-    }
 }
 
 /// What a training came to.
@@ -124,7 +103,6 @@ pub fn run() -> io::Result<()> {
     let stop = Arc::new(Mutex::new(None));
     let trainer = Trainer {
         threads: Threads::new(threads),
-        folds: Part::of_folds(&train, &validation, &setup.folds),
         train,
         validation,
         setup: *setup,
@@ -186,11 +164,14 @@ struct Run {
 impl Run {
     fn of(mut job: Job, memory_bytes: u64, trainer: &Trainer) -> Run {
         job.recipe.kept = trainer.kept();
-        let deadline = [job.seconds_max, job.seconds_left].into_iter().flatten();
+        let parts = trainer.parts() as f64;
+        let usual = job
+            .seconds_max
+            .map(|seconds| seconds / parts.min(USUAL_PARTS));
+        let left = job.seconds_left.map(|seconds| seconds / parts);
+        let deadline = [usual, left].into_iter().flatten();
         Run {
-            deadline: deadline
-                .reduce(f64::min)
-                .map(|seconds| seconds / trainer.parts() as f64),
+            deadline: deadline.reduce(f64::min),
             planned: job.recipe.epochs,
             checkpoints: Checkpoints::every(trainer.setup.checkpoint_secs),
             job,
@@ -275,21 +256,36 @@ impl Trainer {
 
     /// How many times a model is trained.
     fn parts(&self) -> usize {
-        self.folds.len().max(1)
+        self.setup.folds.networks()
     }
 
-    /// What is learned from in a part, and what validates it.
-    fn rows(&self, part: usize) -> (&Examples, &Examples) {
-        match self.folds.get(part) {
-            Some(fold) => (&fold.train, &fold.validation),
-            None => (&self.train, &self.validation),
+    /// What is learned from in a part, and what validates it; of a cross-validation copied, since together they are
+    /// as many times all rows as there are parts.
+    fn rows(&self, part: usize) -> (Cow<'_, Examples>, Cow<'_, Examples>) {
+        let folds = &self.setup.folds;
+        match folds.is_empty() {
+            true => (Cow::Borrowed(&self.train), Cow::Borrowed(&self.validation)),
+            false => (
+                Cow::Owned(self.train.chosen(&folds.learned(part))),
+                Cow::Owned(self.validation.chosen(&folds.validating(part))),
+            ),
         }
+    }
+
+    /// Numbers of the rows that validate the first part, at most so many.
+    fn first_validating(&self, most: usize) -> Vec<u32> {
+        let folds = &self.setup.folds;
+        let mut rows = match folds.is_empty() {
+            true => (0..self.validation.len().min(most) as u32).collect(),
+            false => folds.validating(0),
+        };
+        rows.truncate(most);
+        rows
     }
 
     /// Which epoch is kept, by how many rows say so.
     fn kept(&self) -> Kept {
-        let (_, validation) = self.rows(0);
-        match validation.len() < LATE_ROWS_MAX {
+        match self.first_validating(LATE_ROWS_MAX).len() < LATE_ROWS_MAX {
             true => Kept::Late,
             false => Kept::Best,
         }
@@ -327,8 +323,8 @@ impl Trainer {
         let started = *started;
         let task = FitTask {
             architecture: &job.architecture,
-            train,
-            validation,
+            train: &train,
+            validation: &validation,
             recipe: &recipe,
             metric: self.setup.metric,
             target_scale: self.setup.target_scale,
@@ -382,10 +378,11 @@ impl Trainer {
         fitted.ended == Ended::Stopped && *locked(&self.stop) == Some(StopCause::Behind)
     }
 
-    /// How good all members are, each on the rows that it has not learned from.
+    /// How good all members are on rows that they have not learned from.
     fn cross_validated(&self, job: &Job, members: &[Weights]) -> Result<Evaluation, FailReason> {
-        let outputs = out_of_fold(&self.validation, &self.setup.folds, &|fold, rows| {
-            self.outputs(job, &job.architecture, members[fold].clone(), rows)
+        let folds = &self.setup.folds;
+        let outputs = folds.told(&self.validation, &|network, rows| {
+            self.outputs(job, &job.architecture, members[network].clone(), rows)
         })?;
         let (targets, weights) = (self.validation.targets(), self.validation.weights());
         Ok(evaluate_weighted(
@@ -528,7 +525,10 @@ mod tests {
     use train::Metric;
 
     use super::*;
-    use crate::trial::{Lease, LeaseEpoch};
+    use crate::{
+        folds::Folds,
+        trial::{Lease, LeaseEpoch},
+    };
 
     fn rows() -> Examples {
         let targets = Targets::Classes {
@@ -538,24 +538,19 @@ mod tests {
         Examples::from_floats(ItemShape::Features(1), vec![0.0, 1.0], targets)
     }
 
-    /// A trainer with so much memory, of a study with so many folds.
-    fn trainer(memory_bytes_max: u64, folds: usize) -> Trainer {
+    /// A trainer with so much memory, of a study with such folds.
+    fn trainer(memory_bytes_max: u64, folds: Folds) -> Trainer {
         let nowhere = PathBuf::new();
-        let part = |_| Part {
-            train: rows(),
-            validation: rows(),
-        };
         Trainer {
             threads: Threads::ONE,
             train: rows(),
             validation: rows(),
-            folds: (0..folds).map(part).collect(),
             artifacts: ArtifactStore::at(&nowhere),
             stop: Arc::default(),
             setup: TrainerSetup {
                 train: nowhere.clone(),
                 validation: nowhere.clone(),
-                folds: Vec::new(),
+                folds,
                 artifacts: nowhere,
                 metric: Metric::Accuracy,
                 target_scale: 1.0,
@@ -589,9 +584,11 @@ mod tests {
             plan.pause_bytes(),
             2 * plan.pause_bytes() + 3 * 4 * parameters,
         ];
-        for (folds, kept_bytes) in [0, 2].into_iter().zip(kept_bytes) {
+        let mut two = Folds::default();
+        two.add(vec![0, 1]);
+        for (folds, kept_bytes) in [Folds::default(), two].into_iter().zip(kept_bytes) {
             let needed_bytes = plan_bytes + kept_bytes;
-            let fits = trainer(needed_bytes, folds).check_memory(&job);
+            let fits = trainer(needed_bytes, folds.clone()).check_memory(&job);
             assert_eq!(fits, Ok(plan_bytes));
             let limit_bytes = needed_bytes - 1;
             assert_eq!(

@@ -45,6 +45,7 @@ pub(crate) fn config(trials: u64, workers: u16, slots: u16) -> StudyConfig {
             trials: Some(trials),
         },
         folds: None,
+        repeats: None,
         ensemble: None,
         split: SplitShares::default(),
         resources: Resources {

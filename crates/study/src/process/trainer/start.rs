@@ -59,9 +59,7 @@ impl Trainer {
             .morphs
             .iter()
             .all(|morph| morph.preservation() == Preservation::Exact);
-        let (_, validation) = self.rows(0);
-        let rows: Vec<u32> = (0..validation.len().min(PROOF_ROWS) as u32).collect();
-        let first = validation.chosen(&rows);
+        let first = self.validation.chosen(&self.first_validating(PROOF_ROWS));
         let output_difference_max = match exact {
             true => {
                 let before =
