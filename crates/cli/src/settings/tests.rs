@@ -51,6 +51,16 @@ fn a_rendered_configuration_leaves_the_folds_to_the_rows_where_nobody_says() {
 }
 
 #[test]
+fn deals_of_folds_survive_being_rendered() {
+    let (_folder, path) = written("data = \"x.csv\"\n[split]\nfolds = 4\nrepeats = 3\n");
+    let once = decided(&read(&path).unwrap()).unwrap();
+    let (_second, again) = written(&render(&once, None).unwrap());
+    let twice = decided(&read(&again).unwrap()).unwrap();
+    assert_eq!((once.folds, once.repeats), (Some(4), Some(3)));
+    assert_eq!((twice.folds, twice.repeats), (Some(4), Some(3)));
+}
+
+#[test]
 fn a_study_in_a_database_is_rendered_under_the_name_that_explore_gives_it() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("Loans");
