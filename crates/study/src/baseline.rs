@@ -265,17 +265,11 @@ impl TreesSetup {
             train: Judged::of(train, columns),
             validation: Judged::of(validation, columns),
         };
-        if self.folds.is_empty() {
-            return vec![part(train, validation)];
-        }
-        let without = |network| {
-            let learned = train.chosen(&self.folds.learned(network));
-            part(
-                &learned,
-                &validation.chosen(&self.folds.validating(network)),
-            )
+        let of_network = |network| {
+            let (train, validation) = self.folds.part(network, train, validation);
+            part(&train, &validation)
         };
-        (0..self.folds.networks()).map(without).collect()
+        (0..self.folds.networks()).map(of_network).collect()
     }
 }
 

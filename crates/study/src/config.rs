@@ -50,7 +50,7 @@ pub struct StudyConfig {
     /// absent.
     #[serde(default)]
     pub folds: Option<u8>,
-    /// How many times rows are dealt into folds; by the number of rows if absent.
+    /// How many times rows are dealt into folds; once if absent.
     #[serde(default)]
     pub repeats: Option<u8>,
     /// At most so many trials answer together as one more model at the end; none is made if absent.

@@ -24,7 +24,7 @@ const FOLDED_VALUES_MAX: usize = 2_000_000;
 const WORD_VALUES: f64 = 8.0;
 
 /// Folds where nobody says how many; more of very few rows are not better: decision 0028.
-const FOLDS: u8 = 5;
+pub(crate) const FOLDS: u8 = 5;
 
 /// Deals the rows that are learned from and those that validate into folds, if there are few; all of them
 /// are both then. Returns how they are dealt, and what is to be said of it.

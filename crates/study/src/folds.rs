@@ -3,6 +3,8 @@
 //! Rows are dealt into folds, once or repeatedly, and there is a network for each fold of each deal. So every row
 //! validates one network of each deal, and the others of the deal learn from it.
 
+use std::borrow::Cow;
+
 use data::Examples;
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +59,8 @@ impl Folds {
     /// Adds a deal, the fold of each row from 0, unless rows are already dealt like this, or into another number of
     /// folds.
     pub(crate) fn add(&mut self, deal: Vec<u8>) {
-        let is_like = |old: &Vec<u8>| by_first_row(old) == by_first_row(&deal);
+        let own = by_first_row(&deal);
+        let is_like = |old: &Vec<u8>| by_first_row(old) == own;
         let is_other = |old: &Vec<u8>| size(old) != size(&deal);
         if !self.deals.iter().any(|old| is_like(old) || is_other(old)) {
             self.deals.push(deal);
@@ -71,7 +74,7 @@ impl Folds {
 
     /// Into how many folds rows are dealt; 1 without cross-validation.
     pub fn count(&self) -> u8 {
-        let last = self.deals.iter().flatten().max();
+        let last = self.deals.first().and_then(|deal| size(deal).1);
         last.map_or(1, |last| last + 1)
     }
 
@@ -86,12 +89,30 @@ impl Folds {
     }
 
     /// The fold of each row, deal by deal.
-    pub fn deals(&self) -> &[Vec<u8>] {
+    #[cfg(test)]
+    pub(crate) fn deals(&self) -> &[Vec<u8>] {
         &self.deals
     }
 
+    /// What a network learns from, and what validates it; without cross-validation all there is, with it copied:
+    /// together the rows of all networks are as many times those of a study.
+    pub(crate) fn part<'a>(
+        &self,
+        network: usize,
+        train: &'a Examples,
+        validation: &'a Examples,
+    ) -> (Cow<'a, Examples>, Cow<'a, Examples>) {
+        match self.is_empty() {
+            true => (Cow::Borrowed(train), Cow::Borrowed(validation)),
+            false => (
+                Cow::Owned(train.chosen(&self.learned(network))),
+                Cow::Owned(validation.chosen(&self.validating(network))),
+            ),
+        }
+    }
+
     /// Numbers of the rows that a network learns from.
-    pub(crate) fn learned(&self, network: usize) -> Vec<u32> {
+    fn learned(&self, network: usize) -> Vec<u32> {
         self.rows(network, |fold, own| fold != own)
     }
 

@@ -173,10 +173,12 @@ impl Model {
                 found: version.format,
             });
         }
-        let card: ModelCard =
-            serde_json::from_slice(&text).map_err(|source| ModelError::Card { path, source })?;
-        check_network(&card, &folder.join("model.json"))?;
-        check_calibration(&card, &folder.join("model.json"))?;
+        let card: ModelCard = serde_json::from_slice(&text).map_err(|source| ModelError::Card {
+            path: path.clone(),
+            source,
+        })?;
+        check_network(&card, &path)?;
+        check_calibration(&card, &path)?;
         let path = folder.join("model.safetensors");
         let bytes = read(&path)?;
         if Digest::of(&bytes) != card.weights {

@@ -24,8 +24,8 @@ pub(crate) struct SplitToml {
     /// which rows validate; groups stay in one piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) folds: Option<u8>,
-    /// How many times rows are dealt into folds, each time otherwise, at most 10; the model is the mean of all
-    /// networks. Once if absent.
+    /// How many times rows are dealt into folds, each time otherwise; the model is the mean of all networks. Once if
+    /// absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) repeats: Option<u8>,
     /// Rows with the same value in this column stay on one side.

@@ -9,6 +9,15 @@ fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
+/// What a file decides, and what the file that it is rendered as decides.
+fn rendered_and_read_again(text: &str) -> (StudyConfig, StudyConfig) {
+    let (_folder, path) = written(text);
+    let once = decided(&read(&path).unwrap()).unwrap();
+    let (_second, again) = written(&render(&once, None).unwrap());
+    let twice = decided(&read(&again).unwrap()).unwrap();
+    (once, twice)
+}
+
 #[test]
 fn an_unknown_key_is_answered_with_the_nearest_one() {
     let (_folder, path) = written("data = \"x.csv\"\n[budget]\ntme = \"10m\"\n");
@@ -22,14 +31,11 @@ fn an_unknown_key_is_answered_with_the_nearest_one() {
 
 #[test]
 fn a_rendered_configuration_decides_the_same_study() {
-    let (_folder, path) = written(
+    let (decided_once, decided_twice) = rendered_and_read_again(
         "data = \"x.csv\"\nseed = 7\n[budget]\ntime = \"90s\"\ntrials = 5\n\
          [split]\ngroup = \"patient\"\nvalidation = 0.3\n[series]\nid = \"visit\"\ntime = \"hour\"\n[resources]\nmemory_mib = 500\n[limits]\nparams = 5000\nfile_kib = 40\nlatency = \"1500us\"\n\
          [search]\nobjectives = [\"latency\", \"params\"]\n",
     );
-    let decided_once = decided(&read(&path).unwrap()).unwrap();
-    let (_second, again) = written(&render(&decided_once, None).unwrap());
-    let decided_twice = decided(&read(&again).unwrap()).unwrap();
     assert_eq!(decided_once.folds, decided_twice.folds);
     assert_eq!(decided_once.budget, decided_twice.budget);
     assert_eq!(decided_once.seed, decided_twice.seed);
@@ -42,20 +48,15 @@ fn a_rendered_configuration_decides_the_same_study() {
 
 #[test]
 fn a_rendered_configuration_leaves_the_folds_to_the_rows_where_nobody_says() {
-    let (_folder, path) = written("data = \"x.csv\"\n");
-    let decided_once = decided(&read(&path).unwrap()).unwrap();
-    let (_second, again) = written(&render(&decided_once, None).unwrap());
-    let decided_twice = decided(&read(&again).unwrap()).unwrap();
+    let (decided_once, decided_twice) = rendered_and_read_again("data = \"x.csv\"\n");
     assert_eq!((decided_once.folds, decided_twice.folds), (None, None));
     assert_eq!(decided_once.split, decided_twice.split);
 }
 
 #[test]
 fn deals_of_folds_survive_being_rendered() {
-    let (_folder, path) = written("data = \"x.csv\"\n[split]\nfolds = 4\nrepeats = 3\n");
-    let once = decided(&read(&path).unwrap()).unwrap();
-    let (_second, again) = written(&render(&once, None).unwrap());
-    let twice = decided(&read(&again).unwrap()).unwrap();
+    let text = "data = \"x.csv\"\n[split]\nfolds = 4\nrepeats = 3\n";
+    let (once, twice) = rendered_and_read_again(text);
     assert_eq!((once.folds, once.repeats), (Some(4), Some(3)));
     assert_eq!((twice.folds, twice.repeats), (Some(4), Some(3)));
 }

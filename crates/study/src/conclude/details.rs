@@ -94,7 +94,7 @@ pub(super) fn details(
     let calibration = &model.card.calibration;
     let answers = answers(ground, calibration, examples, outputs, validation);
     // Without a vault and with folds there is no row that none of the networks has learned from.
-    let has_learned = told_of == ToldOf::Validation && ground.folds.networks() > 1;
+    let has_learned = told_of == ToldOf::Validation && !ground.folds.is_empty();
     let importance = match ground.preprocessor.columns() {
         Some(columns) if !has_learned => importance(
             model,

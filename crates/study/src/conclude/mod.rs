@@ -163,10 +163,10 @@ pub struct Conclusion {
     /// Rows of the validation split.
     pub validation_rows: usize,
     /// Folds of the cross-validation; 1 without.
-    #[serde(default = "one_fold")]
+    #[serde(default = "one")]
     pub folds: u8,
     /// How many times rows were dealt into them.
-    #[serde(default = "once")]
+    #[serde(default = "one")]
     pub repeats: u8,
     /// Size of the winner.
     #[serde(skip, default = "no_cost")]
@@ -216,11 +216,7 @@ pub struct Retrained {
     pub validation: Option<f64>,
 }
 
-fn one_fold() -> u8 {
-    1
-}
-
-fn once() -> u8 {
+fn one() -> u8 {
     1
 }
 

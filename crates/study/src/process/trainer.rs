@@ -7,7 +7,6 @@
 mod start;
 
 use std::{
-    borrow::Cow,
     io::{self, BufReader},
     num::{NonZeroU8, NonZeroU32},
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::channel},
@@ -26,6 +25,7 @@ use train::{
 
 use crate::{
     artifact::{ArtifactError, ArtifactStore},
+    folding::FOLDS,
     message::{FromTrainer, StopCause, TellTrainer, TrainerSetup, receive, send},
     prepared::PreparedFiles,
     process::{
@@ -36,9 +36,6 @@ use crate::{
 
 /// Share of the time left that a trial may plan for: validating and storing take time too.
 const PLANNED_SHARE: f64 = 0.9;
-
-/// A trial of more parts than these takes as much longer, so that each part learns as much as usual.
-const USUAL_PARTS: f64 = 5.0;
 
 /// Fewer rows than these that validate a training do not say which of its epochs is best: decision 0027.
 const LATE_ROWS_MAX: usize = 300;
@@ -165,9 +162,9 @@ impl Run {
     fn of(mut job: Job, memory_bytes: u64, trainer: &Trainer) -> Run {
         job.recipe.kept = trainer.kept();
         let parts = trainer.parts() as f64;
-        let usual = job
-            .seconds_max
-            .map(|seconds| seconds / parts.min(USUAL_PARTS));
+        // A trial of more parts than usual takes as much longer, so that each part learns as much.
+        let shares = parts.min(f64::from(FOLDS));
+        let usual = job.seconds_max.map(|seconds| seconds / shares);
         let left = job.seconds_left.map(|seconds| seconds / parts);
         let deadline = [usual, left].into_iter().flatten();
         Run {
@@ -259,19 +256,6 @@ impl Trainer {
         self.setup.folds.networks()
     }
 
-    /// What is learned from in a part, and what validates it; of a cross-validation copied, since together they are
-    /// as many times all rows as there are parts.
-    fn rows(&self, part: usize) -> (Cow<'_, Examples>, Cow<'_, Examples>) {
-        let folds = &self.setup.folds;
-        match folds.is_empty() {
-            true => (Cow::Borrowed(&self.train), Cow::Borrowed(&self.validation)),
-            false => (
-                Cow::Owned(self.train.chosen(&folds.learned(part))),
-                Cow::Owned(self.validation.chosen(&folds.validating(part))),
-            ),
-        }
-    }
-
     /// Numbers of the rows that validate the first part, at most so many.
     fn first_validating(&self, most: usize) -> Vec<u32> {
         let folds = &self.setup.folds;
@@ -312,7 +296,8 @@ impl Trainer {
     ) -> Result<PartTrained, FailReason> {
         let part = underway.members().len();
         let recipe = run.recipe();
-        let (train, validation) = self.rows(part);
+        let folds = &self.setup.folds;
+        let (train, validation) = folds.part(part, &self.train, &self.validation);
         let Run {
             job,
             started,
