@@ -11,6 +11,7 @@ use search::{Objective, Rule, Strategy};
 use study::{
     conclude::ensemble::MEMBERS,
     config::{Inherit, Retrain},
+    folds::{FOLDS_MAX, REPEATS_MAX},
     store::sweep::KEPT_BEST,
 };
 use train::Metric;
@@ -126,10 +127,10 @@ pub(crate) struct DataArgs {
     pub(crate) weight: Option<String>,
     /// Folds of a cross-validation over all rows that are not in the vault, groups in one piece; 1 for none
     /// [default: 5 if there are few rows].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=20))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=FOLDS_MAX.into()))]
     pub(crate) folds: Option<u8>,
     /// How many times rows are dealt into folds, each time otherwise [default: 1].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=10))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=REPEATS_MAX.into()))]
     pub(crate) repeats: Option<u8>,
     /// Seed of the split and of everything random.
     #[arg(long)]

@@ -108,16 +108,16 @@ impl GrownTrees {
     /// What they are, in a few words.
     pub fn about(&self) -> String {
         let rounds: usize = self.ensembles.iter().map(Ensemble::rounds).sum();
-        let folds = match self.ensembles.len() {
+        let fits = match self.ensembles.len() {
             1 => String::new(),
-            folds => format!(" over {folds} folds"),
+            fits => format!(" over {fits} fits"),
         };
         let cut = match self.growth {
             Growth::Whole => "",
             Growth::CutShort => "; cut short by their share of the time",
         };
         format!(
-            "{} rounds of up to {} leaves{folds}, best of {} way(s) in {:.1} s{cut}",
+            "{} rounds of up to {} leaves{fits}, best of {} way(s) in {:.1} s{cut}",
             rounds, self.leaves_max, self.ways_tried, self.seconds,
         )
     }

@@ -11,7 +11,10 @@ use data::{
 };
 use rand_chacha::ChaCha8Rng;
 
-use crate::{config::StudyConfig, folds::Folds};
+use crate::{
+    config::StudyConfig,
+    folds::{FOLDS_MAX, Folds, REPEATS_MAX},
+};
 
 /// Fewer rows than these are too few for a part of them to say which model is better: decision 0016 has what was
 /// measured.
@@ -83,6 +86,8 @@ struct Asked {
 impl Asked {
     fn of(config: &StudyConfig) -> Result<Asked, DataError> {
         let &StudyConfig { folds, repeats, .. } = config;
+        within("split.folds", folds, FOLDS_MAX)?;
+        within("split.repeats", repeats, REPEATS_MAX)?;
         match (folds, repeats) {
             (Some(..2), Some(times @ 2..)) => Err(DataError::Split {
                 problem: format!(
@@ -108,7 +113,16 @@ impl Asked {
         let is_wanted = is_small || self.named().is_some();
         let count = self.folds.unwrap_or(if is_wanted { FOLDS } else { 1 });
         let repeats = self.repeats.unwrap_or(1);
-        (count > 1).then_some((count, repeats.max(1)))
+        (count > 1).then_some((count, repeats))
+    }
+}
+
+fn within(name: &str, asked: Option<u8>, max: u8) -> Result<(), DataError> {
+    match asked {
+        Some(count) if count == 0 || count > max => Err(DataError::Split {
+            problem: format!("{name} = {count}: it is from 1 to {max}"),
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -290,6 +304,25 @@ mod tests {
         assert!(
             refused.contains("split.repeats = 2 deals rows into folds 2 times, but a single part")
         );
+    }
+
+    #[test]
+    fn neither_none_nor_more_than_a_study_can_bear_are_dealt() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = |asked| prepared(folder.path(), 24, SplitBy::Rows, asked).unwrap_err();
+        let texts = [
+            ((Some(0), None), "split.folds = 0: it is from 1 to 20"),
+            ((Some(21), None), "split.folds = 21: it is from 1 to 20"),
+            ((None, Some(0)), "split.repeats = 0: it is from 1 to 10"),
+            (
+                (Some(4), Some(11)),
+                "split.repeats = 11: it is from 1 to 10",
+            ),
+        ];
+        for (asked, text) in texts {
+            let refused = refused(asked);
+            assert!(refused.contains(text), "{asked:?}: {refused}");
+        }
     }
 
     #[test]

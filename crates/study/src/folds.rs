@@ -8,6 +8,12 @@ use std::borrow::Cow;
 use data::Examples;
 use serde::{Deserialize, Serialize};
 
+/// Folds at most: each is a network to train.
+pub const FOLDS_MAX: u8 = 20;
+
+/// Times at most that rows are dealt into them.
+pub const REPEATS_MAX: u8 = 10;
+
 /// Rows dealt into folds, once or repeatedly; not at all without cross-validation.
 ///
 /// Networks are numbered fold by fold, deal after deal.

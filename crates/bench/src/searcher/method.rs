@@ -11,8 +11,8 @@ use search::{
 use super::Searcher;
 use crate::table::{Point, Table, TableModels};
 
-/// Random models that a search starts with, as a study starts with its seed architectures.
-const STARTS: usize = 10;
+/// Random models that a search starts with: as many as a study of images has seed architectures.
+const STARTS: usize = 5;
 
 pub(super) struct Method<'a> {
     table: &'a Table,

@@ -1,9 +1,9 @@
 //! How much two trials say about each other.
 //!
-//! Notation: δ the edit distance of the architectures ([`super::profile`]), a their likeness by shared
+//! Notation: δ the edit distance of the architectures ([`super::profile`]), λ² the squared distance of their
 //! neighbourhoods ([`super::labels`]), ηⱼ the distance in the j-th hyperparameter. The covariance of two
-//! scores, in units of their variance, is `[w·exp(−δ/ℓ) + (1 − w)·a]·exp(−Σⱼ ηⱼ/ℓⱼ)`, and 1 plus the noise
-//! for a trial with itself. Each hyperparameter has a length of its own: most say little.
+//! scores, in units of their variance, is `[w·exp(−δ/ℓ) + (1 − w)·exp(−λ²/m)]·exp(−Σⱼ ηⱼ/ℓⱼ)`, and 1 plus the
+//! noise for a trial with itself. Each hyperparameter has a length of its own: most say little.
 //!
 //! An edit distance need not be Euclidean, so `exp(−δ/ℓ)` need not be positive definite: the process
 //! repairs that on the diagonal ([`super::process`]). The other factors are positive definite.
@@ -28,7 +28,7 @@ pub(crate) struct Point {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Relations {
     edits: Vec<f32>,
-    alike: Vec<[f32; DEPTHS]>,
+    labels: Vec<[f32; DEPTHS]>,
     /// For each of the others one distance for each hyperparameter.
     settings: Vec<f32>,
 }
@@ -67,8 +67,8 @@ impl Relations {
     pub(crate) fn push(&mut self, point: &Point, other: &Point, parts: &Parts) {
         self.edits
             .push(point.profile.distance(&other.profile, parts) as f32);
-        let alike = point.labels.alike(&other.labels);
-        self.alike.push(alike.map(|alike| alike as f32));
+        let labels = point.labels.distances(&other.labels);
+        self.labels.push(labels.map(|distance| distance as f32));
         let pairs = point.coordinates.iter().zip(&other.coordinates);
         self.settings
             .extend(pairs.map(|(a, b)| a.distance(*b) as f32));
@@ -78,7 +78,7 @@ impl Relations {
     pub(crate) fn push_known(&mut self, known: &Relations, index: usize) {
         let hyperparameters = known.settings.len() / known.edits.len();
         self.edits.push(known.edits[index]);
-        self.alike.push(known.alike[index]);
+        self.labels.push(known.labels[index]);
         let settings = &known.settings[index * hyperparameters..][..hyperparameters];
         self.settings.extend(settings);
     }
@@ -93,6 +93,8 @@ pub(crate) struct Kernel {
     pub(crate) edit_weight: f64,
     /// Rounds of relabelling.
     pub(crate) depth: usize,
+    /// m, in squared counts of labels.
+    pub(crate) label_length: f64,
     /// ℓⱼ, one for each hyperparameter.
     pub(crate) setting_lengths: Vec<f64>,
     /// Variance of a score that is measured again, in units of the variance of all.
@@ -102,6 +104,7 @@ pub(crate) struct Kernel {
 /// Values that are tried for each number. A hyperparameter of the longest length hardly matters.
 const EDIT_LENGTHS: [f64; 5] = [1.0, 2.0, 4.0, 8.0, 16.0];
 const EDIT_WEIGHTS: [f64; 4] = [1.0, 0.7, 0.3, 0.0];
+const LABEL_LENGTHS: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 const SETTING_LENGTHS: [f64; 6] = [0.25, 0.5, 1.0, 2.0, 4.0, 16.0];
 const NOISES: [f64; 4] = [1e-3, 1e-2, 1e-1, 3e-1];
 
@@ -112,6 +115,7 @@ impl Kernel {
             edit_length: 4.0,
             edit_weight: 0.7,
             depth: 1,
+            label_length: 8.0,
             setting_lengths: vec![2.0; hyperparameters],
             noise: 1e-2,
         }
@@ -124,16 +128,16 @@ impl Kernel {
     pub(crate) fn covariances(&self, relations: &Relations) -> Vec<f64> {
         let hyperparameters = self.setting_lengths.len();
         let inverse: Vec<f64> = self.setting_lengths.iter().map(|l| 1.0 / l).collect();
-        let architectures = relations.edits.iter().zip(&relations.alike);
-        let covariance = |(index, (edit, alike)): (usize, (&f32, &[f32; DEPTHS]))| {
+        let architectures = relations.edits.iter().zip(&relations.labels);
+        let covariance = |(index, (edit, labels)): (usize, (&f32, &[f32; DEPTHS]))| {
             let edit = (-f64::from(*edit) / self.edit_length).exp();
-            let alike = f64::from(alike[self.depth]);
+            let labels = (-f64::from(labels[self.depth]) / self.label_length).exp();
             let settings = &relations.settings[index * hyperparameters..][..hyperparameters];
             let far = settings.iter().zip(&inverse);
             let far: f64 = far
                 .map(|(distance, inverse)| f64::from(*distance) * inverse)
                 .sum();
-            (self.edit_weight * edit + (1.0 - self.edit_weight) * alike) * (-far).exp()
+            (self.edit_weight * edit + (1.0 - self.edit_weight) * labels) * (-far).exp()
         };
         architectures.enumerate().map(covariance).collect()
     }
@@ -158,8 +162,11 @@ impl Kernel {
                     ..self.clone()
                 })
                 .collect(),
+            4 => each(&LABEL_LENGTHS, &|kernel, length| {
+                kernel.label_length = length
+            }),
             setting => each(&SETTING_LENGTHS, &|kernel, length| {
-                kernel.setting_lengths[setting - 4] = length;
+                kernel.setting_lengths[setting - 5] = length;
             }),
         }
     }
@@ -170,7 +177,7 @@ impl Kernel {
         let mut best = (measure(&first), first);
         for _ in 0..2 {
             let before = best.1.clone();
-            for number in 0..4 + hyperparameters {
+            for number in 0..5 + hyperparameters {
                 for kernel in best.1.along(number) {
                     let value = measure(&kernel);
                     if value > best.0 {
@@ -217,6 +224,7 @@ mod tests {
             edit_length: 16.0,
             edit_weight: 0.3,
             depth: 2,
+            label_length: 32.0,
             setting_lengths: vec![0.5, 16.0],
             noise: 1e-1,
         };
@@ -226,6 +234,7 @@ mod tests {
                 + near(kernel.setting_lengths[0], wanted.setting_lengths[0])
                 + near(kernel.setting_lengths[1], wanted.setting_lengths[1])
                 + near(kernel.noise, wanted.noise)
+                + near(kernel.label_length, wanted.label_length)
                 - (kernel.edit_weight - wanted.edit_weight).abs()
                 - kernel.depth.abs_diff(wanted.depth) as f64
         });
