@@ -68,29 +68,22 @@ fn told(folder: &Path) -> Result<Vec<Told>, Box<dyn Error>> {
             Outcome::Failed => None,
         };
         let is_new = !matches!(row.candidate.origin, Origin::Retrained { .. });
-        let entry = PoolEntry {
-            trial: row.trial,
-            sequence: pool.entries().len() as u64 + 1,
-            parent: row.candidate.parent(),
-            architecture: row.candidate.architecture,
-            setting: row.candidate.setting,
-            outcome: row.outcome,
-        };
+        let entry = PoolEntry::from(row);
         if let (Some(value), true) = (value, is_new && pool.entries().len() >= FIRST) {
             surrogate.follow(&pool, &space);
             let one = [(&entry.architecture, &entry.setting)];
             let promise = surrogate.promises(&pool, &space, one.into_iter())[0];
-            let mut with = pool.clone();
-            with.push(entry.clone())?;
-            let standing = with.standing()[with.entries().len() - 1];
+            pool.push(entry)?;
+            let standing = pool.standing()[pool.entries().len() - 1];
             let u = (standing - promise.mean) / promise.deviation;
             told.push(Told {
                 expected: promise.mean,
                 value,
                 log_density: -0.5 * (u * u + TAU.ln()) - promise.deviation.ln(),
             });
+        } else {
+            pool.push(entry)?;
         }
-        pool.push(entry)?;
     }
     Ok(told)
 }

@@ -5,7 +5,7 @@
 use std::{cmp::Ordering, collections::BTreeMap, fmt, io};
 
 use morph::{Architecture, Morph};
-use search::{Fingerprint, Origin, Outcome, Promise, Restart, Setting, TrialId};
+use search::{Fingerprint, Origin, Outcome, PoolEntry, Promise, Restart, Setting, TrialId};
 use serde::{Deserialize, Serialize};
 use train::{Ended, EpochReport, Metric, Recipe};
 
@@ -512,6 +512,19 @@ pub struct HistoryRow {
     pub candidate: Candidate,
     /// How it ended.
     pub outcome: Outcome,
+}
+
+impl From<HistoryRow> for PoolEntry {
+    fn from(row: HistoryRow) -> PoolEntry {
+        PoolEntry {
+            trial: row.trial,
+            sequence: row.sequence.0,
+            parent: row.candidate.parent(),
+            architecture: row.candidate.architecture,
+            setting: row.candidate.setting,
+            outcome: row.outcome,
+        }
+    }
 }
 
 /// Better trials first, as the ledger orders them: score, then loss, then number; those without a score last.

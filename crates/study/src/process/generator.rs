@@ -13,13 +13,13 @@ use std::{
 use morph::{Architecture, ArchitectureHash};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use search::{BudgetFraction, Objective, Pool, PoolEntry, PoolError, SearchSettings, Surrogate};
+use search::{BudgetFraction, Objective, Pool, PoolError, SearchSettings, Surrogate};
 
 use crate::{
     latency::{Pace, measured_latency},
     message::{FromGenerator, GeneratorSetup, TellGenerator, receive, send},
     process::{end_with_parent, first_line},
-    trial::{Candidate, HistoryRow},
+    trial::Candidate,
 };
 
 /// Proposals in a row that may be too slow before the limit of latency is said to be out of reach.
@@ -121,11 +121,9 @@ impl Generator {
                         let network = row.candidate.architecture.canonical_hash();
                         self.latencies.entry(network).or_insert(seconds);
                     }
-                    self.pool
-                        .push(pool_entry(row))
-                        .map_err(|error: PoolError| {
-                            io::Error::other(format!("the history cannot be followed: {error}"))
-                        })?;
+                    self.pool.push(row.into()).map_err(|error: PoolError| {
+                        io::Error::other(format!("the history cannot be followed: {error}"))
+                    })?;
                 }
             }
         }
@@ -238,17 +236,5 @@ impl Generator {
         let seconds = measured_latency(architecture).map_err(|error| error.to_string())?;
         self.latencies.insert(network, seconds);
         Ok(seconds)
-    }
-}
-
-fn pool_entry(row: HistoryRow) -> PoolEntry {
-    let parent = row.candidate.parent();
-    PoolEntry {
-        trial: row.trial,
-        sequence: row.sequence.0,
-        architecture: row.candidate.architecture,
-        setting: row.candidate.setting,
-        outcome: row.outcome,
-        parent,
     }
 }
