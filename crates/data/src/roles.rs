@@ -149,8 +149,28 @@ impl RowFacts {
     }
 }
 
-/// The cells of a column by its name.
-type CellsOf<'a> = &'a dyn Fn(&str) -> Option<Vec<String>>;
+/// The rows that columns with roles speak of.
+pub(crate) struct RoleRows<'a> {
+    /// The cells of a column by its name.
+    pub(crate) cells_of: &'a dyn Fn(&str) -> Option<Vec<String>>,
+    /// What a user finds a row by, from its place among all of them.
+    pub(crate) called: &'a dyn Fn(usize) -> String,
+    /// What stands between the digits of a number.
+    pub(crate) decimal: Decimal,
+}
+
+impl RoleRows<'_> {
+    fn cells(&self, name: &str) -> Result<Vec<String>, String> {
+        let cells = (self.cells_of)(name);
+        cells.ok_or_else(|| format!("it has no column `{name}`, which was asked for by name"))
+    }
+
+    /// That a row holds what it cannot.
+    fn odd(&self, name: &str, (row, cell): (usize, &str), rule: &str) -> String {
+        let row = (self.called)(row);
+        format!("`{name}` holds `{cell}` in {row}: {rule}")
+    }
+}
 
 /// Reads what the columns with roles say.
 ///
@@ -158,28 +178,20 @@ type CellsOf<'a> = &'a dyn Fn(&str) -> Option<Vec<String>>;
 /// What is wrong with which column, as a sentence.
 pub(crate) fn read_facts(
     roles: &Roles,
-    cells_of: CellsOf<'_>,
-    decimal: Decimal,
+    rows: &RoleRows<'_>,
     notices: &mut Vec<Notice>,
 ) -> Result<RowFacts, String> {
     let sides = match &roles.split_by {
         SplitBy::Rows => Sides::Free,
-        SplitBy::Group(name) => Sides::Groups(groups(name, &cells(name, cells_of)?, notices)?),
-        SplitBy::Time(name) => {
-            Sides::Times(times(name, &cells(name, cells_of)?, decimal, notices)?)
-        }
-        SplitBy::Column(name) => Sides::Parts(parts(name, &cells(name, cells_of)?)?),
+        SplitBy::Group(name) => Sides::Groups(groups(name, &rows.cells(name)?, notices)?),
+        SplitBy::Time(name) => Sides::Times(times(name, rows, notices)?),
+        SplitBy::Column(name) => Sides::Parts(parts(name, rows)?),
     };
-    let weights = roles
-        .weight
-        .as_ref()
-        .map(|name| weights(name, &cells(name, cells_of)?, decimal))
-        .transpose()?;
-    Ok(RowFacts { sides, weights })
-}
-
-fn cells(name: &str, cells_of: CellsOf<'_>) -> Result<Vec<String>, String> {
-    cells_of(name).ok_or_else(|| format!("it has no column `{name}`, which was asked for by name"))
+    let weights = roles.weight.as_ref().map(|name| weights(name, rows));
+    Ok(RowFacts {
+        sides,
+        weights: weights.transpose()?,
+    })
 }
 
 /// Numbers of the groups in the order of their names; a row without one is a group of its own.
@@ -220,17 +232,12 @@ fn groups(name: &str, cells: &[String], notices: &mut Vec<Notice>) -> Result<Vec
     Ok(groups)
 }
 
-fn times(
-    name: &str,
-    cells: &[String],
-    decimal: Decimal,
-    notices: &mut Vec<Notice>,
-) -> Result<Vec<f64>, String> {
-    let texts: Vec<&str> = cells.iter().map(String::as_str).collect();
-    let numbers: Option<Vec<f64>> = texts.iter().map(|cell| number(cell, decimal)).collect();
-    let read = match numbers {
+fn times(name: &str, rows: &RoleRows<'_>, notices: &mut Vec<Notice>) -> Result<Vec<f64>, String> {
+    let cells = rows.cells(name)?;
+    let read_number = |cell: &String| number(cell, rows.decimal);
+    let read = match cells.iter().map(read_number).collect::<Option<Vec<f64>>>() {
         Some(numbers) => numbers,
-        None => dates(name, &texts, notices)?,
+        None => dates(name, rows, &cells, notices)?,
     };
     if read.iter().all(|time| *time == read[0]) {
         let first = cells.first().map_or("", String::as_str);
@@ -245,23 +252,26 @@ fn times(
     Ok(read)
 }
 
-fn dates(name: &str, texts: &[&str], notices: &mut Vec<Notice>) -> Result<Vec<f64>, String> {
-    let odd = |row: usize| {
-        format!(
-            "`{name}` holds `{}` in row {}: a split by time needs a number or a date, as \
-             2024-03-09 or 2024-03-09 14:30, in every row",
-            texts[row],
-            row + 1
-        )
-    };
-    let Some(sniffed) = TimeFormat::sniff(texts) else {
-        return Err(odd(0));
+fn dates(
+    name: &str,
+    rows: &RoleRows<'_>,
+    cells: &[String],
+    notices: &mut Vec<Notice>,
+) -> Result<Vec<f64>, String> {
+    const RULE: &str =
+        "a split by time needs a number or a date, as 2024-03-09 or 2024-03-09 14:30, in every row";
+    let texts: Vec<&str> = cells.iter().map(String::as_str).collect();
+    let Some(sniffed) = TimeFormat::sniff(&texts) else {
+        return Err(rows.odd(name, (0, texts[0]), RULE));
     };
     if let Some(rival) = &sniffed.rival {
         notices.push(ambiguous(name, &sniffed.format, rival));
     }
-    let read = |(row, cell): (usize, &&str)| sniffed.format.seconds(cell).ok_or_else(|| odd(row));
-    texts.iter().enumerate().map(read).collect()
+    let read = |row: (usize, &str)| {
+        let seconds = sniffed.format.seconds(row.1);
+        seconds.ok_or_else(|| rows.odd(name, row, RULE))
+    };
+    texts.into_iter().enumerate().map(read).collect()
 }
 
 /// Said where day and month cannot be told apart.
@@ -272,29 +282,21 @@ pub(crate) fn ambiguous(name: &str, taken: &TimeFormat, rival: &TimeFormat) -> N
     ))
 }
 
-fn parts(name: &str, cells: &[String]) -> Result<Vec<Part>, String> {
+fn parts(name: &str, rows: &RoleRows<'_>) -> Result<Vec<Part>, String> {
+    const RULE: &str = "it must say train, validation or test (or vault) of every row";
     let part = |(row, cell): (usize, &String)| {
-        Part::of_word(cell).ok_or_else(|| {
-            format!(
-                "`{name}` holds `{cell}` in row {}: it must say train, validation or test (or \
-                 vault) of every row",
-                row + 1
-            )
-        })
+        Part::of_word(cell).ok_or_else(|| rows.odd(name, (row, cell), RULE))
     };
-    cells.iter().enumerate().map(part).collect()
+    rows.cells(name)?.iter().enumerate().map(part).collect()
 }
 
-fn weights(name: &str, cells: &[String], decimal: Decimal) -> Result<Vec<f64>, String> {
+fn weights(name: &str, rows: &RoleRows<'_>) -> Result<Vec<f64>, String> {
+    const RULE: &str = "a weight is a number, 0 or more";
     let weight = |(row, cell): (usize, &String)| {
-        let usable = number(cell, decimal).filter(|weight| *weight >= 0.0);
-        usable.ok_or_else(|| {
-            format!(
-                "`{name}` holds `{cell}` in row {}: a weight is a number, 0 or more",
-                row + 1
-            )
-        })
+        let usable = number(cell, rows.decimal).filter(|weight| *weight >= 0.0);
+        usable.ok_or_else(|| rows.odd(name, (row, cell), RULE))
     };
+    let cells = rows.cells(name)?;
     let weights: Vec<f64> = cells
         .iter()
         .enumerate()
@@ -311,9 +313,14 @@ mod tests {
     use super::*;
 
     fn check(roles: &Roles, cells: &[&str]) -> Result<RowFacts, String> {
-        let of =
-            |name: &str| (name == "c").then(|| cells.iter().map(ToString::to_string).collect());
-        read_facts(roles, &of, Decimal::Point, &mut Vec::new())
+        let rows = RoleRows {
+            cells_of: &|name| {
+                (name == "c").then(|| cells.iter().map(ToString::to_string).collect())
+            },
+            called: &|row| format!("row {}", row + 1),
+            decimal: Decimal::Point,
+        };
+        read_facts(roles, &rows, &mut Vec::new())
     }
 
     fn by(split_by: SplitBy) -> Roles {

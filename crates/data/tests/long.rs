@@ -324,6 +324,24 @@ fn series_are_split_by_a_column_that_is_the_same_in_all_their_rows() {
 }
 
 #[test]
+fn a_series_that_says_nonsense_of_itself_is_called_by_its_id() {
+    let folder = place();
+    // The second series has no target, and is left out before weights are read.
+    let rows = "a,1,1,up\na,1,2,up\nb,1,3,\nc,1,4,down\nd,-2,5,up\ne,1,6,down\n";
+    let path = write(&folder, "long.csv", &format!("who,count,x,label\n{rows}"));
+    let weighed = Request {
+        roles: Roles {
+            split_by: SplitBy::Rows,
+            weight: Some("count".to_string()),
+        },
+        ..request(&path, "label", steps("who", None))
+    };
+    let refused = data::read(&weighed).unwrap_err().to_string();
+    let expected = "`count` holds `-2` in series `d`: a weight is a number, 0 or more";
+    assert!(refused.contains(expected), "{refused}");
+}
+
+#[test]
 fn test_rows_are_series_of_their_own() {
     let folder = place();
     let path = write(&folder, "long.csv", &long());

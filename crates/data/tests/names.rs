@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use data::{Request, read};
+use data::{Request, Roles, SplitBy, read};
 
 #[test]
 fn rows_are_called_by_their_number_in_their_own_file_even_if_some_are_left_out() {
@@ -46,6 +46,36 @@ fn rows_are_called_by_their_number_in_their_own_file_even_if_some_are_left_out()
     let names: Vec<String> = (0..10).map(|row| source.row_name(row)).collect();
     let expected = ["1", "2", "3", "4", "1", "2", "3", "4", "1", "2"];
     assert_eq!(names, expected);
+}
+
+#[test]
+fn a_row_that_says_nonsense_of_itself_is_called_by_its_number_in_its_own_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    // The second row has no target, and is left out before weights are read.
+    let check = |rows: &str, test: &str, expected: &str| {
+        let refused = read(&Request {
+            path: write("rows.csv", rows),
+            test: Some(write("test.csv", test)),
+            roles: Roles {
+                split_by: SplitBy::Rows,
+                weight: Some("count".into()),
+            },
+            ..Request::default()
+        });
+        let said = refused.unwrap_err().to_string();
+        assert!(said.contains(expected), "{said}");
+    };
+    let good = "size,count,class\n1,1,a\n2,1,\n3,1,b\n4,1,a\n";
+    let bad = good.replace("4,1,a", "4,-2,a");
+    check(&bad, good, "`count` holds `-2` in row 4: a weight is");
+    let test = folder.path().join("test.csv");
+    let in_test = format!("`count` holds `-2` in row 4 of {}: a", test.display());
+    check(good, &bad, &in_test);
 }
 
 #[test]

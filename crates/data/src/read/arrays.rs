@@ -9,7 +9,7 @@ use crate::{
     limits::ReadLimits,
     notice::Notice,
     npy::{self, Array, Values},
-    roles::read_facts,
+    roles::{RoleRows, read_facts},
     rows::unfit,
     series::{Growing, single, too_large, wide},
     source::{
@@ -389,7 +389,12 @@ fn array_columns(
         let column = (0..width).find(|column| named(*column) == name)?;
         Some(of_column(column).map(|at| values[at].to_string()).collect())
     };
-    beside.facts = read_facts(&request.roles, &texts, Decimal::Point, notices)
+    let role_rows = RoleRows {
+        cells_of: &texts,
+        called: &|row| format!("row {}", row + 1),
+        decimal: Decimal::Point,
+    };
+    beside.facts = read_facts(&request.roles, &role_rows, notices)
         .map_err(|problem| malformed(&request.path, problem))?;
     let column = |column: usize| Column {
         name: named(column),

@@ -50,7 +50,8 @@ pub(super) fn find(request: &Request, columns: &StepColumns) -> Result<Found, Da
     check_number(request, columns, &all)?;
     let said = form.said(&all);
     let (task, targets) = decide_task(request, &said, TARGET, &mut notices)?;
-    let facts = row_facts(request, &said, TARGET, &mut notices)?;
+    let called = |place: usize| format!("series `{}`", all[place].id);
+    let facts = row_facts(request, &said, TARGET, &called, &mut notices)?;
     notices.extend(told(columns, &form.channels, &all));
     let channels = form.channels.len();
     let table = StepTable {

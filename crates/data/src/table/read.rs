@@ -21,7 +21,7 @@ use crate::{
     notice::Notice,
     oddities::{LeftOut, Oddities, Useless},
     read::checked_texts,
-    roles::{RowFacts, read_facts},
+    roles::{RoleRows, RowFacts, read_facts},
     series::{hint::hint, too_large, wide},
     source::{
         Cells, Column, DataKind, Dataset, RawTargets, Request, Series, Table, Task, TaskKind,
@@ -72,7 +72,9 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
         Some(chosen) => place_of(path, &records, &chosen.target)?,
         None => find_target(path, &records, request, &mut notices)?,
     };
-    let row_names = names_of_kept(&records, &ends, target);
+    let kept = kept_rows(&records, &ends, target);
+    let is_whole = kept.len() == records.rows.len() && records.numbers.is_none();
+    let row_names = (!is_whole).then(|| kept.iter().map(|row| row.number.to_string()).collect());
     let ends = drop_rows_without_target(&mut records, &ends, target, &mut notices);
     if records.rows.len() < 2 {
         let problem = format!(
@@ -82,7 +84,8 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
         return Err(malformed(path, problem));
     }
     let (task, targets) = decide_task(request, &records, target, &mut notices)?;
-    let facts = row_facts(request, &records, target, &mut notices)?;
+    let called = |row: usize| kept[row].called(request);
+    let facts = row_facts(request, &records, target, &called, &mut notices)?;
     if chosen.is_none() && request.kind.is_none() {
         let (header, rows) = (&records.header, &records.rows[..ends[0]]);
         notices.extend(hint(header, rows, records.decimal, target));
@@ -178,11 +181,12 @@ pub(super) fn is_role(request: &Request, name: &str) -> bool {
     request.roles.columns().any(|role| role == name)
 }
 
-/// What columns with a role say of the rows.
+/// What columns with a role say of the rows; `called` is what a user finds one of them by.
 pub(crate) fn row_facts(
     request: &Request,
     records: &Records,
     target: usize,
+    called: &dyn Fn(usize) -> String,
     notices: &mut Vec<Notice>,
 ) -> Result<RowFacts, DataError> {
     let target = &records.header[target];
@@ -195,7 +199,12 @@ pub(crate) fn row_facts(
         let cells = column(records, place).into_iter();
         Some(cells.map(str::to_string).collect())
     };
-    read_facts(&request.roles, &cells_of, records.decimal, notices).map_err(|problem| {
+    let rows = RoleRows {
+        cells_of: &cells_of,
+        called,
+        decimal: records.decimal,
+    };
+    read_facts(&request.roles, &rows, notices).map_err(|problem| {
         let header = records.header.join(", ");
         malformed(
             &request.path,
@@ -439,20 +448,44 @@ fn different(cells: &[&str]) -> Different {
     }
 }
 
-/// Numbers of the rows that have a target, each in its own file; `None` if all have one.
-fn names_of_kept(records: &Records, ends: &[usize], target: usize) -> Option<Vec<String>> {
-    let kept: Vec<usize> = (0..records.rows.len())
-        .filter(|row| !is_missing(&records.rows[*row].cells[target]))
-        .collect();
-    let number = |row: &usize| match &records.numbers {
-        Some(numbers) => numbers[*row],
-        None => {
-            let start = ends.iter().rev().find(|end| *end <= row).unwrap_or(&0);
-            (row - start + 1) as u64
+/// Where a row was read.
+struct InFile {
+    /// Of the data, the validation and the test rows.
+    file: usize,
+    /// Its number there, from 1.
+    number: u64,
+}
+
+impl InFile {
+    /// What a user finds it by.
+    fn called(&self, request: &Request) -> String {
+        let InFile { file, number } = self;
+        let other = match file {
+            1 => request.validation.as_ref(),
+            2 => request.test.as_ref(),
+            _ => None,
+        };
+        match other {
+            None => format!("row {number}"),
+            Some(path) => format!("row {number} of {}", path.display()),
         }
+    }
+}
+
+/// Where the rows that have a target were read.
+fn kept_rows(records: &Records, ends: &[usize], target: usize) -> Vec<InFile> {
+    let has_target = |row: &usize| !is_missing(&records.rows[*row].cells[target]);
+    let in_file = |row: usize| {
+        let file = ends.iter().filter(|end| **end <= row).count();
+        let before = if file == 0 { 0 } else { ends[file - 1] };
+        let number = match &records.numbers {
+            Some(numbers) => numbers[row],
+            None => (row - before + 1) as u64,
+        };
+        InFile { file, number }
     };
-    let is_whole = kept.len() == records.rows.len() && records.numbers.is_none();
-    (!is_whole).then(|| kept.iter().map(|row| number(row).to_string()).collect())
+    let rows = 0..records.rows.len();
+    rows.filter(has_target).map(in_file).collect()
 }
 
 /// Returns where the rows of each file end now.
