@@ -131,29 +131,39 @@ def run_all(arguments):
             done = {(row["set"], int(row["seed"]), row["variant"]) for row in csv.DictReader(file)}
     else:
         out.write_text(",".join(FIELDS) + "\n", encoding="utf-8")
-    jobs, lock = queue.Queue(), threading.Lock()
+    lock = threading.Lock()
     variants = variants_of(arguments)
-    for job in itertools.product(arguments.sets, arguments.seeds, variants):
-        if job not in done:
-            jobs.put(job)
+
+    def one(job, core):
+        name, seed, variant = job
+        source, explored, judged, metric = SETS[name]
+        with tempfile.TemporaryDirectory() as place:
+            place = pathlib.Path(place)
+            files = draw(training_part(pathlib.Path(arguments.data), source), explored, judged, seed, place)
+            program, options = variants[variant]
+            options = options + (["--target", "coarse"] if source == "trec" else [])
+            found = explore(program, files, options, metric, arguments.time, seed, core, place)
+        row = {"set": name, "seed": seed, "variant": variant, "metric": metric, **found}
+        with lock, open(out, "a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, FIELDS).writerow(row)
+        print(*row.values(), flush=True)
+
+    two_at_a_time([job for job in itertools.product(arguments.sets, arguments.seeds, variants) if job not in done], one)
+
+
+def two_at_a_time(jobs, one):
+    """Does `one(job, core)` for every job, on two cores."""
+    waiting = queue.Queue()
+    for job in jobs:
+        waiting.put(job)
 
     def work(core):
         while True:
             try:
-                name, seed, variant = jobs.get_nowait()
+                job = waiting.get_nowait()
             except queue.Empty:
                 return
-            source, explored, judged, metric = SETS[name]
-            with tempfile.TemporaryDirectory() as place:
-                place = pathlib.Path(place)
-                files = draw(training_part(pathlib.Path(arguments.data), source), explored, judged, seed, place)
-                program, options = variants[variant]
-                options = options + (["--target", "coarse"] if source == "trec" else [])
-                found = explore(program, files, options, metric, arguments.time, seed, core, place)
-            row = {"set": name, "seed": seed, "variant": variant, "metric": metric, **found}
-            with lock, open(out, "a", newline="", encoding="utf-8") as file:
-                csv.DictWriter(file, FIELDS).writerow(row)
-            print(*row.values(), flush=True)
+            one(job, core)
 
     workers = [threading.Thread(target=work, args=(core,)) for core in range(2)]
     for worker in workers:

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use bench::SearcherKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use data::{DataKind, HeaderLine, TaskKind};
+use data::{ColumnKind, DataKind, HeaderLine, TaskKind};
 use search::{Objective, Rule, Strategy};
 use study::{
     conclude::ensemble::MEMBERS,
@@ -97,6 +97,13 @@ pub(crate) struct DataArgs {
     /// Columns that are left out.
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     pub(crate) ignore: Vec<String>,
+    /// What columns hold, where it is not what they look like: `number`, `category`, `text`, `date`,
+    /// `date_day_first` or `date_month_first`, as in `zip=category,since=date_day_first`.
+    #[arg(long = "as", value_name = "COLUMN=KIND", value_delimiter = ',', value_parser = column_kind)]
+    pub(crate) columns_as: Vec<(String, ColumnKind)>,
+    /// Pixels of the longer side of image files at most: larger ones are made smaller [default: 128].
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) image_size: Option<u32>,
     /// Whether the first line of a table names its columns.
     #[arg(long, value_enum)]
     pub(crate) header: Option<HeaderArg>,
@@ -538,6 +545,14 @@ fn ensemble_members(text: &str) -> Result<u8, String> {
             MEMBERS.end()
         )
     })
+}
+
+fn column_kind(text: &str) -> Result<(String, ColumnKind), String> {
+    // A name may hold the sign, a kind does not.
+    let (name, kind) = text.rsplit_once('=').ok_or_else(|| {
+        format!("`{text}` does not say what a column holds: write it like zip=category")
+    })?;
+    Ok((name.to_string(), kind.parse()?))
 }
 
 fn metric(text: &str) -> Result<Metric, String> {

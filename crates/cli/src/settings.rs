@@ -4,6 +4,7 @@
 //! known is an error with the nearest one that is.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     thread,
@@ -11,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use data::{DataKind, HeaderLine, TaskKind};
+use data::{ColumnKinds, DataKind, HeaderLine, TaskKind};
 use schemars::JsonSchema;
 use search::{Hyperparameters, Limits, Objective, Rule, Rungs, SearchSettings, Space, Strategy};
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,14 @@ pub(crate) struct StudyToml {
     /// Columns that are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) ignore: Vec<String>,
+    /// Pixels of the longer side of image files at most: larger ones are made smaller; 128 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) image_size: Option<u32>,
+    /// What columns hold, where it is not what they look like: `number`, `category`, `text`, `date`,
+    /// `date_day_first` or `date_month_first`, by their names.
+    #[serde(default, skip_serializing_if = "ColumnKinds::is_empty")]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub(crate) columns: ColumnKinds,
     /// `present` or `absent`: whether the first line of a table names its columns; found out otherwise.
     #[serde(default, skip_serializing_if = "is_guess")]
     #[schemars(with = "String")]
@@ -461,6 +470,8 @@ pub(crate) fn decided(typed: &StudyToml) -> Result<StudyConfig> {
         steps: rows::steps(&typed.series)?,
         target: typed.target.clone(),
         ignore: typed.ignore.clone(),
+        image_size: rows::image_size(typed)?,
+        columns: typed.columns.clone(),
         header: typed.header,
         kind: typed.kind,
         task: typed.task,
@@ -602,6 +613,8 @@ pub(crate) fn render(config: &StudyConfig, place: Option<&LedgerPlace>) -> Resul
         weight: config.roles.weight.clone(),
         target: config.target.clone(),
         ignore: config.ignore.clone(),
+        image_size: config.image_size,
+        columns: config.columns.clone(),
         header: config.header,
         kind: config.kind,
         task: config.task,

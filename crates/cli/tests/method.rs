@@ -107,7 +107,7 @@ fn r2_a_training_result_is_a_trained_model_and_its_score() {
         results += 1;
     }
     assert_eq!(results + stopped, TRIALS);
-    // About a third goes on at each of a few rungs; more early on, while there are few to compare with.
+    // Two of five go on at each of a few rungs; more early on, while there are few to compare with.
     assert!(results >= TRIALS / 8, "only {results} trials have a result");
 }
 

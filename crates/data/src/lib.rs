@@ -61,3 +61,4 @@ pub use source::{
 pub use split::{Split, SplitShares, split};
 pub use stream::RowStream;
 pub use table::header::HeaderLine;
+pub use table::kinds::{ColumnKind, ColumnKinds};

@@ -1,5 +1,9 @@
 //! How much of anything is read at most: hostile or mistaken input ends in a message, not in memory.
 
+/// Pixels of the longer side of an image, where nobody says how many: a network's work grows with their square
+/// (decision 0031).
+pub const IMAGE_SIDE_MAX: u32 = 128;
+
 /// Limits of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadLimits {
@@ -11,6 +15,8 @@ pub struct ReadLimits {
     pub held_pixel_bytes: u64,
     /// Pixels of one image.
     pub image_pixels_max: u64,
+    /// Pixels of the longer side of what networks get of image files; larger ones are made smaller.
+    pub image_side_max: u32,
     /// Files in a folder or archive.
     pub entries_max: usize,
     /// Rows of a table.
@@ -31,6 +37,7 @@ impl Default for ReadLimits {
             held_text_bytes: 128 << 20,
             held_pixel_bytes: 256 << 20,
             image_pixels_max: 50_000_000,
+            image_side_max: IMAGE_SIDE_MAX,
             entries_max: 2_000_000,
             // Rows are numbered with 32 bits.
             rows_max: u32::MAX as usize,

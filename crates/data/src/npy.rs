@@ -35,19 +35,34 @@ impl Values {
     }
 }
 
-/// What becomes of arrays of text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Texts {
-    Refuse,
-    LeaveOut,
+/// What an NPY file holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Saved {
+    Numbers(Array),
+    Words(Vec<String>),
+}
+
+impl Saved {
+    /// Its numbers.
+    ///
+    /// # Errors
+    /// If it holds words.
+    pub(crate) fn numbers(self, path: &Path, name: &str) -> Result<Array, DataError> {
+        match self {
+            Saved::Numbers(array) => Ok(array),
+            Saved::Words(_) => {
+                let problem = format!("array `{name}`: it holds text, where numbers are needed");
+                Err(malformed(path, problem))
+            }
+        }
+    }
 }
 
 /// The arrays of an NPZ file, by name.
 pub(crate) fn read_npz(
     path: &Path,
-    texts: Texts,
     limits: &ReadLimits,
-) -> Result<Vec<(String, Array)>, DataError> {
+) -> Result<Vec<(String, Saved)>, DataError> {
     let bytes = read_bytes(path, limits)?;
     let damaged = |error: &dyn std::fmt::Display| {
         malformed(
@@ -75,9 +90,6 @@ pub(crate) fn read_npz(
             what: "what it unpacks to".to_string(),
             limit: format!("{} bytes", limits.bytes_max),
         })?;
-        if texts == Texts::LeaveOut && is_text(&bytes) {
-            continue;
-        }
         arrays.push((name.clone(), parse(path, &name, &bytes, limits)?));
     }
     Ok(arrays)
@@ -89,7 +101,7 @@ pub(crate) fn parse(
     name: &str,
     bytes: &[u8],
     limits: &ReadLimits,
-) -> Result<Array, DataError> {
+) -> Result<Saved, DataError> {
     let wrong = |problem: String| malformed(path, format!("array `{name}`: {problem}"));
     let (header, data) = split_header(bytes).ok_or_else(|| wrong("it is no NPY array".into()))?;
     let kind = field(header, "descr").ok_or_else(|| wrong("its type is not said".into()))?;
@@ -98,11 +110,6 @@ pub(crate) fn parse(
         let problem = "it holds Python objects, which would have to be executed: save numbers";
         return Err(wrong(problem.into()));
     }
-    if field(header, "fortran_order") == Some("True") {
-        return Err(wrong(
-            "it is in Fortran order: save it with numpy.ascontiguousarray".into(),
-        ));
-    }
     let shape = shape(header).ok_or_else(|| wrong("its shape cannot be read".into()))?;
     let count = shape
         .iter()
@@ -110,13 +117,82 @@ pub(crate) fn parse(
     let count = count
         .filter(|count| *count as u64 <= limits.bytes_max)
         .ok_or_else(|| wrong(format!("its shape {shape:?} is beyond all limits")))?;
-    let values = numbers(kind, count, data).map_err(wrong)?;
-    Ok(Array { shape, values })
+    let is_first_fastest = field(header, "fortran_order") == Some("True");
+    if kind.contains(['U', 'S']) {
+        let words = words(kind, count, data).map_err(wrong)?;
+        return Ok(Saved::Words(match is_first_fastest {
+            true => last_fastest(&shape, &words),
+            false => words,
+        }));
+    }
+    let values = match (is_first_fastest, numbers(kind, count, data).map_err(wrong)?) {
+        (false, values) => values,
+        (true, Values::Bytes(bytes)) => Values::Bytes(last_fastest(&shape, &bytes)),
+        (true, Values::Floats(values)) => Values::Floats(last_fastest(&shape, &values)),
+    };
+    Ok(Saved::Numbers(Array { shape, values }))
 }
 
-fn is_text(bytes: &[u8]) -> bool {
-    let kind = split_header(bytes).and_then(|(header, _)| field(header, "descr"));
-    kind.is_some_and(|kind| kind.contains(['U', 'S']))
+/// The values of an array in Fortran's order, whose first extent runs fastest, in C's.
+fn last_fastest<T: Clone>(shape: &[usize], values: &[T]) -> Vec<T> {
+    let strides: Vec<usize> = (0..shape.len())
+        .map(|axis| shape[..axis].iter().product())
+        .collect();
+    let mut at = vec![0; shape.len()];
+    let mut ordered = Vec::with_capacity(values.len());
+    for _ in 0..values.len() {
+        let place: usize = at
+            .iter()
+            .zip(&strides)
+            .map(|(at, stride)| at * stride)
+            .sum();
+        ordered.push(values[place].clone());
+        for (at, extent) in at.iter_mut().zip(shape).rev() {
+            *at += 1;
+            if *at < *extent {
+                break;
+            }
+            *at = 0;
+        }
+    }
+    ordered
+}
+
+/// Words of a fixed number of letters, the rest of which is zeros.
+fn words(kind: &str, count: usize, data: &[u8]) -> Result<Vec<String>, String> {
+    let at = kind.find(['U', 'S']).unwrap_or(0);
+    let (order, kind) = kind.split_at(at);
+    let (letter, letters) = kind.split_at(1);
+    let letters = letters.parse::<usize>().ok().filter(|letters| *letters > 0);
+    let letters = letters.ok_or_else(|| format!("its type `{order}{kind}` has no letters"))?;
+    let width = if letter == "U" { 4 } else { 1 };
+    let needed = letters
+        .checked_mul(width)
+        .and_then(|width| width.checked_mul(count));
+    let data = needed
+        .and_then(|needed| data.get(..needed))
+        .ok_or_else(|| {
+            format!(
+                "its shape needs {count} words of {letters} letters, {} bytes are there",
+                data.len()
+            )
+        })?;
+    let code = |bytes: &[u8]| match *bytes {
+        [a, b, c, d] if order == ">" => u32::from_be_bytes([a, b, c, d]),
+        [a, b, c, d] => u32::from_le_bytes([a, b, c, d]),
+        // Bytes are Latin-1 where nothing else is said.
+        [byte, ..] => u32::from(byte),
+        [] => 0,
+    };
+    let word = |bytes: &[u8]| -> Option<String> {
+        let word: Option<String> = bytes
+            .chunks_exact(width)
+            .map(|b| char::from_u32(code(b)))
+            .collect();
+        Some(word?.trim_end_matches('\0').to_string())
+    };
+    let words: Option<Vec<String>> = data.chunks_exact(letters * width).map(word).collect();
+    words.ok_or_else(|| "it holds what is no letter".to_string())
 }
 
 fn split_header(bytes: &[u8]) -> Option<(&str, &[u8])> {
@@ -218,7 +294,53 @@ fn numbers(kind: &str, count: usize, data: &[u8]) -> Result<Values, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::half;
+    use super::*;
+
+    fn array(descr: &str, fortran: &str, shape: &str, data: &[u8]) -> Result<Saved, String> {
+        let header =
+            format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': ({shape}), }}\n");
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.bytes());
+        bytes.extend(data);
+        parse(Path::new("a.npy"), "a", &bytes, &ReadLimits::default())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_array_in_the_order_of_fortran_is_the_same_array() {
+        // numpy.arange(12).reshape(2, 3, 2) in both orders.
+        let in_c: Vec<u8> = (0..12).collect();
+        let in_fortran = [0, 6, 2, 8, 4, 10, 1, 7, 3, 9, 5, 11];
+        let one = array("|u1", "False", "2, 3, 2", &in_c).unwrap();
+        let other = array("|u1", "True", "2, 3, 2", &in_fortran).unwrap();
+        assert_eq!(one, other);
+    }
+
+    #[test]
+    fn words_are_read_in_both_orders_of_bytes_and_of_any_length() {
+        let little: Vec<u8> = "catdo\0"
+            .chars()
+            .flat_map(|c| u32::from(c).to_le_bytes())
+            .collect();
+        let big: Vec<u8> = "catdo\0"
+            .chars()
+            .flat_map(|c| u32::from(c).to_be_bytes())
+            .collect();
+        let expected = Saved::Words(vec!["cat".into(), "do".into()]);
+        assert_eq!(array("<U3", "False", "2,", &little).unwrap(), expected);
+        assert_eq!(array(">U3", "False", "2,", &big).unwrap(), expected);
+        assert_eq!(array("|S3", "False", "2,", b"catdo\0").unwrap(), expected);
+        for (kind, data) in [
+            ("<U0", &b""[..]),
+            ("<U99999999999999999999", b""),
+            ("<U3", b"cat"),
+            ("<U1", &[255; 8]),
+        ] {
+            let refused = array(kind, "False", "2,", data).unwrap_err();
+            assert!(refused.contains("array `a`: it"), "{kind}: {refused}");
+        }
+    }
 
     #[test]
     fn halves_are_what_the_standard_says() {

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::{
     error::DataError,
     limits::ReadLimits,
-    npy::{Texts, read_npz},
+    npy::{Saved, read_npz},
     table::{self, Reading, header::HeaderLine, text::Ragged},
 };
 
@@ -54,11 +54,14 @@ pub fn read_table(path: &Path, limits: &ReadLimits) -> Result<RawTable, DataErro
 /// # Errors
 /// If it cannot be read, or breaks a rule of its format or a limit.
 pub fn read_arrays(path: &Path, limits: &ReadLimits) -> Result<Vec<RawArray>, DataError> {
-    let arrays = read_npz(path, Texts::LeaveOut, limits)?.into_iter();
-    let raw = arrays.map(|(name, array)| RawArray {
-        name,
-        values: array.values.to_floats(),
-        shape: array.shape,
+    let arrays = read_npz(path, limits)?.into_iter();
+    let raw = arrays.filter_map(|(name, saved)| match saved {
+        Saved::Numbers(array) => Some(RawArray {
+            name,
+            values: array.values.to_floats(),
+            shape: array.shape,
+        }),
+        Saved::Words(_) => None,
     });
     Ok(raw.collect())
 }

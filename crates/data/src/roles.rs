@@ -265,7 +265,7 @@ fn dates(
         return Err(rows.odd(name, (0, texts[0]), RULE));
     };
     if let Some(rival) = &sniffed.rival {
-        notices.push(ambiguous(name, &sniffed.format, rival));
+        notices.push(ambiguous(name, &sniffed.format, rival, NO_DOUBT));
     }
     let read = |row: (usize, &str)| {
         let seconds = sniffed.format.seconds(row.1);
@@ -275,12 +275,19 @@ fn dates(
 }
 
 /// Said where day and month cannot be told apart.
-pub(crate) fn ambiguous(name: &str, taken: &TimeFormat, rival: &TimeFormat) -> Notice {
+pub(crate) fn ambiguous(
+    name: &str,
+    taken: &TimeFormat,
+    rival: &TimeFormat,
+    next_step: &str,
+) -> Notice {
     Notice::warning(format!(
-        "column `{name}` is read as dates like {taken}, but {rival} would fit as well: dates like \
-         2024-03-09 leave no doubt"
+        "column `{name}` is read as dates like {taken}, but {rival} would fit as well: {next_step}"
     ))
 }
+
+/// What is to be done where nobody can be asked.
+pub(crate) const NO_DOUBT: &str = "dates like 2024-03-09 leave no doubt";
 
 fn parts(name: &str, rows: &RoleRows<'_>) -> Result<Vec<Part>, String> {
     const RULE: &str = "it must say train, validation or test (or vault) of every row";

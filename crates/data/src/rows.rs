@@ -18,7 +18,7 @@ use crate::{
     },
     limits::ReadLimits,
     notice::Notice,
-    npy::{self, Array},
+    npy::{self, Array, Saved},
     preprocess::Preprocessor,
     read::{array_images, array_series, check_size, format_of, is_text_file, read_text},
     series::{too_large, ts, wide},
@@ -109,7 +109,13 @@ impl Preprocessor {
         let records = kept_records(path, HeaderLine::Absent, limits)?;
         let records = with_header(&wanted, path, records, limits)?;
         let places = Places::find(&wanted, path, &records.header, records.names)?;
-        Ok(self.of_table(places.typed(&wanted, &records.rows, records.decimal, 0)))
+        let mut read = places.typed(&wanted, &records.rows, records.decimal, 0);
+        for bad in &mut read.bad {
+            if let Some(reason) = records.unread.get(&(bad.row as usize - 1)) {
+                bad.reason.clone_from(reason);
+            }
+        }
+        Ok(self.of_table(read))
     }
 
     /// The columns that the model reads of a table; nothing if it takes none.
@@ -416,20 +422,18 @@ pub(crate) fn read_cell(kind: CellKind<'_>, cell: &str, decimal: Decimal, into: 
 fn read_array(path: &Path, limits: &ReadLimits) -> Result<Array, DataError> {
     if npy_kind(path) == Some("npy") {
         let bytes = crate::table::text::read_bytes(path, limits)?;
-        return npy::parse(path, "array", &bytes, limits);
+        return npy::parse(path, "array", &bytes, limits)?.numbers(path, "array");
     }
-    let arrays = npy::read_npz(path, npy::Texts::Refuse, limits)?;
+    let arrays = npy::read_npz(path, limits)?;
     let names: Vec<String> = arrays.iter().map(|(name, _)| name.clone()).collect();
-    arrays
-        .into_iter()
-        .find(|(name, _)| crate::read::INPUT_NAMES.contains(&name.as_str()))
-        .map(|(_, array)| array)
-        .ok_or_else(|| {
-            unfit(
-                path,
-                format!("it has no array `X`: it has {}", names.join(", ")),
-            )
-        })
+    let is_input = |(name, _): &(String, Saved)| crate::read::INPUT_NAMES.contains(&name.as_str());
+    let (name, saved) = arrays.into_iter().find(is_input).ok_or_else(|| {
+        unfit(
+            path,
+            format!("it has no array `X`: it has {}", names.join(", ")),
+        )
+    })?;
+    saved.numbers(path, &name)
 }
 
 fn array_rows(

@@ -229,6 +229,7 @@ fn chosen_cells(column: &Column, rows: &[usize]) -> Column {
     let cells = match &column.cells {
         Cells::Numbers(cells) => Cells::Numbers(rows.iter().map(|row| cells[*row]).collect()),
         Cells::Words(cells) => Cells::Words(rows.iter().map(|row| cells[*row].clone()).collect()),
+        Cells::Texts(cells) => Cells::Texts(rows.iter().map(|row| cells[*row].clone()).collect()),
         Cells::Times { seconds, format } => Cells::Times {
             seconds: rows.iter().map(|row| seconds[*row]).collect(),
             format: format.clone(),
@@ -246,7 +247,7 @@ fn written(column: &Column) -> WrittenColumn {
         name: column.name.clone(),
         cells: match &column.cells {
             Cells::Numbers(cells) => WrittenCells::Numbers(cells.iter().map(present).collect()),
-            Cells::Words(cells) => WrittenCells::Words(cells.clone()),
+            Cells::Words(cells) | Cells::Texts(cells) => WrittenCells::Words(cells.clone()),
             Cells::Times { seconds, format } => WrittenCells::Times {
                 seconds: seconds.iter().map(present).collect(),
                 format: format.clone(),

@@ -13,7 +13,7 @@ use crate::{
     oddities::Oddities,
     roles::{Roles, RowFacts},
     series::long::{StepColumns, StepTable},
-    table::header::HeaderLine,
+    table::{header::HeaderLine, kinds::ColumnKinds},
     times::TimeFormat,
 };
 
@@ -34,6 +34,8 @@ pub struct Request {
     pub target: Option<String>,
     /// Columns that are left out.
     pub ignore: Vec<String>,
+    /// Overrules what columns of a table look like.
+    pub columns: ColumnKinds,
     /// Overrules what the first line looks like.
     pub header: HeaderLine,
     /// Overrules what the data look like.
@@ -220,8 +222,10 @@ pub struct Column {
 pub enum Cells {
     /// Numbers; what is missing is not a number.
     Numbers(Vec<f64>),
-    /// Words.
+    /// Words: each is one of some values.
     Words(Vec<Option<String>>),
+    /// Sentences.
+    Texts(Vec<Option<String>>),
     /// Dates and times.
     Times {
         /// Seconds since 1970, UTC; what is missing is not a number.
@@ -236,7 +240,7 @@ impl Cells {
     pub fn len(&self) -> usize {
         match self {
             Cells::Numbers(cells) => cells.len(),
-            Cells::Words(cells) => cells.len(),
+            Cells::Words(cells) | Cells::Texts(cells) => cells.len(),
             Cells::Times { seconds, .. } => seconds.len(),
         }
     }
@@ -244,6 +248,14 @@ impl Cells {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What is written in them, if they are no numbers and no dates; nothing where there is no value.
+    pub fn written(&self) -> Option<&[Option<String>]> {
+        match self {
+            Cells::Words(cells) | Cells::Texts(cells) => Some(cells),
+            Cells::Numbers(_) | Cells::Times { .. } => None,
+        }
     }
 }
 

@@ -72,6 +72,26 @@ pub(crate) struct Sniffed {
     pub(crate) rival: Option<TimeFormat>,
 }
 
+/// Which ways of writing come into question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DateOrder {
+    Any,
+    /// Not the month before the day, unless the year is before both.
+    DayFirst,
+    /// Not the day before a month in digits.
+    MonthFirst,
+}
+
+impl DateOrder {
+    fn allows(self, pattern: &str) -> bool {
+        match self {
+            DateOrder::Any => true,
+            DateOrder::DayFirst => !pattern.starts_with("%m"),
+            DateOrder::MonthFirst => !(pattern.starts_with("%d") && pattern.contains("%m")),
+        }
+    }
+}
+
 impl TimeFormat {
     /// Seconds since 1970, UTC; nothing if the cell is written otherwise.
     pub(crate) fn seconds(&self, cell: &str) -> Option<f64> {
@@ -89,11 +109,16 @@ impl TimeFormat {
 
     /// The way in which nearly all of the cells are written, if they are dates at all.
     pub(crate) fn sniff(cells: &[&str]) -> Option<Sniffed> {
+        TimeFormat::sniff_in(DateOrder::Any, cells)
+    }
+
+    /// The same of those ways that come into question.
+    pub(crate) fn sniff_in(order: DateOrder, cells: &[&str]) -> Option<Sniffed> {
         let step = cells.len().div_ceil(SNIFFED_CELLS).max(1);
         let first: Vec<&str> = cells.iter().step_by(step).copied().collect();
         let mut fitting: Vec<(usize, &str)> = PATTERNS
             .iter()
-            .filter(|pattern| fits(pattern, &first).is_some())
+            .filter(|pattern| order.allows(pattern) && fits(pattern, &first).is_some())
             .filter_map(|pattern| Some((fits(pattern, cells)?, *pattern)))
             .collect();
         // Stable: of those that fit as many cells, the earlier one.

@@ -5,13 +5,13 @@
 mod npy;
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
 };
 
 use data::Request;
-use npy::npy;
+use npy::{npy, npy_of_words};
 use zip::{ZipWriter, write::SimpleFileOptions};
 
 /// So many rows of three numbers in two classes, under these names.
@@ -77,6 +77,86 @@ fn validation_rows_come_from_the_file_named_for_them() {
     let source = data::read(&asked).unwrap();
     assert_eq!(source.given_validation_rows, 40..52);
     assert_eq!(source.given_test_rows, 52..64);
+}
+
+#[test]
+fn arrays_have_the_names_that_people_give_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = [
+        ("x_train", "y_train", 40),
+        ("x_val", "y_val", 12),
+        ("x_test", "y_test", 10),
+    ];
+    let path = write(folder.path(), "keras.npz", &parts);
+    let source = data::read(&request(path, None)).unwrap();
+    assert_eq!(source.given_validation_rows, 40..52);
+    assert_eq!(source.given_test_rows, 52..62);
+    let parts = [
+        ("train_images", "train_labels", 40),
+        ("test_images", "test_labels", 10),
+    ];
+    let path = write(folder.path(), "images.npz", &parts);
+    let source = data::read(&request(path, None)).unwrap();
+    assert_eq!(source.given_test_rows, 40..50);
+}
+
+#[test]
+fn a_folder_may_have_a_file_for_each_array() {
+    let folder = tempfile::tempdir().unwrap();
+    let values: Vec<f64> = (0..150)
+        .map(|value| f64::from(value * value % 17))
+        .collect();
+    let words: Vec<&str> = (0..50).map(|row| ["no", "yes"][row % 2]).collect();
+    for (name, bytes) in [
+        ("X_train.npy", npy(&[40, 3], &values[..120])),
+        ("y_train.npy", npy_of_words(&words[..40])),
+        ("X_test.npy", npy(&[10, 3], &values[120..])),
+        ("y_test.npy", npy_of_words(&words[40..])),
+    ] {
+        fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let source = data::read(&request(folder.path().to_path_buf(), None)).unwrap();
+    assert_eq!(source.given_test_rows, 40..50);
+    let alone = data::read(&request(folder.path().join("X_train.npy"), None));
+    let refused = alone.unwrap_err().to_string();
+    assert!(
+        refused.contains("or bring a folder with X.npy and y.npy"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn targets_may_be_words_and_other_arrays_of_words_harm_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("words.npz");
+    let mut zip = ZipWriter::new(File::create(&path).unwrap());
+    let values: Vec<f64> = (0..120)
+        .map(|value| f64::from(value * value % 17))
+        .collect();
+    let words: Vec<&str> = (0..40).map(|row| ["no", "yes"][row % 2]).collect();
+    for (name, bytes) in [
+        ("X", npy(&[40, 3], &values)),
+        ("y", npy_of_words(&words)),
+        ("feature_names", npy_of_words(&["a", "b", "c"])),
+    ] {
+        let options = SimpleFileOptions::default();
+        zip.start_file(format!("{name}.npy"), options).unwrap();
+        zip.write_all(&bytes).unwrap();
+    }
+    zip.finish().unwrap();
+    let asked = request(path, None);
+    let source = data::read(&asked).unwrap();
+    let classes = ["no", "yes"].map(String::from).to_vec();
+    assert_eq!(source.task, data::Task::Classification { classes });
+    let refused = data::read(&Request {
+        task: Some(data::TaskKind::Regression),
+        ..asked
+    });
+    let refused = refused.unwrap_err().to_string();
+    assert!(
+        refused.contains("`y` holds `no`, so it cannot be predicted as a number"),
+        "{refused}"
+    );
 }
 
 #[test]

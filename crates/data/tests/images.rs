@@ -204,6 +204,43 @@ fn images_under_test_and_val_are_the_given_test_and_validation_rows() {
 }
 
 #[test]
+fn photographs_are_made_smaller_and_whoever_wants_more_says_so() {
+    let place = place("photographs");
+    let photograph = |shade| gray(400, 300, shade);
+    for (name, shade) in [("cat/a", 1), ("cat/b", 2), ("dog/a", 3), ("dog/b", 4)] {
+        put(&place, &format!("{name}.png"), &photograph(shade));
+    }
+    let with_side = |image_side_max| {
+        let limits = ReadLimits {
+            image_side_max,
+            ..ReadLimits::default()
+        };
+        let request = Request {
+            path: place.to_path_buf(),
+            limits,
+            ..Request::default()
+        };
+        let source = data::read(&request).unwrap();
+        let size = (images(&source).height, images(&source).width);
+        (size, all_notices(&source), values(&source))
+    };
+    let (size, said, values) = with_side(ReadLimits::default().image_side_max);
+    assert_eq!((size, values), ((128, 96), vec![1, 2, 3, 4]));
+    says(
+        &said,
+        &[
+            "resized 4 of 4 images to 128x96",
+            "400x300 (4 images); no side",
+            "--image-size",
+        ],
+    );
+    let (size, said, _) = with_side(1000);
+    assert_eq!(size, (400, 300));
+    assert!(!said.contains("--image-size"), "{said}");
+    assert_eq!(with_side(1).0, (1, 1));
+}
+
+#[test]
 fn what_systems_leave_behind_is_skipped_with_one_notice() {
     let place = place("litter");
     let litter = [

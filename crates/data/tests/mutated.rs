@@ -20,10 +20,10 @@ use std::{
 };
 
 use damage::damaged;
-use data::{Preprocessor, ReadLimits, Request, SplitShares};
+use data::{Preprocessor, ReadLimits, Request, RowStream, SplitShares, StepColumns};
 use flate2::{Compression, write::GzEncoder};
-use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
-use npy::npy;
+use image::{ExtendedColorType, ImageEncoder, ImageFormat, Rgb, RgbImage, codecs::png::PngEncoder};
+use npy::{npy, npy_of_words};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use zip::{ZipWriter, write::SimpleFileOptions};
@@ -63,9 +63,17 @@ fn healthy() -> Vec<(&'static str, Vec<u8>)> {
         ("a.jsonl", lines.into_bytes()),
         ("a.json", array.into_bytes()),
         ("b.csv.gz", gzipped),
+        ("long.csv", long().into_bytes()),
         ("a.npz", npz()),
+        ("words.npz", words_npz()),
         ("a-images-idx3-ubyte", idx()),
         ("a.zip", pictures()),
+        ("a.tgz", gzip(&photographs())),
+        ("a.tar", photographs()),
+        (
+            "same.parquet",
+            include_bytes!("arrow/same.parquet").to_vec(),
+        ),
         ("plain.arrow", include_bytes!("arrow/plain.arrow").to_vec()),
         ("zstd.arrow", include_bytes!("arrow/zstd.arrow").to_vec()),
         ("lz4.feather", include_bytes!("arrow/lz4.feather").to_vec()),
@@ -82,15 +90,48 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+/// A row for each step of a series.
+fn long() -> String {
+    let mut text = String::from("who,when,x,y,label\n");
+    for row in 0..48 {
+        let (who, label) = (row / 4, ["up", "down"][row / 4 % 2]);
+        let day = row % 4 + 1;
+        writeln!(
+            text,
+            "p{who},2024-01-0{day},{}.5,{row},{label}",
+            row * 7 % 11
+        )
+        .unwrap();
+    }
+    text
+}
+
+/// What says which rows of a file are the steps of a series, if they are.
+fn steps_of(name: &str) -> Option<StepColumns> {
+    name.starts_with("long").then(|| StepColumns {
+        id: "who".to_string(),
+        time: Some("when".to_string()),
+    })
+}
+
 /// Arrays of 24 rows, stored without compression, so that changes reach them.
 fn npz() -> Vec<u8> {
-    let inputs: Vec<f64> = (0..72).map(|value| f64::from(value * 5 % 13)).collect();
     let targets: Vec<f64> = (0..24).map(|row| f64::from(row % 2)).collect();
+    npz_with(&npy(&[24], &targets))
+}
+
+fn words_npz() -> Vec<u8> {
+    let words: Vec<&str> = (0..24).map(|row| ["up", "down"][row % 2]).collect();
+    npz_with(&npy_of_words(&words))
+}
+
+fn npz_with(targets: &[u8]) -> Vec<u8> {
+    let inputs: Vec<f64> = (0..72).map(|value| f64::from(value * 5 % 13)).collect();
     let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in [
         ("X.npy", npy(&[24, 3], &inputs)),
-        ("y.npy", npy(&[24], &targets)),
+        ("y.npy", targets.to_vec()),
     ] {
         zip.start_file(name, stored).unwrap();
         zip.write_all(&bytes).unwrap();
@@ -132,10 +173,40 @@ fn pictures() -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-/// Reads, splits, fits and applies; what reaches a network is finite.
+/// Images of every format that is read, beside PNG.
+fn photographs() -> Vec<u8> {
+    let formats = [
+        (ImageFormat::Jpeg, "jpg"),
+        (ImageFormat::WebP, "webp"),
+        (ImageFormat::Bmp, "bmp"),
+        (ImageFormat::Gif, "gif"),
+    ];
+    let mut archive = tar::Builder::new(Vec::new());
+    for row in 0..24_u8 {
+        let (format, end) = formats[usize::from(row % 4)];
+        let shade = |x: u32, y: u32| Rgb([row * 9, (x * 40) as u8, (y * 40) as u8]);
+        let mut bytes = Cursor::new(Vec::new());
+        RgbImage::from_fn(6, 6, shade)
+            .write_to(&mut bytes, format)
+            .unwrap();
+        let bytes = bytes.into_inner();
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        let class = ["up", "down"][usize::from(row / 4 % 2)];
+        archive
+            .append_data(&mut header, format!("{class}/{row}.{end}"), &bytes[..])
+            .unwrap();
+    }
+    archive.into_inner().unwrap()
+}
+
+/// Reads, splits, fits and applies; what reaches a network is finite. New rows are read from the same file, and from
+/// its bytes as they arrive.
 fn use_it(path: &Path) {
     let request = Request {
         path: path.to_path_buf(),
+        steps: steps_of(path.file_name().unwrap().to_str().unwrap()),
         limits: ReadLimits {
             bytes_max: 1 << 22,
             ..ReadLimits::default()
@@ -158,6 +229,10 @@ fn use_it(path: &Path) {
     examples.copy_inputs(&rows, &mut inputs);
     assert!(inputs.iter().all(|value| value.is_finite()));
     let _ = preprocessor.read_rows(path, &request.limits);
+    let bytes = Cursor::new(fs::read(path).unwrap());
+    if let Ok(mut stream) = RowStream::new(&preprocessor, path, bytes, request.limits) {
+        while let Ok(Some(_)) = stream.next_part() {}
+    }
 }
 
 #[test]
@@ -196,6 +271,7 @@ fn the_healthy_files_can_be_read() {
         fs::write(&path, bytes).unwrap();
         let request = Request {
             path,
+            steps: steps_of(name),
             ..Request::default()
         };
         let source = data::read(&request);

@@ -125,6 +125,40 @@ fn a_file_a_stream_a_csv_request_and_a_json_request_give_a_network_the_same() {
 }
 
 #[test]
+fn a_line_of_a_file_that_is_no_row_is_told_by_its_number_and_costs_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = table_model(folder.path());
+    let check = |name: &str, text: &str, expected: &[(u64, &str)]| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        let rows = model.read_rows(&path, &ReadLimits::default()).unwrap();
+        assert_eq!(rows.row_numbers, [1, 4], "{name}");
+        let found: Vec<u64> = rows.bad.iter().map(|bad| bad.row).collect();
+        assert_eq!(found, [2, 3], "{name}");
+        for (bad, (_, reason)) in rows.bad.iter().zip(expected) {
+            assert!(bad.reason.contains(reason), "{name}: {}", bad.reason);
+        }
+    };
+    let good = r#"{"age": 30, "town": "Bern", "floor": "1st", "lift": "yes"}"#;
+    let nested = good.replace("30", "[30]");
+    check(
+        "rows.jsonl",
+        &format!("{good}\n{{\"age\": 3\n{nested}\n{good}\n"),
+        &[
+            (2, "line 2 is no JSON object"),
+            (3, "line 3: `age` holds a list"),
+        ],
+    );
+    let head = "@relation r\n@attribute age numeric\n@attribute town string\n\
+                @attribute floor {1st,2nd}\n@attribute lift string\n@data\n";
+    check(
+        "rows.arff",
+        &format!("{head}30,Bern,1st,yes\n30,Bern\n30,Bern,3rd,yes\n31,Basel,2nd,no\n"),
+        &[(2, "line 8: "), (3, "line 9: ")],
+    );
+}
+
+#[test]
 fn a_bad_row_is_told_by_its_number_and_costs_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let model = table_model(folder.path());

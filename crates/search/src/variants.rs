@@ -54,8 +54,7 @@ pub struct Variant {
 /// All legal variants among `tries` draws for each target base model.
 ///
 /// # Cost
-/// For each draw a chain of morphs and one canonical hash: for 4 targets and 24 tries, tens of
-/// milliseconds.
+/// For each draw a chain of morphs and one canonical hash: for 4 targets and 24 tries a few milliseconds.
 pub fn variants(
     targets: &[BaseModel],
     tries: usize,

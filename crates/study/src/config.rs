@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use data::{DataKind, HeaderLine, Roles, SplitShares, StepColumns, TaskKind};
+use data::{ColumnKinds, DataKind, HeaderLine, Roles, SplitShares, StepColumns, TaskKind};
 use search::{Rungs, SearchSettings};
 use serde::{Deserialize, Serialize};
 use train::Metric;
@@ -30,6 +30,12 @@ pub struct StudyConfig {
     /// Columns that are left out.
     #[serde(default)]
     pub ignore: Vec<String>,
+    /// Pixels of the longer side of image files at most, as networks get them; the usual ones if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<u32>,
+    /// Overrules what columns of a table look like.
+    #[serde(default, skip_serializing_if = "ColumnKinds::is_empty")]
+    pub columns: ColumnKinds,
     /// Overrules what the first line of a table looks like.
     #[serde(default)]
     pub header: HeaderLine,

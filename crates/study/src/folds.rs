@@ -59,7 +59,7 @@ impl TryFrom<Written> for Folds {
 }
 
 /// What a network that has not learned from some rows says of them; `[rows][outputs]`.
-pub(crate) type Said<'a, E> = &'a dyn Fn(usize, &Examples) -> Result<Vec<f32>, E>;
+pub type Said<'a, E> = &'a dyn Fn(usize, &Examples) -> Result<Vec<f32>, E>;
 
 impl Folds {
     /// Adds a deal, the fold of each row from 0, unless rows are already dealt like this, or into another number of
@@ -140,7 +140,7 @@ impl Folds {
     ///
     /// # Errors
     /// The first that `said` gives.
-    pub(crate) fn told<E>(&self, validation: &Examples, said: Said<'_, E>) -> Result<Vec<f32>, E> {
+    pub fn told<E>(&self, validation: &Examples, said: Said<'_, E>) -> Result<Vec<f32>, E> {
         if self.is_empty() {
             return said(0, validation);
         }

@@ -100,7 +100,11 @@ fn network(architecture: &Architecture, weights: &Weights) -> Result<Network, Mo
 ///
 /// # Shapes
 /// `[examples.len()][outputs]`.
-pub(crate) fn network_outputs(
+/// # Errors
+/// If the network cannot be built.
+/// # Cost
+/// A forward pass over all examples, on one thread.
+pub fn network_outputs(
     architecture: &Architecture,
     weights: &Weights,
     examples: &Examples,

@@ -8,8 +8,8 @@ use std::{
 };
 
 use data::{
-    DataError, Examples, FittedTask, ItemShape, Notice, Preprocessor, Profile, Request, Sample,
-    Sides, Source, Split, SplitShares,
+    DataError, Examples, FittedTask, ItemShape, Notice, Preprocessor, Profile, ReadLimits, Request,
+    Sample, Sides, Source, Split, SplitShares,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -172,7 +172,13 @@ pub fn prepare(config: &StudyConfig) -> Result<PreparedData, PrepareError> {
 
 /// What the data room is asked to read.
 pub fn request(config: &StudyConfig) -> Request {
+    let usual = ReadLimits::default();
+    let limits = ReadLimits {
+        image_side_max: config.image_size.unwrap_or(usual.image_side_max),
+        ..usual
+    };
     Request {
+        limits,
         path: config.data.clone(),
         test: config.test.clone(),
         validation: config.validation.clone(),
@@ -180,10 +186,10 @@ pub fn request(config: &StudyConfig) -> Request {
         steps: config.steps.clone(),
         target: config.target.clone(),
         ignore: config.ignore.clone(),
+        columns: config.columns.clone(),
         header: config.header,
         kind: config.kind,
         task: config.task,
-        ..Request::default()
     }
 }
 
@@ -452,6 +458,8 @@ pub(crate) mod tests {
             roles: Roles::default(),
             target: None,
             ignore: Vec::new(),
+            image_size: None,
+            columns: data::ColumnKinds::default(),
             header: data::HeaderLine::Guess,
             kind: None,
             task: None,

@@ -55,7 +55,7 @@ pub(crate) fn text(folder: &StudyFolder, conclusion: &Conclusion) -> String {
 /// That there is none, and why.
 pub(crate) fn none_better(tried: usize) -> String {
     format!(
-        "none: of the best {tried} trials no two were better together than the winner alone, on the validation \
+        "none: of the best {tried} trials no two were better together than the best alone, on the validation \
          rows and within the limits"
     )
 }

@@ -88,6 +88,8 @@ pub(super) fn apply_flags(typed: &mut StudyToml, args: &DataArgs) {
     if !args.ignore.is_empty() {
         typed.ignore.clone_from(&args.ignore);
     }
+    set(&mut typed.image_size, &args.image_size);
+    typed.columns.extend(args.columns_as.iter().cloned());
     typed.header = args.header.map_or(typed.header, HeaderLine::from);
     set(&mut typed.kind, &args.kind.map(DataKind::from));
     set(&mut typed.split.folds, &args.folds);
@@ -107,6 +109,15 @@ pub(super) fn apply_flags(typed: &mut StudyToml, args: &DataArgs) {
             column,
             ..typed.split
         };
+    }
+}
+
+pub(super) fn image_size(typed: &StudyToml) -> Result<Option<u32>> {
+    match typed.image_size {
+        Some(0) => {
+            bail!("`image_size` = 0 leaves nothing of an image: give at least 1, or leave it out")
+        }
+        size => Ok(size),
     }
 }
 

@@ -1,6 +1,10 @@
 //! What was typed becomes what will be done, and back.
 
+use clap::Parser;
+use data::ColumnKind;
+
 use super::*;
+use crate::args::{Cli, Command};
 
 fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -59,6 +63,47 @@ fn deals_of_folds_survive_being_rendered() {
     let (once, twice) = rendered_and_read_again(text);
     assert_eq!((once.folds, once.repeats), (Some(4), Some(3)));
     assert_eq!((twice.folds, twice.repeats), (Some(4), Some(3)));
+}
+
+#[test]
+fn what_columns_hold_is_said_in_the_file_and_by_flags_which_win() {
+    let text = "data = \"x.csv\"\n[columns]\nzip = \"category\"\n\"a=b\" = \"text\"\n";
+    let (once, twice) = rendered_and_read_again(text);
+    let expected = [("a=b", ColumnKind::Text), ("zip", ColumnKind::Category)];
+    let expected = expected.map(|(name, kind)| (name.to_string(), kind));
+    assert_eq!(once.columns, ColumnKinds::from(expected));
+    assert_eq!(twice.columns, once.columns);
+    let (_folder, path) = written(text);
+    let mut typed = read(&path).unwrap();
+    let told = ["lehr", "inspect", "x.csv", "--as", "zip=number,a=b=date"];
+    let Command::Inspect(args) = Cli::try_parse_from(told).unwrap().command else {
+        panic!("it was told to inspect")
+    };
+    rows::apply_flags(&mut typed, &args.data);
+    let expected = [("a=b", ColumnKind::Date), ("zip", ColumnKind::Number)];
+    let expected = expected.map(|(name, kind)| (name.to_string(), kind));
+    assert_eq!(typed.columns, ColumnKinds::from(expected));
+    let refused = |said: &str| {
+        let told = ["lehr", "inspect", "x.csv", "--as", said];
+        Cli::try_parse_from(told).unwrap_err().to_string()
+    };
+    assert!(
+        refused("zip=kategory")
+            .contains("`kategory` is nothing that a column can hold: choose one of number,")
+    );
+    assert!(refused("zip").contains("write it like zip=category"));
+}
+
+#[test]
+fn images_have_a_size_and_none_of_nothing() {
+    let (once, twice) = rendered_and_read_again("data = \"x.zip\"\nimage_size = 96\n");
+    assert_eq!((once.image_size, twice.image_size), (Some(96), Some(96)));
+    let (_folder, path) = written("data = \"x.zip\"\nimage_size = 0\n");
+    let refused = decided(&read(&path).unwrap()).unwrap_err().to_string();
+    assert!(
+        refused.contains("`image_size` = 0 leaves nothing"),
+        "{refused}"
+    );
 }
 
 #[test]

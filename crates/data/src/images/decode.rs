@@ -117,11 +117,12 @@ pub(crate) fn pixels(content: &[u8], size: Size, limits: &ReadLimits) -> Result<
     })
 }
 
-/// The size that most images have, and whether they are gray: one channel if all of them are.
+/// The size that most images have, no side of it longer than `side_max`, and whether they are gray: one channel if
+/// all of them are.
 ///
 /// Of sizes that are equally frequent, it is the middle one by area: if every photograph has a size
 /// of its own, neither the smallest nor the largest should decide.
-pub(crate) fn common_size(headers: &[Header]) -> Size {
+pub(crate) fn common_size(headers: &[Header], side_max: u32) -> Size {
     let counts = size_counts(headers);
     let most = counts.values().max().copied().unwrap_or(0);
     let mut tied: Vec<(u32, u32)> = counts
@@ -134,8 +135,20 @@ pub(crate) fn common_size(headers: &[Header]) -> Size {
         .get((tied.len().max(1) - 1) / 2)
         .copied()
         .unwrap_or((1, 1));
+    let (height, width) = shrunk((height, width), side_max);
     let gray = headers.iter().all(|header| header.tone == Tone::Gray);
     (height, width, if gray { 1 } else { 3 })
+}
+
+/// Height and width in the same proportion with no side longer than this, and none without a pixel.
+fn shrunk((height, width): (u32, u32), side_max: u32) -> (u32, u32) {
+    let longest = height.max(width);
+    if longest <= side_max {
+        return (height, width);
+    }
+    let share = f64::from(side_max) / f64::from(longest);
+    let side = |pixels: u32| ((f64::from(pixels) * share).round() as u32).max(1);
+    (side(height), side(width))
 }
 
 /// What a header says, for the profile.
@@ -148,15 +161,21 @@ pub(crate) fn file(header: &Header) -> ImageFile {
 }
 
 /// What is done to images so that all of them become of `size`.
-pub(crate) fn conversions(headers: &[Header], size: Size) -> Vec<Notice> {
+pub(crate) fn conversions(headers: &[Header], size: Size, side_max: u32) -> Vec<Notice> {
     let (height, width, channels) = size;
     let mut notices = Vec::new();
     let counts = size_counts(headers);
     let kept = counts.get(&(height, width)).copied().unwrap_or(0);
     if kept < headers.len() {
         let all = headers.len();
+        let limit = match kept == 0 && height.max(width) == side_max {
+            true => format!(
+                "; no side of what is learned from is longer than {side_max} pixels (--image-size says otherwise)"
+            ),
+            false => String::new(),
+        };
         notices.push(Notice::note(format!(
-            "resized {} of {all} images to {height}x{width} (height x width); they come as {}",
+            "resized {} of {all} images to {height}x{width} (height x width); they come as {}{limit}",
             all - kept,
             most_frequent(counts)
         )));

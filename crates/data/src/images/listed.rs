@@ -5,8 +5,13 @@ use std::{
     path::{Component, Path},
 };
 
-use super::{affordable_item, decode, decode::Size, decode_all, entries::Survey};
-use crate::{error::DataError, limits::ReadLimits, read::first_bytes};
+use super::{
+    affordable_item, decode,
+    decode::{Header, Size},
+    decode_all,
+    entries::Survey,
+};
+use crate::{error::DataError, limits::ReadLimits, notice::Notice, read::first_bytes};
 
 /// Cells that are looked at to find the column.
 const CELLS_LOOKED_AT: usize = 20;
@@ -24,6 +29,8 @@ pub(crate) struct Listed {
     pub(crate) good: Vec<usize>,
     /// The others, and why.
     pub(crate) bad: Vec<(usize, String)>,
+    /// What was done to images so that all have one size.
+    pub(crate) notices: Vec<Notice>,
 }
 
 /// The folder that a table lies in.
@@ -62,6 +69,16 @@ pub(crate) fn begins_like_an_image(path: &Path) -> bool {
     first_bytes(path).is_ok_and(|start| ::image::guess_format(&start).is_ok())
 }
 
+/// The size of these images, and what has to be done to them if no model has decided on it.
+fn sized(size: Option<Size>, headers: &[Header], limits: &ReadLimits) -> (Size, Vec<Notice>) {
+    if let Some(size) = size {
+        return (size, Vec::new());
+    }
+    let side_max = limits.image_side_max;
+    let size = decode::common_size(headers, side_max);
+    (size, decode::conversions(headers, size, side_max))
+}
+
 /// Reads the images of these names, as `size` if a model wants it so; else in the size that most of them have.
 ///
 /// # Errors
@@ -89,7 +106,7 @@ pub(crate) fn read_listed(
         .iter()
         .map(|path| survey.images[*path].header)
         .collect();
-    let size = size.unwrap_or_else(|| decode::common_size(&headers));
+    let (size, notices) = sized(size, &headers, limits);
     // An image may be named by many rows.
     let item = affordable_item(folder, names.len(), size, limits)?;
     let decoded = decode_all(folder, &paths, size, limits)?;
@@ -107,6 +124,7 @@ pub(crate) fn read_listed(
         bytes: Vec::with_capacity(item * names.len()),
         good: Vec::new(),
         bad: Vec::new(),
+        notices,
     };
     for (row, name) in names.iter().enumerate() {
         match name.as_deref().and_then(|name| places.get(name)) {

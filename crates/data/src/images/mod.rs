@@ -84,7 +84,7 @@ pub(crate) fn looks_like_images(path: &Path) -> bool {
     }
 }
 
-/// Reads images in class folders, in the size that most of them have, and gray if all of them are; those to
+/// Reads images in class folders, in the size that most of them have, unless that is too large, and gray if all of them are; those to
 /// be scored, in the size (height, width, channels) of the others.
 ///
 /// # Errors
@@ -103,7 +103,8 @@ pub(crate) fn read(
     let layout = Layout::of(images.keys().map(String::as_str));
     let rows = rows_in_classes(path, &layout, &images)?;
     let headers: Vec<_> = rows.iter().map(|row| images[row.path].header).collect();
-    let (height, width, channels) = size_of_others.unwrap_or_else(|| decode::common_size(&headers));
+    let (height, width, channels) =
+        size_of_others.unwrap_or_else(|| decode::common_size(&headers, limits.image_side_max));
     let size = (height, width, channels);
     let all = rows.len();
     let chosen = rest::chosen(&rows, size, limits);
@@ -127,7 +128,7 @@ pub(crate) fn read(
         None => Unheld::LearnedFrom,
     };
     notices.extend(rest.is_some().then(|| rest::said(rows.len(), all, unheld)));
-    notices.extend(decode::conversions(&headers, size));
+    notices.extend(decode::conversions(&headers, size, limits.image_side_max));
     for (row, reason) in &decoded.problems {
         survey
             .broken

@@ -8,7 +8,6 @@ use crate::{
     error::DataError,
     fitted::{CLIP, Cycle, FittedColumn, FittedKind, FittedTime, Indicator, Scaling},
     source::{Cells, Column, Table},
-    table::columns::is_free_text,
     times::{DAY, TimeFormat},
 };
 
@@ -30,7 +29,7 @@ pub(super) fn fit(column: &Column, rows: &[u32]) -> FittedColumn {
             }
         }
         Cells::Times { seconds, format } => FittedKind::Time(fit_times(format, seconds, rows)),
-        Cells::Words(words) if is_free_text(&column.cells) => {
+        Cells::Texts(words) => {
             let (forms, words) =
                 text::fit_bag(rows.iter().flat_map(|row| words[*row as usize].as_deref()));
             FittedKind::Text { forms, words }
@@ -206,7 +205,7 @@ fn write_cell(
             None if *missing_indicator == Indicator::Present => out[levels.len()] = 1.0,
             None => {}
         },
-        (FittedKind::Text { forms, .. }, Cells::Words(words)) => {
+        (FittedKind::Text { forms, .. }, Cells::Words(words) | Cells::Texts(words)) => {
             let known = words[row]
                 .iter()
                 .flat_map(|text| text.split_ascii_whitespace());

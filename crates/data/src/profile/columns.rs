@@ -14,7 +14,7 @@ use crate::{
     preprocess::columns::{LEVELS_MAX, is_long_tailed},
     source::{Cells, Column, Source, Table},
     split::Split,
-    table::columns::{is_free_text, words_per_cell},
+    table::columns::words_per_cell,
     times,
 };
 
@@ -237,7 +237,7 @@ fn of_column(column: &Column, strays: Option<&Strays>, split: &Split) -> ColumnP
             };
             (missing, distinct(sorted), values)
         }
-        Cells::Words(words) if is_free_text(&column.cells) => {
+        Cells::Texts(words) => {
             let missing = words.iter().filter(|word| word.is_none()).count();
             let different: BTreeSet<&String> = words.iter().flatten().collect();
             let words = words_per_cell(&column.cells);
@@ -272,7 +272,7 @@ fn decided(cells: &Cells, strays: Option<&Strays>, missing: usize) -> String {
     let wanted = match cells {
         Cells::Numbers(_) => "numbers".to_string(),
         Cells::Times { format, .. } => format!("dates like {format}"),
-        Cells::Words(_) => "words".to_string(),
+        Cells::Words(_) | Cells::Texts(_) => "words".to_string(),
     };
     match strays {
         Some(strays) => format!(

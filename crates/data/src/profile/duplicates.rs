@@ -143,7 +143,7 @@ fn digests(dataset: &Dataset) -> Vec<Digest> {
                         } => {
                             hasher.update(&values[row].to_bits().to_le_bytes());
                         }
-                        Cells::Words(words) => {
+                        Cells::Words(words) | Cells::Texts(words) => {
                             let word = words[row].as_deref();
                             // The length keeps "ab", "c" and "a", "bc" apart.
                             let length = word.map_or(u64::MAX, |word| word.len() as u64);

@@ -149,7 +149,7 @@ impl<'a> Leaves<'a> {
                     ends,
                 }
             }
-            Cells::Words(words) => {
+            Cells::Words(words) | Cells::Texts(words) => {
                 let mut by_word: BTreeMap<Option<&str>, Vec<u32>> = BTreeMap::new();
                 for row in train {
                     let word = words[*row as usize].as_deref();
@@ -183,7 +183,7 @@ impl<'a> Leaves<'a> {
                 value if value.is_nan() => missing,
                 value => leaves.get(place(ends, value)).unwrap_or(missing),
             },
-            (Leaves::Words { leaves, other }, Cells::Words(words)) => {
+            (Leaves::Words { leaves, other }, Cells::Words(words) | Cells::Texts(words)) => {
                 leaves.get(&words[row as usize].as_deref()).unwrap_or(other)
             }
             _ => unreachable!("the leaves are of this very column"),

@@ -1,6 +1,9 @@
-//! Arrays of NumPy as data: inputs and targets by their names, images, series or a table by their extents.
+//! Arrays of NumPy as data, in one file or in a folder: inputs and targets by their names, images, series or a table by their extents.
 
-use std::path::Path;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use super::{Beside, Found, Given, labelled::labelled_images, nothing, refuse_other_kind};
 use crate::{
@@ -8,7 +11,7 @@ use crate::{
     fitted::FittedSeries,
     limits::ReadLimits,
     notice::Notice,
-    npy::{self, Array, Values},
+    npy::{self, Array, Saved, Values},
     roles::{RoleRows, read_facts},
     rows::unfit,
     series::{Growing, single, too_large, wide},
@@ -23,82 +26,196 @@ use crate::{
     },
 };
 
-/// Names of an array of inputs, and of an array of targets.
-pub(crate) const INPUT_NAMES: [&str; 5] = ["X", "x", "data", "images", "inputs"];
-const TARGET_NAMES: [&str; 5] = ["y", "Y", "labels", "target", "targets"];
+/// Names of an array of inputs, and of an array of targets; where several are there, the first of these counts.
+pub(crate) const INPUT_NAMES: [&str; 9] = [
+    "X",
+    "x",
+    "data",
+    "images",
+    "inputs",
+    "X_train",
+    "x_train",
+    "train_images",
+    "train_data",
+];
+const TARGET_NAMES: [&str; 7] = [
+    "y",
+    "Y",
+    "labels",
+    "target",
+    "targets",
+    "y_train",
+    "train_labels",
+];
 
-/// Named arrays of an NPZ file.
+/// The same of validation and of test rows in one file with the others.
+const VALIDATION_NAMES: (&[&str], &[&str]) = (
+    &[
+        "X_val",
+        "x_val",
+        "X_valid",
+        "x_valid",
+        "X_validation",
+        "x_validation",
+        "val_images",
+    ],
+    &["y_val", "y_valid", "y_validation", "val_labels"],
+);
+const TEST_NAMES: (&[&str], &[&str]) = (
+    &["X_test", "x_test", "test_images", "test_data"],
+    &["y_test", "test_labels"],
+);
+
+/// What is predicted of each row, as it was saved.
+enum Labels {
+    Numbers(Array),
+    Words(Vec<String>),
+}
+
+impl Labels {
+    fn len(&self) -> usize {
+        match self {
+            Labels::Numbers(array) => array.shape.iter().product(),
+            Labels::Words(words) => words.len(),
+        }
+    }
+
+    fn joined(self, path: &Path, more: Labels) -> Result<Labels, DataError> {
+        match (self, more) {
+            (Labels::Numbers(own), Labels::Numbers(more)) => {
+                Ok(Labels::Numbers(joined(path, own, more)?))
+            }
+            (Labels::Words(own), Labels::Words(more)) => Ok(Labels::Words([own, more].concat())),
+            _ => {
+                let problem = "its targets are numbers, those of its validation or test rows words, or the other way \
+                               round: save both alike";
+                Err(malformed(path, problem.into()))
+            }
+        }
+    }
+}
+
+/// The NPY files of a folder, and the names of their arrays.
+fn npy_files(folder: &Path) -> Vec<(String, PathBuf)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let mut files: Vec<(String, PathBuf)> = paths
+        .filter(|path| path.extension().is_some_and(|end| end == "npy") && path.is_file())
+        .filter_map(|path| Some((path.file_stem()?.to_str()?.to_string(), path)))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Whether a folder holds an array of inputs, and of targets, in files of their own.
+pub(super) fn are_in(folder: &Path) -> bool {
+    let files = npy_files(folder);
+    let has = |wanted: &[&str]| {
+        files
+            .iter()
+            .any(|(name, _)| wanted.contains(&name.as_str()))
+    };
+    has(&INPUT_NAMES) && has(&TARGET_NAMES)
+}
+
+/// Named arrays of an NPZ file, or of a folder with a file for each.
 struct NamedArrays<'a> {
     path: &'a Path,
-    arrays: Vec<(String, Array)>,
+    arrays: Vec<(String, Saved)>,
 }
 
 impl NamedArrays<'_> {
     fn read<'a>(path: &'a Path, limits: &ReadLimits) -> Result<NamedArrays<'a>, DataError> {
-        let arrays = npy::read_npz(path, npy::Texts::Refuse, limits)?;
+        let arrays = match path.is_dir() {
+            false => npy::read_npz(path, limits)?,
+            true => npy_files(path)
+                .into_iter()
+                .map(|(name, file)| {
+                    let bytes = table::text::read_bytes(&file, limits)?;
+                    Ok((name.clone(), npy::parse(&file, &name, &bytes, limits)?))
+                })
+                .collect::<Result<_, DataError>>()?,
+        };
         Ok(NamedArrays { path, arrays })
     }
 
-    fn take(&self, wanted: &[&str]) -> Option<Array> {
+    fn take(&self, wanted: &[&str]) -> Option<&(String, Saved)> {
         let named = |wanted: &&str| self.arrays.iter().find(|(name, _)| name == wanted);
-        wanted
-            .iter()
-            .find_map(named)
-            .map(|(_, array)| array.clone())
+        wanted.iter().find_map(named)
     }
 
-    fn needed(&self, wanted: &[&str]) -> Result<Array, DataError> {
-        self.take(wanted).ok_or_else(|| {
-            let names: Vec<&str> = self.arrays.iter().map(|(name, _)| name.as_str()).collect();
-            let problem = format!(
-                "it has no array named one of {}: its arrays are {}",
-                wanted.join(", "),
-                names.join(", ")
-            );
-            malformed(self.path, problem)
+    fn inputs(&self, wanted: &[&str]) -> Result<Option<Array>, DataError> {
+        let found = self.take(wanted);
+        let found = found.map(|(name, saved)| saved.clone().numbers(self.path, name));
+        found.transpose()
+    }
+
+    fn targets(&self, wanted: &[&str]) -> Option<Labels> {
+        self.take(wanted).map(|(_, saved)| match saved.clone() {
+            Saved::Numbers(array) => Labels::Numbers(array),
+            Saved::Words(words) => Labels::Words(words),
         })
     }
 
-    /// Test rows: those of the file itself, or those of the file that was named for them.
-    fn test_rows(&self, request: &Request) -> Result<Option<(Array, Array)>, DataError> {
-        let own = self.take(&["X_test", "x_test"]).zip(self.take(&["y_test"]));
-        let Some(path) = &request.test else {
-            return Ok(own);
-        };
-        if own.is_some() {
-            let problem = format!(
-                "it has test rows of its own, and {} is named for them, too: give one of the two",
-                path.display()
-            );
-            return Err(malformed(self.path, problem));
+    /// Inputs and targets that must be there.
+    fn needed(&self) -> Result<(Array, Labels), DataError> {
+        let inputs = self.inputs(&INPUT_NAMES)?;
+        let inputs = inputs.ok_or_else(|| self.lacks(&INPUT_NAMES))?;
+        let targets = self.targets(&TARGET_NAMES);
+        Ok((inputs, targets.ok_or_else(|| self.lacks(&TARGET_NAMES))?))
+    }
+
+    fn lacks(&self, wanted: &[&str]) -> DataError {
+        let names: Vec<&str> = self.arrays.iter().map(|(name, _)| name.as_str()).collect();
+        let problem = format!(
+            "it has no array named one of {}: its arrays are {}",
+            wanted.join(", "),
+            names.join(", ")
+        );
+        malformed(self.path, problem)
+    }
+
+    /// Rows for one purpose: those of the file itself, or those of the file that was named for it.
+    fn given(
+        &self,
+        what: &str,
+        (inputs, targets): (&[&str], &[&str]),
+        file: Option<&Path>,
+        limits: &ReadLimits,
+    ) -> Result<Option<(Array, Labels)>, DataError> {
+        let own = self.inputs(inputs)?.zip(self.targets(targets));
+        match (own, file) {
+            (own, None) => Ok(own),
+            (None, Some(path)) => NamedArrays::read(path, limits)?.needed().map(Some),
+            (Some(_), Some(path)) => {
+                let problem = format!(
+                    "it has {what} rows of its own, and {} is named for them, too: give one of the two",
+                    path.display()
+                );
+                Err(malformed(self.path, problem))
+            }
         }
-        given_arrays(Some(path), &request.limits)
     }
 }
 
 /// Arrays of inputs and targets in an NPZ file.
 pub(super) fn find(request: &Request) -> Result<Found, DataError> {
-    let path = &request.path;
-    let arrays = NamedArrays::read(path, &request.limits)?;
-    let (mut inputs, mut targets) = (arrays.needed(&INPUT_NAMES)?, arrays.needed(&TARGET_NAMES)?);
+    let (path, limits) = (&request.path, &request.limits);
+    let arrays = NamedArrays::read(path, limits)?;
+    let (mut inputs, mut labels) = arrays.needed()?;
+    let validation = request.validation.as_deref();
+    let validation = arrays.given("validation", VALIDATION_NAMES, validation, limits)?;
+    let test = arrays.given("test", TEST_NAMES, request.test.as_deref(), limits)?;
     let mut given = Given::default();
-    let more = [
-        given_arrays(request.validation.as_deref(), &request.limits)?,
-        arrays.test_rows(request)?,
-    ];
-    for (more, count) in more
-        .into_iter()
-        .zip([&mut given.validation, &mut given.test])
-    {
-        let Some((more, more_targets)) = more else {
+    for (more, count) in [(validation, &mut given.validation), (test, &mut given.test)] {
+        let Some((more, more_labels)) = more else {
             continue;
         };
         *count = more.shape.first().copied().unwrap_or(0);
         inputs = joined(path, inputs, more)?;
-        targets = joined(path, targets, more_targets)?;
+        labels = labels.joined(path, more_labels)?;
     }
     let rows = inputs.shape.first().copied().unwrap_or(0);
-    let labels = targets.values.to_floats();
     if labels.len() != rows {
         let problem = format!("it has {rows} inputs but {} targets", labels.len());
         return Err(malformed(path, problem));
@@ -119,30 +236,25 @@ pub(super) fn find(request: &Request) -> Result<Found, DataError> {
         });
     }
     if inputs.shape.len() > 2 {
-        let words: Vec<String> = labels.iter().map(f64::to_string).collect();
-        if let Some(odd) = labels.iter().find(|label| label.fract() != 0.0) {
-            return Err(malformed(
-                path,
-                format!("the label {odd} is no whole number, so no class"),
-            ));
-        }
+        let words = classes_of_images(path, &labels)?;
         let images = array_images(path, inputs)?;
         return labelled_images(request, images, &words, given);
     }
     find_array_table(request, &inputs, &labels, given)
 }
 
-/// Inputs and targets of a file that was named for one purpose.
-fn given_arrays(
-    path: Option<&Path>,
-    limits: &ReadLimits,
-) -> Result<Option<(Array, Array)>, DataError> {
-    let Some(path) = path else { return Ok(None) };
-    let arrays = NamedArrays::read(path, limits)?;
-    Ok(Some((
-        arrays.needed(&INPUT_NAMES)?,
-        arrays.needed(&TARGET_NAMES)?,
-    )))
+fn classes_of_images(path: &Path, labels: &Labels) -> Result<Vec<String>, DataError> {
+    let numbers = match labels {
+        Labels::Words(words) => return Ok(words.clone()),
+        Labels::Numbers(array) => array.values.to_floats(),
+    };
+    match numbers.iter().find(|label| label.fract() != 0.0) {
+        None => Ok(numbers.iter().map(f64::to_string).collect()),
+        Some(odd) => Err(malformed(
+            path,
+            format!("the label {odd} is no whole number, so no class"),
+        )),
+    }
 }
 
 fn joined(path: &Path, first: Array, second: Array) -> Result<Array, DataError> {
@@ -304,7 +416,7 @@ fn is_byte(value: f64) -> bool {
 fn find_array_table(
     request: &Request,
     inputs: &Array,
-    labels: &[f64],
+    labels: &Labels,
     given: Given,
 ) -> Result<Found, DataError> {
     let (mut notices, mut beside) = (Vec::new(), Beside::default());
@@ -323,7 +435,8 @@ fn find_array_table(
         Dataset::Series(Series { targets, ..series })
     } else {
         refuse_other_kind(request, DataKind::Table)?;
-        let columns = table::columns::without_useless(columns, &mut beside.oddities);
+        let columns =
+            table::columns::without_useless(columns, &request.columns, &mut beside.oddities);
         if columns.is_empty() {
             let problem = "no column is left to predict from".to_string();
             return Err(nothing(request, problem));
@@ -339,28 +452,44 @@ fn find_array_table(
     })
 }
 
-/// Classes if all targets are whole, else numbers, unless the user says which.
+/// Classes if all targets are words or whole, else numbers, unless the user says which.
 fn array_targets(
     request: &Request,
-    labels: &[f64],
+    labels: &Labels,
     notices: &mut Vec<Notice>,
 ) -> Result<(Task, RawTargets), DataError> {
-    let whole = labels.iter().all(|label| label.fract() == 0.0);
-    let looks = if whole {
-        TaskKind::Classification
-    } else {
-        TaskKind::Regression
+    let labels = match (labels, request.task) {
+        (Labels::Words(words), Some(TaskKind::Regression)) => {
+            let odd = words.first().map_or("", String::as_str);
+            let problem = format!("`y` holds `{odd}`, so it cannot be predicted as a number");
+            return Err(nothing(request, problem));
+        }
+        (Labels::Words(words), _) => return array_classes(request, words),
+        (Labels::Numbers(array), _) => array.values.to_floats(),
     };
-    match request.task.unwrap_or(looks) {
-        TaskKind::Regression => {
+    let odd = labels.iter().find(|label| label.fract() != 0.0);
+    let looks = match odd {
+        None => TaskKind::Classification,
+        Some(_) => TaskKind::Regression,
+    };
+    match (request.task.unwrap_or(looks), odd) {
+        (TaskKind::Regression, _) => {
             if request.task.is_none() {
                 notices.push(Notice::note(
                     "`y` holds fractions, so it is predicted as a number",
                 ));
             }
-            array_values(request, labels)
+            array_values(request, &labels)
         }
-        TaskKind::Classification => array_classes(request, labels),
+        (TaskKind::Classification, Some(odd)) => {
+            let problem =
+                format!("`y` holds {odd}, which is no class: --task regression predicts it");
+            Err(nothing(request, problem))
+        }
+        (TaskKind::Classification, None) => {
+            let words: Vec<String> = labels.iter().map(f64::to_string).collect();
+            array_classes(request, &words)
+        }
     }
 }
 
@@ -420,15 +549,10 @@ fn array_values(request: &Request, labels: &[f64]) -> Result<(Task, RawTargets),
     ))
 }
 
-fn array_classes(request: &Request, labels: &[f64]) -> Result<(Task, RawTargets), DataError> {
-    if let Some(odd) = labels.iter().find(|label| label.fract() != 0.0) {
-        let problem = format!("`y` holds {odd}, which is no class: --task regression predicts it");
-        return Err(nothing(request, problem));
-    }
-    let words: Vec<String> = labels.iter().map(f64::to_string).collect();
-    let (classes, ids) = class_ids(&words);
-    if classes.len() < 2 || classes.len() * 2 > labels.len() {
-        let problem = format!("`y` has {} classes in {} rows", classes.len(), labels.len());
+fn array_classes(request: &Request, words: &[String]) -> Result<(Task, RawTargets), DataError> {
+    let (classes, ids) = class_ids(words);
+    if classes.len() < 2 || classes.len() * 2 > words.len() {
+        let problem = format!("`y` has {} classes in {} rows", classes.len(), words.len());
         return Err(nothing(request, problem));
     }
     Ok((Task::Classification { classes }, RawTargets::Classes(ids)))

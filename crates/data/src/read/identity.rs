@@ -41,7 +41,7 @@ pub(super) fn fingerprint(
                     Cells::Times { seconds, .. } => seconds.iter().for_each(|second| {
                         hasher.update(&second.to_bits().to_le_bytes());
                     }),
-                    Cells::Words(words) => words.iter().for_each(|word| {
+                    Cells::Words(words) | Cells::Texts(words) => words.iter().for_each(|word| {
                         hasher.update(format!("{word:?}").as_bytes());
                     }),
                 }

@@ -1,13 +1,16 @@
 //! Series in long format, as they are learned from: a table with a row for each step, of which the user
 //! said what column tells the series apart.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use super::{Beside, Found, Given, nothing, refuse_other_kind};
 use crate::{
     error::DataError,
     notice::Notice,
-    roles::{Part, ambiguous},
+    roles::{NO_DOUBT, Part, ambiguous},
     series::long::{
         Gathering, OddRow, Place, StepColumns, StepPlaces, StepTable, StepTime, Steps, series_of,
         sniff_times,
@@ -164,6 +167,7 @@ impl Form {
             rows: (1..).zip(all).map(row).collect(),
             decimal: self.decimal,
             notices: Vec::new(),
+            unread: BTreeMap::new(),
             numbers: None,
             chosen: None,
         }
@@ -255,7 +259,7 @@ fn order(
     notices.extend(
         rival
             .zip(format)
-            .map(|(rival, format)| ambiguous(column, format, rival)),
+            .map(|(rival, format)| ambiguous(column, format, rival, NO_DOUBT)),
     );
     Ok(Some(StepTime {
         column: column.clone(),

@@ -178,7 +178,7 @@ fn find(request: &Request) -> Result<Found, DataError> {
     match format {
         "npz" => return arrays::find(request),
         "npy" => {
-            let problem = "an NPY file has no labels: save X and y together with numpy.savez";
+            let problem = "an NPY file has no labels: save X and y together with numpy.savez, or bring a folder with X.npy and y.npy";
             let bytes = table::text::read_bytes(path, &request.limits)?;
             npy::parse(path, "array", &bytes, &request.limits)?;
             return Err(malformed(path, problem.into()));
@@ -201,11 +201,14 @@ fn find(request: &Request) -> Result<Found, DataError> {
     }
 }
 
-/// A folder holds images or texts in class folders, a pair of IDX files, or files of one of the other kinds.
+/// A folder holds images or texts in class folders, a pair of IDX files, NPY files, or files of one of the other kinds.
 fn find_in_folder(request: &Request) -> Result<Found, DataError> {
     let path = &request.path;
     if let Some((train, own)) = idx::pairs_in(path) {
         return labelled::find_idx(request, &train, own);
+    }
+    if arrays::are_in(path) {
+        return arrays::find(request);
     }
     if texts::is_class_folder(path) {
         return texts::find(request);
@@ -290,8 +293,15 @@ fn nothing(request: &Request, problem: String) -> DataError {
     }
 }
 
-/// Refuses a kind that these data cannot be.
+/// Refuses a kind that these data cannot be, and what is said of columns where it would decide nothing.
 fn refuse_other_kind(request: &Request, is: DataKind) -> Result<(), DataError> {
+    if let Some((name, kind)) = request.columns.first_key_value() {
+        let problem = format!(
+            "`{name}` cannot be read as {kind}: that is said of columns of a table that stands in a text, Parquet, \
+             Arrow, ARFF or JSON Lines file"
+        );
+        return Err(nothing(request, problem));
+    }
     match request.kind {
         Some(asked) if asked != is => Err(nothing(
             request,

@@ -34,7 +34,7 @@ pub(crate) fn looks_like_series(columns: &[Column]) -> bool {
         .take(COLUMNS_COMPARED)
         .map(|column| match &column.cells {
             Cells::Numbers(values) => Some(values),
-            Cells::Words(_) | Cells::Times { .. } => None,
+            Cells::Words(_) | Cells::Texts(_) | Cells::Times { .. } => None,
         })
         .collect();
     let Some(numbers) = numbers else {
@@ -101,7 +101,7 @@ pub(crate) fn series_of(columns: &[Column], rows: usize) -> Series {
     for row in 0..rows {
         let value = |column: &Column| match &column.cells {
             Cells::Numbers(values) => single(values[row]),
-            Cells::Words(_) | Cells::Times { .. } => f32::NAN,
+            Cells::Words(_) | Cells::Texts(_) | Cells::Times { .. } => f32::NAN,
         };
         let mut steps: Vec<f32> = columns.iter().map(value).collect();
         let end = steps
@@ -122,7 +122,7 @@ pub(crate) fn numbers(columns: &[Column]) -> impl Iterator<Item = f64> {
     columns.iter().flat_map(|column| {
         let numbers: &[f64] = match &column.cells {
             Cells::Numbers(values) => values,
-            Cells::Words(_) | Cells::Times { .. } => &[],
+            Cells::Words(_) | Cells::Texts(_) | Cells::Times { .. } => &[],
         };
         numbers.iter().copied()
     })

@@ -2,13 +2,16 @@
 //!
 //! Dense and sparse rows; columns of whole series (`relational`) are refused.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
-use super::text::{
-    Decimal, Declared, Names, Records, Row, check_header, decode, malformed, numbered_lines,
-    read_bytes,
+use super::{
+    Reading,
+    text::{
+        Decimal, Declared, Names, Ragged, Records, Row, check_header, decode, malformed,
+        numbered_lines, read_bytes,
+    },
 };
-use crate::{error::DataError, limits::ReadLimits};
+use crate::error::DataError;
 
 /// What a column may hold.
 enum Kind {
@@ -25,21 +28,29 @@ struct Attribute {
 }
 
 /// Reads an ARFF file, plain or gzipped.
-pub(super) fn read(path: &Path, limits: &ReadLimits) -> Result<Records, DataError> {
+pub(super) fn read(path: &Path, reading: Reading<'_>) -> Result<Records, DataError> {
     let mut notices = Vec::new();
-    let text = decode(path, &read_bytes(path, limits)?, &mut notices)?;
+    let text = decode(path, &read_bytes(path, reading.limits)?, &mut notices)?;
     let mut lines = numbered_lines(&text, &['%']);
     let attributes = declarations(path, &mut lines)?;
     let header: Vec<String> = attributes.iter().map(|a| a.name.clone()).collect();
-    check_header(path, &header, limits)?;
-    let mut rows = Vec::new();
+    check_header(path, &header, reading.limits)?;
+    let (mut rows, mut unread) = (Vec::new(), BTreeMap::new());
     for (line, text) in lines {
         let cells = match text.strip_prefix('{') {
             Some(rest) => sparse_cells(rest, &attributes),
             None => dense_cells(text, &attributes),
         };
-        let cells = cells.map_err(|problem| malformed(path, format!("line {line}: {problem}")))?;
-        rows.push(Row { line, cells });
+        match (cells, reading.ragged) {
+            (Ok(cells), _) => rows.push(Row { line, cells }),
+            (Err(odd), Ragged::Refuse) => {
+                return Err(malformed(path, format!("line {line}: {odd}")));
+            }
+            (Err(odd), Ragged::Keep) => {
+                unread.insert(rows.len(), format!("line {line}: {odd}"));
+                rows.push(Row::unread(line));
+            }
+        }
     }
     let declared = attributes.iter().map(|attribute| match attribute.kind {
         Kind::Number => Declared::Number,
@@ -52,6 +63,7 @@ pub(super) fn read(path: &Path, limits: &ReadLimits) -> Result<Records, DataErro
         rows,
         decimal: Decimal::Point,
         notices,
+        unread,
         numbers: None,
         chosen: None,
     })

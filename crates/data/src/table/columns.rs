@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::text::Decimal;
+use super::{
+    kinds::{ColumnKind, ColumnKinds},
+    text::Decimal,
+};
 use crate::{
     notice::Notice,
     oddities::{LeftOut, Oddities, Strays, Useless},
-    roles::ambiguous,
+    roles::{NO_DOUBT, ambiguous},
     source::{Cells, Column},
-    times::TimeFormat,
+    times::{DateOrder, Sniffed, TimeFormat},
 };
 
 /// What people write where they have no value.
@@ -60,82 +63,149 @@ fn with_point(cell: &str) -> Option<String> {
     is_number.then(|| whole.replace('.', "") + &fraction.replacen(',', ".", 1))
 }
 
-/// The cells of a column, typed; what was odd about them is noted.
-pub(crate) fn typed(
-    name: &str,
-    cells: &[&str],
-    decimal: Decimal,
-    notices: &mut Vec<Notice>,
-    oddities: &mut Oddities,
-) -> Cells {
-    let present: Vec<&str> = cells
-        .iter()
-        .copied()
-        .filter(|cell| !is_missing(cell))
-        .collect();
-    let strays = |is_usable: &dyn Fn(&str) -> bool| -> Vec<&str> {
-        present
-            .iter()
-            .copied()
-            .filter(|cell| !is_usable(cell))
-            .collect()
-    };
-    let mut note = |strays: &[&str], wanted: String| {
+/// A column as it is written, and what is known of it.
+pub(crate) struct Written<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) cells: &'a [&'a str],
+    pub(crate) decimal: Decimal,
+    /// What the user says it holds.
+    pub(crate) asked: Option<ColumnKind>,
+}
+
+impl Written<'_> {
+    /// Its cells, typed; what was odd about them is noted.
+    ///
+    /// # Errors
+    /// That they cannot be what they are said to be, as a sentence.
+    pub(crate) fn typed(
+        &self,
+        notices: &mut Vec<Notice>,
+        oddities: &mut Oddities,
+    ) -> Result<Cells, String> {
+        let order = match self.asked {
+            Some(ColumnKind::Category) => return Ok(Cells::Words(self.words())),
+            Some(ColumnKind::Text) => return Ok(Cells::Texts(self.words())),
+            Some(ColumnKind::Number) => {
+                let numbers = self.numbers(1.0, oddities);
+                return numbers
+                    .ok_or_else(|| self.refused("a number, and no other cell holds one"));
+            }
+            Some(ColumnKind::Date) => DateOrder::Any,
+            Some(ColumnKind::DateDayFirst) => DateOrder::DayFirst,
+            Some(ColumnKind::DateMonthFirst) => DateOrder::MonthFirst,
+            None => {
+                let numbers = self.numbers(STRAY_WORDS_SHARE, oddities);
+                let typed = numbers.or_else(|| self.times(DateOrder::Any, notices, oddities));
+                return Ok(typed.unwrap_or_else(|| self.worded()));
+            }
+        };
+        let times = self.times(order, notices, oddities);
+        times.ok_or_else(|| self.no_date())
+    }
+
+    /// Words, or sentences if they look like these.
+    pub(crate) fn worded(&self) -> Cells {
+        let words = self.words();
+        match are_sentences(&words) {
+            true => Cells::Texts(words),
+            false => Cells::Words(words),
+        }
+    }
+
+    fn words(&self) -> Vec<Option<String>> {
+        let word = |cell: &&str| (!is_missing(cell)).then(|| (*cell).to_string());
+        self.cells.iter().map(word).collect()
+    }
+
+    fn present(&self) -> Vec<&str> {
+        let present = self.cells.iter().copied();
+        present.filter(|cell| !is_missing(cell)).collect()
+    }
+
+    /// Numbers, if at most this share of the cells with a value are words, and not all.
+    fn numbers(&self, strays_max: f64, oddities: &mut Oddities) -> Option<Cells> {
+        let present = self.present();
+        let is_number = |cell: &&str| number(cell, self.decimal).is_some();
+        let others: Vec<&str> = present.iter().copied().filter(|c| !is_number(c)).collect();
+        let infinite = |cell: &str| cell.parse::<f64>().is_ok_and(f64::is_infinite);
+        let words = others.iter().filter(|cell| !infinite(cell)).count();
+        let are_numbers = words as f64 <= strays_max * present.len() as f64
+            && !present.is_empty()
+            && (self.asked.is_none() || others.len() < present.len());
+        are_numbers.then(|| {
+            self.note(&others, "usable numbers".to_string(), oddities);
+            let value = |cell: &&str| number(cell, self.decimal).unwrap_or(f64::NAN);
+            Cells::Numbers(self.cells.iter().map(value).collect())
+        })
+    }
+
+    /// Dates, if nearly all cells with a value are, in one way of writing.
+    fn times(
+        &self,
+        order: DateOrder,
+        notices: &mut Vec<Notice>,
+        oddities: &mut Oddities,
+    ) -> Option<Cells> {
+        let present = self.present();
+        let Sniffed { format, rival } = TimeFormat::sniff_in(order, &present)?;
+        let is_stray = |cell: &&str| format.seconds(cell).is_none();
+        let others: Vec<&str> = present.iter().copied().filter(is_stray).collect();
+        self.note(&others, format!("dates like {format}"), oddities);
+        let name = self.name;
+        notices.extend(rival.map(|rival| {
+            let next = format!(
+                "--as {name}=date_day_first or --as {name}=date_month_first decides; {NO_DOUBT}"
+            );
+            ambiguous(name, &format, &rival, &next)
+        }));
+        let second = |cell: &&str| format.seconds(cell).unwrap_or(f64::NAN);
+        Some(Cells::Times {
+            seconds: self.cells.iter().map(second).collect(),
+            format,
+        })
+    }
+
+    fn note(&self, strays: &[&str], wanted: String, oddities: &mut Oddities) {
         oddities.strays.extend(strays.first().map(|example| Strays {
-            column: name.to_string(),
+            column: self.name.to_string(),
             count: strays.len(),
             example: (*example).to_string(),
             wanted,
         }));
-    };
-    let others = strays(&|cell| number(cell, decimal).is_some());
-    let infinite = |cell: &str| cell.parse::<f64>().is_ok_and(f64::is_infinite);
-    let words = others.iter().filter(|cell| !infinite(cell)).count();
-    if words as f64 <= STRAY_WORDS_SHARE * present.len() as f64 && !present.is_empty() {
-        note(&others, "usable numbers".to_string());
-        let value = |cell: &&str| number(cell, decimal).unwrap_or(f64::NAN);
-        return Cells::Numbers(cells.iter().map(value).collect());
     }
-    if let Some(sniffed) = TimeFormat::sniff(&present) {
-        let format = sniffed.format;
-        note(
-            &strays(&|cell| format.seconds(cell).is_some()),
-            format!("dates like {format}"),
-        );
-        notices.extend(sniffed.rival.map(|rival| ambiguous(name, &format, &rival)));
-        let second = |cell: &&str| format.seconds(cell).unwrap_or(f64::NAN);
-        return Cells::Times {
-            seconds: cells.iter().map(second).collect(),
-            format,
-        };
-    }
-    Cells::words(cells)
-}
 
-impl Cells {
-    /// Words, or `None` where there is no value.
-    pub(crate) fn words(cells: &[&str]) -> Cells {
-        let word = |cell: &&str| (!is_missing(cell)).then(|| (*cell).to_string());
-        Cells::Words(cells.iter().map(word).collect())
+    fn no_date(&self) -> String {
+        self.refused(
+            "a date, or too many cells are written otherwise than others: dates are written in one way, as \
+             2024-03-09 or 2024-03-09 14:30",
+        )
+    }
+
+    fn refused(&self, what: &str) -> String {
+        let (name, kind) = (self.name, self.asked.map_or("", ColumnKind::name));
+        match self.present().first() {
+            Some(cell) => {
+                format!("`{name}` cannot be read as {kind}: it holds `{cell}`, which is not {what}")
+            }
+            None => format!("`{name}` cannot be read as {kind}: no cell of it has a value"),
+        }
     }
 }
 
-/// Whether these cells are sentences rather than categories.
-pub(crate) fn is_free_text(cells: &Cells) -> bool {
-    let Cells::Words(words) = cells else {
-        return false;
-    };
+/// Whether these words are sentences rather than categories.
+fn are_sentences(words: &[Option<String>]) -> bool {
     let present: Vec<&String> = words.iter().flatten().collect();
     let different: BTreeSet<&String> = present.iter().copied().collect();
-    words_per_cell(cells) >= TEXT_WORDS_MIN
+    words_in_the_mean(words) >= TEXT_WORDS_MIN
         && different.len() as f64 >= TEXT_DIFFERENT_SHARE * present.len() as f64
 }
 
 /// How many words the cells hold in the mean; none if they are numbers.
 pub(crate) fn words_per_cell(cells: &Cells) -> f64 {
-    let Cells::Words(words) = cells else {
-        return 0.0;
-    };
+    cells.written().map_or(0.0, words_in_the_mean)
+}
+
+fn words_in_the_mean(words: &[Option<String>]) -> f64 {
     let counts = words
         .iter()
         .flatten()
@@ -144,17 +214,26 @@ pub(crate) fn words_per_cell(cells: &Cells) -> f64 {
     counts.sum::<usize>() as f64 / present as f64
 }
 
-/// Leaves out columns that say nothing: constant, empty, or different in every row.
-pub(crate) fn without_useless(columns: Vec<Column>, oddities: &mut Oddities) -> Vec<Column> {
+/// Leaves out columns that say nothing: constant, empty, or different in every row; of the last, those stay of
+/// which the user said what they hold.
+pub(crate) fn without_useless(
+    columns: Vec<Column>,
+    asked: &ColumnKinds,
+    oddities: &mut Oddities,
+) -> Vec<Column> {
+    let is_left_out = |column: &Column, why: &Useless| match why {
+        Useless::Identifier | Useless::CountsRows => !asked.contains_key(&column.name),
+        Useless::Missing | Useless::Constant => true,
+    };
     columns
         .into_iter()
         .filter_map(|column| match useless(&column.cells) {
-            Some(why) => {
+            Some(why) if is_left_out(&column, &why) => {
                 let name = column.name;
                 oddities.left_out.push(LeftOut { name, why });
                 None
             }
-            None => Some(column),
+            _ => Some(column),
         })
         .collect()
 }
@@ -167,7 +246,7 @@ fn useless(cells: &Cells) -> Option<Useless> {
             useless_numbers(values).or(counts_up.then_some(Useless::CountsRows))
         }
         Cells::Times { seconds, .. } => useless_numbers(seconds),
-        Cells::Words(words) => {
+        Cells::Words(words) | Cells::Texts(words) => {
             let present: Vec<&String> = words.iter().flatten().collect();
             let different: BTreeSet<&String> = present.iter().copied().collect();
             if present.is_empty() {
@@ -177,7 +256,8 @@ fn useless(cells: &Cells) -> Option<Useless> {
                 return Some(Useless::Constant);
             }
             let unique = different.len() as f64 > IDENTIFIER_SHARE * present.len() as f64;
-            (unique && words.len() >= IDENTIFIER_ROWS_MIN && !is_free_text(cells))
+            let are_names = matches!(cells, Cells::Words(_));
+            (unique && words.len() >= IDENTIFIER_ROWS_MIN && are_names)
                 .then_some(Useless::Identifier)
         }
     }
@@ -228,7 +308,13 @@ mod tests {
     fn dates_with_points_are_dates_beside_a_decimal_comma() {
         let cells = ["01.02.2024", "15.02.2024", "01.03.2024"];
         let (mut notices, mut oddities) = (Vec::new(), Oddities::default());
-        let typed = typed("Datum", &cells, Decimal::Comma, &mut notices, &mut oddities);
+        let written = Written {
+            name: "Datum",
+            cells: &cells,
+            decimal: Decimal::Comma,
+            asked: None,
+        };
+        let typed = written.typed(&mut notices, &mut oddities).unwrap();
         let Cells::Times { seconds, .. } = typed else {
             panic!("{typed:?}");
         };

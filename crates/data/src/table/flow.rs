@@ -278,7 +278,7 @@ impl Flow {
                 head
             }
             (Some(Content::Text(part)), Format::JsonLines { .. }) => {
-                json::first_lines(path, &part.text, reading.limits)?
+                json::first_lines(path, &part.text, reading)?
             }
             (Some(Content::Text(part)), _) => text::read_from(path, part.text.as_bytes(), reading)?,
             (None, _) => {

@@ -9,28 +9,27 @@ use serde::{
 };
 use serde_json::Value;
 
-use super::text::{Records, Row, check_header, decode, malformed, read_bytes};
+use super::{
+    Reading,
+    text::{Ragged, Records, Row, check_header, decode, malformed, read_bytes},
+};
 use crate::{error::DataError, limits::ReadLimits, notice::Notice};
 
 /// Reads a file of objects, plain or gzipped.
-pub(super) fn read(path: &Path, limits: &ReadLimits) -> Result<Records, DataError> {
+pub(super) fn read(path: &Path, reading: Reading<'_>) -> Result<Records, DataError> {
     let mut notices = Vec::new();
-    let objects = objects(path, limits, &mut notices)?;
-    records_of(path, objects, notices, limits)
+    let objects = objects(path, reading.limits, &mut notices)?;
+    let records = records_of(path, objects, reading)?;
+    Ok(Records { notices, ..records })
 }
 
 /// Reads the first lines of a file of objects; their keys are the columns.
 pub(super) fn first_lines(
     path: &Path,
     text: &str,
-    limits: &ReadLimits,
+    reading: Reading<'_>,
 ) -> Result<Records, DataError> {
-    let mut objects = Vec::new();
-    each_line(path, text, 0, &mut |line, object| {
-        objects.push((line, object));
-        Ok(())
-    })?;
-    records_of(path, objects, Vec::new(), limits)
+    records_of(path, of_lines(text, 0).collect(), reading)
 }
 
 /// The rows of further lines, whose columns are known.
@@ -41,65 +40,80 @@ pub(super) fn rows_of(
     lines_before: u64,
 ) -> Result<Vec<Row>, DataError> {
     let places: BTreeMap<&str, usize> = header.iter().map(String::as_str).zip(0..).collect();
-    let mut rows = Vec::new();
     let place = |key: &str| places.get(key).copied();
-    each_line(path, text, lines_before, &mut |line, object| {
-        rows.push(row_of(path, (line, object), header.len(), &place)?);
-        Ok(())
-    })?;
-    Ok(rows)
+    of_lines(text, lines_before)
+        .map(|found| row_of(found, header.len(), &place).map_err(|odd| malformed(path, odd)))
+        .collect()
 }
 
 fn records_of(
     path: &Path,
     objects: Vec<Numbered>,
-    notices: Vec<Notice>,
-    limits: &ReadLimits,
+    reading: Reading<'_>,
 ) -> Result<Records, DataError> {
     let mut header: Vec<String> = Vec::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
-    for (key, _) in objects.iter().flat_map(|(_, object)| &object.0) {
+    let read = objects
+        .iter()
+        .filter_map(|(_, object)| object.as_ref().ok());
+    for (key, _) in read.flat_map(|object| &object.0) {
         if !places.contains_key(key) {
             places.insert(key.clone(), header.len());
             header.push(key.clone());
         }
     }
-    check_header(path, &header, limits)?;
+    let first_odd = objects.iter().find_map(|(_, object)| object.as_ref().err());
+    if let Some(odd) = first_odd
+        && (reading.ragged == Ragged::Refuse || header.is_empty())
+    {
+        return Err(malformed(path, odd.clone()));
+    }
+    check_header(path, &header, reading.limits)?;
     let place = |key: &str| places.get(key).copied();
-    let rows = objects
-        .into_iter()
-        .map(|object| row_of(path, object, header.len(), &place))
-        .collect::<Result<_, _>>()?;
+    let (mut rows, mut unread) = (Vec::with_capacity(objects.len()), BTreeMap::new());
+    for found in objects {
+        let line = found.0;
+        match (row_of(found, header.len(), &place), reading.ragged) {
+            (Ok(row), _) => rows.push(row),
+            (Err(odd), Ragged::Refuse) => return Err(malformed(path, odd)),
+            (Err(odd), Ragged::Keep) => {
+                unread.insert(rows.len(), odd);
+                rows.push(Row::unread(line));
+            }
+        }
+    }
     Ok(Records {
-        notices,
+        unread,
         ..Records::named(header, rows)
     })
 }
 
+/// A row of an object.
+///
+/// # Errors
+/// What is wrong with it, as a sentence with its line.
 fn row_of(
-    path: &Path,
     (line, object): Numbered,
     width: usize,
     place: &dyn Fn(&str) -> Option<usize>,
-) -> Result<Row, DataError> {
+) -> Result<Row, String> {
     let mut cells: Vec<Option<String>> = vec![None; width];
-    for (key, value) in object.0 {
+    for (key, value) in object?.0 {
         let place = place(&key).ok_or_else(|| {
-            let problem = format!(
+            format!(
                 "line {line} has the key `{key}`, which the first lines have not: the columns of a \
                  large file are told by its beginning, so name it there (null will do)"
-            );
-            malformed(path, problem)
+            )
         })?;
         let cell = cell(value).map_err(|what| {
-            let problem = format!(
+            format!(
                 "line {line}: `{key}` holds {what}: only numbers, words and true or false are read"
-            );
-            malformed(path, problem)
+            )
         })?;
         if cells[place].replace(cell).is_some() {
-            let problem = format!("line {line} has the key `{key}` twice: remove one of them");
-            return Err(malformed(path, problem));
+            return Err(format!(
+                "line {line} has the key `{key}` twice: remove one of them"
+            ));
         }
     }
     let cells = cells.into_iter().map(Option::unwrap_or_default).collect();
@@ -133,8 +147,8 @@ impl<'de> Visitor<'de> for ObjectVisitor {
     }
 }
 
-/// An object and where it stands.
-type Numbered = (u64, Object);
+/// Where an object stands, and it, or what is wrong with it.
+type Numbered = (u64, Result<Object, String>);
 
 /// All objects of a file, and the line of each; in an array, its number.
 fn objects(
@@ -148,12 +162,9 @@ fn objects(
         let all: Vec<Object> = serde_json::from_str(&text).map_err(|error| {
             malformed(path, format!("it is no JSON array of objects ({error})"))
         })?;
-        objects.extend((1..).zip(all));
+        objects.extend((1..).zip(all.into_iter().map(Ok)));
     } else {
-        each_line(path, &text, 0, &mut |line, object| {
-            objects.push((line, object));
-            Ok(())
-        })?;
+        objects.extend(of_lines(&text, 0));
     }
     if objects.is_empty() {
         return Err(malformed(
@@ -164,24 +175,15 @@ fn objects(
     Ok(objects)
 }
 
-/// Shows the object of every line that is not empty.
-fn each_line(
-    path: &Path,
-    text: &str,
-    lines_before: u64,
-    see: &mut dyn FnMut(u64, Object) -> Result<(), DataError>,
-) -> Result<(), DataError> {
-    for (number, line) in (lines_before + 1..).zip(text.lines()) {
-        if line.trim().is_empty() {
-            continue;
-        }
-        let object = serde_json::from_str(line).map_err(|error| {
-            let problem = format!("line {number} is no JSON object ({error})");
-            malformed(path, problem)
-        })?;
-        see(number, object)?;
-    }
-    Ok(())
+/// The object of every line that is not empty.
+fn of_lines(text: &str, lines_before: u64) -> impl Iterator<Item = Numbered> {
+    let lines = (lines_before + 1..).zip(text.lines());
+    let some = lines.filter(|(_, line)| !line.trim().is_empty());
+    some.map(|(number, line)| {
+        let object = serde_json::from_str(line);
+        let object = object.map_err(|error| format!("line {number} is no JSON object ({error})"));
+        (number, object)
+    })
 }
 
 fn cell(value: Value) -> Result<String, &'static str> {
@@ -198,9 +200,32 @@ fn cell(value: Value) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::header::HeaderLine;
 
     fn records(text: &str) -> Result<Records, DataError> {
-        first_lines(Path::new("t.jsonl"), text, &ReadLimits::default())
+        read_with(text, Ragged::Refuse)
+    }
+
+    fn read_with(text: &str, ragged: Ragged) -> Result<Records, DataError> {
+        let reading = Reading {
+            limits: &ReadLimits::default(),
+            ragged,
+            header: HeaderLine::Guess,
+        };
+        first_lines(Path::new("t.jsonl"), text, reading)
+    }
+
+    #[test]
+    fn what_is_no_row_is_kept_with_its_reason_where_rows_are_to_be_judged_one_by_one() {
+        let text = "{\"a\": 1}\nno object\n{\"a\": [1]}\n\n{\"a\": 2}\n";
+        let records = read_with(text, Ragged::Keep).unwrap();
+        let cells: Vec<usize> = records.rows.iter().map(|row| row.cells.len()).collect();
+        assert_eq!(
+            (cells, records.header),
+            (vec![1, 0, 0, 1], vec!["a".to_string()])
+        );
+        assert!(records.unread[&1].starts_with("line 2 is no JSON object ("));
+        assert!(records.unread[&2].starts_with("line 3: `a` holds a list"));
     }
 
     #[test]

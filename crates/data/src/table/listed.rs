@@ -9,7 +9,7 @@ use crate::{
     notice::Notice,
     oddities::Oddities,
     roles::RowFacts,
-    source::{Cells, Column, DataKind, Dataset, Images, RawTargets, Request, Task},
+    source::{Column, DataKind, Dataset, Images, RawTargets, Request, Task},
 };
 
 /// What is known of the rows beside their images.
@@ -27,9 +27,9 @@ pub(super) fn image_names<'a>(request: &Request, columns: &'a [Column]) -> Optio
         return None;
     }
     let folder = folder_of(&request.path);
-    columns.iter().find(|column| match &column.cells {
-        Cells::Words(words) => are_image_names(folder, words.iter().map(Option::as_deref)),
-        _ => false,
+    columns.iter().find(|column| {
+        let names = column.cells.written();
+        names.is_some_and(|names| are_image_names(folder, names.iter().map(Option::as_deref)))
     })
 }
 
@@ -40,16 +40,17 @@ pub(super) fn read_images(
     rows: Rows,
     mut notices: Vec<Notice>,
 ) -> Result<ReadTable, DataError> {
-    let Cells::Words(names) = &column.cells else {
+    let Some(names) = column.cells.written() else {
         unreachable!("names are words")
     };
     let names: Vec<Option<&str>> = names.iter().map(Option::as_deref).collect();
-    let listed = read_all(request, &names, &rows.ends)?;
+    let mut listed = read_all(request, &names, &rows.ends)?;
     notices.push(Notice::note(format!(
         "the images that `{}` names are learned from; other columns are left out \
          (--kind table says otherwise)",
         column.name
     )));
+    notices.append(&mut listed.notices);
     if let Some((row, reason)) = listed.bad.first() {
         let count = listed.bad.len();
         notices.push(Notice::warning(format!(

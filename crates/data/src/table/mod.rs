@@ -9,6 +9,7 @@ pub(crate) mod flow;
 mod guarded;
 pub(crate) mod header;
 mod json;
+pub(crate) mod kinds;
 mod listed;
 mod parquet;
 pub(crate) mod parts;
@@ -45,8 +46,8 @@ pub(crate) fn records(path: &Path, reading: Reading<'_>) -> Result<Records, Data
         return arrow::read(path, reading.limits);
     }
     match format_of(path) {
-        "arff" => arff::read(path, reading.limits),
-        "json" | "jsonl" | "ndjson" => json::read(path, reading.limits),
+        "arff" => arff::read(path, reading),
+        "json" | "jsonl" | "ndjson" => json::read(path, reading),
         _ => text::read(path, reading),
     }
 }

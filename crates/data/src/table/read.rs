@@ -8,10 +8,8 @@ use std::{
 use super::{
     Reading,
     chosen::{self, Chosen},
-    columns::{
-        NUMBERS_SHARE, is_free_text, is_missing, number, typed, without_useless, words_per_cell,
-    },
-    flow, listed,
+    columns::{NUMBERS_SHARE, Written, is_missing, number, without_useless, words_per_cell},
+    flow, kinds, listed,
     rest::TableRest,
     text::{Declared, Names, Ragged, Records, Row, check_header, malformed},
 };
@@ -84,6 +82,7 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
         return Err(malformed(path, problem));
     }
     let (task, targets) = decide_task(request, &records, target, &mut notices)?;
+    kinds::check(path, request, &records, target)?;
     let called = |row: usize| kept[row].called(request);
     let facts = row_facts(request, &records, target, &called, &mut notices)?;
     if chosen.is_none() && request.kind.is_none() {
@@ -91,8 +90,8 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
         notices.extend(hint(header, rows, records.decimal, target));
     }
     let mut oddities = Oddities::default();
-    let columns = feature_columns(request, &records, target, &mut notices, &mut oddities);
-    let columns = without_counting(columns, chosen.as_ref(), &mut oddities);
+    let columns = feature_columns(request, &records, target, &mut notices, &mut oddities)?;
+    let columns = without_counting(request, columns, chosen.as_ref(), &mut oddities);
     let beyond = chosen.map(|chosen| beyond(request, chosen, &records, ends[0]));
     if let Some(names) = listed::image_names(request, &columns) {
         refuse_beyond(request, beyond.as_ref(), &names.name)?;
@@ -131,14 +130,16 @@ fn held_records(path: &Path, request: &Request) -> Result<Records, DataError> {
 
 /// Leaves out columns that count all rows, of which not all are here.
 fn without_counting(
+    request: &Request,
     columns: Vec<Column>,
     chosen: Option<&Chosen>,
     oddities: &mut Oddities,
 ) -> Vec<Column> {
     let counting = chosen.map_or(&[][..], |chosen| &chosen.counting);
-    let (counting, others): (Vec<Column>, Vec<Column>) = columns
-        .into_iter()
-        .partition(|column| counting.contains(&column.name));
+    let (counting, others): (Vec<Column>, Vec<Column>) =
+        columns.into_iter().partition(|Column { name, .. }| {
+            counting.contains(name) && !request.columns.contains_key(name)
+        });
     let why = Useless::CountsRows;
     oddities.left_out.extend(counting.into_iter().map(|column| {
         let name = column.name;
@@ -267,7 +268,7 @@ fn dataset_of(
             let texts = columns
                 .iter()
                 .max_by(|a, b| words_per_cell(&a.cells).total_cmp(&words_per_cell(&b.cells)));
-            let texts = texts.filter(|column| matches!(column.cells, Cells::Words(_)));
+            let texts = texts.filter(|column| column.cells.written().is_some());
             let column = texts.ok_or_else(|| {
                 nothing(
                     request,
@@ -282,13 +283,13 @@ fn dataset_of(
         }
         None | Some(DataKind::Table) => {}
     }
-    let columns = without_useless(columns, oddities);
+    let columns = without_useless(columns, &request.columns, oddities);
     if columns.is_empty() {
         let problem = "no column is left to predict from".to_string();
         return Err(nothing(request, problem));
     }
     match &columns[..] {
-        [only] if request.kind.is_none() && is_free_text(&only.cells) => {
+        [only] if request.kind.is_none() && matches!(only.cells, Cells::Texts(_)) => {
             Ok(texts_of(only, targets, notices))
         }
         _ => Ok(Dataset::Table(Table { columns, targets })),
@@ -317,7 +318,7 @@ fn series_of(
 }
 
 fn texts_of(column: &Column, targets: RawTargets, notices: &mut Vec<Notice>) -> Dataset {
-    let Cells::Words(cells) = &column.cells else {
+    let Some(cells) = column.cells.written() else {
         unreachable!("a column of numbers is no text")
     };
     let texts: Vec<String> = cells
@@ -529,18 +530,25 @@ fn feature_columns(
     target: usize,
     notices: &mut Vec<Notice>,
     oddities: &mut Oddities,
-) -> Vec<Column> {
+) -> Result<Vec<Column>, DataError> {
     let is_input = |place: &usize| *place != target && !is_role(request, &records.header[*place]);
     (0..records.header.len())
         .filter(is_input)
         .map(|index| {
             let name = records.header[index].clone();
-            let cells = column(records, index);
-            let cells = match records.declared.get(index) {
-                Some(Declared::Words) => Cells::words(&cells),
-                _ => typed(&name, &cells, records.decimal, notices, oddities),
+            let written = Written {
+                name: &name,
+                cells: &column(records, index),
+                decimal: records.decimal,
+                asked: request.columns.get(&name).copied(),
             };
-            Column { name, cells }
+            let cells = match (written.asked, records.declared.get(index)) {
+                (None, Some(Declared::Words)) => written.worded(),
+                _ => written
+                    .typed(notices, oddities)
+                    .map_err(|problem| malformed(&request.path, problem))?,
+            };
+            Ok(Column { name, cells })
         })
         .collect()
 }

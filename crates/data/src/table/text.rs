@@ -1,6 +1,11 @@
 //! From the bytes of a delimited file to its records: encoding, delimiter and header are found out.
 
-use std::{collections::BTreeSet, fs, io::Read, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::Read,
+    path::Path,
+};
 
 use flate2::read::MultiGzDecoder;
 
@@ -32,6 +37,8 @@ pub(crate) struct Records {
     pub(crate) rows: Vec<Row>,
     pub(crate) decimal: Decimal,
     pub(crate) notices: Vec<Notice>,
+    /// Why rows could not be read, by their places, where they are kept all the same.
+    pub(crate) unread: BTreeMap<usize, String>,
     /// Numbers of the rows in their file, from 1, where not all of them are here.
     pub(crate) numbers: Option<Vec<u64>>,
     /// How the rows were chosen, where not all of them are here.
@@ -48,6 +55,7 @@ impl Records {
             rows,
             decimal: Decimal::Point,
             notices: Vec::new(),
+            unread: BTreeMap::new(),
             numbers: None,
             chosen: None,
         }
@@ -76,6 +84,16 @@ pub(crate) struct Row {
     pub(crate) cells: Vec<String>,
 }
 
+impl Row {
+    /// One that could not be read.
+    pub(crate) fn unread(line: u64) -> Row {
+        Row {
+            line,
+            cells: Vec::new(),
+        }
+    }
+}
+
 /// How a fraction is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decimal {
@@ -83,7 +101,7 @@ pub(crate) enum Decimal {
     Comma,
 }
 
-/// What happens to a record with another number of cells than the header.
+/// What happens to a record with another number of cells than the header, or that cannot be read by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ragged {
     /// The file is refused.
@@ -152,6 +170,7 @@ pub(crate) fn read_from(
         rows,
         decimal,
         notices,
+        unread: BTreeMap::new(),
         numbers: None,
         chosen: None,
     })

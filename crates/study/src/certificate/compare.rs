@@ -206,7 +206,7 @@ fn raw_cells(
         }
         Cells::Numbers(cells) => Values::Floats(cells[rows].iter().map(|c| *c as f32).collect()),
         Cells::Times { seconds, .. } => Values::Doubles(seconds[rows].to_vec()),
-        Cells::Words(cells) => {
+        Cells::Words(cells) | Cells::Texts(cells) => {
             let word = |cell: &Option<String>| match (cell, kind) {
                 (Some(text), FittedKind::Text { .. }) => with_blanks(text),
                 (Some(word), _) => word.clone(),

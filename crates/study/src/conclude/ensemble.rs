@@ -1,7 +1,12 @@
 //! Finished trials that answer together as one model, where that was asked for: chosen one by one by the
 //! validation rows, exported like the winner, and scored beside it.
 
-use std::{cmp::Ordering, collections::BTreeSet, fs, io, ops::RangeInclusive, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    ops::RangeInclusive,
+    path::Path,
+};
 
 use morph::{Architecture, Cost};
 use search::{Limits, TrialId};
@@ -23,13 +28,13 @@ use crate::{
     folder::StudyFolder,
     latency::measured_latency,
     model::{EnsembleMember, Model, ModelError},
-    trial::{Trial, by_standing},
+    trial::{Trial, TrialResult},
 };
 
 /// How many members may be asked for.
 pub const MEMBERS: RangeInclusive<u8> = 2..=20;
 
-/// Trials that may become members: the best ones.
+/// Trials that may become members: those with the least losses.
 const CANDIDATES_MAX: usize = *MEMBERS.end() as usize;
 
 /// How often a member is added, the same one several times if that is best.
@@ -48,7 +53,7 @@ const WORK_MAX: u64 = 2_000_000_000_000;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Ensemble {
-    /// No two trials were better together than the best one alone, on the validation rows and within the
+    /// No two trials had less loss together than the best one alone, on the validation rows and within the
     /// limits.
     NoneBetter {
         /// Trials that were tried.
@@ -150,20 +155,16 @@ fn find(
         .iter()
         .map(|candidate| rows_of(&candidate.outputs, &rows, width))
         .collect();
-    let quality = |outputs: &[f32]| {
+    let lack_of = |outputs: &[f32]| {
         let plain = Calibration::default();
         let found = plain.evaluate(outputs, part.targets(), part.weights(), ground.scale);
-        let score = found.metrics.get(&ground.metric);
-        Quality {
-            score: score.map_or(f64::NEG_INFINITY, |value| ground.metric.score(*value)),
-            loss: found.loss,
-        }
+        lack(ground.metric, found.loss, &found.metrics)
     };
     let mut may_answer = |members: &BTreeSet<usize>| {
         members.len() <= members_max
             && is_within(&config.search.limits, members, &candidates, ground)
     };
-    let counts = choose(&outputs, &quality, &mut may_answer);
+    let counts = choose(&outputs, &lack_of, &mut may_answer);
     let tried = candidates.len();
     if counts.iter().filter(|count| **count > 0).count() < 2 {
         return Ok((None, tried));
@@ -172,23 +173,24 @@ fn find(
     Ok((Some(found), tried))
 }
 
-/// The best trials whose weights are there.
+/// The trials with the least losses of those whose weights are there.
 fn candidates<'a>(
     ground: &Ground,
     folder: &StudyFolder,
     trials: &'a [Trial],
 ) -> Result<Vec<Candidate<'a>>, ConcludeError> {
-    let mut finished: Vec<&Trial> = trials
+    let mut finished: Vec<(&Trial, &TrialResult)> = trials
         .iter()
-        .filter(|trial| trial.result().is_some())
+        .filter_map(|trial| Some((trial, trial.result()?)))
         .collect();
-    finished.sort_by(|a, b| by_standing(a, b));
+    let lack = |result: &TrialResult| lack(ground.metric, result.loss, &result.metrics);
+    finished.sort_by(|(_, a), (_, b)| lack(a).total_cmp(&lack(b)));
     let rows = ground.validation.len() as u64;
     let bytes = rows * ground.outputs() as u64 * size_of::<f32>() as u64;
     let most = (OUTPUT_BYTES_MAX / bytes.max(1)).clamp(2, CANDIDATES_MAX as u64) as usize;
     let mut found: Vec<Candidate<'a>> = Vec::new();
     let mut work = 0_u64;
-    for trial in finished {
+    for (trial, _) in finished {
         let own = trial
             .candidate
             .architecture
@@ -215,6 +217,15 @@ fn candidates<'a>(
         });
     }
     Ok(found)
+}
+
+/// What is to be small: the loss, which tells more from few rows than what counts right and wrong does. Of the
+/// metrics of numbers only the mean absolute error is another order than the squared one's.
+fn lack(metric: Metric, loss: f64, metrics: &BTreeMap<Metric, f64>) -> f64 {
+    match metric {
+        Metric::Mae => metrics.get(&metric).copied().unwrap_or(f64::INFINITY),
+        _ => loss,
+    }
 }
 
 /// Rows that choose members: all, or some spread evenly.
@@ -260,40 +271,22 @@ fn is_within(
     asked.allow(&together, setting) && is_fast()
 }
 
-/// How good a mean of outputs is; where the metric is equal, the smaller loss is better.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Quality {
-    score: f64,
-    loss: f64,
-}
-
-impl Quality {
-    fn order(&self, other: &Quality) -> Ordering {
-        let by_score = self.score.total_cmp(&other.score);
-        by_score.then(other.loss.total_cmp(&self.loss))
-    }
-
-    fn beats(&self, other: &Quality) -> bool {
-        self.order(other).is_gt()
-    }
-}
-
-/// How often each candidate answers in the best mean that was found.
+/// How often each candidate answers in the mean that was found to lack least.
 ///
-/// Begins with nobody and adds, again and again, whoever makes the mean of all added so far best, the same
-/// candidate several times if need be. The best of all means on the way is taken, the shorter of equal ones.
+/// Begins with nobody and adds, again and again, whoever leaves the mean of all added so far the least lack, the
+/// same candidate several times if need be. The best of all means on the way is taken, the shorter of equal ones.
 ///
 /// # Shapes
 /// `outputs: [candidates][rows · width]`.
 /// # Source
-/// Caruana et al. 2004, sections 2 and 2.1.
+/// Caruana et al. 2004, sections 2 and 2.1; what is lacking is the loss: decision 0030.
 fn choose(
     outputs: &[Vec<f32>],
-    quality: &dyn Fn(&[f32]) -> Quality,
+    lack_of: &dyn Fn(&[f32]) -> f64,
     may_answer: &mut dyn FnMut(&BTreeSet<usize>) -> bool,
 ) -> Vec<u32> {
     let mut counts = vec![0_u32; outputs.len()];
-    let mut best: Option<(Quality, Vec<u32>)> = None;
+    let mut best: Option<(f64, Vec<u32>)> = None;
     let mut sum = vec![0.0_f32; outputs.first().map_or(0, Vec::len)];
     for round in 1..=ROUNDS {
         let mean_with = |candidate: &Vec<f32>| -> Vec<f32> {
@@ -301,13 +294,13 @@ fn choose(
             both.map(|(sum, output)| (sum + output) / round as f32)
                 .collect()
         };
-        let mut ranked: Vec<(usize, Quality)> = outputs
+        let mut ranked: Vec<(usize, f64)> = outputs
             .iter()
-            .map(|candidate| quality(&mean_with(candidate)))
+            .map(|candidate| lack_of(&mean_with(candidate)))
             .enumerate()
             .collect();
         // A stable sort: of equal ones the better trial is the earlier.
-        ranked.sort_by(|(_, a), (_, b)| b.order(a));
+        ranked.sort_by(|(_, a), (_, b)| a.total_cmp(b));
         let members: BTreeSet<usize> = (0..counts.len()).filter(|at| counts[*at] > 0).collect();
         let added = ranked.into_iter().find(|(candidate, _)| {
             // One alone is a trial, which was allowed when it was proposed.
@@ -323,7 +316,7 @@ fn choose(
         for (sum, output) in sum.iter_mut().zip(&outputs[candidate]) {
             *sum += output;
         }
-        if best.as_ref().is_none_or(|(best, _)| reached.beats(best)) {
+        if best.as_ref().is_none_or(|(best, _)| reached < *best) {
             best = Some((reached, counts.clone()));
         }
     }
@@ -468,9 +461,8 @@ mod tests {
     use super::*;
 
     /// The nearer to all zeros the better.
-    fn near_zero(outputs: &[f32]) -> Quality {
-        let loss: f64 = outputs.iter().map(|value| f64::from(value * value)).sum();
-        Quality { score: 0.0, loss }
+    fn near_zero(outputs: &[f32]) -> f64 {
+        outputs.iter().map(|value| f64::from(value * value)).sum()
     }
 
     fn everybody(_: &BTreeSet<usize>) -> bool {
@@ -490,7 +482,7 @@ mod tests {
                 .sum::<f32>()
                 / total
         };
-        assert!(near_zero(&[mean(0), mean(1)]).beats(&near_zero(&outputs[0])));
+        assert!(near_zero(&[mean(0), mean(1)]) < near_zero(&outputs[0]));
     }
 
     #[test]
@@ -511,6 +503,13 @@ mod tests {
     }
 
     #[test]
+    fn absolute_errors_are_asked_for_by_name_and_all_else_is_as_good_as_its_loss() {
+        let metrics = BTreeMap::from([(Metric::Accuracy, 0.9), (Metric::Mae, 3.0)]);
+        assert_eq!(lack(Metric::Accuracy, 0.2, &metrics), 0.2);
+        assert_eq!(lack(Metric::Mae, 0.2, &metrics), 3.0);
+    }
+
+    #[test]
     fn rows_that_choose_are_spread_over_all() {
         assert_eq!(chosen_rows(3), [0, 1, 2]);
         let some = chosen_rows(3 * CHOOSING_ROWS_MAX);
@@ -525,9 +524,9 @@ mod tests {
     /// The same rule, each mean made anew from all that were added.
     fn chosen_slowly(outputs: &[Vec<f32>]) -> Vec<u32> {
         let mut added: Vec<usize> = Vec::new();
-        let mut best: Option<(Quality, Vec<usize>)> = None;
+        let mut best: Option<(f64, Vec<usize>)> = None;
         for _ in 0..ROUNDS {
-            let mut next: Option<(Quality, usize)> = None;
+            let mut next: Option<(f64, usize)> = None;
             for candidate in 0..outputs.len() {
                 let with: Vec<usize> = added.iter().copied().chain([candidate]).collect();
                 let mean: Vec<f32> = (0..outputs[0].len())
@@ -538,13 +537,13 @@ mod tests {
                     })
                     .collect();
                 let reached = near_zero(&mean);
-                if next.as_ref().is_none_or(|(other, _)| reached.beats(other)) {
+                if next.as_ref().is_none_or(|(other, _)| reached < *other) {
                     next = Some((reached, candidate));
                 }
             }
             let (reached, candidate) = next.unwrap();
             added.push(candidate);
-            if best.as_ref().is_none_or(|(other, _)| reached.beats(other)) {
+            if best.as_ref().is_none_or(|(other, _)| reached < *other) {
                 best = Some((reached, added.clone()));
             }
         }

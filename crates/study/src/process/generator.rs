@@ -43,7 +43,10 @@ struct Generator {
     /// How many proposals the next look at the pool should give at least.
     burst: u16,
     made: u64,
+    /// Nothing new is found any more.
     exhausted: bool,
+    /// Nothing new was found, but what is under way may change that when it has ended.
+    waits: bool,
 }
 
 /// Runs a generator on standard input and output until its worker is gone.
@@ -77,6 +80,7 @@ pub fn run() -> io::Result<()> {
         burst: 1,
         made,
         exhausted: false,
+        waits: false,
     }
     .serve(&messages)
 }
@@ -99,7 +103,7 @@ impl Generator {
     }
 
     fn wants_more(&self) -> bool {
-        !self.exhausted && self.ready < self.setup.ahead
+        !self.exhausted && !self.waits && self.ready < self.setup.ahead
     }
 
     fn hear(&mut self, message: TellGenerator) -> io::Result<()> {
@@ -112,6 +116,7 @@ impl Generator {
                 budget_used,
             } => {
                 self.budget_used = budget_used;
+                self.waits &= history.is_empty();
                 for (_, model) in pending {
                     self.pool.add_pending(model.architecture, model.setting);
                 }
@@ -133,6 +138,10 @@ impl Generator {
     fn make_some(&mut self) -> io::Result<()> {
         let made = match self.fast_enough_candidates() {
             Ok(candidates) => candidates,
+            Err(_) if self.pool.pending() > 0 => {
+                self.waits = true;
+                return Ok(());
+            }
             Err(reason) => {
                 self.exhausted = true;
                 return send(
@@ -236,5 +245,89 @@ impl Generator {
         let seconds = measured_latency(architecture).map_err(|error| error.to_string())?;
         self.latencies.insert(network, seconds);
         Ok(seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use search::{Outcome, Task, TrialId};
+
+    use super::*;
+    use crate::trial::{HistoryRow, Sequence, Underway, WorkerName};
+
+    /// A generator of networks that may have no more parameters than the smallest seed, and no hyperparameters.
+    fn generator() -> Generator {
+        let mut settings = SearchSettings::default();
+        let seeds = morph::seeds::table_seeds(4, 2).into_iter();
+        settings.limits.parameters = seeds.map(|(_, seed)| seed.cost().parameters).min();
+        assert!(settings.space.is_empty());
+        let input = morph::Shape::Flat { features: 4 };
+        Generator {
+            setup: GeneratorSetup {
+                worker: WorkerName("one".to_string()),
+                task: Task {
+                    input,
+                    codes: None,
+                    outputs: 2,
+                },
+                settings,
+                seed: 1,
+                proposals_made: 0,
+                ahead: 9,
+            },
+            pool: Pool::default(),
+            surrogate: Surrogate::default(),
+            pace: Pace::default(),
+            latencies: BTreeMap::new(),
+            budget_used: 0.0,
+            ready: 0,
+            burst: 1,
+            made: 0,
+            exhausted: false,
+            waits: false,
+        }
+    }
+
+    fn news(history: Vec<HistoryRow>, pending: Vec<(TrialId, Underway)>) -> TellGenerator {
+        TellGenerator::News {
+            history,
+            pending,
+            budget_used: 0.1,
+        }
+    }
+
+    #[test]
+    fn who_finds_nothing_new_waits_for_what_is_under_way_and_gives_up_only_then() {
+        let mut generator = generator();
+        let mut made = Vec::new();
+        while let Ok(candidates) = generator.next_candidates() {
+            for one in candidates {
+                let (architecture, setting) = (one.architecture.clone(), one.setting.clone());
+                generator.pool.add_pending(architecture, setting);
+                made.push(one);
+            }
+            assert!(made.len() < 10_000, "the space is small");
+        }
+        assert!(!made.is_empty());
+        generator.make_some().unwrap();
+        assert!(!generator.wants_more() && !generator.exhausted);
+        // News of trials that begin change nothing, those of one that has ended may.
+        generator.hear(news(Vec::new(), Vec::new())).unwrap();
+        assert!(!generator.wants_more());
+        for (row, candidate) in made.into_iter().enumerate() {
+            let sequence = row as u64 + 1;
+            let ended = HistoryRow {
+                sequence: Sequence(sequence),
+                trial: TrialId(sequence),
+                candidate,
+                outcome: Outcome::Failed,
+            };
+            generator.hear(news(vec![ended], Vec::new())).unwrap();
+            assert!(generator.wants_more(), "after {sequence}");
+        }
+        while generator.wants_more() && generator.pool.pending() == 0 {
+            generator.make_some().unwrap();
+        }
+        assert!(generator.exhausted || generator.pool.pending() > 0);
     }
 }

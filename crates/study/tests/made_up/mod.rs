@@ -35,6 +35,8 @@ pub(crate) fn config(trials: u64, workers: u16, slots: u16) -> StudyConfig {
         steps: None,
         target: None,
         ignore: Vec::new(),
+        image_size: None,
+        columns: data::ColumnKinds::default(),
         header: data::HeaderLine::Guess,
         kind: None,
         task: None,
