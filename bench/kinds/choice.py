@@ -132,19 +132,32 @@ class Trials:
         return value(self.metric, outputs, self.unseen_classes), -log_likelihood(outputs, self.unseen_classes).mean()
 
 
-def log_likelihood(outputs, classes):
+def log_probabilities(outputs):
     shifted = outputs - outputs.max(-1, keepdims=True)
-    return (shifted - numpy.log(numpy.exp(shifted).sum(-1, keepdims=True)))[numpy.arange(len(classes)), classes]
+    return shifted - numpy.log(numpy.exp(shifted).sum(-1, keepdims=True))
+
+
+def log_likelihood(outputs, classes):
+    return log_probabilities(outputs)[numpy.arange(len(classes)), classes]
 
 
 def fitted(outputs, classes):
-    """What makes the probabilities of outputs fit: a temperature, and of two classes an offset."""
-    if outputs.shape[1] == 2:
-        sign, between = 2 * classes - 1, outputs[:, 1] - outputs[:, 0]
-        lack = lambda found: numpy.logaddexp(0, -sign * (between * numpy.exp(found[0]) + found[1])).mean()
-        slope, offset = optimize.minimize(lack, [0, 0], method="Nelder-Mead").x
-        return lambda others: others * numpy.exp(slope) + numpy.array([0, offset])
-    lack = lambda found: -log_likelihood(outputs / numpy.exp(found), classes).mean()
+    """What makes the probabilities of outputs fit: a temperature, and of two classes an offset.
+
+    As in lehr, targets are drawn towards even shares by 1/(rows + 2), so that it stays finite where all are right.
+    """
+    rows, count = outputs.shape
+    drawn = 1 / (rows + 2)
+    targets = (1 - drawn) * numpy.eye(count)[classes] + drawn / count
+
+    def lack_of(scaled):
+        return -(targets * log_probabilities(scaled)).sum(-1).mean()
+
+    if count == 2:
+        scaled = lambda found, others: others * numpy.exp(found[0]) + numpy.array([0, found[1]])
+        found = optimize.minimize(lambda found: lack_of(scaled(found, outputs)), [0, 0], method="Nelder-Mead").x
+        return lambda others: scaled(found, others)
+    lack = lambda found: lack_of(outputs / numpy.exp(found))
     temperature = numpy.exp(optimize.minimize_scalar(lack, bounds=(-2, 4), method="bounded").x)
     return lambda others: others / temperature
 
@@ -162,7 +175,7 @@ def value(metric, outputs, classes):
 
 
 def within_an_error(trials):
-    """Of those whose score is not shown to be less than the highest, by one error of it, the one with the least loss."""
+    """Of those whose score is not shown to be less than the highest by one error, the one with the least loss."""
     best = trials.by_standing()[0]
     rows = numpy.random.default_rng(0).integers(0, len(trials.classes), (200, len(trials.classes)))
     rows = [some for some in rows if len(numpy.unique(trials.classes[some])) > 1]
@@ -247,7 +260,8 @@ def run_all(arguments):
         with tempfile.TemporaryDirectory() as passing:
             place = pathlib.Path(arguments.keep or passing) / f"{name}-{seed}"
             study = explored(arguments, name, seed, core, place)
-            subprocess.run([arguments.every, study, place / "said"], check=True)
+            if not (place / "said" / "vault.f32").exists():
+                subprocess.run([arguments.every, study, place / "said"], check=True)
             rows = list(chosen(Trials(place / "said", SETS[name][-1]), name, seed))
         with lock, open(out, "a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, FIELDS).writerows(rows)
@@ -257,7 +271,7 @@ def run_all(arguments):
 
 
 def table(path):
-    """By how much each rule's choice is better than the trial with the highest score, in sets of few and of more rows."""
+    """By how much each rule's choice is better than the trial with the highest score, of few and of more rows."""
     studies = collections.defaultdict(dict)
     with open(path, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -271,8 +285,8 @@ def table(path):
         for rule in list(some[0])[1:]:
             gained = [found[rule][0] - found["highest score"][0] for found in some]
             loss = [found[rule][1] - found["highest score"][1] for found in some]
-            print(f"| {rule} | {with_error(gained)} | {sum(one > 0 for one in gained)}, {sum(one < 0 for one in gained)} "
-                  f"| {with_error(loss)} |")
+            won, lost = sum(one > 0 for one in gained), sum(one < 0 for one in gained)
+            print(f"| {rule} | {with_error(gained)} | {won}, {lost} | {with_error(loss)} |")
 
 
 def with_error(values):
