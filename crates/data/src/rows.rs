@@ -20,7 +20,7 @@ use crate::{
     notice::Notice,
     npy::{self, Array, Saved},
     preprocess::Preprocessor,
-    read::{array_images, array_series, check_size, format_of, is_text_file, read_text},
+    read::{TextFile, array_images, array_series, check_size, format_of, is_text_file, read_text},
     series::{too_large, ts, wide},
     source::{Cells, Column, Dataset, Images, RawTargets, Series, Table, Texts},
     table::{
@@ -627,14 +627,14 @@ fn text_files(
     limits: &ReadLimits,
 ) -> Result<ReadRows, DataError> {
     if !path.is_dir() {
-        let (text, _) = read_text(path, limits)?;
+        let text = read_text(path, limits)?.text;
         return Ok(ReadRows::all(texts_of(fitted, vec![text])));
     }
     let (mut texts, mut row_numbers, mut names) = (Vec::new(), Vec::new(), Vec::new());
     let (mut bad, mut bytes) = (Vec::new(), 0);
     for (row, file) in (1..).zip(text_files_in(path)?) {
         match read_text(&file, limits) {
-            Ok((text, _)) => {
+            Ok(TextFile { text, .. }) => {
                 bytes += text.len() as u64;
                 texts.push(text);
                 row_numbers.push(row);

@@ -334,6 +334,28 @@ fn a_text_file_that_cannot_be_read_costs_no_other() {
 }
 
 #[test]
+fn a_text_to_learn_from_that_cannot_be_read_is_named_and_what_is_not_utf_8_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    for class in ["good", "bad"] {
+        for row in 0..6 {
+            write(folder.path(), &format!("{class}/{row}.txt"), "some words");
+        }
+    }
+    write(folder.path(), "bad/broken.txt", "so\0me");
+    fs::write(folder.path().join("good/latin.txt"), b"some w\xf6rds").unwrap();
+    let source = read(folder.path());
+    assert_eq!(source.dataset.rows(), 13);
+    let said: Vec<String> = source.notices.iter().map(ToString::to_string).collect();
+    let has = |part: &str| said.iter().any(|text| text.contains(part));
+    assert!(has("1 text(s) are not UTF-8 and are read as"), "{said:?}");
+    assert!(
+        has("1 text(s) cannot be read and are left out, the first: "),
+        "{said:?}"
+    );
+    assert!(has("broken.txt"), "{said:?}");
+}
+
+#[test]
 fn two_files_named_for_training_and_testing_are_one_data_set() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "Made_TRAIN.ts", UNEQUAL);

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use search::{
     BudgetFraction, Fingerprint, Hyperparameters, Limits, Origin, Outcome, Pool, PoolEntry,
     Proposal, SearchError, SearchSettings, Space, Strategy as Search, Surrogate, Task, TaskHint,
-    TrialId, Value, propose,
+    TrialId, Value, propose, propose_several,
 };
 
 const TABLE: Task = Task {
@@ -204,6 +204,54 @@ fn sixty_four_proposals_in_a_row_from_one_pool_are_all_distinct() {
 }
 
 /// `LEHR_PROPOSALS` of them, 20,000 if it is not set; a million take some minutes.
+/// As studies propose: several from one look at the pool, while dozens are under way that end out of order.
+#[test]
+fn batches_beside_what_is_under_way_hold_nothing_twice() {
+    const AT_ONCE: usize = 64;
+    const BATCH: usize = 6;
+    let settings = settings(Search::Annealing, TaskHint::Table);
+    let (mut pool, mut surrogate) = (Pool::default(), Surrogate::default());
+    let mut known = BTreeSet::new();
+    let mut running: Vec<Proposal> = Vec::new();
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let mut batches = 0;
+    while known.len() < 300 {
+        let used = BudgetFraction::clamped(known.len() as f64 / 300.0);
+        let batch = propose_several(
+            BATCH,
+            &pool,
+            &mut surrogate,
+            used,
+            &TABLE,
+            &settings,
+            &mut rng,
+        )
+        .unwrap();
+        batches += usize::from(batch.len() > 1);
+        for proposal in batch {
+            let fingerprint = Fingerprint::of(&proposal.architecture, &proposal.setting);
+            assert!(known.insert(fingerprint), "proposal {}", known.len());
+            pool.add_pending(proposal.architecture.clone(), proposal.setting.clone());
+            running.push(proposal);
+        }
+        while running.len() > AT_ONCE {
+            let ended = running.swap_remove(known.len() * 31 % AT_ONCE);
+            let sequence = pool.entries().len() as u64 + 1;
+            let entry = PoolEntry {
+                trial: TrialId(sequence),
+                sequence,
+                parent: parent(&ended.origin),
+                outcome: Outcome::Scored(score(&ended)),
+                architecture: ended.architecture,
+                setting: ended.setting,
+            };
+            pool.push(entry).unwrap();
+        }
+    }
+    assert_eq!(pool.pending(), AT_ONCE);
+    assert!(batches > 30, "only {batches} looks gave several");
+}
+
 #[test]
 fn no_model_is_proposed_twice_however_many_are() {
     let asked = std::env::var("LEHR_PROPOSALS").map(|count| count.parse().unwrap());

@@ -26,7 +26,7 @@ use crate::{
 };
 
 pub(crate) use arrays::{INPUT_NAMES, array_images, array_series};
-pub(crate) use texts::{check_size, checked_texts, read_text};
+pub(crate) use texts::{TextFile, check_size, checked_texts, read_text};
 
 /// Bytes that are enough to know a format by.
 const SIGNATURE_BYTES: u64 = 64;

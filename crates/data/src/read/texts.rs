@@ -142,16 +142,24 @@ impl Labelled {
         notices: &mut Vec<Notice>,
     ) -> Result<(), DataError> {
         let (before, mut others) = (self.texts.len(), 0);
+        let (mut unread, mut recoded): (Vec<DataError>, usize) = (Vec::new(), 0);
         for class in entries(folder).iter().filter(|path| path.is_dir()) {
             for file in entries(class) {
                 if !is_text_file(&file) {
                     others += 1;
                     continue;
                 }
-                let (text, is_cut) = read_text(&file, &request.limits)?;
-                self.bytes += text.len() as u64;
-                self.cut += usize::from(is_cut);
-                self.texts.push(text);
+                let read = match read_text(&file, &request.limits) {
+                    Ok(read) => read,
+                    Err(error) => {
+                        unread.push(error);
+                        continue;
+                    }
+                };
+                self.bytes += read.text.len() as u64;
+                self.cut += usize::from(read.is_cut);
+                recoded += usize::from(read.is_recoded);
+                self.texts.push(read.text);
                 self.labels.push(name_of(class));
                 let below = file.strip_prefix(&request.path).unwrap_or(&file);
                 self.names.push(below.display().to_string());
@@ -163,19 +171,50 @@ impl Labelled {
                 "{others} file(s) are no .txt and are left out"
             )));
         }
+        if recoded > 0 {
+            notices.push(Notice::note(format!(
+                "{recoded} text(s) are not UTF-8 and are read as Latin-1 or UTF-16"
+            )));
+        }
+        if let Some(first) = unread.first() {
+            notices.push(Notice::warning(format!(
+                "{} text(s) cannot be read and are left out, the first: {first}",
+                unread.len()
+            )));
+        }
         if self.texts.len() == before {
-            let problem = format!("{} holds no texts", folder.display());
+            let problem = match unread.first() {
+                Some(first) => format!(
+                    "{} holds no text that can be read: {first}",
+                    folder.display()
+                ),
+                None => format!("{} holds no texts", folder.display()),
+            };
             return Err(nothing(request, problem));
         }
         Ok(())
     }
 }
 
-/// The text of a file, cut if it is too long, and whether it was.
-pub(crate) fn read_text(file: &Path, limits: &ReadLimits) -> Result<(String, bool), DataError> {
-    let mut text = decode(file, &read_bytes(file, limits)?, &mut Vec::new())?;
+/// The text of a file, and what had to be done to it.
+pub(crate) struct TextFile {
+    pub(crate) text: String,
+    /// It was too long.
+    is_cut: bool,
+    /// It is not UTF-8.
+    is_recoded: bool,
+}
+
+/// Reads the text of a file, up to where it is too long.
+pub(crate) fn read_text(file: &Path, limits: &ReadLimits) -> Result<TextFile, DataError> {
+    let mut notices = Vec::new();
+    let mut text = decode(file, &read_bytes(file, limits)?, &mut notices)?;
     let is_cut = cut(&mut text);
-    Ok((text, is_cut))
+    Ok(TextFile {
+        text,
+        is_cut,
+        is_recoded: !notices.is_empty(),
+    })
 }
 
 /// Refuses texts of a folder that are too many, or too large together.
