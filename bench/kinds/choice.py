@@ -14,7 +14,6 @@ classes, offset are fitted to them.
 Needs numpy, pandas and scipy.
 """
 
-import argparse
 import collections
 import csv
 import functools
@@ -247,12 +246,7 @@ def chosen(trials, name, seed):
 
 def run_all(arguments):
     out = pathlib.Path(arguments.out)
-    done = set()
-    if out.exists():
-        with open(out, newline="", encoding="utf-8") as file:
-            done = {(row["set"], int(row["seed"])) for row in csv.DictReader(file)}
-    else:
-        out.write_text(",".join(FIELDS) + "\n", encoding="utf-8")
+    done = few.done_in(out, FIELDS, lambda row: (row["set"], int(row["seed"])))
     lock = threading.Lock()
 
     def one(job, core):
@@ -294,22 +288,9 @@ def with_error(values):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", nargs="?")
-    parser.add_argument("--lehr", default="target/release/lehr")
-    parser.add_argument("--every", metavar="PROGRAM", default="target/release/examples/every_trial")
-    parser.add_argument("--time", default="120s")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET")
-    parser.add_argument("--keep", metavar="FOLDER")
-    parser.add_argument("--out")
-    parser.add_argument("--table", metavar="FILE")
-    arguments = parser.parse_args()
-    if arguments.table:
-        return table(arguments.table)
-    if not (arguments.data and arguments.out):
-        parser.error("DATA and --out are needed")
-    return run_all(arguments)
+    every = {"metavar": "PROGRAM", "default": "target/release/examples/every_trial"}
+    options = {"--every": every, "--keep": {"metavar": "FOLDER"}}
+    return few.run_or_show(__doc__, SETS, "120s", options, run_all, table)
 
 
 if __name__ == "__main__":

@@ -125,12 +125,7 @@ def variants_of(arguments):
 def run_all(arguments):
     """All pairs that are not in the file already, two studies at a time."""
     out = pathlib.Path(arguments.out)
-    done = set()
-    if out.exists():
-        with open(out, newline="", encoding="utf-8") as file:
-            done = {(row["set"], int(row["seed"]), row["variant"]) for row in csv.DictReader(file)}
-    else:
-        out.write_text(",".join(FIELDS) + "\n", encoding="utf-8")
+    done = done_in(out, FIELDS, lambda row: (row["set"], int(row["seed"]), row["variant"]))
     lock = threading.Lock()
     variants = variants_of(arguments)
 
@@ -204,15 +199,25 @@ def pair(rows, one, other):
               f"| {statistics.mean(better):+.4f} ({min(better):+.4f} to {max(better):+.4f}) |")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def done_in(out, fields, job_of):
+    """The jobs that a file has rows of already; it is begun if it is not there."""
+    if not out.exists():
+        out.write_text(",".join(fields) + "\n", encoding="utf-8")
+        return set()
+    with open(out, newline="", encoding="utf-8") as file:
+        return {job_of(row) for row in csv.DictReader(file)}
+
+
+def run_or_show(description, sets, time, options, run_all, table):
+    """The command line of a program that explores sets with some seeds, or shows the table of what it has found."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("data", nargs="?")
     parser.add_argument("--lehr", default="target/release/lehr")
-    parser.add_argument("--before", metavar="PROGRAM")
-    parser.add_argument("--variants", metavar="OPTIONS, OPTIONS, …")
-    parser.add_argument("--time", default="60s")
+    for name, settings in options.items():
+        parser.add_argument(name, **settings)
+    parser.add_argument("--time", default=time)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET")
+    parser.add_argument("--sets", nargs="+", choices=sets, default=list(sets), metavar="SET")
     parser.add_argument("--out")
     parser.add_argument("--table", metavar="FILE")
     arguments = parser.parse_args()
@@ -221,6 +226,11 @@ def main():
     if not (arguments.data and arguments.out):
         parser.error("DATA and --out are needed")
     return run_all(arguments)
+
+
+def main():
+    options = {"--before": {"metavar": "PROGRAM"}, "--variants": {"metavar": "OPTIONS, OPTIONS, …"}}
+    return run_or_show(__doc__, SETS, "60s", options, run_all, table)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 /// Pixels of the longer side of an image, where nobody says how many: a network's work grows with their square
 /// (decision 0031).
-pub const IMAGE_SIDE_MAX: u32 = 128;
+const IMAGE_SIDE_MAX: u32 = 128;
 
 /// Limits of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -43,6 +43,14 @@ pub(crate) enum Saved {
 }
 
 impl Saved {
+    /// How many values it has.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Saved::Numbers(array) => array.shape.iter().product(),
+            Saved::Words(words) => words.len(),
+        }
+    }
+
     /// Its numbers.
     ///
     /// # Errors

@@ -84,8 +84,8 @@ pub(crate) fn looks_like_images(path: &Path) -> bool {
     }
 }
 
-/// Reads images in class folders, in the size that most of them have, unless that is too large, and gray if all of them are; those to
-/// be scored, in the size (height, width, channels) of the others.
+/// Reads images in class folders, in the size that most of them have, unless that is too large, and gray if all of
+/// them are; those to be scored, in the size (height, width, channels) of the others.
 ///
 /// # Errors
 ///

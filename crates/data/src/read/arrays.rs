@@ -1,4 +1,5 @@
-//! Arrays of NumPy as data, in one file or in a folder: inputs and targets by their names, images, series or a table by their extents.
+//! Arrays of NumPy as data, in one file or in a folder: inputs and targets by their names, images, series or a
+//! table by their extents.
 
 use std::{
     fs,
@@ -66,35 +67,6 @@ const TEST_NAMES: (&[&str], &[&str]) = (
     &["y_test", "test_labels"],
 );
 
-/// What is predicted of each row, as it was saved.
-enum Labels {
-    Numbers(Array),
-    Words(Vec<String>),
-}
-
-impl Labels {
-    fn len(&self) -> usize {
-        match self {
-            Labels::Numbers(array) => array.shape.iter().product(),
-            Labels::Words(words) => words.len(),
-        }
-    }
-
-    fn joined(self, path: &Path, more: Labels) -> Result<Labels, DataError> {
-        match (self, more) {
-            (Labels::Numbers(own), Labels::Numbers(more)) => {
-                Ok(Labels::Numbers(joined(path, own, more)?))
-            }
-            (Labels::Words(own), Labels::Words(more)) => Ok(Labels::Words([own, more].concat())),
-            _ => {
-                let problem = "its targets are numbers, those of its validation or test rows words, or the other way \
-                               round: save both alike";
-                Err(malformed(path, problem.into()))
-            }
-        }
-    }
-}
-
 /// The NPY files of a folder, and the names of their arrays.
 fn npy_files(folder: &Path) -> Vec<(String, PathBuf)> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -150,15 +122,12 @@ impl NamedArrays<'_> {
         found.transpose()
     }
 
-    fn targets(&self, wanted: &[&str]) -> Option<Labels> {
-        self.take(wanted).map(|(_, saved)| match saved.clone() {
-            Saved::Numbers(array) => Labels::Numbers(array),
-            Saved::Words(words) => Labels::Words(words),
-        })
+    fn targets(&self, wanted: &[&str]) -> Option<Saved> {
+        self.take(wanted).map(|(_, saved)| saved.clone())
     }
 
     /// Inputs and targets that must be there.
-    fn needed(&self) -> Result<(Array, Labels), DataError> {
+    fn needed(&self) -> Result<(Array, Saved), DataError> {
         let inputs = self.inputs(&INPUT_NAMES)?;
         let inputs = inputs.ok_or_else(|| self.lacks(&INPUT_NAMES))?;
         let targets = self.targets(&TARGET_NAMES);
@@ -182,7 +151,7 @@ impl NamedArrays<'_> {
         (inputs, targets): (&[&str], &[&str]),
         file: Option<&Path>,
         limits: &ReadLimits,
-    ) -> Result<Option<(Array, Labels)>, DataError> {
+    ) -> Result<Option<(Array, Saved)>, DataError> {
         let own = self.inputs(inputs)?.zip(self.targets(targets));
         match (own, file) {
             (own, None) => Ok(own),
@@ -213,7 +182,7 @@ pub(super) fn find(request: &Request) -> Result<Found, DataError> {
         };
         *count = more.shape.first().copied().unwrap_or(0);
         inputs = joined(path, inputs, more)?;
-        labels = labels.joined(path, more_labels)?;
+        labels = joined_labels(path, labels, more_labels)?;
     }
     let rows = inputs.shape.first().copied().unwrap_or(0);
     if labels.len() != rows {
@@ -243,10 +212,10 @@ pub(super) fn find(request: &Request) -> Result<Found, DataError> {
     find_array_table(request, &inputs, &labels, given)
 }
 
-fn classes_of_images(path: &Path, labels: &Labels) -> Result<Vec<String>, DataError> {
+fn classes_of_images(path: &Path, labels: &Saved) -> Result<Vec<String>, DataError> {
     let numbers = match labels {
-        Labels::Words(words) => return Ok(words.clone()),
-        Labels::Numbers(array) => array.values.to_floats(),
+        Saved::Words(words) => return Ok(words.clone()),
+        Saved::Numbers(array) => array.values.to_floats(),
     };
     match numbers.iter().find(|label| label.fract() != 0.0) {
         None => Ok(numbers.iter().map(f64::to_string).collect()),
@@ -254,6 +223,18 @@ fn classes_of_images(path: &Path, labels: &Labels) -> Result<Vec<String>, DataEr
             path,
             format!("the label {odd} is no whole number, so no class"),
         )),
+    }
+}
+
+fn joined_labels(path: &Path, first: Saved, second: Saved) -> Result<Saved, DataError> {
+    match (first, second) {
+        (Saved::Numbers(own), Saved::Numbers(more)) => joined(path, own, more).map(Saved::Numbers),
+        (Saved::Words(own), Saved::Words(more)) => Ok(Saved::Words([own, more].concat())),
+        _ => {
+            let problem = "its targets are numbers, those of its validation or test rows words, or the other way \
+                           round: save both alike";
+            Err(malformed(path, problem.into()))
+        }
     }
 }
 
@@ -416,7 +397,7 @@ fn is_byte(value: f64) -> bool {
 fn find_array_table(
     request: &Request,
     inputs: &Array,
-    labels: &Labels,
+    labels: &Saved,
     given: Given,
 ) -> Result<Found, DataError> {
     let (mut notices, mut beside) = (Vec::new(), Beside::default());
@@ -455,17 +436,17 @@ fn find_array_table(
 /// Classes if all targets are words or whole, else numbers, unless the user says which.
 fn array_targets(
     request: &Request,
-    labels: &Labels,
+    labels: &Saved,
     notices: &mut Vec<Notice>,
 ) -> Result<(Task, RawTargets), DataError> {
     let labels = match (labels, request.task) {
-        (Labels::Words(words), Some(TaskKind::Regression)) => {
+        (Saved::Words(words), Some(TaskKind::Regression)) => {
             let odd = words.first().map_or("", String::as_str);
             let problem = format!("`y` holds `{odd}`, so it cannot be predicted as a number");
             return Err(nothing(request, problem));
         }
-        (Labels::Words(words), _) => return array_classes(request, words),
-        (Labels::Numbers(array), _) => array.values.to_floats(),
+        (Saved::Words(words), _) => return array_classes(request, words),
+        (Saved::Numbers(array), _) => array.values.to_floats(),
     };
     let odd = labels.iter().find(|label| label.fract() != 0.0);
     let looks = match odd {

@@ -178,7 +178,8 @@ fn find(request: &Request) -> Result<Found, DataError> {
     match format {
         "npz" => return arrays::find(request),
         "npy" => {
-            let problem = "an NPY file has no labels: save X and y together with numpy.savez, or bring a folder with X.npy and y.npy";
+            let problem = "an NPY file has no labels: save X and y together with numpy.savez, or bring a \
+                           folder with X.npy and y.npy";
             let bytes = table::text::read_bytes(path, &request.limits)?;
             npy::parse(path, "array", &bytes, &request.limits)?;
             return Err(malformed(path, problem.into()));

@@ -2,13 +2,13 @@
 //!
 //! Dense and sparse rows; columns of whole series (`relational`) are refused.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use super::{
     Reading,
     text::{
-        Decimal, Declared, Names, Ragged, Records, Row, check_header, decode, malformed,
-        numbered_lines, read_bytes,
+        Decimal, Declared, Judged, Names, Records, check_header, decode, malformed, numbered_lines,
+        read_bytes,
     },
 };
 use crate::error::DataError;
@@ -35,22 +35,14 @@ pub(super) fn read(path: &Path, reading: Reading<'_>) -> Result<Records, DataErr
     let attributes = declarations(path, &mut lines)?;
     let header: Vec<String> = attributes.iter().map(|a| a.name.clone()).collect();
     check_header(path, &header, reading.limits)?;
-    let (mut rows, mut unread) = (Vec::new(), BTreeMap::new());
+    let mut judged = Judged::default();
     for (line, text) in lines {
         let cells = match text.strip_prefix('{') {
             Some(rest) => sparse_cells(rest, &attributes),
             None => dense_cells(text, &attributes),
         };
-        match (cells, reading.ragged) {
-            (Ok(cells), _) => rows.push(Row { line, cells }),
-            (Err(odd), Ragged::Refuse) => {
-                return Err(malformed(path, format!("line {line}: {odd}")));
-            }
-            (Err(odd), Ragged::Keep) => {
-                unread.insert(rows.len(), format!("line {line}: {odd}"));
-                rows.push(Row::unread(line));
-            }
-        }
+        let cells = cells.map_err(|odd| format!("line {line}: {odd}"));
+        judged.add(path, reading.ragged, line, cells)?;
     }
     let declared = attributes.iter().map(|attribute| match attribute.kind {
         Kind::Number => Declared::Number,
@@ -60,10 +52,10 @@ pub(super) fn read(path: &Path, reading: Reading<'_>) -> Result<Records, DataErr
         header,
         names: Names::Written,
         declared: declared.collect(),
-        rows,
+        rows: judged.rows,
         decimal: Decimal::Point,
         notices,
-        unread,
+        unread: judged.unread,
         numbers: None,
         chosen: None,
     })

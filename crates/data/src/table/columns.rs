@@ -82,11 +82,12 @@ impl Written<'_> {
         notices: &mut Vec<Notice>,
         oddities: &mut Oddities,
     ) -> Result<Cells, String> {
+        let present = self.present();
         let order = match self.asked {
             Some(ColumnKind::Category) => return Ok(Cells::Words(self.words())),
             Some(ColumnKind::Text) => return Ok(Cells::Texts(self.words())),
             Some(ColumnKind::Number) => {
-                let numbers = self.numbers(1.0, oddities);
+                let numbers = self.numbers(1.0, &present, oddities);
                 return numbers
                     .ok_or_else(|| self.refused("a number, and no other cell holds one"));
             }
@@ -94,12 +95,13 @@ impl Written<'_> {
             Some(ColumnKind::DateDayFirst) => DateOrder::DayFirst,
             Some(ColumnKind::DateMonthFirst) => DateOrder::MonthFirst,
             None => {
-                let numbers = self.numbers(STRAY_WORDS_SHARE, oddities);
-                let typed = numbers.or_else(|| self.times(DateOrder::Any, notices, oddities));
+                let numbers = self.numbers(STRAY_WORDS_SHARE, &present, oddities);
+                let times = || self.times(DateOrder::Any, &present, notices, oddities);
+                let typed = numbers.or_else(times);
                 return Ok(typed.unwrap_or_else(|| self.worded()));
             }
         };
-        let times = self.times(order, notices, oddities);
+        let times = self.times(order, &present, notices, oddities);
         times.ok_or_else(|| self.no_date())
     }
 
@@ -123,8 +125,7 @@ impl Written<'_> {
     }
 
     /// Numbers, if at most this share of the cells with a value are words, and not all.
-    fn numbers(&self, strays_max: f64, oddities: &mut Oddities) -> Option<Cells> {
-        let present = self.present();
+    fn numbers(&self, strays_max: f64, present: &[&str], oddities: &mut Oddities) -> Option<Cells> {
         let is_number = |cell: &&str| number(cell, self.decimal).is_some();
         let others: Vec<&str> = present.iter().copied().filter(|c| !is_number(c)).collect();
         let infinite = |cell: &str| cell.parse::<f64>().is_ok_and(f64::is_infinite);
@@ -143,11 +144,11 @@ impl Written<'_> {
     fn times(
         &self,
         order: DateOrder,
+        present: &[&str],
         notices: &mut Vec<Notice>,
         oddities: &mut Oddities,
     ) -> Option<Cells> {
-        let present = self.present();
-        let Sniffed { format, rival } = TimeFormat::sniff_in(order, &present)?;
+        let Sniffed { format, rival } = TimeFormat::sniff_in(order, present)?;
         let is_stray = |cell: &&str| format.seconds(cell).is_none();
         let others: Vec<&str> = present.iter().copied().filter(is_stray).collect();
         self.note(&others, format!("dates like {format}"), oddities);

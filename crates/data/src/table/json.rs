@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     Reading,
-    text::{Ragged, Records, Row, check_header, decode, malformed, read_bytes},
+    text::{Judged, Ragged, Records, Row, check_header, decode, malformed, read_bytes},
 };
 use crate::{error::DataError, limits::ReadLimits, notice::Notice};
 
@@ -42,7 +42,12 @@ pub(super) fn rows_of(
     let places: BTreeMap<&str, usize> = header.iter().map(String::as_str).zip(0..).collect();
     let place = |key: &str| places.get(key).copied();
     of_lines(text, lines_before)
-        .map(|found| row_of(found, header.len(), &place).map_err(|odd| malformed(path, odd)))
+        .map(|found| {
+            let line = found.0;
+            let cells = cells_of(found, header.len(), &place);
+            let cells = cells.map_err(|odd| malformed(path, odd))?;
+            Ok(Row { line, cells })
+        })
         .collect()
 }
 
@@ -70,33 +75,27 @@ fn records_of(
     }
     check_header(path, &header, reading.limits)?;
     let place = |key: &str| places.get(key).copied();
-    let (mut rows, mut unread) = (Vec::with_capacity(objects.len()), BTreeMap::new());
+    let mut judged = Judged::default();
     for found in objects {
         let line = found.0;
-        match (row_of(found, header.len(), &place), reading.ragged) {
-            (Ok(row), _) => rows.push(row),
-            (Err(odd), Ragged::Refuse) => return Err(malformed(path, odd)),
-            (Err(odd), Ragged::Keep) => {
-                unread.insert(rows.len(), odd);
-                rows.push(Row::unread(line));
-            }
-        }
+        let cells = cells_of(found, header.len(), &place);
+        judged.add(path, reading.ragged, line, cells)?;
     }
     Ok(Records {
-        unread,
-        ..Records::named(header, rows)
+        unread: judged.unread,
+        ..Records::named(header, judged.rows)
     })
 }
 
-/// A row of an object.
+/// The cells of an object.
 ///
 /// # Errors
 /// What is wrong with it, as a sentence with its line.
-fn row_of(
+fn cells_of(
     (line, object): Numbered,
     width: usize,
     place: &dyn Fn(&str) -> Option<usize>,
-) -> Result<Row, String> {
+) -> Result<Vec<String>, String> {
     let mut cells: Vec<Option<String>> = vec![None; width];
     for (key, value) in object?.0 {
         let place = place(&key).ok_or_else(|| {
@@ -116,8 +115,7 @@ fn row_of(
             ));
         }
     }
-    let cells = cells.into_iter().map(Option::unwrap_or_default).collect();
-    Ok(Row { line, cells })
+    Ok(cells.into_iter().map(Option::unwrap_or_default).collect())
 }
 
 /// Keys and values as they are written, one after the other.

@@ -11,6 +11,7 @@ pub(crate) mod header;
 mod json;
 pub(crate) mod kinds;
 mod listed;
+mod origins;
 mod parquet;
 pub(crate) mod parts;
 pub(crate) mod read;

@@ -10,6 +10,7 @@ use super::{
     chosen::{self, Chosen},
     columns::{NUMBERS_SHARE, Written, is_missing, number, without_useless, words_per_cell},
     flow, kinds, listed,
+    origins::Origins,
     rest::TableRest,
     text::{Declared, Names, Ragged, Records, Row, check_header, malformed},
 };
@@ -70,9 +71,7 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
         Some(chosen) => place_of(path, &records, &chosen.target)?,
         None => find_target(path, &records, request, &mut notices)?,
     };
-    let kept = kept_rows(&records, &ends, target);
-    let is_whole = kept.len() == records.rows.len() && records.numbers.is_none();
-    let row_names = (!is_whole).then(|| kept.iter().map(|row| row.number.to_string()).collect());
+    let origins = Origins::of(&records, &ends, target);
     let ends = drop_rows_without_target(&mut records, &ends, target, &mut notices);
     if records.rows.len() < 2 {
         let problem = format!(
@@ -83,7 +82,7 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
     }
     let (task, targets) = decide_task(request, &records, target, &mut notices)?;
     kinds::check(path, request, &records, target)?;
-    let called = |row: usize| kept[row].called(request);
+    let called = |row: usize| origins.called(row, request);
     let facts = row_facts(request, &records, target, &called, &mut notices)?;
     if chosen.is_none() && request.kind.is_none() {
         let (header, rows) = (&records.header, &records.rows[..ends[0]]);
@@ -112,7 +111,7 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
         test_rows: ends[2] - ends[1],
         facts,
         oddities,
-        row_names,
+        row_names: origins.names(),
         beyond,
     })
 }
@@ -447,46 +446,6 @@ fn different(cells: &[&str]) -> Different {
         values: values.len(),
         cells: cells.len(),
     }
-}
-
-/// Where a row was read.
-struct InFile {
-    /// Of the data, the validation and the test rows.
-    file: usize,
-    /// Its number there, from 1.
-    number: u64,
-}
-
-impl InFile {
-    /// What a user finds it by.
-    fn called(&self, request: &Request) -> String {
-        let InFile { file, number } = self;
-        let other = match file {
-            1 => request.validation.as_ref(),
-            2 => request.test.as_ref(),
-            _ => None,
-        };
-        match other {
-            None => format!("row {number}"),
-            Some(path) => format!("row {number} of {}", path.display()),
-        }
-    }
-}
-
-/// Where the rows that have a target were read.
-fn kept_rows(records: &Records, ends: &[usize], target: usize) -> Vec<InFile> {
-    let has_target = |row: &usize| !is_missing(&records.rows[*row].cells[target]);
-    let in_file = |row: usize| {
-        let file = ends.iter().filter(|end| **end <= row).count();
-        let before = if file == 0 { 0 } else { ends[file - 1] };
-        let number = match &records.numbers {
-            Some(numbers) => numbers[row],
-            None => (row - before + 1) as u64,
-        };
-        InFile { file, number }
-    };
-    let rows = 0..records.rows.len();
-    rows.filter(has_target).map(in_file).collect()
 }
 
 /// Returns where the rows of each file end now.

@@ -84,13 +84,36 @@ pub(crate) struct Row {
     pub(crate) cells: Vec<String>,
 }
 
-impl Row {
-    /// One that could not be read.
-    pub(crate) fn unread(line: u64) -> Row {
-        Row {
-            line,
-            cells: Vec::new(),
-        }
+/// Rows of a format that says of each by itself whether it is one.
+#[derive(Default)]
+pub(super) struct Judged {
+    pub(super) rows: Vec<Row>,
+    /// As in [`Records`].
+    pub(super) unread: BTreeMap<usize, String>,
+}
+
+impl Judged {
+    /// Adds a row; of one that could not be read only its line, if such rows are kept.
+    ///
+    /// # Errors
+    /// What is wrong with it, if they are not.
+    pub(super) fn add(
+        &mut self,
+        path: &Path,
+        ragged: Ragged,
+        line: u64,
+        cells: Result<Vec<String>, String>,
+    ) -> Result<(), DataError> {
+        let cells = match (cells, ragged) {
+            (Ok(cells), _) => cells,
+            (Err(odd), Ragged::Refuse) => return Err(malformed(path, odd)),
+            (Err(odd), Ragged::Keep) => {
+                self.unread.insert(self.rows.len(), odd);
+                Vec::new()
+            }
+        };
+        self.rows.push(Row { line, cells });
+        Ok(())
     }
 }
 

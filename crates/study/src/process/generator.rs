@@ -67,25 +67,26 @@ pub fn run() -> io::Result<()> {
             }
         }
     });
-    let made = setup.proposals_made;
-    let pool = Pool::default();
-    Generator {
-        setup: *setup,
-        pool,
-        surrogate: Surrogate::default(),
-        pace: Pace::default(),
-        latencies: BTreeMap::new(),
-        budget_used: 0.0,
-        ready: 0,
-        burst: 1,
-        made,
-        exhausted: false,
-        waits: false,
-    }
-    .serve(&messages)
+    Generator::new(*setup).serve(&messages)
 }
 
 impl Generator {
+    fn new(setup: GeneratorSetup) -> Generator {
+        Generator {
+            made: setup.proposals_made,
+            setup,
+            pool: Pool::default(),
+            surrogate: Surrogate::default(),
+            pace: Pace::default(),
+            latencies: BTreeMap::new(),
+            budget_used: 0.0,
+            ready: 0,
+            burst: 1,
+            exhausted: false,
+            waits: false,
+        }
+    }
+
     fn serve(&mut self, messages: &Receiver<TellGenerator>) -> io::Result<()> {
         loop {
             // Everything that was said is heard before the next candidate is made.
@@ -262,30 +263,18 @@ mod tests {
         settings.limits.parameters = seeds.map(|(_, seed)| seed.cost().parameters).min();
         assert!(settings.space.is_empty());
         let input = morph::Shape::Flat { features: 4 };
-        Generator {
-            setup: GeneratorSetup {
-                worker: WorkerName("one".to_string()),
-                task: Task {
-                    input,
-                    codes: None,
-                    outputs: 2,
-                },
-                settings,
-                seed: 1,
-                proposals_made: 0,
-                ahead: 9,
+        Generator::new(GeneratorSetup {
+            worker: WorkerName("one".to_string()),
+            task: Task {
+                input,
+                codes: None,
+                outputs: 2,
             },
-            pool: Pool::default(),
-            surrogate: Surrogate::default(),
-            pace: Pace::default(),
-            latencies: BTreeMap::new(),
-            budget_used: 0.0,
-            ready: 0,
-            burst: 1,
-            made: 0,
-            exhausted: false,
-            waits: false,
-        }
+            settings,
+            seed: 1,
+            proposals_made: 0,
+            ahead: 9,
+        })
     }
 
     fn news(history: Vec<HistoryRow>, pending: Vec<(TrialId, Underway)>) -> TellGenerator {
