@@ -71,6 +71,12 @@ def raw_inputs(session, data):
         if wanted.type == "tensor(string)":
             # The operator that splits texts knows blanks only; the input's description says so.
             column = numpy.array([re.sub(r"[\t\n\f\r]", " ", cell) for cell in cells], object)
+        elif "int64" in wanted.type:
+            # Code points of a text, 0 behind its end.
+            places = wanted.shape[1]
+            points = [[ord(letter) for letter in cell.strip(" \t\n\f\r")[:places]] for cell in cells]
+            inputs[wanted.name] = numpy.array([row + [0] * (places - len(row)) for row in points], numpy.int64)
+            continue
         else:
             kind = numpy.float64 if "double" in wanted.type else numpy.float32
             column = numpy.array([number(cell) for cell in cells], kind)

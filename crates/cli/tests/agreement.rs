@@ -230,11 +230,20 @@ fn classes_of_series_in_a_table_are_the_same_everywhere() {
 
 #[test]
 fn classes_of_texts_are_the_same_everywhere() {
+    check_texts(odd::texts);
+}
+
+#[test]
+fn classes_of_names_read_by_characters_are_the_same_everywhere() {
+    check_texts(odd::names);
+}
+
+fn check_texts(texts: fn(usize, Rows) -> String) {
     let place = tempfile::tempdir().unwrap();
     let place = place.path();
-    let known = write(place, "known.csv", odd::texts(300, Rows::Known));
+    let known = write(place, "known.csv", texts(300, Rows::Known));
     let study = study(&known, place, &[]);
-    let new = odd::texts(ROWS, Rows::Odd);
+    let new = texts(ROWS, Rows::Odd);
     let file = write(place, "new.csv", &new);
     let rows = cells(new.as_bytes()).1;
     let asked = Asked {

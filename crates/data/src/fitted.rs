@@ -234,19 +234,57 @@ impl FittedSeries {
     }
 }
 
-/// How a text becomes codes of words.
+/// What texts are read by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TextUnit {
+    /// What stands between white space.
+    #[default]
+    Word,
+    /// Code points of Unicode, for texts whose words are not set apart, or hardly ever come twice.
+    Character,
+}
+
+impl TextUnit {
+    fn is_word(&self) -> bool {
+        *self == TextUnit::Word
+    }
+
+    /// Several of them.
+    pub fn plural(self) -> &'static str {
+        match self {
+            TextUnit::Word => "words",
+            TextUnit::Character => "characters",
+        }
+    }
+
+    /// What a text consists of: its words, or its characters without white space around them.
+    pub fn pieces(self, text: &str) -> impl Iterator<Item = &str> {
+        let (words, characters) = match self {
+            TextUnit::Word => (Some(text.split_ascii_whitespace()), None),
+            TextUnit::Character => (None, Some(text.trim_ascii().split_inclusive(|_| true))),
+        };
+        let words = words.into_iter().flatten();
+        words.chain(characters.into_iter().flatten())
+    }
+}
+
+/// How a text becomes codes of words, or of characters.
 ///
-/// It is split where it has white space. What stands between is looked up as it is written, so that every
-/// runtime finds the same: a word's other ways of writing are forms of their own with the same code.
+/// By words, it is split where it has white space. Each piece is looked up as it is written, so that every
+/// runtime finds the same: a piece's other ways of writing are forms of their own with the same code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FittedText {
     /// Name of the column.
     pub name: String,
-    /// So many words are read of each text.
+    /// What it is read by.
+    #[serde(default, skip_serializing_if = "TextUnit::is_word")]
+    pub unit: TextUnit,
+    /// So many words or characters are read of each text.
     pub length: u32,
     /// Codes are below it.
     pub codes: u32,
-    /// The code of everything that is known, as it is written; from [`FittedText::FIRST_WORD`] on.
+    /// The code of everything that is known, as it is written; from [`FittedText::FIRST_KNOWN`] on.
     pub forms: BTreeMap<String, u16>,
 }
 
@@ -255,8 +293,10 @@ impl FittedText {
     pub const NOTHING: u16 = 0;
     /// The code of what is not known.
     pub const UNKNOWN: u16 = 1;
-    /// The code of the commonest word.
-    pub const FIRST_WORD: u16 = 2;
+    /// The code of the commonest word or character.
+    pub const FIRST_KNOWN: u16 = 2;
+    /// Characters that are read at least; so many tell what is missing from other texts.
+    pub const CHARACTERS_MIN: u32 = 16;
 }
 
 /// What is predicted, and how outputs become it.

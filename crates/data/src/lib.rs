@@ -40,7 +40,7 @@ pub use error::DataError;
 pub use examples::{Examples, ItemShape, ShardWriter, Shards, Targets};
 pub use fitted::{
     Cycle, FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedTask,
-    FittedText, FittedTime, Indicator, Scaling,
+    FittedText, FittedTime, Indicator, Scaling, TextUnit,
 };
 pub use folds::{folds, folds_max};
 pub use knots::{Knots, KnotsError, Piece};

@@ -662,6 +662,7 @@ pub(crate) fn texts_of(fitted: &FittedText, texts: Vec<String>) -> Dataset {
     Dataset::Texts(Texts {
         name: fitted.name.clone(),
         targets: RawTargets::Unknown(texts.len()),
+        unit: fitted.unit,
         texts,
     })
 }

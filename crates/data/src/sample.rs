@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::DataError,
+    fitted::TextUnit,
     preprocess::Preprocessor,
     source::{Cells, Column, Dataset, Images, RawTargets, Series, Table, Texts},
     times::TimeFormat,
@@ -56,6 +57,8 @@ enum Rows {
     Texts {
         name: String,
         texts: Vec<String>,
+        #[serde(default)]
+        unit: TextUnit,
     },
 }
 
@@ -137,6 +140,7 @@ impl Sample {
             Dataset::Texts(texts) => Rows::Texts {
                 name: texts.name.clone(),
                 texts: texts.texts.clone(),
+                unit: texts.unit,
             },
         };
         let written = Written {
@@ -219,6 +223,7 @@ fn chosen_rows(dataset: &Dataset, rows: &[usize]) -> Dataset {
         }
         Dataset::Texts(texts) => Dataset::Texts(Texts {
             name: texts.name.clone(),
+            unit: texts.unit,
             texts: rows.iter().map(|row| texts.texts[*row].clone()).collect(),
             targets,
         }),
@@ -306,11 +311,12 @@ fn read(rows: Rows) -> Option<Dataset> {
                 targets,
             }))
         }
-        Rows::Texts { name, texts } => {
+        Rows::Texts { name, texts, unit } => {
             let targets = RawTargets::Unknown(texts.len());
             Some(Dataset::Texts(Texts {
                 name,
                 texts,
+                unit,
                 targets,
             }))
         }
@@ -389,6 +395,7 @@ mod tests {
         let texts = Dataset::Texts(Texts {
             name: "t".into(),
             texts: vec!["a b".into(), String::new(), "ü\n".into()],
+            unit: TextUnit::Character,
             targets: RawTargets::Unknown(3),
         });
         for (dataset, rows) in [

@@ -6,6 +6,7 @@ use std::{fmt, ops::Range, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    fitted::TextUnit,
     images::item_bytes,
     large::Beyond,
     limits::ReadLimits,
@@ -322,16 +323,18 @@ pub struct Texts {
     pub name: String,
     /// One per row; what is missing is empty.
     pub texts: Vec<String>,
+    /// What they are read by.
+    pub unit: TextUnit,
     /// What is predicted.
     pub targets: RawTargets,
 }
 
 impl Texts {
-    /// How many words they have in the mean; 0 for no texts.
-    pub fn mean_words(&self) -> f64 {
-        let words = self.texts.iter();
-        let words = words.map(|text| text.split_ascii_whitespace().count());
-        words.sum::<usize>() as f64 / self.texts.len().max(1) as f64
+    /// How many words or characters they have in the mean; 0 for no texts.
+    pub fn mean_length(&self) -> f64 {
+        let texts = self.texts.iter();
+        let lengths = texts.map(|text| self.unit.pieces(text).count());
+        lengths.sum::<usize>() as f64 / self.texts.len().max(1) as f64
     }
 }
 

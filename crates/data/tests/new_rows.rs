@@ -13,7 +13,7 @@ use std::{
 
 use data::{
     BadRow, Dataset, Examples, Fingerprint, Images, Preprocessor, RawRows, RawTargets, ReadLimits,
-    Request, RowStream, Series, Source, Task, TaskKind, Texts, sent::ROWS_MAX,
+    Request, RowStream, Series, Source, Task, TaskKind, TextUnit, Texts, sent::ROWS_MAX,
 };
 use npy::npy;
 
@@ -372,6 +372,7 @@ fn a_text_is_a_word_or_a_cell_of_its_column() {
     let model = model_of(Dataset::Texts(Texts {
         name: "review".into(),
         texts: vec!["good and new".into(), "bad and old".into()],
+        unit: TextUnit::Word,
         targets: RawTargets::Classes(vec![0, 1]),
     }));
     let json = r#"{"rows": ["good and old", 3, null, ["bad"]]}"#;

@@ -200,6 +200,61 @@ pub fn text_seeds(codes: u32, length: u32, outputs: u32) -> Vec<(&'static str, A
     affordable(input, outputs, seeds)
 }
 
+/// Networks for texts of `length` characters, each a code below `codes`: what is learned from are short sequences of
+/// them, so that all but the last see several at once.
+///
+/// Empty if one of them or `outputs` is 0 or beyond [`Shape::EXTENT_MAX`].
+///
+/// # Source
+/// Zhang et al. 2015 (arXiv:1509.01626), with fewer layers and means for maxima at the end.
+pub fn spelling_seeds(codes: u32, length: u32, outputs: u32) -> Vec<(&'static str, Architecture)> {
+    let width = if codes > 128 { 32 } else { 16 };
+    let embed = format!("| embed {codes} {width}");
+    let mut seeds = vec![
+        (
+            "conv net",
+            format!(
+                "{embed} | conv 64 k5 | bn | relu | maxpool k2 | conv 64 k5 | bn | relu | gap | dropout 0.3 "
+            ),
+        ),
+        (
+            "conv net of three widths",
+            format!(
+                "{embed} | e: dropout 0.1 | a: conv 32 k3 | b: conv 48 k5 (e) | c: conv 48 k7 (e) | cat a b c \
+                 | bn | relu | gap | dropout 0.4 "
+            ),
+        ),
+        ("mean of characters", format!("{embed} | gap ")),
+    ];
+    if length >= 32 {
+        seeds.insert(
+            0,
+            (
+                "deep conv net",
+                format!(
+                    "{embed} | conv 64 k5 | bn | relu | maxpool k4 | conv 64 k3 | bn | relu | maxpool k4 \
+                     | conv 96 k3 | bn | relu | gap | dropout 0.3 "
+                ),
+            ),
+        );
+        seeds.insert(
+            2,
+            (
+                "attention",
+                format!(
+                    "{embed} | conv 64 k5 | bn | relu | maxpool k4 | position | p: dropout 0.1 | ln \
+                     | a: attention 4 | add p a | ln | gap | dropout 0.2 "
+                ),
+            ),
+        );
+    }
+    let input = Shape::Sequence {
+        channels: 1,
+        length,
+    };
+    affordable(input, outputs, seeds)
+}
+
 fn affordable(
     input: Shape,
     outputs: u32,

@@ -34,7 +34,7 @@ pub use chain::Chain;
 pub use domain::{Coordinate, Domain, DomainError, Scale};
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use limits::Limits;
-pub use models::{Models, Morphs, Task};
+pub use models::{Models, Morphs, Task, Tokens};
 pub use objectives::{Objective, UnknownObjective};
 pub use origin::{Origin, Proposal, Restart};
 pub use parzen::Parzen;

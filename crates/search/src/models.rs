@@ -44,14 +44,39 @@ pub trait Models {
     fn allow(&self, architecture: &Architecture, setting: &Setting) -> bool;
 }
 
+/// What a text consists of: each word or character is a code below `codes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tokens {
+    /// Words.
+    Words {
+        /// How many codes there are.
+        codes: u32,
+    },
+    /// Characters.
+    Characters {
+        /// How many codes there are.
+        codes: u32,
+    },
+}
+
+impl Tokens {
+    /// How many codes there are.
+    pub fn codes(self) -> u32 {
+        match self {
+            Tokens::Words { codes } | Tokens::Characters { codes } => codes,
+        }
+    }
+}
+
 /// What networks take and give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     /// Shape of one example.
     pub input: Shape,
-    /// If examples are texts, their words are codes below this.
+    /// What examples consist of, if they are texts.
     #[serde(default)]
-    pub codes: Option<u32>,
+    pub tokens: Option<Tokens>,
     /// Classes, or 1 for a regression.
     pub outputs: u32,
 }
@@ -69,12 +94,15 @@ impl Morphs {
     pub fn new(task: &Task, settings: &SearchSettings) -> Option<Morphs> {
         let Task {
             input,
-            codes,
+            tokens,
             outputs,
         } = *task;
-        let seeds = match (input, codes) {
-            (Shape::Sequence { length, .. }, Some(codes)) => {
+        let seeds = match (input, tokens) {
+            (Shape::Sequence { length, .. }, Some(Tokens::Words { codes })) => {
                 seeds::text_seeds(codes, length, outputs)
+            }
+            (Shape::Sequence { length, .. }, Some(Tokens::Characters { codes })) => {
+                seeds::spelling_seeds(codes, length, outputs)
             }
             (Shape::Flat { features }, _) => seeds::table_seeds(features, outputs),
             (Shape::Image { .. }, _) => seeds::image_seeds(input, outputs),

@@ -182,7 +182,7 @@ mod tests {
         let models = Morphs::new(
             &Task {
                 input,
-                codes: None,
+                tokens: None,
                 outputs: 2,
             },
             &settings,

@@ -16,7 +16,7 @@ use search::{
 
 const TASK: Task = Task {
     input: Shape::Flat { features: 20 },
-    codes: None,
+    tokens: None,
     outputs: 5,
 };
 const TRIALS: u64 = 100;

@@ -25,7 +25,7 @@ const TASK: Task = Task {
         height: 16,
         width: 16,
     },
-    codes: None,
+    tokens: None,
     outputs: 10,
 };
 

@@ -17,7 +17,7 @@ use search::{
 
 const TABLE: Task = Task {
     input: Shape::Flat { features: 12 },
-    codes: None,
+    tokens: None,
     outputs: 3,
 };
 const IMAGE: Task = Task {
@@ -26,7 +26,7 @@ const IMAGE: Task = Task {
         height: 8,
         width: 8,
     },
-    codes: None,
+    tokens: None,
     outputs: 4,
 };
 
@@ -387,7 +387,7 @@ fn data_that_no_seed_takes_are_refused() {
             channels: 0,
             length: 50,
         },
-        codes: None,
+        tokens: None,
         outputs: 3,
     };
     let mut rng = ChaCha8Rng::seed_from_u64(1);

@@ -23,7 +23,7 @@ const TASK: Task = Task {
         height: 32,
         width: 32,
     },
-    codes: None,
+    tokens: None,
     outputs: 10,
 };
 

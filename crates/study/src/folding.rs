@@ -162,7 +162,7 @@ fn values_per_row(dataset: &Dataset) -> usize {
         Dataset::Table(table) => table.columns.len(),
         Dataset::Images(images) => (images.height * images.width * images.channels) as usize,
         Dataset::Series(series) => (series.longest() * series.channels) as usize,
-        Dataset::Texts(texts) => (texts.mean_words() * WORD_VALUES) as usize,
+        Dataset::Texts(texts) => (texts.mean_length() * WORD_VALUES) as usize,
     }
 }
 
@@ -213,6 +213,7 @@ mod tests {
         let texts = data::Texts {
             name: "text".to_string(),
             texts: ["one two", "three"].map(String::from).to_vec(),
+            unit: data::TextUnit::Word,
             targets: data::RawTargets::Unknown(2),
         };
         assert_eq!(super::values_per_row(&data::Dataset::Texts(texts)), 12);

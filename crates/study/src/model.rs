@@ -10,7 +10,7 @@ use std::{
 
 use data::{Examples, Preprocessor};
 use morph::{Architecture, Layer, Shape};
-use search::{Setting, TrialId};
+use search::{Setting, Tokens, TrialId};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use train::{Calibration, PlanError, Weights};
@@ -238,7 +238,7 @@ fn check_network(card: &ModelCard, path: &Path) -> Result<(), ModelError> {
     };
     let (own, asked) = (
         said(network.input_shape(), codes, network.outputs()),
-        said(task.input, task.codes, task.outputs),
+        said(task.input, task.tokens.map(Tokens::codes), task.outputs),
     );
     match own == asked {
         true => Ok(()),

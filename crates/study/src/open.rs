@@ -290,9 +290,10 @@ pub(crate) fn linear(task: &Task) -> Architecture {
         units: task.outputs,
     };
     let input = Layer::Input { shape: task.input };
-    let layers = match (task.input, task.codes) {
-        (_, Some(codes)) => {
+    let layers = match (task.input, task.tokens) {
+        (_, Some(tokens)) => {
             let width = WORD_WIDTH;
+            let codes = tokens.codes();
             let embedding = Layer::Embedding { codes, width };
             vec![input, embedding, Layer::GlobalAvgPool, dense, Layer::Output]
         }

@@ -8,12 +8,12 @@ use std::{
 };
 
 use data::{
-    DataError, Examples, FittedTask, ItemShape, Notice, Preprocessor, Profile, ReadLimits, Request,
-    Sample, Sides, Source, Split, SplitShares,
+    DataError, Examples, FittedInputs, FittedTask, FittedText, Notice, Preprocessor, Profile,
+    ReadLimits, Request, Sample, Sides, Source, Split, SplitShares, TextUnit,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use search::Task;
+use search::{Task, Tokens};
 use thiserror::Error;
 use train::{ClassWeights, Metric, input_shape};
 
@@ -418,8 +418,11 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, PrepareEr
 
 /// What networks for these data take and give.
 pub fn network_task(preprocessor: &Preprocessor) -> Task {
-    let codes = match preprocessor.item() {
-        ItemShape::Tokens { codes, .. } => Some(codes),
+    let tokens = match preprocessor.inputs() {
+        FittedInputs::Text(FittedText { unit, codes, .. }) => Some(match (unit, *codes) {
+            (TextUnit::Word, codes) => Tokens::Words { codes },
+            (TextUnit::Character, codes) => Tokens::Characters { codes },
+        }),
         _ => None,
     };
     let outputs = match preprocessor.task() {
@@ -428,7 +431,7 @@ pub fn network_task(preprocessor: &Preprocessor) -> Task {
     };
     Task {
         input: input_shape(preprocessor.item()),
-        codes,
+        tokens,
         outputs,
     }
 }

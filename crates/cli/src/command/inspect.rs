@@ -106,10 +106,10 @@ fn text(prepared: &PreparedData, split: &SplitBy, columns_max: usize) -> String 
         text += &entry("series", &said);
     }
     if let Some(found) = &profile.texts {
-        let words = lengths(found.words);
+        let (length, units) = (lengths(found.length), found.unit.plural());
         let said = format!(
-            "{words} words, {} different, {} empty",
-            found.different_words, found.empty
+            "{length} {units}, {} different, {} empty",
+            found.different, found.empty
         );
         text += &entry("texts", &said);
     }

@@ -140,7 +140,9 @@ fn row(inputs: &FittedInputs) -> Value {
         FittedInputs::Series(series) => steps(series),
         FittedInputs::Text(text) => json!({
             "type": ["string", "null"],
-            "description": format!("a text, of which the first {} words are read", text.length),
+            "description": format!(
+                "a text, of which the first {} {} are read", text.length, text.unit.plural(),
+            ),
         }),
     }
 }

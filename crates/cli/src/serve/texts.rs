@@ -94,7 +94,7 @@ fn taken(inputs: &FittedInputs) -> Value {
             "channels": series.channels, "steps_max": series.length, "columns": series.columns,
         }}),
         FittedInputs::Text(text) => json!({ "text": {
-            "column": text.name, "words_read": text.length,
+            "column": text.name, (format!("{}_read", text.unit.plural())): text.length,
         }}),
     }
 }
@@ -205,7 +205,8 @@ fn inputs_in_words(inputs: &FittedInputs) -> String {
             series.channels, series.length
         ),
         FittedInputs::Text(text) => {
-            format!("texts, of which it reads the first {} words", text.length)
+            let units = text.unit.plural();
+            format!("texts, of which it reads the first {} {units}", text.length)
         }
     }
 }

@@ -331,6 +331,35 @@ pub(crate) fn texts(rows: usize, kind: Rows) -> String {
     String::from_utf8(table.into_inner().unwrap()).unwrap()
 }
 
+/// Names with a label: those of the training, and as nobody is called.
+pub(crate) fn names(rows: usize, kind: Rows) -> String {
+    const LETTERS: [&str; 7] = ["ka", "mo", "ri", "Zü", "te", "lö", "an"];
+    const ODD: [&str; 9] = [
+        "",
+        "NA",
+        "Na",
+        "null",
+        "nulla",
+        "X Æ A-12",
+        "名前",
+        "\u{10ffff}\u{301}",
+        "a\tb  c",
+    ];
+    let mut rng = ChaCha8Rng::seed_from_u64(rows as u64);
+    let mut table = csv::Writer::from_writer(vec![]);
+    table.write_record(["name", "label"]).unwrap();
+    for row in 0..rows {
+        let (end, label) = [("a", "f"), ("o", "m")][row % 2];
+        let letters = (0..rng.random_range(2..7)).map(|_| LETTERS[rng.random_range(0..7)]);
+        let mut name = letters.collect::<String>() + end;
+        if kind == Rows::Odd && row.is_multiple_of(3) {
+            name = ODD[rng.random_range(0..ODD.len())].to_string();
+        }
+        table.write_record([name.as_str(), label]).unwrap();
+    }
+    String::from_utf8(table.into_inner().unwrap()).unwrap()
+}
+
 /// A value of a series as it stands in a file; nothing where none was measured.
 pub(crate) type Series = Vec<Vec<String>>;
 

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::Preprocessor;
 use crate::fitted::{
     FORMAT, FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedTask,
-    FittedText, Scaling,
+    FittedText, Scaling, TextUnit,
 };
 
 /// A description as it is written, not yet looked at.
@@ -122,16 +122,28 @@ fn check_channels(channels: u32, shift: &[f32], scale: &[f32]) -> Result<(), Str
 
 fn check_text(text: &FittedText) -> Result<(), String> {
     let FittedText {
+        unit,
         length,
         codes,
         forms,
         ..
     } = text;
-    if *length == 0 || *codes < u32::from(FittedText::FIRST_WORD) {
-        return Err(format!("{length} words with {codes} codes are no texts"));
+    let least = match unit {
+        TextUnit::Word => 1,
+        TextUnit::Character => FittedText::CHARACTERS_MIN,
+    };
+    let units = unit.plural();
+    if *length < least || *codes < u32::from(FittedText::FIRST_KNOWN) {
+        return Err(format!("{length} {units} with {codes} codes are no texts"));
+    }
+    let is_one = |form: &&String| form.chars().count() == 1;
+    if let (TextUnit::Character, Some(form)) = (unit, forms.keys().find(|form| !is_one(form))) {
+        return Err(format!("`{form}` is no character"));
     }
     match forms.values().find(|code| u32::from(**code) >= *codes) {
-        Some(code) => Err(format!("there are {codes} codes, but a word has {code}")),
+        Some(code) => Err(format!(
+            "there are {codes} codes, but one of its {units} has {code}"
+        )),
         None => Ok(()),
     }
 }
@@ -189,7 +201,11 @@ mod tests {
             }})
         };
         assert!(read(text(3)).is_ok());
-        assert!(read(text(4)).unwrap_err().contains("a word has 4"));
+        assert!(
+            read(text(4))
+                .unwrap_err()
+                .contains("one of its words has 4")
+        );
         let bag = serde_json::json!({ "columns": [{
             "name": "note", "kind": "text", "forms": { "word": 2 }, "words": 2,
         }]});

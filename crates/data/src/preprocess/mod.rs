@@ -8,7 +8,7 @@ pub(crate) mod columns;
 mod images;
 mod series;
 mod tails;
-mod text;
+pub(crate) mod text;
 
 use serde::{Deserialize, Serialize};
 

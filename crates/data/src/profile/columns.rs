@@ -14,7 +14,7 @@ use crate::{
     preprocess::columns::{LEVELS_MAX, is_long_tailed},
     source::{Cells, Column, Source, Table},
     split::Split,
-    table::columns::words_per_cell,
+    table::writing::words_per_cell,
     times,
 };
 
@@ -240,7 +240,7 @@ fn of_column(column: &Column, strays: Option<&Strays>, split: &Split) -> ColumnP
         Cells::Texts(words) => {
             let missing = words.iter().filter(|word| word.is_none()).count();
             let different: BTreeSet<&String> = words.iter().flatten().collect();
-            let words = words_per_cell(&column.cells);
+            let words = words_per_cell(words);
             (missing, different.len(), ColumnValues::Text { words })
         }
         Cells::Words(words) => {

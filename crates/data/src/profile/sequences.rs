@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::source::{Series, Texts};
+use crate::{
+    fitted::TextUnit,
+    source::{Series, Texts},
+};
 
 /// Series that are learned from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,11 +25,16 @@ pub struct SeriesProfile {
 /// Texts that are learned from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TextProfile {
-    /// How many words they have.
-    pub words: Lengths,
-    /// How many different words there are, as they are written.
-    pub different_words: usize,
-    /// Texts without any word.
+    /// What they are read by.
+    #[serde(default)]
+    pub unit: TextUnit,
+    /// How many words or characters they have.
+    #[serde(alias = "words")]
+    pub length: Lengths,
+    /// How many different ones there are, as they are written.
+    #[serde(alias = "different_words")]
+    pub different: usize,
+    /// Texts without any.
     pub empty: usize,
 }
 
@@ -64,12 +72,15 @@ pub(super) fn of_series(series: &Series) -> SeriesProfile {
 }
 
 pub(super) fn of_texts(texts: &Texts) -> TextProfile {
-    let words = |text: &'_ String| text.split_whitespace().count();
-    let all = texts.texts.iter().flat_map(|text| text.split_whitespace());
+    let unit = texts.unit;
+    let lengths = texts.texts.iter().map(|text| unit.pieces(text).count());
+    let lengths: Vec<usize> = lengths.collect();
+    let all = texts.texts.iter().flat_map(|text| unit.pieces(text));
     TextProfile {
-        words: Lengths::of(texts.texts.iter().map(words).collect()),
-        different_words: all.collect::<BTreeSet<&str>>().len(),
-        empty: texts.texts.iter().filter(|text| words(text) == 0).count(),
+        unit,
+        different: all.collect::<BTreeSet<&str>>().len(),
+        empty: lengths.iter().filter(|length| **length == 0).count(),
+        length: Lengths::of(lengths),
     }
 }
 
@@ -86,6 +97,7 @@ mod tests {
         let profile = of_texts(&Texts {
             name: "text".into(),
             texts,
+            unit: TextUnit::Word,
             targets: RawTargets::Unknown(3),
         });
         let words = Lengths {
@@ -96,8 +108,9 @@ mod tests {
         assert_eq!(
             profile,
             TextProfile {
-                words,
-                different_words: 4,
+                unit: TextUnit::Word,
+                length: words,
+                different: 4,
                 empty: 1
             }
         );

@@ -119,7 +119,10 @@ pub(super) fn describe(
                 channels => format!("{steps} of {channels} channels"),
             }
         }
-        Dataset::Texts(texts) => format!("{:.0} words in the mean", texts.mean_words()),
+        Dataset::Texts(texts) => {
+            let (mean, unit) = (texts.mean_length(), texts.unit.plural());
+            format!("{mean:.0} {unit} in the mean")
+        }
     };
     let predicted = match task {
         Task::Classification { classes } => format!("{} classes", classes.len()),

@@ -22,7 +22,7 @@ use crate::{
     oddities::Oddities,
     roles::RowFacts,
     source::{DataKind, Dataset, Fingerprint, Request, Source, Task},
-    table::{self, text::malformed},
+    table::{self, kinds::ColumnKind, text::malformed},
 };
 
 pub(crate) use arrays::{INPUT_NAMES, array_images, array_series};
@@ -287,7 +287,7 @@ fn not_read(path: &Path, format: &str) -> Result<Option<String>, DataError> {
 }
 
 /// That something cannot be learned from this request's data.
-fn nothing(request: &Request, problem: String) -> DataError {
+pub(crate) fn nothing(request: &Request, problem: String) -> DataError {
     DataError::NothingToLearn {
         path: request.path.clone(),
         problem,
@@ -296,7 +296,11 @@ fn nothing(request: &Request, problem: String) -> DataError {
 
 /// Refuses a kind that these data cannot be, and what is said of columns where it would decide nothing.
 fn refuse_other_kind(request: &Request, is: DataKind) -> Result<(), DataError> {
-    if let Some((name, kind)) = request.columns.first_key_value() {
+    // Texts of files are a column, too: it can be said what they are read by.
+    let decides = |(name, kind): &(&String, &ColumnKind)| {
+        is == DataKind::Text && *name == texts::COLUMN && kind.is_text()
+    };
+    if let Some((name, kind)) = request.columns.iter().find(|said| !decides(said)) {
         let problem = format!(
             "`{name}` cannot be read as {kind}: that is said of columns of a table that stands in a text, Parquet, \
              Arrow, ARFF or JSON Lines file"

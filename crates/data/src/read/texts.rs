@@ -11,9 +11,11 @@ use super::{
 };
 use crate::{
     error::DataError,
+    fitted::TextUnit,
     images::listed::begins_like_an_image,
     limits::ReadLimits,
     notice::Notice,
+    preprocess::text::unit_of,
     roles::Part,
     source::{DataKind, Dataset, RawTargets, Request, Texts},
     table::text::{decode, read_bytes},
@@ -21,6 +23,9 @@ use crate::{
 
 /// A longer text is cut: what a network reads of it has long ended.
 const TEXT_BYTES_MAX: usize = 100_000;
+
+/// What texts of files are called, as the column of a table would be.
+pub(super) const COLUMN: &str = "text";
 
 /// Texts with their classes.
 #[derive(Default)]
@@ -64,7 +69,8 @@ pub(super) fn find(request: &Request) -> Result<Found, DataError> {
     };
     let (task, targets) = classes(request, &read.labels, given)?;
     notices.extend(said_of_cut(read.cut));
-    let texts = checked_texts("text", read.texts, targets, &mut notices);
+    let asked = request.columns.get(COLUMN).and_then(|kind| kind.unit());
+    let texts = checked_texts(COLUMN, read.texts, targets, asked, &mut notices);
     Ok(Found {
         dataset: Dataset::Texts(texts),
         task,
@@ -243,6 +249,7 @@ pub(crate) fn checked_texts(
     name: &str,
     mut texts: Vec<String>,
     targets: RawTargets,
+    asked: Option<TextUnit>,
     notices: &mut Vec<Notice>,
 ) -> Texts {
     let empty = texts.iter().filter(|text| text.trim().is_empty()).count();
@@ -254,9 +261,17 @@ pub(crate) fn checked_texts(
     }
     let is_cut = texts.iter_mut().map(cut);
     notices.extend(said_of_cut(is_cut.filter(|is_cut| *is_cut).count()));
+    let unit = asked.unwrap_or_else(|| unit_of(&texts));
+    if asked.is_none() && unit == TextUnit::Character {
+        notices.push(Notice::note(format!(
+            "`{name}` is read by characters, as hardly any of its words comes twice (--as {name}=words \
+             overrules it)"
+        )));
+    }
     Texts {
         name: name.to_string(),
         texts,
+        unit,
         targets,
     }
 }

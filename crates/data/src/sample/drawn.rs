@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::{
     fitted::{
         CLIP, FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedText,
-        Scaling,
+        Scaling, TextUnit,
     },
     images::item_bytes,
     source::{Cells, Column, Dataset, Images, RawTargets, Series, Table, Texts},
@@ -16,6 +16,9 @@ use crate::{
 
 /// A word that no file holds.
 const UNSEEN: &str = "a word that was never seen";
+
+/// A character that no file holds.
+const UNSEEN_CHARACTER: &str = "\u{10fffd}";
 
 /// Words of a drawn text beside other columns, at most.
 const BAG_WORDS: usize = 20;
@@ -67,7 +70,7 @@ fn drawn_columns(columns: &[FittedColumn], rows: usize, rng: &mut ChaCha8Rng) ->
                 let forms: Vec<&String> = forms.keys().collect();
                 let text = |row: usize| match (is_odd(row, place), row / ODD_EVERY % 2) {
                     (true, 0) => None,
-                    _ => Some(drawn_text(&forms, BAG_WORDS, rng)),
+                    _ => Some(drawn_text(TextUnit::Word, &forms, BAG_WORDS, rng)),
                 };
                 Cells::Words((0..rows).map(text).collect())
             }
@@ -147,23 +150,37 @@ fn drawn_series(fitted: &FittedSeries, rows: usize, rng: &mut ChaCha8Rng) -> Ser
 }
 
 fn drawn_texts(fitted: &FittedText, rows: usize, rng: &mut ChaCha8Rng) -> Texts {
-    let forms: Vec<&String> = fitted.forms.keys().collect();
+    // No file holds the character that stands for the end of a text.
+    let is_there = |known: &(&String, &u16)| *known.1 != FittedText::NOTHING;
+    let forms: Vec<&String> = fitted
+        .forms
+        .iter()
+        .filter(is_there)
+        .map(|known| known.0)
+        .collect();
     let most = fitted.length as usize + 3;
     Texts {
         name: fitted.name.clone(),
-        texts: (0..rows).map(|_| drawn_text(&forms, most, rng)).collect(),
+        unit: fitted.unit,
+        texts: (0..rows)
+            .map(|_| drawn_text(fitted.unit, &forms, most, rng))
+            .collect(),
         targets: RawTargets::Unknown(rows),
     }
 }
 
-/// Up to so many known words and unknown ones between them.
-fn drawn_text(forms: &[&String], most: usize, rng: &mut ChaCha8Rng) -> String {
-    let words = (0..rng.random_range(0..=most)).map(|_| match rng.random_range(0..5) {
-        0 => UNSEEN,
-        _ if forms.is_empty() => UNSEEN,
+/// Up to so many known words or characters, and unknown ones between them.
+fn drawn_text(unit: TextUnit, forms: &[&String], most: usize, rng: &mut ChaCha8Rng) -> String {
+    let (between, unseen) = match unit {
+        TextUnit::Word => (" ", UNSEEN),
+        TextUnit::Character => ("", UNSEEN_CHARACTER),
+    };
+    let pieces = (0..rng.random_range(0..=most)).map(|_| match rng.random_range(0..5) {
+        0 => unseen,
+        _ if forms.is_empty() => unseen,
         _ => forms[rng.random_range(0..forms.len())].as_str(),
     });
-    let text = words.collect::<Vec<&str>>().join(" ");
+    let text = pieces.collect::<Vec<&str>>().join(between);
     // No file holds these as a text: a reader takes them for missing.
     if is_missing(&text) {
         String::new()

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     kinds::{ColumnKind, ColumnKinds},
     text::Decimal,
+    writing::are_texts,
 };
 use crate::{
     notice::Notice,
@@ -30,11 +31,6 @@ const IDENTIFIER_SHARE: f64 = 0.95;
 
 /// No column of fewer rows is called an identifier.
 const IDENTIFIER_ROWS_MIN: usize = 30;
-
-/// Cells of a text hold at least so many words in the mean,
-const TEXT_WORDS_MIN: f64 = 3.0;
-/// and at least this share of them are different.
-const TEXT_DIFFERENT_SHARE: f64 = 0.3;
 
 /// Whether a cell says that there is no value.
 pub(crate) fn is_missing(cell: &str) -> bool {
@@ -85,7 +81,9 @@ impl Written<'_> {
         let present = self.present();
         let order = match self.asked {
             Some(ColumnKind::Category) => return Ok(Cells::Words(self.words())),
-            Some(ColumnKind::Text) => return Ok(Cells::Texts(self.words())),
+            Some(ColumnKind::Text | ColumnKind::Words | ColumnKind::Characters) => {
+                return Ok(Cells::Texts(self.words()));
+            }
             Some(ColumnKind::Number) => {
                 let numbers = self.numbers(1.0, &present, oddities);
                 return numbers
@@ -105,10 +103,10 @@ impl Written<'_> {
         times.ok_or_else(|| self.no_date())
     }
 
-    /// Words, or sentences if they look like these.
+    /// Words, or texts if they look like these.
     pub(crate) fn worded(&self) -> Cells {
         let words = self.words();
-        match are_sentences(&words) {
+        match are_texts(&words) {
             true => Cells::Texts(words),
             false => Cells::Words(words),
         }
@@ -191,28 +189,6 @@ impl Written<'_> {
             None => format!("`{name}` cannot be read as {kind}: no cell of it has a value"),
         }
     }
-}
-
-/// Whether these words are sentences rather than categories.
-fn are_sentences(words: &[Option<String>]) -> bool {
-    let present: Vec<&String> = words.iter().flatten().collect();
-    let different: BTreeSet<&String> = present.iter().copied().collect();
-    words_in_the_mean(words) >= TEXT_WORDS_MIN
-        && different.len() as f64 >= TEXT_DIFFERENT_SHARE * present.len() as f64
-}
-
-/// How many words the cells hold in the mean; none if they are numbers.
-pub(crate) fn words_per_cell(cells: &Cells) -> f64 {
-    cells.written().map_or(0.0, words_in_the_mean)
-}
-
-fn words_in_the_mean(words: &[Option<String>]) -> f64 {
-    let counts = words
-        .iter()
-        .flatten()
-        .map(|cell| cell.split_whitespace().count());
-    let present = words.iter().flatten().count().max(1);
-    counts.sum::<usize>() as f64 / present as f64
 }
 
 /// Leaves out columns that say nothing: constant, empty, or different in every row; of the last, those stay of

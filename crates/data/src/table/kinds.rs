@@ -8,7 +8,7 @@ use super::{
     read::{is_role, place_of},
     text::{Records, malformed},
 };
-use crate::{error::DataError, source::Request};
+use crate::{error::DataError, fitted::TextUnit, source::Request};
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -18,8 +18,12 @@ pub enum ColumnKind {
     Number,
     /// One of some values, of which none is more than another; numbers may be names, too.
     Category,
-    /// Sentences.
+    /// Sentences, or what else is written, read by what suits it.
     Text,
+    /// The same, read by words.
+    Words,
+    /// The same, read by characters.
+    Characters,
     /// Dates or times, in whatever way they are written.
     Date,
     /// The same, the day before the month.
@@ -30,14 +34,30 @@ pub enum ColumnKind {
 
 impl ColumnKind {
     /// All of them.
-    pub const ALL: [ColumnKind; 6] = [
+    pub const ALL: [ColumnKind; 8] = [
         ColumnKind::Number,
         ColumnKind::Category,
         ColumnKind::Text,
+        ColumnKind::Words,
+        ColumnKind::Characters,
         ColumnKind::Date,
         ColumnKind::DateDayFirst,
         ColumnKind::DateMonthFirst,
     ];
+
+    /// Whether it is a text, whatever it is read by.
+    pub(crate) fn is_text(self) -> bool {
+        self == ColumnKind::Text || self.unit().is_some()
+    }
+
+    /// What a text is to be read by, if that was said.
+    pub(crate) fn unit(self) -> Option<TextUnit> {
+        match self {
+            ColumnKind::Words => Some(TextUnit::Word),
+            ColumnKind::Characters => Some(TextUnit::Character),
+            _ => None,
+        }
+    }
 
     /// Its name, as in `lehr.toml`.
     pub fn name(self) -> &'static str {
@@ -45,6 +65,8 @@ impl ColumnKind {
             ColumnKind::Number => "number",
             ColumnKind::Category => "category",
             ColumnKind::Text => "text",
+            ColumnKind::Words => "words",
+            ColumnKind::Characters => "characters",
             ColumnKind::Date => "date",
             ColumnKind::DateDayFirst => "date_day_first",
             ColumnKind::DateMonthFirst => "date_month_first",

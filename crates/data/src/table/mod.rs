@@ -5,6 +5,7 @@ mod arff;
 pub(crate) mod arrow;
 pub(crate) mod chosen;
 pub(crate) mod columns;
+mod dataset;
 pub(crate) mod flow;
 mod guarded;
 pub(crate) mod header;
@@ -17,6 +18,7 @@ pub(crate) mod parts;
 pub(crate) mod read;
 pub(crate) mod rest;
 pub(crate) mod text;
+pub(crate) mod writing;
 
 use std::path::Path;
 

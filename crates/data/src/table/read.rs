@@ -8,7 +8,8 @@ use std::{
 use super::{
     Reading,
     chosen::{self, Chosen},
-    columns::{NUMBERS_SHARE, Written, is_missing, number, without_useless, words_per_cell},
+    columns::{NUMBERS_SHARE, Written, is_missing, number},
+    dataset::dataset_of,
     flow, kinds, listed,
     origins::Origins,
     rest::TableRest,
@@ -19,12 +20,10 @@ use crate::{
     large::{Beyond, Rest, Unheld},
     notice::Notice,
     oddities::{LeftOut, Oddities, Useless},
-    read::checked_texts,
+    read::nothing,
     roles::{RoleRows, RowFacts, read_facts},
-    series::{hint::hint, too_large, wide},
-    source::{
-        Cells, Column, DataKind, Dataset, RawTargets, Request, Series, Table, Task, TaskKind,
-    },
+    series::hint::hint,
+    source::{Column, Dataset, RawTargets, Request, Task, TaskKind},
 };
 
 /// Names that people give to what is to be predicted.
@@ -248,83 +247,6 @@ pub(crate) fn place_of(path: &Path, records: &Records, name: &str) -> Result<usi
             );
             malformed(path, problem)
         })
-}
-
-/// What the columns are: the steps of series, one text beside nothing else, or a table.
-fn dataset_of(
-    request: &Request,
-    columns: Vec<Column>,
-    targets: RawTargets,
-    notices: &mut Vec<Notice>,
-    oddities: &mut Oddities,
-) -> Result<Dataset, DataError> {
-    match request.kind {
-        Some(DataKind::Images) => {
-            return Err(nothing(request, "a table holds no images".to_string()));
-        }
-        Some(DataKind::Series) => return series_of(request, &columns, targets, notices),
-        Some(DataKind::Text) => {
-            let texts = columns
-                .iter()
-                .max_by(|a, b| words_per_cell(&a.cells).total_cmp(&words_per_cell(&b.cells)));
-            let texts = texts.filter(|column| column.cells.written().is_some());
-            let column = texts.ok_or_else(|| {
-                nothing(
-                    request,
-                    "no column holds words that could be a text".to_string(),
-                )
-            })?;
-            return Ok(texts_of(column, targets, notices));
-        }
-        None if wide::looks_like_series(&columns) => {
-            notices.push(wide::taken_for_series(&columns));
-            return series_of(request, &columns, targets, notices);
-        }
-        None | Some(DataKind::Table) => {}
-    }
-    let columns = without_useless(columns, &request.columns, oddities);
-    if columns.is_empty() {
-        let problem = "no column is left to predict from".to_string();
-        return Err(nothing(request, problem));
-    }
-    match &columns[..] {
-        [only] if request.kind.is_none() && matches!(only.cells, Cells::Texts(_)) => {
-            Ok(texts_of(only, targets, notices))
-        }
-        _ => Ok(Dataset::Table(Table { columns, targets })),
-    }
-}
-
-fn series_of(
-    request: &Request,
-    columns: &[Column],
-    targets: RawTargets,
-    notices: &mut Vec<Notice>,
-) -> Result<Dataset, DataError> {
-    if let Some(odd) = columns
-        .iter()
-        .find(|c| !matches!(c.cells, Cells::Numbers(_)))
-    {
-        let problem = format!(
-            "column `{}` holds no numbers, so it is no step of a series (--ignore leaves it out)",
-            odd.name
-        );
-        return Err(nothing(request, problem));
-    }
-    notices.extend(too_large(wide::numbers(columns)));
-    let series = wide::series_of(columns, targets.len());
-    Ok(Dataset::Series(Series { targets, ..series }))
-}
-
-fn texts_of(column: &Column, targets: RawTargets, notices: &mut Vec<Notice>) -> Dataset {
-    let Some(cells) = column.cells.written() else {
-        unreachable!("a column of numbers is no text")
-    };
-    let texts: Vec<String> = cells
-        .iter()
-        .map(|cell| cell.as_deref().unwrap_or_default().to_string())
-        .collect();
-    Dataset::Texts(checked_texts(&column.name, texts, targets, notices))
 }
 
 fn append(
@@ -557,13 +479,6 @@ fn is_few_whole_numbers(values: &[f64]) -> bool {
     different.sort_by(f64::total_cmp);
     different.dedup();
     different.len() <= CLASSES_OF_NUMBERS_MAX && values.iter().all(|value| value.fract() == 0.0)
-}
-
-fn nothing(request: &Request, problem: String) -> DataError {
-    DataError::NothingToLearn {
-        path: request.path.clone(),
-        problem,
-    }
 }
 
 fn classes(

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use morph::{
     Architecture, ChannelImportance, Direction, Layer, LayerId, Morph, Morphed, Preservation,
     Shape,
-    seeds::{image_seeds, series_seeds, table_seeds, text_seeds},
+    seeds::{image_seeds, series_seeds, spelling_seeds, table_seeds, text_seeds},
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -32,6 +32,7 @@ fn seeds() -> Vec<Architecture> {
         .chain(table_seeds(13, 3))
         .chain(series_seeds(series, 4))
         .chain(text_seeds(100, 30, 3))
+        .chain(spelling_seeds(100, 64, 3))
         .map(|(_, architecture)| architecture)
         .collect()
 }

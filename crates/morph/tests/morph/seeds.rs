@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use morph::{
     Architecture, Layer, Shape,
-    seeds::{PARAMETERS_MAX, image_seeds, series_seeds, table_seeds, text_seeds},
+    seeds::{PARAMETERS_MAX, image_seeds, series_seeds, spelling_seeds, table_seeds, text_seeds},
 };
 
 #[test]
@@ -59,6 +59,19 @@ fn texts_of_any_length_get_seeds_with_the_mean_of_words_first() {
             let seeds = text_seeds(codes, length, 3);
             assert_eq!(seeds[0].0, "mean of words");
             assert!(seeds.len() >= 4, "{codes} {length}: {}", seeds.len());
+            check_seeds(&seeds);
+        }
+    }
+}
+
+#[test]
+fn texts_of_characters_get_seeds_with_a_convolution_first() {
+    for codes in [2, 6, 100, 8_002] {
+        for length in [16, 31, 32, 57, 256, 1_024] {
+            let seeds = spelling_seeds(codes, length, 3);
+            assert!(seeds[0].0.contains("conv net"), "{}", seeds[0].0);
+            let wanted = if length < 32 { 3 } else { 5 };
+            assert_eq!(seeds.len(), wanted, "{codes} {length}");
             check_seeds(&seeds);
         }
     }
@@ -148,6 +161,8 @@ fn impossible_shapes_get_no_seeds() {
     assert!(series_seeds(Shape::Flat { features: 3 }, 10).is_empty());
     assert!(text_seeds(0, 8, 3).is_empty());
     assert!(text_seeds(8, 0, 3).is_empty());
+    assert!(spelling_seeds(0, 16, 3).is_empty());
+    assert!(spelling_seeds(8, 0, 3).is_empty());
     assert!(
         image_seeds(
             Shape::Image {

@@ -27,12 +27,16 @@ pub(super) fn encode_labels(input: &Tensor, arguments: &Arguments<'_>) -> Result
             Tensor::made(shape, Values::Ints(words.iter().map(number).collect()))
         }
         Values::Ints(numbers) if arguments.has("keys_int64s") => {
+            let keys = arguments.ints("keys_int64s")?.to_vec();
+            if arguments.has("values_int64s") {
+                arguments.only(&["keys_int64s", "values_int64s", "default_int64"])?;
+                let table = table(keys, arguments.ints("values_int64s")?.to_vec())?;
+                let otherwise = arguments.int_or("default_int64", -1)?;
+                let other = |number: &i64| table.get(number).copied().unwrap_or(otherwise);
+                return Tensor::made(shape, Values::Ints(numbers.iter().map(other).collect()));
+            }
             arguments.only(&["keys_int64s", "values_strings", "default_string"])?;
-            let (keys, words) = (
-                arguments.ints("keys_int64s")?,
-                arguments.texts("values_strings")?,
-            );
-            let table = table(keys.to_vec(), words)?;
+            let table = table(keys, arguments.texts("values_strings")?)?;
             let otherwise = arguments.text_or("default_string", "_Unused")?;
             let word = |number: &i64| table.get(number).unwrap_or(&otherwise).clone();
             Tensor::made(shape, Values::Texts(numbers.iter().map(word).collect()))

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, thread};
 
-use data::{Cells, Dataset, FittedKind, FittedTask, Sample, Series};
+use data::{Cells, Dataset, FittedKind, FittedTask, Sample, Series, TextUnit};
 use replay::{Element, Replay, ReplayError, Tensor, Values};
 
 use super::{CertifyError, RowsOf, TOLERANCE, Tried};
@@ -163,6 +163,15 @@ fn raw_inputs(
                 give(&declared.name, vec![count, steps, channels], values);
             }
         }
+        Dataset::Texts(texts) if texts.unit == TextUnit::Character => {
+            for declared in replay.inputs() {
+                let places = declared.extents.get(1).copied().flatten().unwrap_or(0);
+                let own = &texts.texts[first..first + count];
+                let points = own.iter().flat_map(|text| code_points(text, places));
+                let points = Values::Ints(points.collect());
+                give(&declared.name, vec![count, places], points);
+            }
+        }
         Dataset::Texts(texts) => {
             let texts = texts.texts[first..first + count]
                 .iter()
@@ -185,6 +194,15 @@ fn raw_series(series: &Series, length: usize, first: usize, count: usize) -> Val
         values.extend(std::iter::repeat_n(f32::NAN, length - own.len()));
     }
     Values::Floats(values)
+}
+
+/// As the description of an input of characters asks for it.
+fn code_points(text: &str, places: usize) -> impl Iterator<Item = i64> {
+    let points = text
+        .trim_ascii()
+        .chars()
+        .map(|letter| i64::from(u32::from(letter)));
+    points.chain(std::iter::repeat(0)).take(places)
 }
 
 /// As the description of an input of texts asks for it.

@@ -267,7 +267,7 @@ mod tests {
             worker: WorkerName("one".to_string()),
             task: Task {
                 input,
-                codes: None,
+                tokens: None,
                 outputs: 2,
             },
             settings,

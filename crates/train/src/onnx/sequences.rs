@@ -3,10 +3,11 @@
 //! A text is split at blanks, and every piece is looked up as it is written; a text of which `data` says that
 //! it is missing has no words. `data` also splits at tabs and line ends; the operator would by its
 //! description, but ONNX Runtime 1.32 knows blanks only, so whoever runs the model replaces the others.
+//! A text that is read by characters is given as their code points: no operator takes a text apart.
 
 use std::collections::BTreeMap;
 
-use data::{FittedSeries, FittedText, Indicator, fitted::CLIP};
+use data::{FittedSeries, FittedText, Indicator, TextUnit, fitted::CLIP};
 
 use super::{
     graph::{Argument, GraphBuilder, Size, ValueName},
@@ -20,6 +21,10 @@ pub(super) const SPLIT: &str = "StringSplit";
 
 /// What an input of texts is, for whoever runs the model.
 const TEXT_MEANING: &str = "a text with blanks for tabs and line ends; empty if it is missing";
+
+/// What an input of characters is.
+const CHARACTERS_MEANING: &str =
+    "Unicode code points of a text without white space around it, 0 behind its end";
 
 /// The code of a piece that is no known word, where none has a code of its own.
 const NO_PLACE: i64 = -1;
@@ -53,8 +58,109 @@ pub(super) fn add_series(builder: &mut GraphBuilder, series: &FittedSeries) -> V
     transpose(builder, &values, &SERIES_TURNED, "series channels first")
 }
 
-/// Adds the input of texts and what makes codes of their words; returns `[rows][1][words]`.
+/// Adds the input of texts and what makes codes of them; returns `[rows][1][length]`.
 pub(super) fn add_text(builder: &mut GraphBuilder, text: &FittedText) -> ValueName {
+    match text.unit {
+        TextUnit::Word => add_words(builder, text),
+        TextUnit::Character => add_characters(builder, text),
+    }
+}
+
+/// Texts by their characters. No operator splits a text into these, so that their code points are asked for.
+fn add_characters(builder: &mut GraphBuilder, text: &FittedText) -> ValueName {
+    let name = &text.name;
+    let sizes = [Size::Rows, Size::Fixed(text.length)];
+    let raw = builder.input(name, ElementType::Int64, &sizes, CHARACTERS_MEANING);
+    let points = |form: &String| form.chars().map(|c| i64::from(u32::from(c))).next();
+    let keys: Vec<i64> = text.forms.keys().filter_map(points).collect();
+    let values: Vec<i64> = text.forms.values().map(|code| i64::from(*code)).collect();
+    let (keys, unknown) = (Keys::Ints(&keys), i64::from(FittedText::UNKNOWN));
+    let codes = encoded(
+        builder,
+        &raw,
+        keys,
+        &values,
+        unknown,
+        &format!("{name} codes"),
+    );
+    let is_missing = is_missing_word(builder, &raw, name);
+    let nothing = i64::from(FittedText::NOTHING);
+    let nothing = builder.ints(&format!("{name} nothing"), &[], &[nothing]);
+    let told = [&is_missing, &nothing, &codes];
+    let told = builder.node("Where", &told, &[], &format!("{name} told"));
+    let axis = builder.ints(&format!("{name} channel axis"), &[1], &[1]);
+    let channel = builder.node(
+        "Unsqueeze",
+        &[&told, &axis],
+        &[],
+        &format!("{name} channel"),
+    );
+    cast(
+        builder,
+        &channel,
+        ElementType::Float,
+        &format!("{name} as codes"),
+    )
+}
+
+/// Whether code points `[rows][places]` are those of a word that says that there is nothing; `[rows][1]`.
+fn is_missing_word(builder: &mut GraphBuilder, raw: &ValueName, name: &str) -> ValueName {
+    // One place more than the longest has, so that the end of each is seen.
+    let places = 1 + MISSING_WORDS
+        .iter()
+        .map(|word| word.len())
+        .max()
+        .unwrap_or(0);
+    let padded = |word: &&str| {
+        let points = word.bytes().map(i64::from).collect::<Vec<i64>>();
+        points.into_iter().chain(std::iter::repeat(0)).take(places)
+    };
+    let points: Vec<i64> = MISSING_WORDS.iter().flat_map(padded).collect();
+    let extents = [1, MISSING_WORDS.len(), places];
+    let points = builder.ints(&format!("{name} missing words"), &extents, &points);
+    let [start, end, axis] = [("start", 0), ("end", places as i64), ("axis", 1)]
+        .map(|(what, value)| builder.ints(&format!("{name} {what}"), &[1], &[value]));
+    let begin = [raw, &start, &end, &axis];
+    let begin = builder.node("Slice", &begin, &[], &format!("{name} begin"));
+    let begin = builder.node(
+        "Unsqueeze",
+        &[&begin, &axis],
+        &[],
+        &format!("{name} begin each"),
+    );
+    let same = builder.node(
+        "Equal",
+        &[&begin, &points],
+        &[],
+        &format!("{name} same places"),
+    );
+    let other = builder.node("Not", &[&same], &[], &format!("{name} other places"));
+    let other = any_of(
+        builder,
+        &other,
+        2,
+        KeptAxis::Dropped,
+        &format!("{name} is other"),
+    );
+    let half = builder.floats(&format!("{name} half"), &[], &[0.5]);
+    let same = builder.node("Less", &[&other, &half], &[], &format!("{name} is word"));
+    let missing = any_of(
+        builder,
+        &same,
+        1,
+        KeptAxis::Kept,
+        &format!("{name} is missing"),
+    );
+    builder.node(
+        "Greater",
+        &[&missing, &half],
+        &[],
+        &format!("{name} is nothing"),
+    )
+}
+
+/// Texts by their words.
+fn add_words(builder: &mut GraphBuilder, text: &FittedText) -> ValueName {
     let unknown = i64::from(FittedText::UNKNOWN);
     let nothing = i64::from(FittedText::NOTHING);
     let codes = add_pieces(builder, &text.name, &text.forms, [nothing, unknown]);
@@ -126,7 +232,7 @@ fn add_pieces(
     let codes = encoded(
         builder,
         &pieces,
-        &keys,
+        Keys::Texts(&keys),
         &values,
         unknown,
         &format!("{name} codes"),
@@ -135,7 +241,7 @@ fn add_pieces(
     let is_there = encoded(
         builder,
         &raw,
-        &MISSING_WORDS,
+        Keys::Texts(&MISSING_WORDS),
         &gone,
         1,
         &format!("{name} is there"),
@@ -162,20 +268,31 @@ fn add_pieces(
     )
 }
 
+/// What is looked up.
+#[derive(Clone, Copy)]
+enum Keys<'a> {
+    Texts(&'a [&'a str]),
+    Ints(&'a [i64]),
+}
+
 fn encoded(
     builder: &mut GraphBuilder,
-    words: &ValueName,
-    keys: &[&str],
+    looked_up: &ValueName,
+    keys: Keys<'_>,
     values: &[i64],
     default: i64,
     name: &str,
 ) -> ValueName {
+    let keys = match keys {
+        Keys::Texts(keys) => ("keys_strings", Argument::Texts(keys)),
+        Keys::Ints(keys) => ("keys_int64s", Argument::Ints(keys)),
+    };
     let arguments = [
-        ("keys_strings", Argument::Texts(keys)),
+        keys,
         ("values_int64s", Argument::Ints(values)),
         ("default_int64", Argument::Int(default)),
     ];
-    builder.node("LabelEncoder", &[words], &arguments, name)
+    builder.node("LabelEncoder", &[looked_up], &arguments, name)
 }
 
 /// What becomes of an axis over which something was taken.

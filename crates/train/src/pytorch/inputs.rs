@@ -2,7 +2,7 @@
 
 use data::{
     FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedTask, FittedText,
-    Indicator, Preprocessor, Scaling, fitted::CLIP,
+    Indicator, Preprocessor, Scaling, TextUnit, fitted::CLIP,
 };
 
 use super::literal::{in_lines, numbers, text, texts, truth};
@@ -105,7 +105,10 @@ pub(super) fn inputs(preprocessor: &Preprocessor) -> String {
             text_constants(text),
             DELIMITED.to_string(),
             STORED.to_string(),
-            TEXT.to_string(),
+            match text.unit {
+                TextUnit::Word => TEXT.to_string(),
+                TextUnit::Character => TEXT.replace(WORDS_OF_TEXT, CHARACTERS_OF_TEXT),
+            },
         ],
     };
     let parts: Vec<&str> = parts.iter().map(|part| part.trim_end()).collect();
@@ -164,15 +167,20 @@ fn clip() -> String {
     )
 }
 
+/// What a text consists of if it is read by words, in [`TEXT`], and if by characters.
+const WORDS_OF_TEXT: &str = "words_of(text)";
+const CHARACTERS_OF_TEXT: &str = r#"list(text.strip(" \t\n\r\f"))"#;
+
 fn text_constants(fitted: &FittedText) -> String {
     format!(
-        "# The column of the texts, how many words are read of each, and the codes of no word and of an\n\
-         # unknown one; those of known words stand in model.json.\n\
+        "# The column of the texts, how many {units} are read of each, and the codes of none and of an\n\
+         # unknown one; those of known {units} stand in model.json.\n\
          COLUMN = {}\nLENGTH, NOTHING, UNKNOWN = {}, {}, {}",
         text(&fitted.name),
         fitted.length,
         FittedText::NOTHING,
         FittedText::UNKNOWN,
+        units = fitted.unit.plural(),
     )
 }
 

@@ -17,7 +17,7 @@ def prepared(source):
     forms = stored_inputs()["text"]["forms"]
     codes = numpy.full((len(texts), 1, LENGTH), NOTHING, numpy.float32)
     for row, text in enumerate(texts):
-        words = [] if text.strip() in MISSING else words_of(text)
-        for place, form in enumerate(words[:LENGTH]):
+        pieces = [] if text.strip() in MISSING else words_of(text)
+        for place, form in enumerate(pieces[:LENGTH]):
             codes[row, 0, place] = forms.get(form, UNKNOWN)
     return torch.from_numpy(codes), numbers
