@@ -134,13 +134,19 @@ fn write(place: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
 fn check_flats(target: &str, more: &[&str]) {
     let place = tempfile::tempdir().unwrap();
     let place = place.path();
-    let known = write(place, "known.csv", odd::flats(400, target, Rows::Known).raw);
+    let known = write(place, "known.csv", odd::flats(700, target, Rows::Known).raw);
     let new = odd::flats(ROWS, target, Rows::Odd);
     let study = study(&known, place, &[&["--target", target], more].concat());
     let card = fs::read_to_string(study.join("best/model.json")).unwrap();
     for kind in ["numeric", "knots", "category", "text", "time"] {
         assert!(card.contains(&format!("\"{kind}\"")), "{kind}: {card}");
     }
+    let (_, places) = card.split_once("\"street\"").unwrap();
+    let (levels, _) = places.split_once(']').unwrap();
+    assert!(
+        levels.matches("road ").count() > data::levels::OWN,
+        "{levels}"
+    );
     let asked = Asked {
         json: objects(&new.raw),
         file: write(place, "new.csv", &new.raw),

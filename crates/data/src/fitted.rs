@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     examples::ItemShape,
     knots::Knots,
+    levels,
     series::long::StepTable,
     times::{DAY, TimeFormat},
 };
@@ -42,11 +43,12 @@ pub enum FittedKind {
         #[serde(flatten)]
         scaling: Scaling,
     },
-    /// One value per level: 1 for the cell's own, 0 for the others; all 0 for a word never seen.
+    /// One value for each of the commonest levels: 1 for the cell's own, 0 for the others; behind them those that
+    /// [`levels`](crate::levels) lets the rarer share. All 0 for a word never seen.
     Category {
         /// Words of the training rows, commonest first.
         levels: Vec<String>,
-        /// Whether missing has a value of its own, behind the levels.
+        /// Whether missing has a value of its own, between both.
         missing_indicator: Indicator,
     },
     /// One value per word: 1 if it stands in the cell, otherwise 0.
@@ -183,7 +185,10 @@ impl FittedColumn {
             FittedKind::Category {
                 levels,
                 missing_indicator,
-            } => (levels.len(), missing_indicator),
+            } => (
+                levels::own(levels).len() + levels::shared(levels),
+                missing_indicator,
+            ),
             FittedKind::Time(time) => (time.values(), &time.missing_indicator),
         };
         values + usize::from(*indicator == Indicator::Present)

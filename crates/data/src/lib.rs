@@ -4,7 +4,7 @@
 //! file is), `table`, `npy`, `idx`, `images`, `series` (the formats), [`roles`] (columns that are no
 //! inputs), [`split`](mod@split) and [`folds`](mod@folds) (which row is for what), [`profile`](mod@profile)
 //! (what is odd about all that), [`fitted`], [`knots`] and [`preprocess`] (from raw rows to
-//! numbers), [`rows`],
+//! numbers; [`levels`] those of categories), [`rows`],
 //! [`stream`] and [`sent`] (new rows for a fitted model: files, tables without end, requests), [`sample`]
 //! (a few rows as they were read, kept for later), [`raw`] (files whose meaning the caller knows),
 //! [`examples`] (what trainers load). Nothing here knows of networks.
@@ -17,6 +17,7 @@ mod idx;
 mod images;
 pub mod knots;
 pub mod large;
+pub mod levels;
 pub mod limits;
 pub mod notice;
 mod npy;

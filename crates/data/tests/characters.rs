@@ -227,6 +227,15 @@ fn a_letter_and_its_capital_share_a_code_and_what_is_unknown_has_one() {
 }
 
 #[test]
+fn a_character_whose_capital_is_two_has_a_code_and_its_capital_none() {
+    let name = |row: usize| format!("ẞß{}İi̇", bases(row));
+    let (_, text) = fitted(&read_as(&table("name", name), None, &[]).unwrap());
+    assert!(text.forms.contains_key("ß") && !text.forms.contains_key("SS"));
+    assert_eq!(text.forms["ß"], text.forms["ẞ"]);
+    assert!(text.forms.contains_key("İ"));
+}
+
+#[test]
 fn a_description_of_characters_holds_characters() {
     let source = read_as(&table("sequence", bases), None, &[]).unwrap();
     let mut written = serde_json::to_value(fitted(&source).0).unwrap();

@@ -210,6 +210,8 @@ pub fn text_seeds(codes: u32, length: u32, outputs: u32) -> Vec<(&'static str, A
 pub fn spelling_seeds(codes: u32, length: u32, outputs: u32) -> Vec<(&'static str, Architecture)> {
     let width = if codes > 128 { 32 } else { 16 };
     let embed = format!("| embed {codes} {width}");
+    // Sequences of which each place means something are short.
+    let fewer = if length > 128 { "| maxpool k4 " } else { "" };
     let mut seeds = vec![
         (
             "conv net",
@@ -222,6 +224,12 @@ pub fn spelling_seeds(codes: u32, length: u32, outputs: u32) -> Vec<(&'static st
             format!(
                 "{embed} | e: dropout 0.1 | a: conv 32 k3 | b: conv 48 k5 (e) | c: conv 48 k7 (e) | cat a b c \
                  | bn | relu | gap | dropout 0.4 "
+            ),
+        ),
+        (
+            "conv net of places",
+            format!(
+                "{embed} | conv 32 k5 | bn | relu {fewer}| flatten | dropout 0.3 | dense 64 | relu | dropout 0.3 "
             ),
         ),
         ("mean of characters", format!("{embed} | gap ")),

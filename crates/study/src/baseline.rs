@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use data::{Examples, FittedColumn, FittedKind, Indicator, Preprocessor, Targets};
+use data::{Examples, FittedColumn, FittedKind, Indicator, Preprocessor, Targets, levels};
 use serde::{Deserialize, Serialize};
 use train::{ClassWeights, Evaluation, Metric, evaluate_weighted};
 use trees::{Boosted, Column, Ended, Ensemble, GoOn, Goal, Problem, Settings, Table, boost};
@@ -95,13 +95,15 @@ pub struct GrownTrees {
 }
 
 /// Whether trees were grown to the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Growth {
     /// All ways were tried to their end.
     Whole,
-    /// Their time was up before.
+    /// Their time was up before all ways were tried.
     CutShort,
+    /// Their time was up before even the first way had come to its end.
+    Unfinished,
 }
 
 impl GrownTrees {
@@ -115,6 +117,7 @@ impl GrownTrees {
         let cut = match self.growth {
             Growth::Whole => "",
             Growth::CutShort => "; cut short by their share of the time",
+            Growth::Unfinished => "; their share of the time ended before they had grown",
         };
         format!(
             "{} rounds of up to {} leaves{fits}, best of {} way(s) in {:.1} s{cut}",
@@ -202,28 +205,34 @@ impl TreesSetup {
             preprocessor.columns().unwrap_or_default(),
         );
         let scale = target_scale(&preprocessor);
-        let mut go_on = || match started.elapsed() < limit {
+        let go_on = |share: f64| match started.elapsed() < limit.mul_f64(share) {
             true => GoOn::Yes,
             false => GoOn::No,
         };
         let mut best: Option<Way> = None;
         let (mut ways_tried, mut growth) = (0, Growth::Whole);
         for settings in ways() {
-            if best.is_some() && go_on() == GoOn::No {
-                growth = Growth::CutShort;
+            if best.is_some() && go_on(1.0) == GoOn::No {
+                growth = growth.max(Growth::CutShort);
                 break;
             }
-            let grown: Vec<Boosted> = parts
-                .iter()
-                .map(|part| boost(&part.problem(), &settings, &mut go_on))
-                .collect();
+            // The first way is all there may be: each fold gets the same time.
+            let share = |place: usize| match best {
+                None => (place + 1) as f64 / parts.len() as f64,
+                Some(_) => 1.0,
+            };
+            let grow = |(place, part): (usize, &Part)| {
+                boost(&part.problem(), &settings, &mut || go_on(share(place)))
+            };
+            let grown: Vec<Boosted> = parts.iter().enumerate().map(grow).collect();
             ways_tried += 1;
             if grown.iter().any(|boosted| boosted.ended == Ended::Stopped) {
-                growth = Growth::CutShort;
                 // A way whose later folds had no time is no fair one; the first is all there is.
                 if best.is_some() {
+                    growth = growth.max(Growth::CutShort);
                     break;
                 }
+                growth = Growth::Unfinished;
             }
             let ensembles: Vec<Ensemble> = grown.into_iter().map(|b| b.ensemble).collect();
             let outputs = own_outputs(&ensembles, &validation, &self.folds, &preprocessor);
@@ -454,8 +463,13 @@ fn table_of(examples: &Examples, columns: &[FittedColumn]) -> Table {
                 made.push(Column::Numbers(numbers.collect()));
             }
             FittedKind::Category { levels, .. } => {
-                let categories = cells.map(|cell| category(cell, levels.len()));
+                let own = levels::own(levels).len();
+                let categories = cells.clone().map(|cell| category(cell, own));
                 made.push(Column::Categories(categories.collect()));
+                if levels::shared(levels) > 0 {
+                    let rarer = cells.map(|cell| rarer(cell, levels));
+                    made.push(Column::Numbers(rarer.collect()));
+                }
             }
             FittedKind::Time(time) => {
                 let told = time.missing_indicator == Indicator::Present;
@@ -491,6 +505,13 @@ fn number(cell: &[f32], indicator: Indicator) -> f32 {
 fn category(cell: &[f32], levels: usize) -> Option<u8> {
     let level = cell[..levels].iter().position(|value| *value > 0.5)?;
     u8::try_from(level).ok()
+}
+
+/// How common a level is that shares its values with others, as its place among these; one of the others stands
+/// before or behind all of them.
+fn rarer(cell: &[f32], levels: &[String]) -> f32 {
+    let shared = &cell[cell.len() - levels::shared(levels)..];
+    levels::rarer_told(shared).map_or(f32::NAN, |place| place as f32)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use data::{
     FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedTask, Preprocessor,
-    sent::ROWS_MAX,
+    levels, sent::ROWS_MAX,
 };
 use serde_json::{Map, Value, json};
 
@@ -197,7 +197,7 @@ fn cell(column: &FittedColumn) -> Value {
         FittedKind::Category { levels, .. } => json!({
             "type": ["string", "number", "boolean", "null"],
             "description": "another word than those of the examples counts as never seen",
-            "examples": levels,
+            "examples": levels::own(levels),
         }),
     }
 }

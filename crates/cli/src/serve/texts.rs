@@ -1,6 +1,6 @@
 //! What a server says of its model: a card for programs, a page for people.
 
-use data::{FittedColumn, FittedInputs, FittedKind, FittedTask, Preprocessor};
+use data::{FittedColumn, FittedInputs, FittedKind, FittedTask, Preprocessor, levels};
 use hyper::body::Bytes;
 use maud::{DOCTYPE, html};
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ fn taken(inputs: &FittedInputs) -> Value {
     let column = |column: &FittedColumn| match &column.kind {
         FittedKind::Numeric { .. } => json!({ "name": column.name, "kind": "number" }),
         FittedKind::Category { levels, .. } => {
-            json!({ "name": column.name, "kind": "word", "levels": levels })
+            json!({ "name": column.name, "kind": "word", "levels": levels::own(levels) })
         }
         FittedKind::Text { .. } => json!({ "name": column.name, "kind": "text" }),
         FittedKind::Time(time) => {

@@ -191,12 +191,12 @@ pub(crate) enum Rows {
     Odd,
 }
 
-/// Flats: numbers near and far from 0, some with a long tail, words, a flag, a remark and six dates; prices or classes behind.
+/// Flats: numbers near and far from 0, some with a long tail, words, a flag, a remark, streets and six dates; prices or classes behind.
 pub(crate) fn flats(rows: usize, target: &str, kind: Rows) -> Table {
     let mut rng = ChaCha8Rng::seed_from_u64(rows as u64);
     let names = ["built", "area", "district, old", "lift", "remark"].into_iter();
     let names = names
-        .chain(["income"])
+        .chain(["income", "street"])
         .chain(DATES.iter().map(|dates| dates.0));
     let header: Vec<&str> = names.chain(["since", target]).collect();
     let (mut raw, mut in_seconds) = (
@@ -217,6 +217,9 @@ pub(crate) fn flats(rows: usize, target: &str, kind: Rows) -> Table {
             cells[place.min(4)] = list[rng.random_range(0..list.len())].to_string();
             if row % 2 == 0 {
                 cells[5] = NUMBERS[rng.random_range(0..NUMBERS.len())].to_string();
+            }
+            if row % 5 == 0 {
+                cells[6] = WORDS[rng.random_range(0..WORDS.len())].to_string();
             }
         }
         let dates = date_cells(&mut rng, row, kind);
@@ -254,7 +257,7 @@ pub(crate) fn is_date(column: &str) -> bool {
     column == "since" || DATES.iter().any(|dates| dates.0 == column)
 }
 
-fn plain_cells(rng: &mut ChaCha8Rng, row: usize) -> [String; 6] {
+fn plain_cells(rng: &mut ChaCha8Rng, row: usize) -> [String; 7] {
     let built = 1_500_000_000_u64 + rng.random_range(0..40_000_000);
     let area = rng.random_range(20.0..160.0_f64);
     let area = match row % 11 {
@@ -265,6 +268,8 @@ fn plain_cells(rng: &mut ChaCha8Rng, row: usize) -> [String; 6] {
     let lift = ["yes", "no"][rng.random_range(0..2)];
     let mood = ["Good,", "bad", "poor.", "GREAT"][rng.random_range(0..4)];
     let remark = format!("{mood} for {} people, {row} say", rng.random_range(1..9));
+    // Too many for a value each.
+    let street = format!("road {}", row % 130);
     let income = match row % 13 {
         0 => String::new(),
         1 | 2 => "1800".to_string(),
@@ -280,6 +285,7 @@ fn plain_cells(rng: &mut ChaCha8Rng, row: usize) -> [String; 6] {
         lift.to_string(),
         remark,
         income,
+        street,
     ]
 }
 

@@ -1,18 +1,22 @@
 //! Columns of a table: numbers are filled and scaled, dates turn with their cycles, words become one
 //! value per level.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+};
 
 use super::{mean_and_deviation, tails, text, unfit};
 use crate::{
     error::DataError,
     fitted::{CLIP, Cycle, FittedColumn, FittedKind, FittedTime, Indicator, Scaling},
+    levels::{self, LEVELS_MAX, OWN},
     source::{Cells, Column, Table},
     times::{DAY, TimeFormat},
 };
 
-/// Levels of a category; rarer words count as never seen.
-pub(crate) const LEVELS_MAX: usize = 100;
+/// A level behind the commonest stands in at least so many training rows; a rarer one is as never seen.
+const RARER_ROWS_MIN: usize = 2;
 
 pub(super) fn fit(column: &Column, rows: &[u32]) -> FittedColumn {
     let kind = match &column.cells {
@@ -43,15 +47,9 @@ pub(super) fn fit(column: &Column, rows: &[u32]) -> FittedColumn {
                     None => missing = true,
                 }
             }
-            let mut levels: Vec<(&str, usize)> = counts.into_iter().collect();
-            levels.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
-            levels.truncate(LEVELS_MAX);
-            let levels = levels
-                .into_iter()
-                .map(|(word, _)| word.to_string())
-                .collect();
+            let levels = told_levels(&counts).into_iter();
             FittedKind::Category {
-                levels,
+                levels: levels.map(|(word, _)| word.to_string()).collect(),
                 missing_indicator: indicator(missing),
             }
         }
@@ -60,6 +58,22 @@ pub(super) fn fit(column: &Column, rows: &[u32]) -> FittedColumn {
         name: column.name.clone(),
         kind,
     }
+}
+
+/// The levels of a category that networks are told, of all words of the training rows and in how many of these they
+/// are: the commonest first.
+pub(crate) fn told_levels<'a>(counts: &BTreeMap<&'a str, usize>) -> Vec<(&'a str, usize)> {
+    let mut levels: Vec<(&str, usize)> = counts.iter().map(|(word, rows)| (*word, *rows)).collect();
+    levels.sort_by_key(|(word, rows)| (Reverse(*rows), *word));
+    levels.truncate(LEVELS_MAX);
+    let rarest = levels.iter().rposition(|level| level.1 >= RARER_ROWS_MIN);
+    levels.truncate(
+        rarest
+            .map_or(0, |place| place + 1)
+            .max(OWN)
+            .min(levels.len()),
+    );
+    levels
 }
 
 /// How numbers become small ones.
@@ -196,15 +210,24 @@ fn write_cell(
                 missing_indicator,
             },
             Cells::Words(words),
-        ) => match &words[row] {
-            Some(word) => {
-                if let Some(level) = places.get(word.as_str()) {
-                    out[*level] = 1.0;
-                }
+        ) => {
+            let own = levels::own(levels).len();
+            let told = usize::from(*missing_indicator == Indicator::Present);
+            match &words[row] {
+                Some(word) => match places.get(word.as_str()) {
+                    Some(level) if *level < own => out[*level] = 1.0,
+                    Some(level) => {
+                        let places = levels::places_of(level - own);
+                        places
+                            .iter()
+                            .for_each(|place| out[own + told + place] = 1.0);
+                    }
+                    None => {}
+                },
+                None if told == 1 => out[own] = 1.0,
+                None => {}
             }
-            None if *missing_indicator == Indicator::Present => out[levels.len()] = 1.0,
-            None => {}
-        },
+        }
         (FittedKind::Text { forms, .. }, Cells::Words(words) | Cells::Texts(words)) => {
             let known = words[row]
                 .iter()

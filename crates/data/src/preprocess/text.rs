@@ -76,13 +76,15 @@ pub(super) fn fit(texts: &Texts, rows: &[u32]) -> FittedText {
         codes: u32::from(FittedText::FIRST_KNOWN) + known.len() as u32,
         forms: match unit {
             TextUnit::Word => forms_of(&known, FittedText::FIRST_KNOWN),
-            TextUnit::Character => with_end(forms_of(&known, FittedText::FIRST_KNOWN)),
+            TextUnit::Character => of_characters(forms_of(&known, FittedText::FIRST_KNOWN)),
         },
     }
 }
 
-/// Also knows the character that stands for the end of a text where all are equally long.
-fn with_end(mut forms: BTreeMap<String, u16>) -> BTreeMap<String, u16> {
+/// Forms that are characters, which not all capitals are (`SS` is that of `ß`), and the one that stands for the end
+/// of a text.
+fn of_characters(mut forms: BTreeMap<String, u16>) -> BTreeMap<String, u16> {
+    forms.retain(|form, _| form.chars().count() == 1);
     forms.insert(END.to_string(), FittedText::NOTHING);
     forms
 }

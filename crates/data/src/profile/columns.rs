@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::suspects;
 use crate::{
     fitted::CLIP,
+    levels,
     oddities::Strays,
-    preprocess::columns::{LEVELS_MAX, is_long_tailed},
+    preprocess::columns::{is_long_tailed, told_levels},
     source::{Cells, Column, Source, Table},
     split::Split,
     table::writing::words_per_cell,
@@ -75,7 +76,10 @@ pub enum ColumnValues {
         rare_levels: usize,
         /// Levels of the training rows that have an input of their own.
         own_inputs: usize,
-        /// Validation and vault rows with a level that has no input of its own.
+        /// Rarer ones that share inputs.
+        #[serde(default)]
+        sharing: usize,
+        /// Validation and vault rows with a level that has no inputs.
         unseen_rows: usize,
     },
     /// Sentences; each of their words is an input.
@@ -299,11 +303,11 @@ fn of_words(words: &[Option<String>], split: &Split) -> (usize, ColumnValues) {
     }
     let rare = of_train.values().filter(|rows| **rows < RARE_LEVEL_ROWS);
     let rare_levels = rare.count();
-    let own: BTreeMap<&str, usize> = commonest(&of_train, LEVELS_MAX).into_iter().collect();
+    let told: BTreeMap<&str, usize> = told_levels(&of_train).into_iter().collect();
     let scored = split.validation.iter().chain(&split.vault);
     let unseen = scored
         .filter_map(|row| words[*row as usize].as_deref())
-        .filter(|word| !own.contains_key(word));
+        .filter(|word| !told.contains_key(word));
     let unseen_rows = unseen.count();
     let listed = commonest(&counts, LEVELS_LISTED).into_iter();
     let level = |(level, rows): (&str, usize)| LevelCount {
@@ -313,7 +317,8 @@ fn of_words(words: &[Option<String>], split: &Split) -> (usize, ColumnValues) {
     let values = ColumnValues::Category {
         levels: listed.map(level).collect(),
         rare_levels,
-        own_inputs: own.len(),
+        own_inputs: told.len().min(levels::OWN),
+        sharing: told.len().saturating_sub(levels::OWN),
         unseen_rows,
     };
     (counts.len(), values)

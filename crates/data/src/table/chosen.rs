@@ -22,6 +22,7 @@ use super::{
 use crate::{
     error::DataError,
     large::{Unheld, threads},
+    levels,
     notice::Notice,
     source::Request,
 };
@@ -39,8 +40,6 @@ const ROWS_MEASURED: usize = 2_000;
 const TEXT_WORDS: usize = 3;
 /// How many these are at most.
 const TEXT_VALUES: usize = 200;
-/// How many a category becomes at most.
-const LEVELS_MAX: usize = 100;
 
 /// So many rows of every class are chosen at least, if there are as many.
 const CLASS_ROWS: usize = 20;
@@ -417,7 +416,12 @@ fn values_per_row(rows: &[Kept]) -> usize {
             return TEXT_VALUES;
         }
         let different: BTreeSet<&str> = present.into_iter().collect();
-        different.len().min(LEVELS_MAX) + 1
+        let shared = if different.len() > levels::OWN {
+            levels::SHARED
+        } else {
+            0
+        };
+        different.len().min(levels::OWN) + 1 + shared
     };
     (0..columns).map(of_column).sum()
 }

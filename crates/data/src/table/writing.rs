@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    preprocess::columns::LEVELS_MAX,
+    levels,
     source::{Cells, Column},
 };
 
@@ -48,7 +48,7 @@ pub(super) fn is_spelled(column: &Column) -> bool {
     };
     let has_digits = |word: &str| usize::from(word.contains(|c: char| c.is_ascii_digit()));
     let present: BTreeSet<&String> = words.iter().flatten().collect();
-    present.len() > LEVELS_MAX
+    present.len() > levels::OWN
         && are_mostly_different(words)
         && mean(words, has_digits) <= NUMBERED_SHARE_MAX
 }

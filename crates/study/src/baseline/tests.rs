@@ -200,6 +200,17 @@ fn trees_of_a_small_table_are_grown_written_and_read_back() {
     let outputs = grown.outputs(&vault, &prepared.preprocessor);
     let metrics = evaluate(&outputs, vault.targets(), 1.0).metrics;
     assert_eq!(metrics[&Metric::Accuracy], 1.0);
+    let hurried = TreesSetup {
+        seconds_max: 1e-9,
+        ..setup.clone()
+    };
+    let young = hurried.grow().unwrap();
+    assert_eq!((young.ways_tried, young.growth), (1, Growth::Unfinished));
+    assert!(
+        young.about().contains("ended before they had grown"),
+        "{}",
+        young.about()
+    );
     let record = TreesRecord::Grown(Box::new(grown));
     record.write(&setup.record).unwrap();
     let read = serde_json::from_slice(&fs::read(&setup.record).unwrap()).unwrap();

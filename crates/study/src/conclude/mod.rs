@@ -48,7 +48,7 @@ use self::{
 };
 use crate::{
     artifact::{ArtifactError, ArtifactStore},
-    baseline::TreesRecord,
+    baseline::{Growth, TreesRecord},
     certificate::{Certificate, CertifyError, ROWS_MAX},
     cluster::share::{ShareError, weights_of},
     config::StudyConfig,
@@ -67,6 +67,9 @@ use crate::{
 
 /// What trees are called.
 const TREES: &str = "gradient-boosted trees";
+
+/// What they are called if their time was up before they had grown: less than trees can do.
+const YOUNG_TREES: &str = "gradient-boosted trees cut short by their share of the time";
 
 /// Why a study could not be concluded.
 #[derive(Debug, Error)]
@@ -486,7 +489,10 @@ impl Ground {
                     trees.validation_outputs(&self.validation, &self.folds, &self.preprocessor);
                 let vault = trees.outputs(&self.vault, &self.preprocessor);
                 found.push(Contender {
-                    name: TREES.to_string(),
+                    name: match trees.growth {
+                        Growth::Unfinished => YOUNG_TREES.to_string(),
+                        Growth::Whole | Growth::CutShort => TREES.to_string(),
+                    },
                     about: trees.about(),
                     validation: trees.validation.get(&self.metric).copied(),
                     vault,

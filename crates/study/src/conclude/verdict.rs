@@ -113,7 +113,11 @@ impl Verdict {
                 format!("no difference to {against} that {rows} can show")
             }
             Finding::SimpleModelIsBetter if self.difference.high < 0.0 => {
-                let it = if against == TREES { "them" } else { "it" };
+                let it = if against.starts_with(TREES) {
+                    "them"
+                } else {
+                    "it"
+                };
                 format!("{against} did better than the network: use {it}")
             }
             Finding::SimpleModelIsBetter => {

@@ -2,7 +2,7 @@
 
 use data::{
     Examples, FittedColumn, FittedInputs, FittedKind, FittedTask, Indicator, ItemShape,
-    Preprocessor, Targets,
+    Preprocessor, Targets, levels,
 };
 use serde::{Deserialize, Serialize};
 use train::Calibration;
@@ -193,14 +193,25 @@ fn cell(column: &FittedColumn, values: &[f32]) -> String {
                 .collect();
             words.join(" ")
         }
-        FittedKind::Category { levels, .. } => {
-            let level = values.iter().position(|value| *value > 0.5);
-            match level.map(|level| levels.get(level)) {
-                Some(Some(word)) => word.clone(),
-                Some(None) => "missing".to_string(),
-                None => "another word".to_string(),
-            }
-        }
+        FittedKind::Category { levels, .. } => level_of(values, levels),
+    }
+}
+
+/// What is said of a word that training did not see often enough.
+const ANOTHER: &str = "another word";
+
+/// The word of which a network got these values.
+fn level_of(values: &[f32], levels: &[String]) -> String {
+    let (own, rarer) = (levels::own(levels), levels::rarer(levels));
+    let shared = &values[values.len() - levels::shared(levels)..];
+    if let Some(place) = levels::rarer_told(shared) {
+        return rarer.get(place).map_or(ANOTHER, String::as_str).to_string();
+    }
+    let level = values.iter().position(|value| *value > 0.5);
+    match level.map(|level| own.get(level)) {
+        Some(Some(word)) => word.clone(),
+        Some(None) => "missing".to_string(),
+        None => ANOTHER.to_string(),
     }
 }
 

@@ -8,6 +8,7 @@
 
 use data::{
     Cycle, FittedColumn, FittedImage, FittedKind, FittedTime, Indicator, Scaling, fitted::CLIP,
+    levels,
 };
 
 use super::{
@@ -333,34 +334,39 @@ fn add_cycles(
     ]
 }
 
-/// A column of words; `None` if nothing of it reaches the network.
+/// A column of words; nothing if nothing of it reaches the network.
 ///
-/// Words become their level's number, −1 if never seen; a comparison with all numbers makes the row.
+/// Words become their level's number, that of none if never seen; a comparison with all numbers makes the row, and a
+/// table the values that rarer levels share.
 fn add_category(
     builder: &mut GraphBuilder,
     column: &FittedColumn,
     levels: &[String],
     missing_indicator: Indicator,
     offset: usize,
-) -> Option<Group> {
+) -> Vec<Group> {
     let sizes = [Size::Rows, Size::Fixed(1)];
     let meaning = "a word; empty if it is missing";
     let raw = builder.input(&column.name, ElementType::Text, &sizes, meaning);
-    let width = column.width();
-    if width == 0 {
-        return None;
+    if column.width() == 0 {
+        return Vec::new();
     }
-    let mut words: Vec<&str> = levels.iter().map(String::as_str).collect();
+    let (own, rarer) = (levels::own(levels), levels::rarer(levels));
+    let width = column.width() - levels::shared(levels);
+    let mut words: Vec<&str> = own.iter().map(String::as_str).collect();
+    // All missing words have the number behind the last level of its own, rarer levels those behind the row.
+    let mut numbers: Vec<i64> = (0..own.len() as i64).collect();
     if missing_indicator == Indicator::Present {
         words.extend(MISSING_WORDS);
+        numbers.extend([own.len() as i64; MISSING_WORDS.len()]);
     }
-    // All missing words have the number behind the last level.
-    let number = |place: usize| place.min(levels.len()) as i64;
-    let numbers: Vec<i64> = (0..words.len()).map(number).collect();
+    words.extend(rarer.iter().map(String::as_str));
+    numbers.extend((width..width + rarer.len()).map(|number| number as i64));
+    let unseen = width + rarer.len();
     let arguments = [
         ("keys_strings", Argument::Texts(&words)),
         ("values_int64s", Argument::Ints(&numbers)),
-        ("default_int64", Argument::Int(-1)),
+        ("default_int64", Argument::Int(unseen as i64)),
     ];
     let name = &column.name;
     let level = builder.node(
@@ -372,16 +378,54 @@ fn add_category(
     let places: Vec<i64> = (0..width as i64).collect();
     let all = builder.ints(&format!("{name} levels"), &[1, width], &places);
     let is_level = builder.node("Equal", &[&level, &all], &[], &format!("{name} is level"));
-    let values = cast(
+    let one_hot = cast(
         builder,
         &is_level,
         ElementType::Float,
         &format!("{name} one-hot"),
     );
-    Some(Group {
-        values,
+    let mut groups = vec![Group {
+        values: one_hot,
         features: (offset..offset + width).collect(),
-    })
+    }];
+    if !rarer.is_empty() {
+        groups.push(Group {
+            values: add_shared(builder, name, &level, [width, unseen]),
+            features: (offset + width..offset + column.width()).collect(),
+        });
+    }
+    groups
+}
+
+/// The values that rarer levels share, which have the numbers from the first to before the last.
+fn add_shared(
+    builder: &mut GraphBuilder,
+    name: &str,
+    level: &ValueName,
+    [first, unseen]: [usize; 2],
+) -> ValueName {
+    let mut table = vec![0.0; (unseen + 1) * levels::SHARED];
+    for (rarer, row) in table
+        .chunks_exact_mut(levels::SHARED)
+        .skip(first)
+        .enumerate()
+    {
+        if first + rarer < unseen {
+            levels::places_of(rarer)
+                .iter()
+                .for_each(|place| row[*place] = 1.0);
+        }
+    }
+    let extents = [unseen + 1, levels::SHARED];
+    let table = builder.floats(&format!("{name} shared values"), &extents, &table);
+    // [rows, 1] to [rows, 1, shared] to [rows, shared].
+    let shared = builder.node(
+        "Gather",
+        &[&table, level],
+        &[],
+        &format!("{name} looked up"),
+    );
+    builder.node("Flatten", &[&shared], &[], &format!("{name} shared"))
 }
 
 /// All groups side by side, in the network's order of features.

@@ -2,7 +2,7 @@
 
 use data::{
     FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedTask, FittedText,
-    Indicator, Preprocessor, Scaling, TextUnit, fitted::CLIP,
+    Indicator, Preprocessor, Scaling, TextUnit, fitted::CLIP, levels,
 };
 
 use super::literal::{in_lines, numbers, text, texts, truth};
@@ -14,12 +14,15 @@ const DELIMITED: &str = include_str!("delimited.py");
 /// What is done with every table, and with the kinds of columns that not every table has.
 const TABLE: &str = include_str!("table.py");
 const WORDS: &str = include_str!("words.py");
+const MANY_LEVELS: &str = include_str!("many_levels.py");
+const SHARED_PLACE: &str = "@SHARED@";
 const TIME: &str = include_str!("time.py");
 const QUANTILES: &str = include_str!("quantiles.py");
 const MORE_PLACE: &str = "@MORE@\n\n\n";
 
-/// Where words are looked up.
+/// Where words are looked up, and how a text becomes words.
 const STORED: &str = include_str!("stored.py");
+const PIECES: &str = include_str!("pieces.py");
 
 /// What is done with all images, series and texts.
 const IMAGES: &str = include_str!("images.py");
@@ -42,12 +45,21 @@ pub(super) fn takes(preprocessor: &Preprocessor) -> &'static str {
 
 /// What must lie beside the script besides the weights.
 pub(super) fn needs(preprocessor: &Preprocessor) -> Option<&'static str> {
-    let has_text = match preprocessor.inputs() {
-        FittedInputs::Columns(columns) => columns.iter().any(is_text),
+    let is_stored = match preprocessor.inputs() {
+        FittedInputs::Columns(columns) => columns.iter().any(is_stored),
         FittedInputs::Text(_) => true,
         FittedInputs::Image(_) | FittedInputs::Series(_) => false,
     };
-    has_text.then_some("Known words are read from model.json beside this file.")
+    is_stored.then_some("Known words are read from model.json beside this file.")
+}
+
+/// Whether what is known of a column is too much to stand in the script.
+fn is_stored(column: &FittedColumn) -> bool {
+    is_text(column) || has_many_levels(column)
+}
+
+fn has_many_levels(column: &FittedColumn) -> bool {
+    matches!(&column.kind, FittedKind::Category { levels, .. } if levels::shared(levels) > 0)
 }
 
 fn is_text(column: &FittedColumn) -> bool {
@@ -106,7 +118,7 @@ pub(super) fn inputs(preprocessor: &Preprocessor) -> String {
             DELIMITED.to_string(),
             STORED.to_string(),
             match text.unit {
-                TextUnit::Word => TEXT.to_string(),
+                TextUnit::Word => format!("{}\n\n\n{TEXT}", PIECES.trim_end()),
                 TextUnit::Character => TEXT.replace(WORDS_OF_TEXT, CHARACTERS_OF_TEXT),
             },
         ],
@@ -125,8 +137,16 @@ fn table(columns: &[FittedColumn]) -> Vec<String> {
     );
     let mut parts = vec![DELIMITED.to_string()];
     let mut more = String::new();
-    if columns.iter().any(is_text) {
+    if columns.iter().any(is_stored) {
         parts.push(STORED.to_string());
+    }
+    if columns.iter().any(has_many_levels) {
+        let sizes = format!("{}, {}", levels::SHARED, levels::STEP);
+        let code = MANY_LEVELS.replace(SHARED_PLACE, &sizes);
+        more += &format!("{}\n\n\n", code.trim_end());
+    }
+    if columns.iter().any(is_text) {
+        parts.push(PIECES.to_string());
         more += &format!("{}\n\n\n", WORDS.trim_end());
     }
     if columns.iter().any(is_long_tailed) {
@@ -231,9 +251,14 @@ fn column(column: &FittedColumn) -> String {
             levels,
             missing_indicator,
         } => format!(
-            "    Category({name}, tells_missing={}, levels={}),\n",
+            "    {}({name}, tells_missing={}, levels={}),\n",
+            if levels::shared(levels) > 0 {
+                "ManyLevels"
+            } else {
+                "Category"
+            },
             told(missing_indicator),
-            texts(levels, 4)
+            texts(levels::own(levels), 4)
         ),
     }
 }

@@ -25,6 +25,7 @@ import datetime
 import gzip
 import io
 import json
+import math
 import re
 import sys
 from pathlib import Path

@@ -10,6 +10,7 @@ use super::{
     NAMED, named, percent,
 };
 use crate::{
+    levels,
     oddities::{Strays, Useless},
     source::Source,
 };
@@ -207,6 +208,7 @@ fn many_levels(column: &ColumnProfile, rows: PartRows) -> Option<Finding> {
     let name = column.name.as_str();
     let ColumnValues::Category {
         own_inputs,
+        sharing,
         unseen_rows,
         ..
     } = &column.values
@@ -218,8 +220,12 @@ fn many_levels(column: &ColumnProfile, rows: PartRows) -> Option<Finding> {
         false => Detail,
     };
     let found = format!("column `{name}` has {} different words", column.distinct);
+    let rarer = match sharing {
+        0 => String::new(),
+        _ => format!(", {sharing} rarer ones share {}", levels::SHARED),
+    };
     let done = format!(
-        "the {own_inputs} commonest of the training rows have an input each; of the other rows, \
+        "the {own_inputs} commonest of the training rows have an input each{rarer}; of the other rows, \
          {unseen_rows} count as never seen"
     );
     let is_cut = column.distinct > *own_inputs;
