@@ -97,8 +97,8 @@ pub(crate) struct DataArgs {
     /// Columns that are left out.
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     pub(crate) ignore: Vec<String>,
-    /// What columns hold, where it is not what they look like: `number`, `category`, `text`, `date`,
-    /// `date_day_first` or `date_month_first`, as in `zip=category,since=date_day_first`.
+    /// What columns hold, where it is not what they look like: `number`, `category`, `text` (or `words` or
+    /// `characters`, what it is read by), `date`, `date_day_first` or `date_month_first`, as in `zip=category,since=date_day_first`.
     #[arg(long = "as", value_name = "COLUMN=KIND", value_delimiter = ',', value_parser = column_kind)]
     pub(crate) columns_as: Vec<(String, ColumnKind)>,
     /// Pixels of the longer side of image files at most: larger ones are made smaller [default: 128].

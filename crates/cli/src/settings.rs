@@ -60,8 +60,8 @@ pub(crate) struct StudyToml {
     /// Pixels of the longer side of image files at most: larger ones are made smaller; 128 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) image_size: Option<u32>,
-    /// What columns hold, where it is not what they look like: `number`, `category`, `text`, `date`,
-    /// `date_day_first` or `date_month_first`, by their names.
+    /// What columns hold, where it is not what they look like: `number`, `category`, `text` (or `words` or
+    /// `characters`, what it is read by), `date`, `date_day_first` or `date_month_first`, by their names.
     #[serde(default, skip_serializing_if = "ColumnKinds::is_empty")]
     #[schemars(with = "BTreeMap<String, String>")]
     pub(crate) columns: ColumnKinds,

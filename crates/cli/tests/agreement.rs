@@ -30,6 +30,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use server::Server;
 use studies::{explore, lehr, said};
+use tempfile::TempDir;
 
 /// The same rows as every way of asking takes them.
 struct Asked {
@@ -244,9 +245,16 @@ fn classes_of_names_read_by_characters_are_the_same_everywhere() {
     check_texts(odd::names);
 }
 
-fn check_texts(texts: fn(usize, Rows) -> String) {
-    let place = tempfile::tempdir().unwrap();
-    let place = place.path();
+#[test]
+fn classes_of_texts_read_by_pairs_of_characters_are_the_same_everywhere() {
+    let study = check_texts(odd::signs);
+    let card = fs::read_to_string(study.path().join("study/best/model.json")).unwrap();
+    assert!(card.contains("\"pairs\""), "{card}");
+}
+
+fn check_texts(texts: fn(usize, Rows) -> String) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
     let known = write(place, "known.csv", texts(300, Rows::Known));
     let study = study(&known, place, &[]);
     let new = texts(ROWS, Rows::Odd);
@@ -259,6 +267,7 @@ fn check_texts(texts: fn(usize, Rows) -> String) {
         csv: Sent::AlsoCsv,
     };
     check(&study, &asked);
+    folder
 }
 
 /// A study of the moons, and what the program says when it exports its model.

@@ -42,9 +42,17 @@ pub enum ItemShape {
     Tokens {
         /// Codes are below it.
         codes: u32,
-        /// Number of words.
+        /// Number of words or characters.
         length: u32,
+        /// Codes that each of them has, side by side.
+        #[serde(default = "one")]
+        channels: u32,
     },
+}
+
+/// Of texts that were converted before they had several.
+fn one() -> u32 {
+    1
 }
 
 impl ItemShape {
@@ -58,7 +66,9 @@ impl ItemShape {
                 channels,
             } => height as usize * width as usize * channels as usize,
             ItemShape::Series { channels, length } => channels as usize * length as usize,
-            ItemShape::Tokens { length, .. } => length as usize,
+            ItemShape::Tokens {
+                length, channels, ..
+            } => length as usize * channels as usize,
         }
     }
 }

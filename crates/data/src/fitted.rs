@@ -291,6 +291,10 @@ pub struct FittedText {
     pub codes: u32,
     /// The code of everything that is known, as it is written; from [`FittedText::FIRST_KNOWN`] on.
     pub forms: BTreeMap<String, u16>,
+    /// Pairs of characters that stand side by side, as their codes, if they are told: their own codes are the last.
+    /// Each place then has two codes, that of its character and that of the pair which begins there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<[u16; 2]>,
 }
 
 impl FittedText {
@@ -300,6 +304,18 @@ impl FittedText {
     pub const UNKNOWN: u16 = 1;
     /// The code of the commonest word or character.
     pub const FIRST_KNOWN: u16 = 2;
+    /// Codes that each word or character has.
+    pub fn channels(&self) -> u32 {
+        1 + u32::from(!self.pairs.is_empty())
+    }
+
+    /// The code of each pair that is told.
+    pub fn pair_codes(&self) -> impl Iterator<Item = ([u16; 2], u16)> {
+        let first = self.codes as usize - self.pairs.len();
+        let pairs = self.pairs.iter().enumerate();
+        pairs.map(move |(place, pair)| (*pair, (first + place) as u16))
+    }
+
     /// Characters that are read at least; so many tell what is missing from other texts.
     pub const CHARACTERS_MIN: u32 = 16;
 }
@@ -356,6 +372,7 @@ impl FittedInputs {
             FittedInputs::Text(text) => ItemShape::Tokens {
                 codes: text.codes,
                 length: text.length,
+                channels: text.channels(),
             },
         }
     }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
 
-use std::{fmt::Write, fs, path::Path};
+use std::{collections::BTreeMap, fmt::Write, fs, path::Path};
 
 use data::{
     ColumnKind, DataError, DataKind, Dataset, FittedInputs, FittedText, Preprocessor, ReadLimits,
@@ -200,13 +200,10 @@ fn texts_of_files_can_be_read_by_characters() {
 fn a_letter_and_its_capital_share_a_code_and_what_is_unknown_has_one() {
     let source = read_as(&table("sequence", bases), None, &[]).unwrap();
     let (preprocessor, text) = fitted(&source);
-    assert_eq!((text.length, text.codes), (57, 6));
+    assert_eq!((text.length, text.codes, text.pairs.len()), (57, 6, 0));
     let folder = tempfile::tempdir().unwrap();
-    let rows = rows_of(
-        &preprocessor,
-        folder.path(),
-        "sequence\nacgt\nACGT\nax\nNA\n\n",
-    );
+    let table = "sequence\nacgt\nACGT\nax\nNA\n\n";
+    let rows = rows_of(&preprocessor, folder.path(), table);
     let code = |letter: &str| f32::from(text.forms[letter]);
     assert_eq!(
         rows[0][..5],
@@ -218,12 +215,56 @@ fn a_letter_and_its_capital_share_a_code_and_what_is_unknown_has_one() {
         [code("a"), f32::from(FittedText::UNKNOWN), 0.0]
     );
     assert!(rows[3].iter().all(|code| *code == 0.0), "it is missing");
-    let sent = preprocessor
-        .rows_of_json(br#"{"rows": [" acgt\n", "a\u0000c"]}"#)
-        .unwrap();
+    let body = br#"{"rows": [" acgt\n", "a\u0000c"]}"#;
+    let sent = preprocessor.rows_of_json(body).unwrap();
     let sent = codes(&preprocessor, &sent.examples);
     assert_eq!(sent[0], rows[0], "white space around it is none of it");
     assert_eq!(sent[1][..3], [code("a"), 0.0, code("c")]);
+}
+
+/// Words of two characters each, of 300, as in a script that has thousands.
+fn signs(row: usize) -> String {
+    let sign = |place: usize| char::from_u32(0x4e00 + place as u32).unwrap();
+    let word = |word: usize| [sign(word % 150), sign(150 + word % 150)];
+    (0..12)
+        .flat_map(|place| word(row * 7 + place * 13))
+        .collect()
+}
+
+#[test]
+fn of_many_characters_pairs_are_told_beside_them() {
+    let source = read_as(&table("text", signs), None, &[]).unwrap();
+    let (preprocessor, text) = fitted(&source);
+    let pairs: BTreeMap<[u16; 2], u16> = text.pair_codes().collect();
+    assert_eq!(text.channels(), 2);
+    assert_eq!(text.codes as usize, 2 + 300 + pairs.len());
+    assert_eq!(
+        pairs.values().max().map(|code| u32::from(*code) + 1),
+        Some(text.codes)
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let (written, first): (String, Vec<u16>) = {
+        let letters: Vec<char> = signs(3).chars().take(3).collect();
+        let codes = letters.iter().map(|letter| text.forms[&letter.to_string()]);
+        (letters.iter().collect(), codes.collect())
+    };
+    let rows = rows_of(&preprocessor, folder.path(), &format!("text\n{written}x\n"));
+    let unknown = FittedText::UNKNOWN;
+    let pair = |first, second| pairs.get(&[first, second]).copied().unwrap_or(0);
+    assert!(pair(first[0], first[1]) > 0);
+    let expected = [
+        [first[0], pair(first[0], first[1])],
+        [first[1], pair(first[1], first[2])],
+        [first[2], 0],
+        [unknown, 0],
+        [0, 0],
+    ];
+    let expected: Vec<f32> = expected
+        .as_flattened()
+        .iter()
+        .map(|code| f32::from(*code))
+        .collect();
+    assert_eq!(rows[0][..10], expected);
 }
 
 #[test]
@@ -251,6 +292,24 @@ fn a_description_of_characters_holds_characters() {
         .as_object_mut()
         .unwrap()
         .remove("two");
+    for (pairs, why) in [
+        (
+            serde_json::json!([[2, 6]]),
+            "of 7 codes, those of pairs are the last 1",
+        ),
+        (
+            serde_json::json!(vec![[2, 2]; 9]),
+            "7 codes are too few for 9 pairs",
+        ),
+    ] {
+        let mut other = written.clone();
+        other["inputs"]["text"]["codes"] = 7.into();
+        other["inputs"]["text"]["pairs"] = pairs;
+        let refused = serde_json::from_value::<Preprocessor>(other)
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains(why), "{refused}");
+    }
     written["inputs"]["text"]["length"] = 3.into();
     let refused = serde_json::from_value::<Preprocessor>(written).unwrap_err();
     assert!(

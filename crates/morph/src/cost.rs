@@ -106,11 +106,14 @@ fn operations_per_value(layer: &Layer, input: Option<Shape>) -> u64 {
         Layer::BatchNorm => 2,
         Layer::LayerNorm | Layer::Gelu | Layer::Silu | Layer::Sigmoid | Layer::Periodic { .. } => 8,
         Layer::Attention { .. } => 8 * inputs + 4 * positions,
+        Layer::Embedding { .. } => match input {
+            Some(Shape::Sequence { .. }) => inputs.saturating_sub(1),
+            _ => 0,
+        },
         Layer::Relu | Layer::Add | Layer::Multiply | Layer::Position => 1,
         Layer::Input { .. }
         | Layer::Flatten
         | Layer::Slice { .. }
-        | Layer::Embedding { .. }
         | Layer::Dropout { .. }
         | Layer::Concat
         | Layer::Output => 0,
@@ -178,6 +181,7 @@ mod tests {
         check_layer("in 8 | slice 2 5", 1, 0, 0, 5);
         check_layer("in 3 | embed 100 4", 1, 400, 0, 12);
         check_layer("in 1x9 | embed 50 8 | gap", 1, 400, 0, 72);
+        check_layer("in 3x9 | embed 50 8 | gap", 1, 400, 2 * 72, 72);
         check_layer("in 8x9 | position | gap", 1, 72, 72, 72);
         check_layer("in 8x9 | attention 2 | gap", 1, 4 * 72, 72 * (64 + 36), 72);
         check_layer("in 8 | s: sigmoid | mul in s", 2, 0, 8, 8);

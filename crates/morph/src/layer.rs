@@ -200,9 +200,9 @@ pub enum Layer {
         /// How many.
         count: u32,
     },
-    /// A learned vector for each code from 0 to `codes` − 1, which are categories or tokens. A series of
-    /// one channel becomes one of `width` channels, a row of n codes n·`width` features. What is no
-    /// code is 0: the place for the unknown.
+    /// A learned vector for each code from 0 to `codes` − 1, which are categories or tokens. A series becomes one of
+    /// `width` channels, the sum of the vectors of its own at each step; a row of n codes n·`width` features. What
+    /// is no code is 0: the place for the unknown.
     Embedding {
         /// Number of codes.
         codes: u32,
@@ -385,8 +385,8 @@ fn embedded(shape: Shape, width: u32) -> Option<Shape> {
         Shape::Flat { features } => Some(Shape::Flat {
             features: features.checked_mul(width)?,
         }),
-        Shape::Sequence { channels: 1, .. } => Some(shape.with_channels(width)),
-        _ => None,
+        Shape::Sequence { .. } => Some(shape.with_channels(width)),
+        Shape::Image { .. } => None,
     }
 }
 

@@ -200,15 +200,23 @@ pub fn text_seeds(codes: u32, length: u32, outputs: u32) -> Vec<(&'static str, A
     affordable(input, outputs, seeds)
 }
 
-/// Networks for texts of `length` characters, each a code below `codes`: what is learned from are short sequences of
+/// Networks for texts of `length` characters, each of `channels` codes below `codes`: what is learned from are short sequences of
 /// them, so that all but the last see several at once.
 ///
 /// Empty if one of them or `outputs` is 0 or beyond [`Shape::EXTENT_MAX`].
 ///
 /// # Source
 /// Zhang et al. 2015 (arXiv:1509.01626), with fewer layers and means for maxima at the end.
-pub fn spelling_seeds(codes: u32, length: u32, outputs: u32) -> Vec<(&'static str, Architecture)> {
-    let width = if codes > 128 { 32 } else { 16 };
+pub fn spelling_seeds(
+    codes: u32,
+    (channels, length): (u32, u32),
+    outputs: u32,
+) -> Vec<(&'static str, Architecture)> {
+    let width = match codes {
+        ..=128 => 16,
+        129..=6_000 => 32,
+        _ => 24,
+    };
     let embed = format!("| embed {codes} {width}");
     // Sequences of which each place means something are short.
     let fewer = if length > 128 { "| maxpool k4 " } else { "" };
@@ -219,6 +227,7 @@ pub fn spelling_seeds(codes: u32, length: u32, outputs: u32) -> Vec<(&'static st
                 "{embed} | conv 64 k5 | bn | relu | maxpool k2 | conv 64 k5 | bn | relu | gap | dropout 0.3 "
             ),
         ),
+        ("mean of characters", format!("{embed} | gap ")),
         (
             "conv net of three widths",
             format!(
@@ -232,7 +241,6 @@ pub fn spelling_seeds(codes: u32, length: u32, outputs: u32) -> Vec<(&'static st
                 "{embed} | conv 32 k5 | bn | relu {fewer}| flatten | dropout 0.3 | dense 64 | relu | dropout 0.3 "
             ),
         ),
-        ("mean of characters", format!("{embed} | gap ")),
     ];
     if length >= 32 {
         seeds.insert(
@@ -246,7 +254,7 @@ pub fn spelling_seeds(codes: u32, length: u32, outputs: u32) -> Vec<(&'static st
             ),
         );
         seeds.insert(
-            2,
+            3,
             (
                 "attention",
                 format!(
@@ -256,10 +264,7 @@ pub fn spelling_seeds(codes: u32, length: u32, outputs: u32) -> Vec<(&'static st
             ),
         );
     }
-    let input = Shape::Sequence {
-        channels: 1,
-        length,
-    };
+    let input = Shape::Sequence { channels, length };
     affordable(input, outputs, seeds)
 }
 

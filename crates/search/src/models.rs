@@ -101,8 +101,8 @@ impl Morphs {
             (Shape::Sequence { length, .. }, Some(Tokens::Words { codes })) => {
                 seeds::text_seeds(codes, length, outputs)
             }
-            (Shape::Sequence { length, .. }, Some(Tokens::Characters { codes })) => {
-                seeds::spelling_seeds(codes, length, outputs)
+            (Shape::Sequence { channels, length }, Some(Tokens::Characters { codes })) => {
+                seeds::spelling_seeds(codes, (channels, length), outputs)
             }
             (Shape::Flat { features }, _) => seeds::table_seeds(features, outputs),
             (Shape::Image { .. }, _) => seeds::image_seeds(input, outputs),

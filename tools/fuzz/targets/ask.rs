@@ -15,7 +15,10 @@ use study::model::Model;
 
 static MODELS: LazyLock<Vec<Model>> = LazyLock::new(|| {
     let folders = models::models();
-    folders.iter().map(|folder| Model::load(folder).unwrap()).collect()
+    folders
+        .iter()
+        .map(|folder| Model::load(folder).unwrap())
+        .collect()
 });
 
 fuzz_target!(|bytes: &[u8]| {

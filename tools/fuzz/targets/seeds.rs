@@ -33,17 +33,37 @@ fn main() {
         let name = folder.file_name().unwrap().display().to_string();
         let index = index as u8;
         let file = |file| models::file(file)(folder);
-        write("ask", format!("{name}.json"), Some(index), models::request(folder));
+        write(
+            "ask",
+            format!("{name}.json"),
+            Some(index),
+            models::request(folder),
+        );
         for rows in ["rows.csv", "rows.npz", "rows.ts"] {
             if folder.join(rows).is_file() {
                 write("ask", format!("{name}-{rows}"), Some(index), file(rows));
             }
         }
-        write("model", format!("{name}.json"), Some(2 * index), file("model.json"));
+        write(
+            "model",
+            format!("{name}.json"),
+            Some(2 * index),
+            file("model.json"),
+        );
         let weights = file("model.safetensors");
-        write("model", format!("{name}.safetensors"), Some(2 * index + 1), weights);
+        write(
+            "model",
+            format!("{name}.safetensors"),
+            Some(2 * index + 1),
+            weights,
+        );
         write("exported", format!("{name}.onnx"), None, file("model.onnx"));
         let architecture = Model::load(folder).unwrap().card.architecture;
-        write("notation", name, None, architecture.to_string().into_bytes());
+        write(
+            "notation",
+            name,
+            None,
+            architecture.to_string().into_bytes(),
+        );
     }
 }

@@ -366,6 +366,26 @@ pub(crate) fn names(rows: usize, kind: Rows) -> String {
     String::from_utf8(table.into_inner().unwrap()).unwrap()
 }
 
+/// The same in a script of many characters, of which pairs are told, too.
+pub(crate) fn signs(rows: usize, kind: Rows) -> String {
+    let mut table = names(rows, kind);
+    let sign = |place: usize| char::from_u32(0x4e00 + place as u32).unwrap();
+    for (row, letters) in ["ka", "mo", "ri", "Zü", "te", "lö", "an"]
+        .iter()
+        .enumerate()
+    {
+        table = table.replace(letters, &format!("{}{}", sign(2 * row), sign(2 * row + 1)));
+    }
+    // Many more that stand in few rows each.
+    let others = |line: usize| (0..6).map(move |place| sign(100 + (line * 6 + place) % 300));
+    let lines = table.lines().enumerate().map(|(line, text)| match line {
+        0 => text.to_string(),
+        _ if text.starts_with([',', '"']) => text.to_string(),
+        _ => others(line).collect::<String>() + text,
+    });
+    lines.collect::<Vec<String>>().join("\n")
+}
+
 /// A value of a series as it stands in a file; nothing where none was measured.
 pub(crate) type Series = Vec<Vec<String>>;
 

@@ -140,6 +140,24 @@ fn check_text(text: &FittedText) -> Result<(), String> {
     if let (TextUnit::Character, Some(form)) = (unit, forms.keys().find(|form| !is_one(form))) {
         return Err(format!("`{form}` is no character"));
     }
+    let Some(characters) = (*codes as usize).checked_sub(text.pairs.len()) else {
+        return Err(format!(
+            "{codes} codes are too few for {} pairs",
+            text.pairs.len()
+        ));
+    };
+    if *codes > 1 << 16
+        || text
+            .pairs
+            .iter()
+            .flatten()
+            .any(|code| usize::from(*code) >= characters)
+    {
+        return Err(format!(
+            "of {codes} codes, those of pairs are the last {}",
+            text.pairs.len()
+        ));
+    }
     match forms.values().find(|code| u32::from(**code) >= *codes) {
         Some(code) => Err(format!(
             "there are {codes} codes, but one of its {units} has {code}"

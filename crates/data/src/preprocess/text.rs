@@ -4,7 +4,11 @@
 //! a runtime of ONNX can look up what is written and nothing else, all ways are listed: those of the training
 //! rows, and each word small, with a capital, and in capitals.
 
-use std::{collections::BTreeMap, ops::RangeInclusive};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+    ops::RangeInclusive,
+};
 
 use crate::{
     fitted::{FittedText, TextUnit},
@@ -17,6 +21,16 @@ const KNOWN_MAX: usize = 8_000;
 
 /// A rarer word or character says nothing about others; it is how the unknown is learned.
 const OCCURRENCES_MIN: usize = 2;
+
+/// Pairs of characters are told from so many known characters on: where these are as many as words, pairs are words;
+/// of an alphabet, a convolution learns its own.
+const PAIRED_FROM: usize = 256;
+
+/// Pairs of characters that get a code of their own.
+const PAIRS_MAX: usize = 8_000;
+
+/// Rarer pairs say nothing about others.
+const PAIR_OCCURRENCES_MIN: usize = 3;
 
 /// Share of the training rows that are read to their end.
 const READ_TO_THE_END: f64 = 0.98;
@@ -69,16 +83,50 @@ pub(super) fn fit(texts: &Texts, rows: &[u32]) -> FittedText {
     lengths.sort_unstable();
     let place = (lengths.len() as f64 * READ_TO_THE_END) as usize;
     let length = lengths[place.min(lengths.len() - 1)];
-    FittedText {
+    let mut fitted = FittedText {
         name: texts.name.clone(),
         unit,
         length: length.clamp(*read.start(), *read.end()) as u32,
         codes: u32::from(FittedText::FIRST_KNOWN) + known.len() as u32,
-        forms: match unit {
-            TextUnit::Word => forms_of(&known, FittedText::FIRST_KNOWN),
-            TextUnit::Character => of_characters(forms_of(&known, FittedText::FIRST_KNOWN)),
-        },
+        forms: forms_of(&known, FittedText::FIRST_KNOWN),
+        pairs: Vec::new(),
+    };
+    if unit == TextUnit::Character {
+        fitted.forms = of_characters(fitted.forms);
+        if known.len() >= PAIRED_FROM {
+            fitted.pairs = common_pairs(&fitted, chosen());
+            fitted.codes += fitted.pairs.len() as u32;
+        }
     }
+    fitted
+}
+
+/// The commonest pairs of known characters side by side, equally common ones in the order of their codes.
+fn common_pairs<'a>(fitted: &FittedText, texts: impl Iterator<Item = &'a str>) -> Vec<[u16; 2]> {
+    let mut occurrences: BTreeMap<[u16; 2], usize> = BTreeMap::new();
+    for text in texts {
+        let codes: Vec<u16> = fitted
+            .unit
+            .pieces(text)
+            .map(|form| code_of(fitted, form))
+            .collect();
+        for pair in codes
+            .windows(2)
+            .filter(|pair| pair.iter().all(|code| *code >= FittedText::FIRST_KNOWN))
+        {
+            *occurrences.entry([pair[0], pair[1]]).or_default() += 1;
+        }
+    }
+    let mut pairs: Vec<([u16; 2], usize)> = occurrences.into_iter().collect();
+    pairs.retain(|pair| pair.1 >= PAIR_OCCURRENCES_MIN);
+    pairs.sort_by_key(|(pair, occurrences)| (Reverse(*occurrences), *pair));
+    pairs.truncate(PAIRS_MAX);
+    pairs.into_iter().map(|(pair, _)| pair).collect()
+}
+
+fn code_of(fitted: &FittedText, form: &str) -> u16 {
+    let known = fitted.forms.get(form).copied();
+    known.unwrap_or(FittedText::UNKNOWN)
 }
 
 /// Forms that are characters, which not all capitals are (`SS` is that of `ß`), and the one that stands for the end
@@ -157,25 +205,29 @@ fn capitalised(word: &str) -> String {
     first.into_iter().flatten().chain(letters).collect()
 }
 
-/// The codes of these rows' words or characters; what is written for a missing cell has none, wherever it comes from, as
-/// the exported files cannot know from where they are asked.
+/// The codes of these rows' words or characters, and of the pairs that begin at each; what is written for a missing
+/// cell has none, wherever it comes from, as the exported files cannot know from where they are asked.
 ///
 /// # Shapes
-/// `[rows][length]`.
+/// `[rows][length][channels]`.
 pub(super) fn codes(fitted: &FittedText, texts: &Texts, rows: &[u32]) -> Vec<u16> {
-    let length = fitted.length as usize;
-    let mut codes = vec![FittedText::NOTHING; length * rows.len()];
-    for (row, out) in rows.iter().zip(codes.chunks_exact_mut(length)) {
+    let (length, channels) = (fitted.length as usize, fitted.channels() as usize);
+    let pairs: HashMap<[u16; 2], u16> = fitted.pair_codes().collect();
+    let mut codes = vec![FittedText::NOTHING; length * channels * rows.len()];
+    for (row, out) in rows.iter().zip(codes.chunks_exact_mut(length * channels)) {
         let text = texts.texts[*row as usize].as_str();
         if is_missing(text.trim()) {
             continue;
         }
-        for (form, out) in fitted.unit.pieces(text).zip(out) {
-            *out = fitted
-                .forms
-                .get(form)
-                .copied()
-                .unwrap_or(FittedText::UNKNOWN);
+        for (form, out) in fitted.unit.pieces(text).zip(out.chunks_exact_mut(channels)) {
+            out[0] = code_of(fitted, form);
+        }
+        if channels > 1 {
+            for place in 1..length {
+                let pair = [out[(place - 1) * channels], out[place * channels]];
+                out[(place - 1) * channels + 1] =
+                    pairs.get(&pair).copied().unwrap_or(FittedText::NOTHING);
+            }
         }
     }
     codes

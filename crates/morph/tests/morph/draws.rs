@@ -32,7 +32,7 @@ fn seeds() -> Vec<Architecture> {
         .chain(table_seeds(13, 3))
         .chain(series_seeds(series, 4))
         .chain(text_seeds(100, 30, 3))
-        .chain(spelling_seeds(100, 64, 3))
+        .chain(spelling_seeds(100, (2, 64), 3))
         .map(|(_, architecture)| architecture)
         .collect()
 }

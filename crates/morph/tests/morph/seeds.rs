@@ -66,11 +66,11 @@ fn texts_of_any_length_get_seeds_with_the_mean_of_words_first() {
 
 #[test]
 fn texts_of_characters_get_seeds_with_a_convolution_first() {
-    for codes in [2, 6, 100, 8_002] {
+    for (codes, channels) in [(2, 1), (6, 1), (100, 2), (10_800, 2)] {
         for length in [16, 31, 32, 57, 256, 1_024] {
-            let seeds = spelling_seeds(codes, length, 3);
+            let seeds = spelling_seeds(codes, (channels, length), 3);
             assert!(seeds[0].0.contains("conv net"), "{}", seeds[0].0);
-            let wanted = if length < 32 { 3 } else { 5 };
+            let wanted = if length < 32 || codes > 10_000 { 3 } else { 5 };
             assert!(seeds.len() >= wanted, "{codes} {length}: {}", seeds.len());
             check_seeds(&seeds);
         }
@@ -161,8 +161,8 @@ fn impossible_shapes_get_no_seeds() {
     assert!(series_seeds(Shape::Flat { features: 3 }, 10).is_empty());
     assert!(text_seeds(0, 8, 3).is_empty());
     assert!(text_seeds(8, 0, 3).is_empty());
-    assert!(spelling_seeds(0, 16, 3).is_empty());
-    assert!(spelling_seeds(8, 0, 3).is_empty());
+    assert!(spelling_seeds(0, (1, 16), 3).is_empty());
+    assert!(spelling_seeds(8, (1, 0), 3).is_empty());
     assert!(
         image_seeds(
             Shape::Image {

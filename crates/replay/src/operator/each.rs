@@ -78,6 +78,26 @@ pub(super) fn arithmetic(
     left.alike(shape, results)
 }
 
+/// The same with whole numbers, where these are given; those that are too large are refused.
+pub(super) fn whole_or_real(
+    left: &Tensor,
+    right: &Tensor,
+    whole: fn(i64, i64) -> Option<i64>,
+    real: fn(f64, f64) -> f64,
+) -> Result<Tensor, Problem> {
+    let (Values::Ints(a), Values::Ints(b)) = (left.values(), right.values()) else {
+        return arithmetic(left, right, real);
+    };
+    let shape = overlaid(left.shape(), right.shape())?;
+    let pairs = repeated(left.shape(), &shape)
+        .into_iter()
+        .zip(repeated(right.shape(), &shape));
+    let results = pairs.map(|(at, other)| whole(a[at], b[other]));
+    let results: Option<Vec<i64>> = results.collect();
+    let results = results.ok_or_else(|| Problem::new("a whole number is too large"))?;
+    Tensor::made(shape, Values::Ints(results))
+}
+
 /// Moves each value between two numbers.
 pub(super) fn clip(input: &Tensor, least: &Tensor, most: &Tensor) -> Result<Tensor, Problem> {
     let ([least], [most]) = (&least.reals()?[..], &most.reals()?[..]) else {

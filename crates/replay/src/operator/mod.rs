@@ -34,9 +34,9 @@ fn core(operator: &str, inputs: &[&Tensor], arguments: &Arguments<'_>) -> Result
     match (operator, inputs) {
         ("Identity", [input]) => Ok((*input).clone()),
         ("Cast", [input]) => each::cast(input, arguments.int("to")?),
-        ("Add", [left, right]) => each::arithmetic(left, right, |a, b| a + b),
+        ("Add", [left, right]) => each::whole_or_real(left, right, i64::checked_add, |a, b| a + b),
         ("Sub", [left, right]) => each::arithmetic(left, right, |a, b| a - b),
-        ("Mul", [left, right]) => each::arithmetic(left, right, |a, b| a * b),
+        ("Mul", [left, right]) => each::whole_or_real(left, right, i64::checked_mul, |a, b| a * b),
         ("Div", [left, right]) => each::arithmetic(left, right, |a, b| a / b),
         ("Relu", [input]) => each::function(input, each::rectified),
         ("Sigmoid", [input]) => each::function(input, |x| 1.0 / (1.0 + (-x).exp())),

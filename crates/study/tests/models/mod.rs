@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use data::ReadLimits;
+use data::{DataKind, ReadLimits};
 use morph::Architecture;
 use replay::{Declared, Element, Replay, ReplayError, Tensor, Values};
 use study::{
@@ -35,11 +35,11 @@ pub(crate) fn file(name: &'static str) -> impl Fn(&Path) -> Vec<u8> {
 /// A request that this model answers.
 pub(crate) fn request(folder: &Path) -> Vec<u8> {
     let model = Model::load(folder).unwrap();
-    let row = match folder.file_name().unwrap().to_str().unwrap() {
-        "images" => serde_json::json!(vec![7; 64]),
-        "series" => serde_json::json!([[1.5, null, 3.0], [0.25, 2.0, -1e9]]),
-        "text" => serde_json::json!("some words, and Words again"),
-        _ => serde_json::json!({}),
+    let row = match model.card.preprocessor.kind() {
+        DataKind::Images => serde_json::json!(vec![7; 64]),
+        DataKind::Series => serde_json::json!([[1.5, null, 3.0], [0.25, 2.0, -1e9]]),
+        DataKind::Text => serde_json::json!("some words, and Words again"),
+        DataKind::Table => serde_json::json!({}),
     };
     let body = serde_json::to_vec(&serde_json::json!({ "rows": [row, row] })).unwrap();
     model.card.preprocessor.rows_of_json(&body).unwrap();

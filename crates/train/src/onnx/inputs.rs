@@ -454,7 +454,11 @@ fn gather(builder: &mut GraphBuilder, input: &ValueName, places: &[i64], name: &
     )
 }
 
-fn concatenate(builder: &mut GraphBuilder, mut parts: Vec<ValueName>, name: &str) -> ValueName {
+pub(super) fn concatenate(
+    builder: &mut GraphBuilder,
+    mut parts: Vec<ValueName>,
+    name: &str,
+) -> ValueName {
     if parts.len() == 1 {
         return parts.remove(0);
     }

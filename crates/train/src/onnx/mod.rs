@@ -205,10 +205,9 @@ pub fn input_shape(item: ItemShape) -> Shape {
             width,
         },
         ItemShape::Series { channels, length } => Shape::Sequence { channels, length },
-        ItemShape::Tokens { length, .. } => Shape::Sequence {
-            channels: 1,
-            length,
-        },
+        ItemShape::Tokens {
+            length, channels, ..
+        } => Shape::Sequence { channels, length },
     }
 }
 

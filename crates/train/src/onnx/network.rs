@@ -301,15 +301,15 @@ impl Place<'_> {
         if !self.is_series() {
             return builder.node("Flatten", &[&found], &[("axis", Argument::Int(1))], name);
         }
-        // [rows, 1, steps, width] to [rows, width, steps].
+        // [rows, codes, steps, width] to [rows, width, steps].
         let axis = builder.ints(&format!("{name} axis"), &[1], &[1]);
-        let squeezed = builder.node(
-            "Squeeze",
-            &[&found, &axis],
-            &[],
-            &format!("{name} squeezed"),
-        );
-        transpose(builder, &squeezed, &SERIES_TURNED, name)
+        let (operator, arguments) = match self.architecture.input_shapes(self.id)[0].channels() {
+            1 => ("Squeeze", vec![]),
+            _ => ("ReduceSum", vec![("keepdims", Argument::Int(0))]),
+        };
+        let summed = [&found, &axis];
+        let summed = builder.node(operator, &summed, &arguments, &format!("{name} summed"));
+        transpose(builder, &summed, &SERIES_TURNED, name)
     }
 
     /// Sines and cosines of each value, behind it.

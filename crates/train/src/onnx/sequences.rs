@@ -11,7 +11,7 @@ use data::{FittedSeries, FittedText, Indicator, TextUnit, fitted::CLIP};
 
 use super::{
     graph::{Argument, GraphBuilder, Size, ValueName},
-    inputs::{MISSING_WORDS, cast},
+    inputs::{MISSING_WORDS, cast, concatenate},
     message::ElementType,
     network::{SERIES_TURNED, transpose},
 };
@@ -89,18 +89,42 @@ fn add_characters(builder: &mut GraphBuilder, text: &FittedText) -> ValueName {
     let told = [&is_missing, &nothing, &codes];
     let told = builder.node("Where", &told, &[], &format!("{name} told"));
     let axis = builder.ints(&format!("{name} channel axis"), &[1], &[1]);
-    let channel = builder.node(
-        "Unsqueeze",
-        &[&told, &axis],
-        &[],
-        &format!("{name} channel"),
-    );
-    cast(
-        builder,
-        &channel,
-        ElementType::Float,
-        &format!("{name} as codes"),
-    )
+    let mut channels = vec![told.clone()];
+    if !text.pairs.is_empty() {
+        channels.push(add_pairs(builder, text, &told));
+    }
+    let channel = |codes: &ValueName| {
+        let parts = [codes, &axis];
+        builder.node("Unsqueeze", &parts, &[], &format!("{name} channel"))
+    };
+    let channels: Vec<ValueName> = channels.iter().map(channel).collect();
+    let channels = concatenate(builder, channels, &format!("{name} channels"));
+    let name = format!("{name} as codes");
+    cast(builder, &channels, ElementType::Float, &name)
+}
+
+/// The codes of the pairs that begin at each character, whose codes are `[rows][length]`.
+///
+/// A pair is looked up as one number, `first · 2¹⁶ + second`.
+fn add_pairs(builder: &mut GraphBuilder, text: &FittedText, codes: &ValueName) -> ValueName {
+    let (name, length) = (&text.name, i64::from(text.length));
+    let [start, end, axis] = [("second", 1), ("behind", length), ("along", 1)]
+        .map(|(what, value)| builder.ints(&format!("{name} {what}"), &[1], &[value]));
+    let seconds = [codes, &start, &end, &axis];
+    let seconds = builder.node("Slice", &seconds, &[], &format!("{name} behind the first"));
+    let pads = builder.ints(&format!("{name} one place"), &[4], &[0, 0, 0, 1]);
+    let seconds = builder.node("Pad", &[&seconds, &pads], &[], &format!("{name} seconds"));
+    let scale = builder.ints(&format!("{name} scale"), &[], &[1 << 16]);
+    let firsts = builder.node("Mul", &[codes, &scale], &[], &format!("{name} firsts"));
+    let both = builder.node("Add", &[&firsts, &seconds], &[], &format!("{name} pairs"));
+    let number = |[first, second]: [u16; 2]| (i64::from(first) << 16) + i64::from(second);
+    let (keys, values): (Vec<i64>, Vec<i64>) = text
+        .pair_codes()
+        .map(|(pair, code)| (number(pair), i64::from(code)))
+        .unzip();
+    let nothing = i64::from(FittedText::NOTHING);
+    let name = format!("{name} pair codes");
+    encoded(builder, &both, Keys::Ints(&keys), &values, nothing, &name)
 }
 
 /// Whether code points `[rows][places]` are those of a word that says that there is nothing; `[rows][1]`.

@@ -4,7 +4,7 @@
 //! backward (layer i at 2n − i). A value lives from its making to its last reader, forward or backward;
 //! a gradient from its first contribution to the backward step of the layer it belongs to.
 
-use morph::{Architecture, Layer, LayerId};
+use morph::{Architecture, Layer, LayerId, Shape};
 
 use super::{Place, Slot};
 use crate::{
@@ -547,6 +547,10 @@ impl Builder<'_> {
                 weight: parameter(Part::Weight),
                 codes: *codes as usize,
                 width: *width as usize,
+                codes_per_vector: match architecture.input_shapes(id)[0] {
+                    Shape::Sequence { channels, .. } => channels as usize,
+                    Shape::Flat { .. } | Shape::Image { .. } => 1,
+                },
             }),
             Layer::Periodic { frequencies } => Work::Periodic(Periodic {
                 input,

@@ -23,6 +23,7 @@ const MORE_PLACE: &str = "@MORE@\n\n\n";
 /// Where words are looked up, and how a text becomes words.
 const STORED: &str = include_str!("stored.py");
 const PIECES: &str = include_str!("pieces.py");
+const PAIRS: &str = include_str!("pairs.py");
 
 /// What is done with all images, series and texts.
 const IMAGES: &str = include_str!("images.py");
@@ -119,7 +120,7 @@ pub(super) fn inputs(preprocessor: &Preprocessor) -> String {
             STORED.to_string(),
             match text.unit {
                 TextUnit::Word => format!("{}\n\n\n{TEXT}", PIECES.trim_end()),
-                TextUnit::Character => TEXT.replace(WORDS_OF_TEXT, CHARACTERS_OF_TEXT),
+                TextUnit::Character => characters(text),
             },
         ],
     };
@@ -190,6 +191,22 @@ fn clip() -> String {
 /// What a text consists of if it is read by words, in [`TEXT`], and if by characters.
 const WORDS_OF_TEXT: &str = "words_of(text)";
 const CHARACTERS_OF_TEXT: &str = r#"list(text.strip(" \t\n\r\f"))"#;
+
+/// What the network takes in [`TEXT`], and with pairs of characters.
+const CODES_ALONE: &str = "return torch.from_numpy(codes), numbers";
+const CODES_AND_PAIRS: &str =
+    "return torch.from_numpy(numpy.hstack([codes, pair_codes(codes)])), numbers";
+
+fn characters(text: &FittedText) -> String {
+    let code = TEXT.replace(WORDS_OF_TEXT, CHARACTERS_OF_TEXT);
+    match text.pairs.is_empty() {
+        true => code,
+        false => {
+            let code = code.replace(CODES_ALONE, CODES_AND_PAIRS);
+            format!("{}\n\n\n{code}", PAIRS.trim_end())
+        }
+    }
+}
 
 fn text_constants(fitted: &FittedText) -> String {
     format!(

@@ -230,12 +230,13 @@ impl Place<'_> {
         format!("functional.{kind}_pool{axes}d({input}, {size}, stride={stride})")
     }
 
-    /// What is no code is 0; a row of codes becomes one row of all their vectors.
+    /// What is no code is 0; a row of codes becomes one row of all their vectors, a step of a
+    /// series the sum of its own.
     fn embedding(&self, input: &str, codes: u32) -> String {
         let known = format!("torch.where(({input} >= 0) & ({input} < {codes}), {input}, 0).long()");
         match self.axes() {
             0 => format!("self.{}({known}).flatten(1)", self.name()),
-            _ => format!("self.{}({known}.squeeze(1)).movedim(-1, 1)", self.name()),
+            _ => format!("self.{}({known}).sum(1).movedim(-1, 1)", self.name()),
         }
     }
 

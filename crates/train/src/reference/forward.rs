@@ -133,9 +133,7 @@ fn one_example(
                 .collect()
         }
         Layer::Embedding { codes, width } => {
-            let table = part("weight");
-            let row = |code: &f64| looked_up(table, *code, *codes, *width as usize);
-            input.iter().flat_map(row).collect()
+            embedded(part("weight"), input, from, (*codes, *width as usize))
         }
         Layer::Periodic { frequencies } => {
             let own = part("frequency").chunks_exact(*frequencies as usize);
@@ -362,6 +360,21 @@ fn concatenated(inputs: &[&[f64]], shapes: &[Shape]) -> Vec<f64> {
         }
     }
     joined
+}
+
+/// A vector for each code of a row, and for each step of a series the sum of those of its codes.
+fn embedded(table: &[f64], input: &[f64], shape: Shape, (codes, width): (u32, usize)) -> Vec<f64> {
+    let row = |code: &f64| looked_up(table, *code, codes, width);
+    let vectors: Vec<Vec<f64>> = input.iter().map(row).collect();
+    let summed = match shape {
+        Shape::Sequence { channels, .. } => channels as usize,
+        Shape::Flat { .. } | Shape::Image { .. } => 1,
+    };
+    let sum = |vectors: &[Vec<f64>]| -> Vec<f64> {
+        let value = |place: usize| vectors.iter().map(|vector| vector[place]).sum();
+        (0..width).map(value).collect()
+    };
+    vectors.chunks(summed).flat_map(sum).collect()
 }
 
 /// The row of a table for a code; row 0 for what is no code.

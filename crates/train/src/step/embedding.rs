@@ -1,4 +1,5 @@
-//! What looks things up: a learned vector for each code, and one for each step of a series.
+//! What looks things up: a learned vector for each code, and one for each step of a series. Where a step has several
+//! codes, their vectors are added.
 //!
 //! Codes come as floats. One that is not at least 0 and below the number of codes is taken for 0, the
 //! place of the unknown; a fraction is cut off.
@@ -17,14 +18,23 @@ pub(crate) struct Embedding {
     pub(crate) weight: Parameter,
     pub(crate) codes: usize,
     pub(crate) width: usize,
+    /// Codes that one vector is made of.
+    pub(crate) codes_per_vector: usize,
 }
 
 impl Embedding {
     pub(crate) fn forward(&self, part: &Part<'_>) {
         let table = part.parameter(&self.weight);
         let out = part.write(self.output.value).chunks_exact_mut(self.width);
-        for (out, code) in out.zip(part.read(self.input.value)) {
-            out.copy_from_slice(&table[self.row(*code)..][..self.width]);
+        let codes = part
+            .read(self.input.value)
+            .chunks_exact(self.codes_per_vector);
+        for (out, codes) in out.zip(codes) {
+            let (first, more) = (codes[0], &codes[1..]);
+            out.copy_from_slice(&table[self.row(first)..][..self.width]);
+            for code in more {
+                copy(out, &table[self.row(*code)..][..self.width], Store::Add);
+            }
         }
     }
 
@@ -33,12 +43,14 @@ impl Embedding {
         let into = part.gradient(&self.weight);
         into.fill(0.0);
         let rows = gradient.chunks_exact(self.width);
-        for (gradient, code) in rows.zip(part.read(self.input.value)) {
-            copy(
-                &mut into[self.row(*code)..][..self.width],
-                gradient,
-                Store::Add,
-            );
+        let codes = part
+            .read(self.input.value)
+            .chunks_exact(self.codes_per_vector);
+        for (gradient, codes) in rows.zip(codes) {
+            for code in codes {
+                let row = &mut into[self.row(*code)..][..self.width];
+                copy(row, gradient, Store::Add);
+            }
         }
         // Codes have no slope: whatever learns before them learns nothing from here.
         if let Some((value, Store::Write)) = self.input.gradient {

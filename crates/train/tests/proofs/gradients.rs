@@ -25,7 +25,7 @@ const STEP: f64 = 1e-5;
 
 const ROWS: usize = 5;
 
-const NETWORKS: [(&str, &str); 41] = [
+const NETWORKS: [(&str, &str); 42] = [
     ("dense", "in 4 | dense 3"),
     ("dense after dense", "in 4 | dense 5 | dense 3"),
     ("relu", "in 4 | dense 6 | relu | dense 3"),
@@ -144,6 +144,10 @@ const NETWORKS: [(&str, &str); 41] = [
     (
         "periodic features",
         "in 3 | dense 3 | periodic 2 | dense 5 | relu | dense 3",
+    ),
+    (
+        "embedding of a series with three codes at each step",
+        "in 3x6 | embed 4 4 | conv 4 k3 | relu | gap | dense 3",
     ),
     (
         "embedding of a series",

@@ -395,7 +395,7 @@ fn a_network_of_every_kind_of_layer_says_the_same_in_onnx_runtime() {
 pub(crate) const ALONE: [&str; 5] = [
     "in 3x16 | conv 12 k5 | bn | relu | maxpool k2 | dwconv k3 d2 | conv 4 k3 s2 | silu \
      | avgpool k2 s1 | ln | flatten | dense 3",
-    "in 1x6 | embed 3 8 | a: position | ln | b: attention 2 | c: add a b | ln | conv 12 k1 | gelu \
+    "in 2x6 | embed 3 8 | a: position | ln | b: attention 2 | c: add a b | ln | conv 12 k1 | gelu \
      | d: conv 8 k1 | add c d | gap | dense 3",
     "in 5 | slice 0 3 | embed 3 4 | dense 2 | b: sigmoid | c: slice 3 2 (in) | mul b c | dense 3",
     "in 2x4x5 | conv 4 k3 d2 | a: relu | gap | dense 2 | relu | dense 4 | b: sigmoid | mul a b \
