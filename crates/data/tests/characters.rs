@@ -5,8 +5,8 @@
 use std::{collections::BTreeMap, fmt::Write, fs, path::Path};
 
 use data::{
-    ColumnKind, DataError, DataKind, Dataset, FittedInputs, FittedText, Preprocessor, ReadLimits,
-    Request, Source, TextUnit, read,
+    Cells, ColumnKind, DataError, DataKind, Dataset, FittedInputs, FittedText, Preprocessor,
+    ReadLimits, Request, Source, TextUnit, read,
 };
 
 /// Rows of one column, and every other a class.
@@ -140,6 +140,20 @@ fn numbers_of_things_stay_identifiers_and_names_beside_other_columns_too() {
         panic!("it is a table")
     };
     assert_eq!(table.columns.len(), 1);
+}
+
+#[test]
+fn a_text_without_words_beside_other_columns_is_a_category() {
+    let review = |row: usize| format!("这部电影第{}次看真的很好看", row % 60);
+    let two = table("review,size", |row| {
+        format!("{},{}", review(row), row * 7 % 13)
+    });
+    let Dataset::Table(table) = read_as(&two, None, &[]).unwrap().dataset else {
+        panic!("it is a table")
+    };
+    assert!(matches!(table.columns[0].cells, Cells::Words(_)));
+    let source = read_as(&two, Some(DataKind::Text), &[]).unwrap();
+    assert!(matches!(source.dataset, Dataset::Texts(texts) if texts.name == "review"));
 }
 
 #[test]

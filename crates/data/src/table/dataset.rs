@@ -4,7 +4,7 @@ use super::{
     columns::without_useless,
     kinds::ColumnKind,
     text::malformed,
-    writing::{is_spelled, size_of_texts},
+    writing::{are_sentences, is_spelled, size_of_texts},
 };
 use crate::{
     error::DataError,
@@ -38,6 +38,13 @@ pub(super) fn dataset_of(
         }
         None | Some(DataKind::Table) => {}
     }
+    let columns = match columns.len() {
+        1 => columns,
+        _ => columns
+            .into_iter()
+            .map(|column| by_words(request, column))
+            .collect(),
+    };
     let is_open = |column: &Column| !request.columns.contains_key(&column.name);
     let mut names = columns.iter().filter(|column| is_open(column));
     let names = names.find(|column| is_spelled(column)).cloned();
@@ -61,6 +68,18 @@ pub(super) fn dataset_of(
             Ok(Dataset::Table(Table { columns, targets }))
         }
     }
+}
+
+/// A column beside others, of which words can be told: a text whose words are not set apart is one word, a category.
+fn by_words(request: &Request, column: Column) -> Column {
+    let Column { name, cells } = column;
+    let cells = match cells {
+        Cells::Texts(words) if !request.columns.contains_key(&name) && !are_sentences(&words) => {
+            Cells::Words(words)
+        }
+        cells => cells,
+    };
+    Column { name, cells }
 }
 
 /// The column of texts: of those that are said to be some, or else of all, the one that holds most.

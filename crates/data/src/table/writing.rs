@@ -35,9 +35,13 @@ const UNSPACED: [(char, char); 9] = [
 
 /// Whether these words are texts rather than categories.
 pub(super) fn are_texts(words: &[Option<String>]) -> bool {
-    let are_long = words_per_cell(words) >= TEXT_WORDS_MIN
-        || mean(words, unspaced_letters_in) >= TEXT_LETTERS_MIN;
-    are_long && are_mostly_different(words)
+    are_sentences(words)
+        || mean(words, unspaced_letters_in) >= TEXT_LETTERS_MIN && are_mostly_different(words)
+}
+
+/// Whether they are texts of words that are set apart.
+pub(super) fn are_sentences(words: &[Option<String>]) -> bool {
+    words_per_cell(words) >= TEXT_WORDS_MIN && are_mostly_different(words)
 }
 
 /// Whether a column holds names or other sequences of letters: too many for a category, so that nothing can be
