@@ -304,6 +304,9 @@ impl FittedText {
     pub const UNKNOWN: u16 = 1;
     /// The code of the commonest word or character.
     pub const FIRST_KNOWN: u16 = 2;
+    /// Characters that are read at least; so many tell what is missing from other texts.
+    pub const CHARACTERS_MIN: u32 = 16;
+
     /// Codes that each word or character has.
     pub fn channels(&self) -> u32 {
         1 + u32::from(!self.pairs.is_empty())
@@ -315,9 +318,6 @@ impl FittedText {
         let pairs = self.pairs.iter().enumerate();
         pairs.map(move |(place, pair)| (*pair, (first + place) as u16))
     }
-
-    /// Characters that are read at least; so many tell what is missing from other texts.
-    pub const CHARACTERS_MIN: u32 = 16;
 }
 
 /// What is predicted, and how outputs become it.

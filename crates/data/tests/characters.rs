@@ -324,6 +324,13 @@ fn a_description_of_characters_holds_characters() {
             .to_string();
         assert!(refused.contains(why), "{refused}");
     }
+    let mut words = written.clone();
+    words["inputs"]["text"]["unit"] = "word".into();
+    words["inputs"]["text"]["pairs"] = serde_json::json!([[2, 2]]);
+    let refused = serde_json::from_value::<Preprocessor>(words)
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("not of words"), "{refused}");
     written["inputs"]["text"]["length"] = 3.into();
     let refused = serde_json::from_value::<Preprocessor>(written).unwrap_err();
     assert!(

@@ -140,6 +140,9 @@ fn check_text(text: &FittedText) -> Result<(), String> {
     if let (TextUnit::Character, Some(form)) = (unit, forms.keys().find(|form| !is_one(form))) {
         return Err(format!("`{form}` is no character"));
     }
+    if *unit == TextUnit::Word && !text.pairs.is_empty() {
+        return Err("pairs are told of characters only, not of words".to_string());
+    }
     let Some(characters) = (*codes as usize).checked_sub(text.pairs.len()) else {
         return Err(format!(
             "{codes} codes are too few for {} pairs",

@@ -103,18 +103,13 @@ pub(super) fn fit(texts: &Texts, rows: &[u32]) -> FittedText {
 
 /// The commonest pairs of known characters side by side, equally common ones in the order of their codes.
 fn common_pairs<'a>(fitted: &FittedText, texts: impl Iterator<Item = &'a str>) -> Vec<[u16; 2]> {
+    let are_known = |pair: &[u16; 2]| pair.iter().all(|code| *code >= FittedText::FIRST_KNOWN);
     let mut occurrences: BTreeMap<[u16; 2], usize> = BTreeMap::new();
     for text in texts {
-        let codes: Vec<u16> = fitted
-            .unit
-            .pieces(text)
-            .map(|form| code_of(fitted, form))
-            .collect();
-        for pair in codes
-            .windows(2)
-            .filter(|pair| pair.iter().all(|code| *code >= FittedText::FIRST_KNOWN))
-        {
-            *occurrences.entry([pair[0], pair[1]]).or_default() += 1;
+        let codes = fitted.unit.pieces(text).map(|form| code_of(fitted, form));
+        let codes: Vec<u16> = codes.collect();
+        for pair in codes.array_windows().copied().filter(are_known) {
+            *occurrences.entry(pair).or_default() += 1;
         }
     }
     let mut pairs: Vec<([u16; 2], usize)> = occurrences.into_iter().collect();
