@@ -108,8 +108,11 @@ impl Replay {
             check_input(asked, given)?;
             values.insert(&asked.name, given.clone());
         }
+        let given: usize = values.values().map(|tensor| tensor.values().len()).sum();
+        let most = given.saturating_mul(VALUES_PER_GIVEN).max(VALUES_MIN);
         for node in self.model.graph.iter().flat_map(|graph| &graph.node) {
             let result = self.compute(node, &values)?;
+            check_size(node, result.values().len(), given, most)?;
             let name = node.output.first().map_or("", String::as_str);
             values.insert(name, result);
         }
@@ -121,14 +124,7 @@ impl Replay {
     fn compute(&self, node: &Node, values: &BTreeMap<&str, Tensor>) -> Result<Tensor, ReplayError> {
         let input = |name: &String| self.value(name, values, &node.name);
         let inputs: Vec<&Tensor> = node.input.iter().map(input).collect::<Result<_, _>>()?;
-        operator::compute(node, &inputs).map_err(|problem| ReplayError::Node {
-            node: node.name.clone(),
-            operator: match node.domain.as_str() {
-                "" => node.op_type.clone(),
-                domain => format!("{domain}.{}", node.op_type),
-            },
-            problem: problem.0,
-        })
+        operator::compute(node, &inputs).map_err(|problem| failed(node, problem.0))
     }
 
     fn value<'a>(
@@ -144,6 +140,35 @@ impl Replay {
                 reader: reader.to_string(),
                 name: name.to_string(),
             })
+    }
+}
+
+/// A tensor has at most so many values for each that was given, a word or a number: more than attention over thousands
+/// of steps makes of one.
+const VALUES_PER_GIVEN: usize = 1 << 20;
+
+/// So many a tensor may always have.
+const VALUES_MIN: usize = 1 << 22;
+
+/// Refuses what a damaged file makes of little, before more is made of that.
+fn check_size(node: &Node, made: usize, given: usize, most: usize) -> Result<(), ReplayError> {
+    match made > most {
+        true => Err(failed(
+            node,
+            format!("{made} values of {given} that were given are more than a model needs"),
+        )),
+        false => Ok(()),
+    }
+}
+
+fn failed(node: &Node, problem: String) -> ReplayError {
+    ReplayError::Node {
+        node: node.name.clone(),
+        operator: match node.domain.as_str() {
+            "" => node.op_type.clone(),
+            domain => format!("{domain}.{}", node.op_type),
+        },
+        problem,
     }
 }
 
