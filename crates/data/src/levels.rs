@@ -7,6 +7,8 @@
 //! # Source
 //! Serrà and Karatzoglou 2017 (arXiv:1706.03993), with places that are dealt out instead of hashed.
 
+use std::{cmp::Reverse, collections::BTreeMap};
+
 /// So many of the commonest levels have a value of their own.
 pub const OWN: usize = 100;
 
@@ -57,11 +59,27 @@ pub fn places_of(rarer: usize) -> [usize; ONES] {
     [rest - pairs(middle), middle, last]
 }
 
-/// The rarer level of which these are the shared values, by its place among them; nothing if they are of none.
-pub fn rarer_told(shared: &[f32]) -> Option<usize> {
+/// The rarer level that a column's values tell of, by its place among these; nothing if they are of none.
+pub fn rarer_in(values: &[f32], levels: &[String]) -> Option<usize> {
+    rarer_told(&values[values.len() - shared(levels)..])
+}
+
+/// The rarer level of which these are the shared values.
+fn rarer_told(shared: &[f32]) -> Option<usize> {
     let mut places = (0..shared.len()).filter(|place| shared[*place] > 0.5);
     let (first, middle, last) = (places.next()?, places.next()?, places.next()?);
     Some((first + pairs(middle) + triples(last)) % SETS * STEP_BACK % SETS)
+}
+
+/// What occurs most and how often, the commonest first, equally common ones in their own order.
+pub(crate) fn commonest<K: Ord + Copy>(
+    counts: &BTreeMap<K, usize>,
+    most: usize,
+) -> Vec<(K, usize)> {
+    let mut sorted: Vec<(K, usize)> = counts.iter().map(|(key, count)| (*key, *count)).collect();
+    sorted.sort_by_key(|(key, count)| (Reverse(*count), *key));
+    sorted.truncate(most);
+    sorted
 }
 
 /// Ways to choose two below a number.

@@ -200,8 +200,8 @@ pub fn text_seeds(codes: u32, length: u32, outputs: u32) -> Vec<(&'static str, A
     affordable(input, outputs, seeds)
 }
 
-/// Networks for texts of `length` characters, each of `channels` codes below `codes`: what is learned from are short sequences of
-/// them, so that all but the last see several at once.
+/// Networks for texts of `length` characters, each of `channels` codes below `codes`. Few characters say anything
+/// alone, so that all but one see several at once.
 ///
 /// Empty if one of them or `outputs` is 0 or beyond [`Shape::EXTENT_MAX`].
 ///
@@ -220,50 +220,43 @@ pub fn spelling_seeds(
     let embed = format!("| embed {codes} {width}");
     // Sequences of which each place means something are short.
     let fewer = if length > 128 { "| maxpool k4 " } else { "" };
-    let mut seeds = vec![
+    // From so many characters on, a name, and what is between the codes and the answer.
+    let seeds = [
         (
+            32,
+            "deep conv net",
+            "conv 64 k5 | bn | relu | maxpool k4 | conv 64 k3 | bn | relu | maxpool k4 | conv 96 k3 | bn | relu \
+             | gap | dropout 0.3"
+                .to_string(),
+        ),
+        (
+            1,
             "conv net",
-            format!(
-                "{embed} | conv 64 k5 | bn | relu | maxpool k2 | conv 64 k5 | bn | relu | gap | dropout 0.3 "
-            ),
+            "conv 64 k5 | bn | relu | maxpool k2 | conv 64 k5 | bn | relu | gap | dropout 0.3".to_string(),
         ),
-        ("mean of characters", format!("{embed} | gap ")),
+        (1, "mean of characters", "gap".to_string()),
         (
+            32,
+            "attention",
+            "conv 64 k5 | bn | relu | maxpool k4 | position | p: dropout 0.1 | ln | a: attention 4 | add p a | ln \
+             | gap | dropout 0.2"
+                .to_string(),
+        ),
+        (
+            1,
             "conv net of three widths",
-            format!(
-                "{embed} | e: dropout 0.1 | a: conv 32 k3 | b: conv 48 k5 (e) | c: conv 48 k7 (e) | cat a b c \
-                 | bn | relu | gap | dropout 0.4 "
-            ),
+            "e: dropout 0.1 | a: conv 32 k3 | b: conv 48 k5 (e) | c: conv 48 k7 (e) | cat a b c | bn | relu | gap \
+             | dropout 0.4"
+                .to_string(),
         ),
         (
+            1,
             "conv net of places",
-            format!(
-                "{embed} | conv 32 k5 | bn | relu {fewer}| flatten | dropout 0.3 | dense 64 | relu | dropout 0.3 "
-            ),
+            format!("conv 32 k5 | bn | relu {fewer}| flatten | dropout 0.3 | dense 64 | relu | dropout 0.3"),
         ),
     ];
-    if length >= 32 {
-        seeds.insert(
-            0,
-            (
-                "deep conv net",
-                format!(
-                    "{embed} | conv 64 k5 | bn | relu | maxpool k4 | conv 64 k3 | bn | relu | maxpool k4 \
-                     | conv 96 k3 | bn | relu | gap | dropout 0.3 "
-                ),
-            ),
-        );
-        seeds.insert(
-            3,
-            (
-                "attention",
-                format!(
-                    "{embed} | conv 64 k5 | bn | relu | maxpool k4 | position | p: dropout 0.1 | ln \
-                     | a: attention 4 | add p a | ln | gap | dropout 0.2 "
-                ),
-            ),
-        );
-    }
+    let seeds = seeds.into_iter().filter(|(least, ..)| length >= *least);
+    let seeds = seeds.map(|(_, name, body)| (name, format!("{embed} | {body} ")));
     let input = Shape::Sequence { channels, length };
     affordable(input, outputs, seeds)
 }

@@ -507,11 +507,9 @@ fn category(cell: &[f32], levels: usize) -> Option<u8> {
     u8::try_from(level).ok()
 }
 
-/// How common a level is that shares its values with others, as its place among these; one of the others stands
-/// before or behind all of them.
+/// How common a level is that shares its values with others, as its place among these.
 fn rarer(cell: &[f32], levels: &[String]) -> f32 {
-    let shared = &cell[cell.len() - levels::shared(levels)..];
-    levels::rarer_told(shared).map_or(f32::NAN, |place| place as f32)
+    levels::rarer_in(cell, levels).map_or(f32::NAN, |place| place as f32)
 }
 
 #[cfg(test)]

@@ -1,16 +1,13 @@
 //! Columns of a table: numbers are filled and scaled, dates turn with their cycles, words become one
 //! value per level.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, HashMap},
-};
+use std::collections::{BTreeMap, HashMap};
 
 use super::{mean_and_deviation, tails, text, unfit};
 use crate::{
     error::DataError,
     fitted::{CLIP, Cycle, FittedColumn, FittedKind, FittedTime, Indicator, Scaling},
-    levels::{self, LEVELS_MAX, OWN},
+    levels::{self, LEVELS_MAX, OWN, commonest},
     source::{Cells, Column, Table},
     times::{DAY, TimeFormat},
 };
@@ -63,16 +60,9 @@ pub(super) fn fit(column: &Column, rows: &[u32]) -> FittedColumn {
 /// The levels of a category that networks are told, of all words of the training rows and in how many of these they
 /// are: the commonest first.
 pub(crate) fn told_levels<'a>(counts: &BTreeMap<&'a str, usize>) -> Vec<(&'a str, usize)> {
-    let mut levels: Vec<(&str, usize)> = counts.iter().map(|(word, rows)| (*word, *rows)).collect();
-    levels.sort_by_key(|(word, rows)| (Reverse(*rows), *word));
-    levels.truncate(LEVELS_MAX);
-    let rarest = levels.iter().rposition(|level| level.1 >= RARER_ROWS_MIN);
-    levels.truncate(
-        rarest
-            .map_or(0, |place| place + 1)
-            .max(OWN)
-            .min(levels.len()),
-    );
+    let mut levels = commonest(counts, LEVELS_MAX);
+    let not_rare = levels.partition_point(|level| level.1 >= RARER_ROWS_MIN);
+    levels.truncate(not_rare.max(OWN));
     levels
 }
 

@@ -5,13 +5,13 @@
 //! rows, and each word small, with a capital, and in capitals.
 
 use std::{
-    cmp::Reverse,
     collections::{BTreeMap, HashMap},
     ops::RangeInclusive,
 };
 
 use crate::{
     fitted::{FittedText, TextUnit},
+    levels::commonest,
     source::Texts,
     table::columns::is_missing,
 };
@@ -112,11 +112,9 @@ fn common_pairs<'a>(fitted: &FittedText, texts: impl Iterator<Item = &'a str>) -
             *occurrences.entry(pair).or_default() += 1;
         }
     }
-    let mut pairs: Vec<([u16; 2], usize)> = occurrences.into_iter().collect();
-    pairs.retain(|pair| pair.1 >= PAIR_OCCURRENCES_MIN);
-    pairs.sort_by_key(|(pair, occurrences)| (Reverse(*occurrences), *pair));
-    pairs.truncate(PAIRS_MAX);
-    pairs.into_iter().map(|(pair, _)| pair).collect()
+    let pairs = commonest(&occurrences, PAIRS_MAX).into_iter();
+    let pairs = pairs.filter(|pair| pair.1 >= PAIR_OCCURRENCES_MIN);
+    pairs.map(|(pair, _)| pair).collect()
 }
 
 fn code_of(fitted: &FittedText, form: &str) -> u16 {

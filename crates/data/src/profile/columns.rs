@@ -1,16 +1,13 @@
 //! One column of a table: its type and how that was decided, its gaps, its values.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::suspects;
 use crate::{
     fitted::CLIP,
-    levels,
+    levels::{self, commonest},
     oddities::Strays,
     preprocess::columns::{is_long_tailed, told_levels},
     source::{Cells, Column, Source, Table},
@@ -322,11 +319,4 @@ fn of_words(words: &[Option<String>], split: &Split) -> (usize, ColumnValues) {
         unseen_rows,
     };
     (counts.len(), values)
-}
-
-fn commonest<'a>(counts: &BTreeMap<&'a str, usize>, most: usize) -> Vec<(&'a str, usize)> {
-    let mut sorted: Vec<(&str, usize)> = counts.iter().map(|(word, rows)| (*word, *rows)).collect();
-    sorted.sort_by_key(|(word, rows)| (Reverse(*rows), *word));
-    sorted.truncate(most);
-    sorted
 }

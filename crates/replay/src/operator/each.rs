@@ -69,11 +69,8 @@ pub(super) fn arithmetic(
     if left.values().element() != right.values().element() {
         return Err(unlike(left, right));
     }
-    let shape = overlaid(left.shape(), right.shape())?;
+    let (shape, pairs) = laid_over(left, right)?;
     let (a, b) = (left.reals()?, right.reals()?);
-    let pairs = repeated(left.shape(), &shape)
-        .into_iter()
-        .zip(repeated(right.shape(), &shape));
     let results = pairs.map(|(at, other)| function(a[at], b[other])).collect();
     left.alike(shape, results)
 }
@@ -88,10 +85,7 @@ pub(super) fn whole_or_real(
     let (Values::Ints(a), Values::Ints(b)) = (left.values(), right.values()) else {
         return arithmetic(left, right, real);
     };
-    let shape = overlaid(left.shape(), right.shape())?;
-    let pairs = repeated(left.shape(), &shape)
-        .into_iter()
-        .zip(repeated(right.shape(), &shape));
+    let (shape, pairs) = laid_over(left, right)?;
     let results = pairs.map(|(at, other)| whole(a[at], b[other]));
     let results: Option<Vec<i64>> = results.collect();
     let results = results.ok_or_else(|| Problem::new("a whole number is too large"))?;
@@ -153,16 +147,23 @@ pub(super) fn smaller(a: f64, b: f64) -> f64 {
     if a < b || a.is_nan() { a } else { b }
 }
 
+/// The shape of two tensors laid over each other, and which places of both meet.
+fn laid_over(
+    left: &Tensor,
+    right: &Tensor,
+) -> Result<(Vec<usize>, impl Iterator<Item = (usize, usize)>), Problem> {
+    let shape = overlaid(left.shape(), right.shape())?;
+    let [left, right] = [left, right].map(|tensor| repeated(tensor.shape(), &shape));
+    Ok((shape, left.into_iter().zip(right)))
+}
+
 /// Something about each pair of places of two tensors laid over each other.
 fn laid(
     left: &Tensor,
     right: &Tensor,
     judge: impl Fn(usize, usize) -> bool,
 ) -> Result<Tensor, Problem> {
-    let shape = overlaid(left.shape(), right.shape())?;
-    let pairs = repeated(left.shape(), &shape)
-        .into_iter()
-        .zip(repeated(right.shape(), &shape));
+    let (shape, pairs) = laid_over(left, right)?;
     let judged = pairs.map(|(at, other)| judge(at, other)).collect();
     Tensor::made(shape, Values::Truths(judged))
 }

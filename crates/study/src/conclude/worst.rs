@@ -203,8 +203,7 @@ const ANOTHER: &str = "another word";
 /// The word of which a network got these values.
 fn level_of(values: &[f32], levels: &[String]) -> String {
     let (own, rarer) = (levels::own(levels), levels::rarer(levels));
-    let shared = &values[values.len() - levels::shared(levels)..];
-    if let Some(place) = levels::rarer_told(shared) {
+    if let Some(place) = levels::rarer_in(values, levels) {
         return rarer.get(place).map_or(ANOTHER, String::as_str).to_string();
     }
     let level = values.iter().position(|value| *value > 0.5);

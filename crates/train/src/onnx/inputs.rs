@@ -363,18 +363,9 @@ fn add_category(
     words.extend(rarer.iter().map(String::as_str));
     numbers.extend((width..width + rarer.len()).map(|number| number as i64));
     let unseen = width + rarer.len();
-    let arguments = [
-        ("keys_strings", Argument::Texts(&words)),
-        ("values_int64s", Argument::Ints(&numbers)),
-        ("default_int64", Argument::Int(unseen as i64)),
-    ];
     let name = &column.name;
-    let level = builder.node(
-        "LabelEncoder",
-        &[&raw],
-        &arguments,
-        &format!("{name} level"),
-    );
+    let (keys, level) = (Keys::Texts(&words), format!("{name} level"));
+    let level = encoded(builder, &raw, keys, &numbers, unseen as i64, &level);
     let places: Vec<i64> = (0..width as i64).collect();
     let all = builder.ints(&format!("{name} levels"), &[1, width], &places);
     let is_level = builder.node("Equal", &[&level, &all], &[], &format!("{name} is level"));
@@ -464,6 +455,34 @@ pub(super) fn concatenate(
     }
     let parts: Vec<&ValueName> = parts.iter().collect();
     builder.node("Concat", &parts, &[("axis", Argument::Int(1))], name)
+}
+
+/// What is looked up.
+#[derive(Clone, Copy)]
+pub(super) enum Keys<'a> {
+    Texts(&'a [&'a str]),
+    Ints(&'a [i64]),
+}
+
+/// The number of each value by its key; the default where it is none.
+pub(super) fn encoded(
+    builder: &mut GraphBuilder,
+    looked_up: &ValueName,
+    keys: Keys<'_>,
+    values: &[i64],
+    default: i64,
+    name: &str,
+) -> ValueName {
+    let keys = match keys {
+        Keys::Texts(keys) => ("keys_strings", Argument::Texts(keys)),
+        Keys::Ints(keys) => ("keys_int64s", Argument::Ints(keys)),
+    };
+    let arguments = [
+        keys,
+        ("values_int64s", Argument::Ints(values)),
+        ("default_int64", Argument::Int(default)),
+    ];
+    builder.node("LabelEncoder", &[looked_up], &arguments, name)
 }
 
 /// Turns values into another type.

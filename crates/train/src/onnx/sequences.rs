@@ -11,7 +11,7 @@ use data::{FittedSeries, FittedText, Indicator, TextUnit, fitted::CLIP};
 
 use super::{
     graph::{Argument, GraphBuilder, Size, ValueName},
-    inputs::{MISSING_WORDS, cast, concatenate},
+    inputs::{Keys, MISSING_WORDS, cast, concatenate, encoded},
     message::ElementType,
     network::{SERIES_TURNED, transpose},
 };
@@ -290,33 +290,6 @@ fn add_pieces(
         &[],
         &format!("{name} told"),
     )
-}
-
-/// What is looked up.
-#[derive(Clone, Copy)]
-enum Keys<'a> {
-    Texts(&'a [&'a str]),
-    Ints(&'a [i64]),
-}
-
-fn encoded(
-    builder: &mut GraphBuilder,
-    looked_up: &ValueName,
-    keys: Keys<'_>,
-    values: &[i64],
-    default: i64,
-    name: &str,
-) -> ValueName {
-    let keys = match keys {
-        Keys::Texts(keys) => ("keys_strings", Argument::Texts(keys)),
-        Keys::Ints(keys) => ("keys_int64s", Argument::Ints(keys)),
-    };
-    let arguments = [
-        keys,
-        ("values_int64s", Argument::Ints(values)),
-        ("default_int64", Argument::Int(default)),
-    ];
-    builder.node("LabelEncoder", &[looked_up], &arguments, name)
 }
 
 /// What becomes of an axis over which something was taken.
