@@ -1,13 +1,16 @@
 //! One search over a table by simulated workers: no clock, a queue of events.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use search::BudgetFraction;
 
 use crate::{
-    searcher::SearcherKind,
+    searcher::{Searcher, SearcherKind},
     table::{Point, Record, Table},
 };
 
@@ -16,6 +19,10 @@ const JITTER: f64 = 0.5;
 
 /// Time units of a usual training: whole numbers, so that events have an order.
 const USUAL: f64 = 1e6;
+
+/// How often a searcher that asks for a model which it knows is told its score for nothing, before it has to train it
+/// once more.
+const TOLD_FOR_NOTHING_MAX: usize = 100;
 
 /// Random streams: one for the table's start and the durations, one for each proposal after it.
 const FIRST_PROPOSAL: u64 = 1;
@@ -59,13 +66,14 @@ pub fn run(table: &Table, plan: &Plan) -> Course {
     let mut running: BinaryHeap<Reverse<(u64, usize, Point)>> = BinaryHeap::new();
     let mut steps = Vec::with_capacity(plan.evaluations);
     let mut best: Option<Record> = None;
+    let mut known: BTreeMap<Point, f64> = BTreeMap::new();
     let (mut now, mut asked) = (0, 0);
     while steps.len() < plan.evaluations {
         while running.len() < plan.workers && asked < plan.evaluations {
             let mut stream = ChaCha8Rng::seed_from_u64(plan.seed);
             stream.set_stream(FIRST_PROPOSAL + asked as u64);
             let used = BudgetFraction::clamped(asked as f64 / plan.evaluations as f64);
-            let point = searcher.ask(used, &mut stream);
+            let point = unknown(searcher.as_mut(), used, &known, &mut stream);
             let takes = USUAL * rng.random_range(1.0 - JITTER..1.0 + JITTER);
             running.push(Reverse((now + takes as u64, asked, point)));
             asked += 1;
@@ -74,6 +82,7 @@ pub fn run(table: &Table, plan: &Plan) -> Course {
         now = end;
         let record = table.record(&point);
         searcher.tell(&point, record.score);
+        known.insert(point, record.score);
         let best = best.insert(match best {
             Some(best) if best.score >= record.score => best,
             _ => record,
@@ -84,6 +93,23 @@ pub fn run(table: &Table, plan: &Plan) -> Course {
         });
     }
     Course { steps }
+}
+
+/// The next model that has to be trained: nobody trains a model twice whose score stands in a list.
+fn unknown(
+    searcher: &mut dyn Searcher,
+    used: BudgetFraction,
+    known: &BTreeMap<Point, f64>,
+    rng: &mut ChaCha8Rng,
+) -> Point {
+    for _ in 0..TOLD_FOR_NOTHING_MAX {
+        let point = searcher.ask(used, rng);
+        match known.get(&point) {
+            None => return point,
+            Some(score) => searcher.tell(&point, *score),
+        }
+    }
+    searcher.ask(used, rng)
 }
 
 #[cfg(test)]
@@ -125,6 +151,43 @@ mod tests {
                 assert!(pair.0.time <= pair.1.time && pair.0.best.score <= pair.1.best.score);
             }
         }
+    }
+
+    /// Asks for the same model again and again, and for another after each third time.
+    struct Repeating {
+        table_levels: u8,
+        asked: usize,
+        told: Vec<f64>,
+    }
+
+    impl Searcher for Repeating {
+        fn ask(&mut self, _: BudgetFraction, _: &mut ChaCha8Rng) -> Point {
+            self.asked += 1;
+            let mut point = made::table().draw(&mut ChaCha8Rng::seed_from_u64(1));
+            point[0] = (self.asked / 3) as u8 % self.table_levels;
+            point
+        }
+
+        fn tell(&mut self, _: &Point, score: f64) {
+            self.told.push(score);
+        }
+    }
+
+    #[test]
+    fn a_model_that_is_known_costs_nothing_and_is_told_again() {
+        let table = made::table();
+        let mut searcher = Repeating {
+            table_levels: table.slots()[0].levels,
+            asked: 0,
+            told: Vec::new(),
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let used = BudgetFraction::clamped(0.0);
+        let first = unknown(&mut searcher, used, &BTreeMap::new(), &mut rng);
+        let known = BTreeMap::from([(first.clone(), 0.5)]);
+        let next = unknown(&mut searcher, used, &known, &mut rng);
+        assert_ne!(next, first);
+        assert_eq!(searcher.told, [0.5]);
     }
 
     /// On a table with a single optimum, 12 seeds. When this was written the regrets after 40 of 456 models

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use bench::SearcherKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use data::{ColumnKind, DataKind, HeaderLine, TaskKind};
+use data::{ColumnKind, DataKind, Decimal, Delimiter, Dialect, Encoding, HeaderLine, TaskKind};
 use search::{Objective, Rule, Strategy};
 use study::{
     conclude::ensemble::MEMBERS,
@@ -107,6 +107,8 @@ pub(crate) struct DataArgs {
     /// Whether the first line of a table names its columns.
     #[arg(long, value_enum)]
     pub(crate) header: Option<HeaderArg>,
+    #[command(flatten)]
+    pub(crate) dialect: DialectArgs,
     /// Overrules what the data look like.
     #[arg(long, value_enum)]
     pub(crate) kind: Option<KindArg>,
@@ -142,6 +144,45 @@ pub(crate) struct DataArgs {
     /// Seed of the split and of everything random.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+}
+
+/// How a table is written, where that is not what it looks like.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct DialectArgs {
+    /// What separates the cells of a table: a character, `tab`, `space`, or `blanks` (any number of them).
+    #[arg(long, value_name = "CHARACTER")]
+    pub(crate) delimiter: Option<Delimiter>,
+    /// How a table writes fractions: `0.5` or `0,5`.
+    #[arg(long, value_enum)]
+    pub(crate) decimal: Option<DecimalArg>,
+    /// How texts are written as bytes, as in `latin1`, `windows-1251`, `gbk` or `shift_jis`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) encoding: Option<Encoding>,
+}
+
+impl From<DialectArgs> for Dialect {
+    fn from(args: DialectArgs) -> Dialect {
+        Dialect {
+            delimiter: args.delimiter,
+            decimal: args.decimal.map(Decimal::from),
+            encoding: args.encoding,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum DecimalArg {
+    Point,
+    Comma,
+}
+
+impl From<DecimalArg> for Decimal {
+    fn from(decimal: DecimalArg) -> Decimal {
+        match decimal {
+            DecimalArg::Point => Decimal::Point,
+            DecimalArg::Comma => Decimal::Comma,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -410,6 +451,8 @@ pub(crate) struct PredictArgs {
     /// which is answered as it arrives (CSV, or one image).
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) dialect: DialectArgs,
     /// Write to this file instead of standard output.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
@@ -498,6 +541,9 @@ pub(crate) struct BenchRungsArgs {
     /// How many times longer each rung is than the one before.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..))]
     pub(crate) factor: u32,
+    /// Write a line for each search into this file, as CSV.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

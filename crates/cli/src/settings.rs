@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use data::{ColumnKinds, DataKind, HeaderLine, TaskKind};
+use data::{ColumnKinds, DataKind, Decimal, Delimiter, Encoding, HeaderLine, TaskKind};
 use schemars::JsonSchema;
 use search::{Hyperparameters, Limits, Objective, Rule, Rungs, SearchSettings, Space, Strategy};
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,19 @@ pub(crate) struct StudyToml {
     #[serde(default, skip_serializing_if = "is_guess")]
     #[schemars(with = "String")]
     pub(crate) header: HeaderLine,
+    /// What separates the cells of a table: a character, `tab`, `space` or `blanks` (any number of them); found
+    /// out if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) delimiter: Option<Delimiter>,
+    /// `point` or `comma`: how a table writes fractions; found out if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) decimal: Option<Decimal>,
+    /// How texts are written as bytes, as in `latin1`, `windows-1251`, `gbk` or `shift_jis`; found out if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) encoding: Option<Encoding>,
     /// `table`, `images`, `series` or `text`; overrules what the data look like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
@@ -473,6 +486,7 @@ pub(crate) fn decided(typed: &StudyToml) -> Result<StudyConfig> {
         image_size: rows::image_size(typed)?,
         columns: typed.columns.clone(),
         header: typed.header,
+        dialect: rows::dialect(typed),
         kind: typed.kind,
         task: typed.task,
         metric: typed.metric,
@@ -616,6 +630,9 @@ pub(crate) fn render(config: &StudyConfig, place: Option<&LedgerPlace>) -> Resul
         image_size: config.image_size,
         columns: config.columns.clone(),
         header: config.header,
+        delimiter: config.dialect.delimiter,
+        decimal: config.dialect.decimal,
+        encoding: config.dialect.encoding,
         kind: config.kind,
         task: config.task,
         metric: config.metric,

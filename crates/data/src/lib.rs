@@ -61,5 +61,7 @@ pub use source::{
 };
 pub use split::{Split, SplitShares, split};
 pub use stream::RowStream;
+pub use table::dialect::{Decimal, Delimiter, Dialect};
+pub use table::encoding::Encoding;
 pub use table::header::HeaderLine;
 pub use table::kinds::{ColumnKind, ColumnKinds};

@@ -9,7 +9,7 @@ use crate::{
     error::DataError,
     limits::ReadLimits,
     npy::{Saved, read_npz},
-    table::{self, Reading, header::HeaderLine, text::Ragged},
+    table::{self, Reading, header::HeaderLine},
 };
 
 /// Cells of a table, as text.
@@ -38,9 +38,8 @@ pub struct RawArray {
 /// If it cannot be read, breaks a rule of its format or a limit, or its rows are not all of one length.
 pub fn read_table(path: &Path, limits: &ReadLimits) -> Result<RawTable, DataError> {
     let reading = Reading {
-        limits,
-        ragged: Ragged::Refuse,
         header: HeaderLine::Present,
+        ..Reading::whole(limits)
     };
     let records = table::records(path, reading)?;
     Ok(RawTable {

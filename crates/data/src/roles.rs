@@ -9,7 +9,7 @@ use crate::{
     notice::Notice,
     table::{
         columns::{is_missing, number},
-        text::Decimal,
+        dialect::Decimal,
     },
     times::TimeFormat,
 };

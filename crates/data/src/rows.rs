@@ -24,11 +24,13 @@ use crate::{
     series::{too_large, ts, wide},
     source::{Cells, Column, Dataset, Images, RawTargets, Series, Table, Texts},
     table::{
-        Reading,
+        Reading, Taken,
         columns::{is_missing, number},
+        dialect::{Decimal, Dialect},
+        encoding::Encoding,
         header::{HeaderLine, is_header, is_numbered},
         records,
-        text::{Decimal, Names, Ragged, Records, Row, check_header},
+        text::{Names, Ragged, Records, Row, check_header},
     },
     times::TimeFormat,
 };
@@ -78,7 +80,7 @@ impl Preprocessor {
         let is_array = npy_kind(path).is_some();
         let read = match self.inputs() {
             FittedInputs::Columns(columns) if is_array => array_rows(columns, path, limits)?,
-            FittedInputs::Image(image) => image_rows(image, path, limits)?,
+            FittedInputs::Image(image) => image_rows(image, path, self.dialect(), limits)?,
             FittedInputs::Series(series) if is_array => {
                 let all = array_series(path, &read_array(path, limits)?, Some(series))?;
                 let mut read = short_enough(series, &all.series);
@@ -92,9 +94,9 @@ impl Preprocessor {
                 series @ FittedSeries {
                     steps: Some(table), ..
                 },
-            ) => steps::read(series, table, path, limits)?,
+            ) => steps::read(series, table, path, self.dialect(), limits)?,
             FittedInputs::Text(text) if path.is_dir() || is_text_file(path) => {
-                text_files(text, path, limits)?
+                text_files(text, path, self.dialect().encoding, limits)?
             }
             _ => self.table_rows(path, limits)?,
         };
@@ -106,7 +108,13 @@ impl Preprocessor {
             let problem = "the model takes series as .ts, NPY or NPZ files";
             unfit(path, problem.to_string())
         })?;
-        let records = kept_records(path, HeaderLine::Absent, limits)?;
+        let is_wanted = |column: &str| wanted.iter().any(|(name, _)| *name == column);
+        let reading = Reading {
+            header: HeaderLine::Absent,
+            taken: Taken::Only(&is_wanted),
+            ..kept(self.dialect(), limits)
+        };
+        let records = records(path, reading)?;
         let records = with_header(&wanted, path, records, limits)?;
         let places = Places::find(&wanted, path, &records.header, records.names)?;
         let mut read = places.typed(&wanted, &records.rows, records.decimal, 0);
@@ -228,17 +236,13 @@ pub(crate) fn kind_of(column: &FittedColumn) -> CellKind<'_> {
 /// Names of columns, and what their cells are read as.
 pub(crate) type Wanted<'a> = Vec<(&'a str, CellKind<'a>)>;
 
-fn kept_records(
-    path: &Path,
-    header: HeaderLine,
-    limits: &ReadLimits,
-) -> Result<Records, DataError> {
-    let reading = Reading {
-        limits,
+/// How new rows are read: bad ones are kept, to be told of one by one.
+pub(crate) fn kept(dialect: Dialect, limits: &ReadLimits) -> Reading<'_> {
+    Reading {
         ragged: Ragged::Keep,
-        header,
-    };
-    records(path, reading)
+        dialect,
+        ..Reading::whole(limits)
+    }
 }
 
 /// What the first line of new rows is; the model knows its columns.
@@ -488,6 +492,7 @@ fn array_rows(
 fn image_rows(
     image: &FittedImage,
     path: &Path,
+    dialect: Dialect,
     limits: &ReadLimits,
 ) -> Result<ReadRows, DataError> {
     let size = (image.height, image.width, image.channels);
@@ -509,7 +514,7 @@ fn image_rows(
         return Ok(ReadRows::all(images_of(size, bytes)));
     }
     if is_table(path) {
-        return listed_images(path, size, limits);
+        return listed_images(path, size, dialect, limits);
     }
     let read = images::read_unlabelled(path, size, limits)?;
     let bad = read
@@ -543,9 +548,10 @@ fn is_table(path: &Path) -> bool {
 fn listed_images(
     path: &Path,
     size: (u32, u32, u32),
+    dialect: Dialect,
     limits: &ReadLimits,
 ) -> Result<ReadRows, DataError> {
-    let records = kept_records(path, HeaderLine::Guess, limits)?;
+    let records = records(path, kept(dialect, limits))?;
     let folder = folder_of(path);
     let cells = |place: usize| {
         let rows = records.rows.iter();
@@ -624,16 +630,17 @@ pub(crate) fn short_enough(fitted: &FittedSeries, series: &Series) -> ReadRows {
 fn text_files(
     fitted: &FittedText,
     path: &Path,
+    encoding: Option<Encoding>,
     limits: &ReadLimits,
 ) -> Result<ReadRows, DataError> {
     if !path.is_dir() {
-        let text = read_text(path, limits)?.text;
+        let text = read_text(path, encoding, limits)?.text;
         return Ok(ReadRows::all(texts_of(fitted, vec![text])));
     }
     let (mut texts, mut row_numbers, mut names) = (Vec::new(), Vec::new(), Vec::new());
     let (mut bad, mut bytes) = (Vec::new(), 0);
     for (row, file) in (1..).zip(text_files_in(path)?) {
-        match read_text(&file, limits) {
+        match read_text(&file, encoding, limits) {
             Ok(TextFile { text, .. }) => {
                 bytes += text.len() as u64;
                 texts.push(text);

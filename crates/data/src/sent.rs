@@ -15,13 +15,16 @@ use crate::{
     images,
     limits::ReadLimits,
     preprocess::Preprocessor,
-    rows::{BadRow, Places, RawRows, ReadRows, RowNames, images_of, texts_of, unfit, with_header},
+    rows::{
+        BadRow, Places, RawRows, ReadRows, RowNames, images_of, kept, texts_of, unfit, with_header,
+    },
     series::{Growing, single, too_large},
     source::Dataset,
     table::{
         Reading,
+        dialect::Dialect,
         header::HeaderLine,
-        text::{self, Ragged, malformed},
+        text::{self, malformed},
     },
 };
 use given::{Body, Given};
@@ -76,10 +79,14 @@ impl Preprocessor {
             let problem = "the model takes no rows of a table, so no CSV".to_string();
             unfit(path, problem)
         })?;
+        // The bytes of a request are UTF-8, whatever files were.
+        let dialect = Dialect {
+            encoding: None,
+            ..self.dialect()
+        };
         let reading = Reading {
-            limits,
-            ragged: Ragged::Keep,
             header: HeaderLine::Absent,
+            ..kept(dialect, limits)
         };
         let records = text::read_from(path, body, reading)?;
         let records = with_header(&wanted, path, records, limits)?;

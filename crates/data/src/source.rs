@@ -14,7 +14,7 @@ use crate::{
     oddities::Oddities,
     roles::{Roles, RowFacts},
     series::long::{StepColumns, StepTable},
-    table::{header::HeaderLine, kinds::ColumnKinds},
+    table::{dialect::Dialect, header::HeaderLine, kinds::ColumnKinds},
     times::TimeFormat,
 };
 
@@ -39,6 +39,8 @@ pub struct Request {
     pub columns: ColumnKinds,
     /// Overrules what the first line looks like.
     pub header: HeaderLine,
+    /// Overrules how a table looks written.
+    pub dialect: Dialect,
     /// Overrules what the data look like.
     pub kind: Option<DataKind>,
     /// Overrules what the target looks like.

@@ -1,8 +1,8 @@
 //! A table that may never end, as from a pipe: rows are given on as they arrive, in bounded memory.
 //!
 //! The first whole lines decide on delimiter and columns. A part ends where a row ends, so that a quote
-//! over several lines stays whole. UTF-8 and Latin-1 are read; what needs the whole file to be
-//! understood (UTF-16, gzip, Parquet) is refused.
+//! over several lines stays whole. UTF-8 and Latin-1 are read, and any encoding that is said; what needs the whole
+//! file to be understood (UTF-16 that nobody spoke of, gzip, Parquet) is refused.
 
 use std::{
     io::Read,
@@ -15,10 +15,12 @@ use crate::{
     preprocess::Preprocessor,
     rows::{Places, RawRows, Wanted, unfit},
     table::{
+        dialect::{Decimal, Delimiter, sniff_delimiter},
+        encoding::Decoded,
         flow::large_text,
         header::{HeaderLine, numbered},
         parts::{TextPart, TextParts},
-        text::{self, Decimal, Names, Quoting, Row, malformed},
+        text::{self, Names, Quoting, Row, malformed},
     },
 };
 
@@ -31,14 +33,14 @@ pub struct RowStream<'a, R> {
     wanted: Wanted<'a>,
     limits: ReadLimits,
     name: PathBuf,
-    parts: TextParts<R>,
+    parts: TextParts<Decoded<R>>,
     table: Option<TableForm>,
     rows_done: u64,
 }
 
 /// What the first line has decided.
 struct TableForm {
-    delimiter: u8,
+    delimiter: Delimiter,
     first_line: String,
     places: Places,
     /// Of the rows so far.
@@ -86,12 +88,18 @@ impl<'a, R: Read> RowStream<'a, R> {
             };
             unfit(name, problem.to_string())
         })?;
+        let dialect = preprocessor.dialect();
+        let source = Decoded::new(source, dialect.encoding);
+        let mut parts = TextParts::new(name, source, BLOCK_BYTES);
+        if let Some(said) = dialect.delimiter {
+            parts.set_delimiter(said);
+        }
         Ok(RowStream {
             preprocessor,
             wanted,
             limits,
             name: name.to_path_buf(),
-            parts: TextParts::new(name, source, BLOCK_BYTES),
+            parts,
             table: None,
             rows_done: 0,
         })
@@ -129,7 +137,8 @@ impl<'a, R: Read> RowStream<'a, R> {
         let (delimiter, quoting) = match &self.table {
             Some(table) => (table.delimiter, table.quoting_of(part)),
             None => {
-                let delimiter = text::sniff_delimiter(part);
+                let said = self.preprocessor.dialect().delimiter;
+                let delimiter = said.unwrap_or_else(|| sniff_delimiter(part));
                 (delimiter, Quoting::of(part, delimiter))
             }
         };
@@ -151,7 +160,8 @@ impl<'a, R: Read> RowStream<'a, R> {
             return Ok(None);
         };
         // A comma stays: later rows may hold points that set thousands apart, and no fraction.
-        if (delimiter, text::decimal_mark(&rows)) == (b';', Some(Decimal::Comma)) {
+        let said = self.preprocessor.dialect().decimal;
+        if said.is_none() && text::has_decimal_commas(delimiter, &rows) {
             table.decimal = Decimal::Comma;
         }
         let places = &table.places;
@@ -165,7 +175,7 @@ impl<'a, R: Read> RowStream<'a, R> {
     /// as the lines behind it may not have arrived.
     fn begin(
         &self,
-        delimiter: u8,
+        delimiter: Delimiter,
         first_line: String,
         rows: &mut Vec<Row>,
     ) -> Result<TableForm, DataError> {
@@ -178,7 +188,11 @@ impl<'a, R: Read> RowStream<'a, R> {
             delimiter,
             first_line,
             places: Places::find(&self.wanted, &self.name, &header, names)?,
-            decimal: Decimal::Point,
+            decimal: self
+                .preprocessor
+                .dialect()
+                .decimal
+                .unwrap_or(Decimal::Point),
         })
     }
 }
@@ -187,7 +201,7 @@ impl TableForm {
     /// Whether this part of the table quotes: each of its lines is compared with the first one.
     fn quoting_of(&self, part: &str) -> Quoting {
         match self.delimiter {
-            b'\t' => Quoting::of(&format!("{}\n{part}", self.first_line), self.delimiter),
+            Delimiter::TAB => Quoting::of(&format!("{}\n{part}", self.first_line), self.delimiter),
             _ => Quoting::Used,
         }
     }

@@ -125,6 +125,7 @@ fn lists_are_refused_by_the_name_of_their_column() {
         said.contains("column `list` holds lists or records: only plain columns are read"),
         "{said}"
     );
+    assert!(said.contains("--ignore list"), "{said}");
 }
 
 #[test]

@@ -41,6 +41,12 @@ pub enum LayerPlan {
         /// that treat each channel on its own (depthwise, batch norm, layer norm).
         inputs: Vec<ChannelSource>,
     },
+    /// Waves with another number of frequencies: the first are those of the parent's layer, those that it has not are
+    /// drawn.
+    Frequencies {
+        /// The parent's layer.
+        parent: LayerId,
+    },
     /// Dense: the identity matrix. Convolution: 1 at the centre from channel c to channel c. Bias 0.
     Identity,
     /// Dense or convolution: all weights and the bias 0.

@@ -51,6 +51,17 @@ pub enum Domain {
         /// How it is searched.
         scale: Scale,
     },
+    /// The numbers `low`, `low + step` … (linear) or `low`, `low · step` … (log).
+    Stepped {
+        /// Lower end.
+        low: f64,
+        /// Upper end; the last value may lie below it.
+        high: f64,
+        /// How it is searched.
+        scale: Scale,
+        /// Difference of neighbours, or their ratio: above 0, or above 1.
+        step: f64,
+    },
     /// Whole numbers `low`, `low + step` … (linear) or `low`, `low · step` … (log).
     Integer {
         /// Lower end.
@@ -124,6 +135,22 @@ pub enum DomainError {
         /// What it must be at least.
         least: i64,
     },
+    /// A step of numbers that does not move, or moves too little.
+    #[error(
+        "`step` = {step} is no step from {low} to {high}: it must be a number above {least}, and not make more than \
+         {} values",
+        Domain::STEPS_MAX
+    )]
+    WrongStep {
+        /// The step.
+        step: f64,
+        /// Lower end.
+        low: f64,
+        /// Upper end.
+        high: f64,
+        /// What it must be above.
+        least: f64,
+    },
     /// Nothing to choose from.
     #[error("`choices` is empty: name at least one")]
     NoChoice,
@@ -139,6 +166,9 @@ impl Domain {
     /// Larger whole numbers are not exact as floats.
     pub const INTEGER_MAX: i64 = 1 << 53;
 
+    /// More steps are not told apart by rounding.
+    pub const STEPS_MAX: u32 = 1_000_000_000;
+
     /// Checks every rule of a domain.
     ///
     /// # Errors
@@ -146,6 +176,15 @@ impl Domain {
     pub fn check(&self) -> Result<(), DomainError> {
         match self {
             Domain::Float { low, high, scale } => check_range(*low, *high, *scale),
+            Domain::Stepped {
+                low,
+                high,
+                scale,
+                step,
+            } => {
+                check_range(*low, *high, *scale)?;
+                check_step(*low, *high, *scale, *step)
+            }
             Domain::Integer {
                 low,
                 high,
@@ -182,7 +221,7 @@ impl Domain {
     pub fn middle(&self) -> Value {
         match self {
             Domain::Float { .. } => Value::Float(self.float_at(0.5)),
-            Domain::Integer { .. } => self.nth((self.count() - 1) / 2),
+            Domain::Integer { .. } | Domain::Stepped { .. } => self.nth((self.count() - 1) / 2),
             Domain::Category { .. } => self.nth(0),
         }
     }
@@ -210,7 +249,7 @@ impl Domain {
                 let drawn = rng.random_range(0..self.count() - 1);
                 self.nth(drawn + u64::from(drawn >= self.place(&value)))
             }
-            _ => self.mutated_integer(self.place(&value), rng),
+            _ => self.mutated_place(self.place(&value), rng),
         }
     }
 
@@ -223,7 +262,9 @@ impl Domain {
             (Domain::Float { low, high, .. }, Value::Integer(value)) => {
                 Some(Value::Float((*value as f64).clamp(*low, *high)))
             }
-            (Domain::Integer { .. }, Value::Integer(_)) => Some(self.nth(self.place(value))),
+            (Domain::Stepped { .. }, Value::Float(number)) if number.is_nan() => None,
+            (Domain::Stepped { .. }, Value::Float(_) | Value::Integer(_))
+            | (Domain::Integer { .. }, Value::Integer(_)) => Some(self.nth(self.place(value))),
             (Domain::Category { choices }, Value::Category(name)) if choices.contains(name) => {
                 Some(value.clone())
             }
@@ -251,7 +292,7 @@ impl Domain {
     pub fn at(&self, coordinate: Coordinate) -> Value {
         match (self, coordinate) {
             (Domain::Float { .. }, Coordinate::Unit(unit)) => Value::Float(self.float_at(unit)),
-            (Domain::Integer { .. }, Coordinate::Unit(unit)) => {
+            (Domain::Integer { .. } | Domain::Stepped { .. }, Coordinate::Unit(unit)) => {
                 let last = self.count().saturating_sub(1);
                 self.nth((unit.clamp(0.0, 1.0) * last as f64).round() as u64)
             }
@@ -270,10 +311,11 @@ impl Domain {
         }
     }
 
-    /// How many values a domain of whole numbers or names has.
+    /// How many values a domain of steps or names has.
     fn count(&self) -> u64 {
         match self {
             Domain::Float { .. } => 0,
+            Domain::Stepped { high, .. } => self.steps_to(*high).floor() as u64 + 1,
             Domain::Integer {
                 low,
                 high,
@@ -293,10 +335,38 @@ impl Domain {
         }
     }
 
-    /// The value at this place of whole numbers or names.
+    /// How many steps of a stepped domain lead to a number; a little more, so that rounding loses no step.
+    fn steps_to(&self, value: f64) -> f64 {
+        let Domain::Stepped {
+            low, scale, step, ..
+        } = self
+        else {
+            unreachable!("only stepped numbers have steps")
+        };
+        let steps = match scale {
+            Scale::Linear => (value - low) / step,
+            Scale::Log => (value / low).ln() / step.ln(),
+        };
+        steps * (1.0 + 1e-12) + 1e-9
+    }
+
+    /// The value at this place of steps or names.
     fn nth(&self, place: u64) -> Value {
         match self {
             Domain::Float { .. } => unreachable!("floats are not counted"),
+            Domain::Stepped {
+                low,
+                high,
+                scale,
+                step,
+            } => {
+                let exact = match scale {
+                    Scale::Linear => low + step * place as f64,
+                    Scale::Log => low * step.powf(place as f64),
+                };
+                let extent = low.abs().max(high.abs());
+                Value::Float(shortened(exact, *scale, extent).clamp(*low, *high))
+            }
             Domain::Integer {
                 low,
                 scale: Scale::Linear,
@@ -337,6 +407,12 @@ impl Domain {
                 };
                 (steps.round() as u64).min(last)
             }
+            (Domain::Stepped { low, high, .. }, Value::Float(value)) => {
+                (self.steps_to(value.clamp(*low, *high)).round() as u64).min(last)
+            }
+            (Domain::Stepped { .. }, Value::Integer(value)) => {
+                self.place(&Value::Float(*value as f64))
+            }
             (Domain::Category { choices }, Value::Category(name)) => choices
                 .iter()
                 .position(|choice| choice == name)
@@ -375,7 +451,7 @@ impl Domain {
     }
 
     /// A step or more up or down; each further step is half as likely.
-    fn mutated_integer(&self, from: u64, rng: &mut ChaCha8Rng) -> Value {
+    fn mutated_place(&self, from: u64, rng: &mut ChaCha8Rng) -> Value {
         let last = self.count() - 1;
         let mut steps = 1;
         while steps < last && rng.random_bool(0.5) {
@@ -417,6 +493,22 @@ fn check_range(low: f64, high: f64, scale: Scale) -> Result<(), DomainError> {
     Ok(())
 }
 
+fn check_step(low: f64, high: f64, scale: Scale, step: f64) -> Result<(), DomainError> {
+    let (least, count) = match scale {
+        Scale::Linear => (0.0, (high - low) / step),
+        Scale::Log => (1.0, (high / low).ln() / step.ln()),
+    };
+    match step.is_finite() && step > least && count < Domain::STEPS_MAX as f64 {
+        true => Ok(()),
+        false => Err(DomainError::WrongStep {
+            step,
+            low,
+            high,
+            least,
+        }),
+    }
+}
+
 fn check_choices(choices: &[String]) -> Result<(), DomainError> {
     if choices.is_empty() {
         return Err(DomainError::NoChoice);
@@ -450,6 +542,23 @@ fn rounded(value: f64, extent: f64) -> f64 {
     format!("{value:.digits$e}")
         .parse()
         .expect("a number that was printed can be read")
+}
+
+/// Without the last digits, which are those of rounding: 0.3, not 0.30000000000000004.
+fn shortened(value: f64, scale: Scale, extent: f64) -> f64 {
+    let written = match scale {
+        Scale::Log => format!("{value:.12e}"),
+        Scale::Linear => {
+            let magnitude = extent.max(f64::MIN_POSITIVE).log10().floor();
+            let digits = (12.0 - magnitude).clamp(0.0, 300.0) as usize;
+            format!("{value:.digits$}")
+        }
+    };
+    let shortened: f64 = written
+        .parse()
+        .expect("a number that was printed can be read");
+    // There is no other nothing.
+    shortened + 0.0
 }
 
 /// Back into 0 to 1 as if the ends were mirrors; beyond a whole length, the nearer end.

@@ -5,7 +5,8 @@
 //! ```toml
 //! [search.space]
 //! learning_rate = { kind = "float", low = 3e-4, high = 3e-2, scale = "log", default = 3e-3 }
-//! batch_size = { kind = "integer", low = 32, high = 256, scale = "log", step = 2 }
+//! momentum = { kind = "float", low = 0.5, high = 0.95, step = 0.05 }
+//! batch_size = { kind = "int", low = 32, high = 256, scale = "log", step = 2 }
 //! optimizer = { kind = "category", choices = ["adamw", "sgd"] }
 //! ```
 //!
@@ -442,6 +443,28 @@ mod tests {
         let space: Space = serde_json::from_str(text).unwrap();
         assert_eq!(space.defaults().to_string(), "rows=64");
         assert!(space.parameters()[0].domain().is_free());
+    }
+
+    #[test]
+    fn a_float_with_a_step_and_the_names_of_other_tools_are_read() {
+        let text = r#"{
+            "momentum": {"kind": "float", "low": 0.5, "high": 0.9, "step": 0.2},
+            "rows": {"kind": "int", "low": 8, "high": 64},
+            "optimizer": {"kind": "categorical", "choices": ["adamw", "sgd"]}
+        }"#;
+        let space: Space = serde_json::from_str(text).unwrap();
+        let written = serde_json::to_string(&space).unwrap();
+        assert_eq!(serde_json::from_str::<Space>(&written).unwrap(), space);
+        let defaults = space.defaults();
+        assert_eq!(defaults.value("momentum"), Some(&Value::Float(0.7)));
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        for _ in 0..50 {
+            let Some(Value::Float(momentum)) = space.sample(&mut rng).value("momentum").cloned()
+            else {
+                panic!("it is a float");
+            };
+            assert!([0.5, 0.7, 0.9].contains(&momentum), "{momentum}");
+        }
     }
 
     #[test]

@@ -42,10 +42,22 @@ fn settings(strategy: Search, hint: TaskHint) -> SearchSettings {
 }
 
 fn next(pool: &Pool, used: f64, task: &Task, settings: &SearchSettings, seed: u64) -> Proposal {
+    let mut anew = Surrogate::default();
+    next_by(&mut anew, pool, used, task, settings, seed)
+}
+
+fn next_by(
+    surrogate: &mut Surrogate,
+    pool: &Pool,
+    used: f64,
+    task: &Task,
+    settings: &SearchSettings,
+    seed: u64,
+) -> Proposal {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     propose(
         pool,
-        &mut Surrogate::default(),
+        surrogate,
         BudgetFraction::clamped(used),
         task,
         settings,
@@ -306,6 +318,22 @@ fn the_same_pool_and_seed_give_the_same_proposal() {
         differing += usize::from(proposal != next(&pool, 0.5, &TABLE, &settings, seed + 100));
     }
     assert_eq!(differing, 20);
+}
+
+#[test]
+fn a_searcher_that_followed_the_pool_and_one_made_anew_propose_the_same() {
+    let settings = settings(Search::Annealing, TaskHint::Table);
+    let (whole, _) = explored(&TABLE, &settings, 60);
+    let (mut pool, mut kept) = (Pool::default(), Surrogate::default());
+    let mut screened = 0;
+    for (entry, seed) in whole.entries().iter().zip(0..) {
+        pool.push(entry.clone()).unwrap();
+        let used = pool.entries().len() as f64 / 60.0;
+        let proposal = next_by(&mut kept, &pool, used, &TABLE, &settings, seed);
+        assert_eq!(proposal, next(&pool, used, &TABLE, &settings, seed));
+        screened += usize::from(proposal.promise.is_some());
+    }
+    assert!(screened > 40, "only {screened} proposals were screened");
 }
 
 #[test]

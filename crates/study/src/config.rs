@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use data::{ColumnKinds, DataKind, HeaderLine, Roles, SplitShares, StepColumns, TaskKind};
+use data::{ColumnKinds, DataKind, Dialect, HeaderLine, Roles, SplitShares, StepColumns, TaskKind};
 use search::{Rungs, SearchSettings};
 use serde::{Deserialize, Serialize};
 use train::Metric;
@@ -39,6 +39,9 @@ pub struct StudyConfig {
     /// Overrules what the first line of a table looks like.
     #[serde(default)]
     pub header: HeaderLine,
+    /// Overrules how a table looks written.
+    #[serde(default, skip_serializing_if = "Dialect::is_found_out")]
+    pub dialect: Dialect,
     /// Overrules what the data look like.
     #[serde(default)]
     pub kind: Option<DataKind>,

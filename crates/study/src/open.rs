@@ -405,7 +405,12 @@ fn settled(config: &StudyConfig) -> Vec<(&'static str, String)> {
     vec![
         ("target", said(&config.target)),
         ("ignore", said(&config.ignore)),
+        ("columns", said(&config.columns)),
         ("header", said(&config.header)),
+        ("delimiter", said(&config.dialect.delimiter)),
+        ("decimal", said(&config.dialect.decimal)),
+        ("encoding", said(&config.dialect.encoding)),
+        ("image_size", said(&config.image_size)),
         ("kind", said(&config.kind)),
         ("task", said(&config.task)),
         ("series", steps),

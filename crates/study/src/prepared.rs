@@ -141,7 +141,7 @@ pub fn prepare(config: &StudyConfig) -> Result<PreparedData, PrepareError> {
     let mut profile = data::profile(&source, &split);
     let (folds, folding) = cross_validation(config, &source, &mut split, &mut rng)?;
     profile.add(folding);
-    let preprocessor = Preprocessor::fit(&source, &split.train)?;
+    let preprocessor = Preprocessor::fit(&source, &split.train)?.written_as(config.dialect);
     let usual = usual_metric(config.metric, preprocessor.task())?;
     let Balance {
         metric,
@@ -188,6 +188,7 @@ pub fn request(config: &StudyConfig) -> Request {
         ignore: config.ignore.clone(),
         columns: config.columns.clone(),
         header: config.header,
+        dialect: config.dialect,
         kind: config.kind,
         task: config.task,
     }
@@ -464,6 +465,7 @@ pub(crate) mod tests {
             image_size: None,
             columns: data::ColumnKinds::default(),
             header: data::HeaderLine::Guess,
+            dialect: data::Dialect::default(),
             kind: None,
             task: None,
             metric: None,

@@ -99,6 +99,11 @@ pub fn check_space(space: &Space) -> Result<(), RecipeError> {
         // What can be used is an interval or a list of names, so the ends speak for all between.
         let extremes = match parameter.domain() {
             Domain::Float { low, high, .. } => vec![Value::Float(*low), Value::Float(*high)],
+            // The last value may lie below the upper end.
+            domain @ Domain::Stepped { low, high, .. } => {
+                let ends = [low, high].map(|end| domain.clamp(&Value::Float(*end)));
+                ends.into_iter().flatten().collect()
+            }
             Domain::Integer { low, high, .. } => vec![Value::Integer(*low), Value::Integer(*high)],
             Domain::Category { choices } => choices.iter().cloned().map(Value::Category).collect(),
         };

@@ -33,6 +33,11 @@ impl Weights {
                         let old = parent.part(*from, spec.part);
                         inherit(architecture.layer(layer), &spec, old, outputs, inputs)
                     }
+                    LayerPlan::Frequencies { parent: from } => {
+                        let mut tensor = fresh_tensor(architecture, &spec, rng);
+                        overwrite_first(&mut tensor, parent.part(*from, spec.part));
+                        tensor
+                    }
                     LayerPlan::Identity => identity(architecture.layer(layer), &spec),
                     LayerPlan::Zero | LayerPlan::ZeroGain => silent(&spec),
                 };
@@ -57,9 +62,16 @@ impl Weights {
                     continue;
                 }
                 all += spec.len() as u64;
-                if let LayerPlan::Inherit { parent, inputs, .. } = plan {
-                    inherited += self.inherited_values(*parent, &spec, inputs);
-                }
+                inherited += match plan {
+                    LayerPlan::Inherit { parent, inputs, .. } => {
+                        self.inherited_values(*parent, &spec, inputs)
+                    }
+                    LayerPlan::Frequencies { parent } => {
+                        let old = self.part(*parent, spec.part).values.len();
+                        old.min(spec.len()) as u64
+                    }
+                    _ => 0,
+                };
             }
         }
         if all == 0 {
@@ -133,6 +145,20 @@ fn inherit(
         "a weight plan names every channel of {spec:?}"
     );
     tensor
+}
+
+/// Puts the frequencies that a layer has of each value in the place of the first ones of another.
+///
+/// # Shapes
+/// Both are `[values][frequencies]`, with as many values.
+fn overwrite_first(new: &mut Tensor, old: &Tensor) {
+    let width = |tensor: &Tensor| *tensor.shape.last().expect("waves have frequencies");
+    let (new_width, old_width) = (width(new), width(old));
+    let both = new_width.min(old_width);
+    let rows = new.values.chunks_exact_mut(new_width);
+    for (new, old) in rows.zip(old.values.chunks_exact(old_width)) {
+        new[..both].copy_from_slice(&old[..both]);
+    }
 }
 
 /// Rows and columns of taps; a matrix is one tap.
@@ -288,6 +314,22 @@ mod tests {
         let (rest, old, new) = (2 * 4 * 9 + 4 + 8 + 5 + 10 + 18, 9 * 20, 25 * 20);
         let expected = f64::from(rest + old) / f64::from(rest + new);
         assert!((share - expected).abs() < 1e-12, "{share} and {expected}");
+    }
+
+    #[test]
+    fn new_waves_say_nothing_yet_and_the_others_keep_their_frequencies() {
+        let text = "in 5 | periodic 2 | dense 6 | bn | relu | dense 3";
+        let layer = LayerId::at(1);
+        let share = check(text, &Morph::AddFrequencies { layer, extra: 3 });
+        // Of the frequencies 10 of 25, of the rows of the first matrix 25 of 55; all of the rest.
+        let (rest, old, new) = (6 + 12 + 18 + 3, 10 + 25 * 6, 25 + 55 * 6);
+        let expected = f64::from(rest + old) / f64::from(rest + new);
+        assert!((share - expected).abs() < 1e-12, "{share} and {expected}");
+        let first = Morph::AddFrequencies {
+            layer: LayerId::at(0),
+            extra: 4,
+        };
+        check("in 5 | dense 6 | bn | relu | dense 3", &first);
     }
 
     #[test]

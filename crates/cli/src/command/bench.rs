@@ -10,8 +10,8 @@ use std::{
 
 use anyhow::{Context, Result};
 use bench::{
-    Course, Curves, Marks, Mean, Plan, SearcherKind, Table, curves::TASKS, effort_to, mean_regret,
-    reach, run, table::NAMES,
+    Course, Curves, Marks, Mean, Plan, Reached, SearcherKind, Table, curves::TASKS, effort_to,
+    mean_regret, reach, run, table::NAMES,
 };
 use search::{Rule, Rungs};
 use serde::{Deserialize, Serialize};
@@ -153,6 +153,9 @@ pub(crate) fn rungs(args: &BenchRungsArgs) -> Result<String> {
         reach(task, way, args.workers as usize, args.regret, seed)
     };
     let reached = on_all_cores(tasks.len() * ways.len() * seeds, &search)?;
+    if let Some(path) = &args.out {
+        write_reached(path, &tasks, &ways, &reached)?;
+    }
     let mut ends = reached.chunks_exact(seeds);
     let header = [
         "task",
@@ -183,6 +186,43 @@ pub(crate) fn rungs(args: &BenchRungsArgs) -> Result<String> {
         }
     }
     Ok(show::columns(&lines))
+}
+
+/// A line of the CSV of rungs: one search.
+#[derive(Debug, Serialize)]
+struct ReachedRow<'a> {
+    task: &'a str,
+    rule: String,
+    seed: u64,
+    /// Simulated.
+    seconds: f64,
+    trainings: usize,
+    /// Whether the only good models were stopped at first.
+    lost_the_best: bool,
+}
+
+/// Writes what searches came to, which stand by task, rule and seed.
+fn write_reached(path: &Path, tasks: &[Curves], ways: &[Rungs], reached: &[Reached]) -> Result<()> {
+    let writing = || format!("cannot write {}", path.display());
+    let mut writer = csv::Writer::from_path(path).with_context(writing)?;
+    let groups = tasks
+        .iter()
+        .flat_map(|task| ways.iter().map(move |way| (task, way)));
+    let seeds = reached.len() / (tasks.len() * ways.len());
+    for ((task, way), of_group) in groups.zip(reached.chunks_exact(seeds)) {
+        for (seed, one) in (0..).zip(of_group) {
+            let row = ReachedRow {
+                task: task.task(),
+                rule: way.rule.to_string(),
+                seed,
+                seconds: one.seconds,
+                trainings: one.trainings,
+                lost_the_best: !one.is_at_first,
+            };
+            writer.serialize(row).with_context(writing)?;
+        }
+    }
+    writer.flush().with_context(writing)
 }
 
 fn rows_of(job: &Job<'_>, courses: &[Course], args: &BenchSearchArgs) -> Vec<RegretRow> {

@@ -34,7 +34,8 @@ const TABLE_NAMES: [&str; 16] = [
 
 pub(crate) fn run(args: &PredictArgs) -> Result<String> {
     let model = load_model(&args.model)?;
-    let preprocessor = &model.card.preprocessor;
+    let preprocessor = model.card.preprocessor.clone();
+    let preprocessor = &preprocessor.written_as(args.dialect.into());
     let inputs = inputs(preprocessor, &args.files)?;
     refuse_what_is_read(&inputs, args)?;
     let mut asked = Asked {

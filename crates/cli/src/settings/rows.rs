@@ -1,7 +1,7 @@
 //! Which rows are for what, and which are one: `[split]`, `[series]` and the flags that say the same.
 
 use anyhow::{Result, bail};
-use data::{DataKind, HeaderLine, Roles, SplitBy, SplitShares, StepColumns, TaskKind};
+use data::{DataKind, Dialect, HeaderLine, Roles, SplitBy, SplitShares, StepColumns, TaskKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use study::config::StudyConfig;
@@ -91,6 +91,10 @@ pub(super) fn apply_flags(typed: &mut StudyToml, args: &DataArgs) {
     set(&mut typed.image_size, &args.image_size);
     typed.columns.extend(args.columns_as.iter().cloned());
     typed.header = args.header.map_or(typed.header, HeaderLine::from);
+    let said = Dialect::from(args.dialect);
+    set(&mut typed.delimiter, &said.delimiter);
+    set(&mut typed.decimal, &said.decimal);
+    set(&mut typed.encoding, &said.encoding);
     set(&mut typed.kind, &args.kind.map(DataKind::from));
     set(&mut typed.split.folds, &args.folds);
     set(&mut typed.split.repeats, &args.repeats);
@@ -109,6 +113,14 @@ pub(super) fn apply_flags(typed: &mut StudyToml, args: &DataArgs) {
             column,
             ..typed.split
         };
+    }
+}
+
+pub(super) fn dialect(typed: &StudyToml) -> Dialect {
+    Dialect {
+        delimiter: typed.delimiter,
+        decimal: typed.decimal,
+        encoding: typed.encoding,
     }
 }
 

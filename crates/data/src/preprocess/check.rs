@@ -3,9 +3,12 @@
 use serde::Deserialize;
 
 use super::Preprocessor;
-use crate::fitted::{
-    FORMAT, FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedTask,
-    FittedText, Scaling, TextUnit,
+use crate::{
+    fitted::{
+        FORMAT, FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedTask,
+        FittedText, Scaling, TextUnit,
+    },
+    table::dialect::Dialect,
 };
 
 /// A description as it is written, not yet looked at.
@@ -14,6 +17,8 @@ pub(super) struct Written {
     format: u32,
     inputs: FittedInputs,
     task: FittedTask,
+    #[serde(default)]
+    dialect: Dialect,
 }
 
 impl TryFrom<Written> for Preprocessor {
@@ -24,6 +29,7 @@ impl TryFrom<Written> for Preprocessor {
             format,
             inputs,
             task,
+            dialect,
         } = written;
         if format != FORMAT {
             return Err(format!(
@@ -40,11 +46,7 @@ impl TryFrom<Written> for Preprocessor {
             return Err("a network would get no values of a row".to_string());
         }
         check_task(&task)?;
-        Ok(Preprocessor {
-            format,
-            inputs,
-            task,
-        })
+        Ok(Preprocessor::of(inputs, task, dialect))
     }
 }
 

@@ -1,9 +1,9 @@
 //! Columns of a table: numbers are filled and scaled, dates turn with their cycles, words become one
 //! value per level.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use super::{mean_and_deviation, tails, text, unfit};
+use super::{lookups::Levels, mean_and_deviation, tails, text, unfit};
 use crate::{
     error::DataError,
     fitted::{CLIP, Cycle, FittedColumn, FittedKind, FittedTime, Indicator, Scaling},
@@ -132,27 +132,27 @@ fn indicator(missing: bool) -> Indicator {
     }
 }
 
-/// What a network gets of these rows, side by side.
+/// What a network gets of these rows, side by side; `levels` are those of each column.
 pub(super) fn inputs(
     fitted: &[FittedColumn],
+    levels: &[Levels],
     table: &Table,
     rows: &[u32],
 ) -> Result<Vec<f32>, DataError> {
     let width: usize = fitted.iter().map(FittedColumn::width).sum();
     let mut inputs = vec![0.0; width * rows.len()];
     let mut offset = 0;
-    for fitted in fitted {
+    for (fitted, levels) in fitted.iter().zip(levels) {
         let column = table
             .columns
             .iter()
             .find(|column| column.name == fitted.name);
         let column =
             column.ok_or_else(|| unfit(format!("the column `{}` is missing", fitted.name)))?;
-        let places = places_of(&fitted.kind);
         for (row, out) in rows.iter().zip(inputs.chunks_exact_mut(width)) {
             write_cell(
                 &fitted.kind,
-                &places,
+                levels,
                 &column.cells,
                 *row as usize,
                 &mut out[offset..],
@@ -163,21 +163,7 @@ pub(super) fn inputs(
     Ok(inputs)
 }
 
-/// The place of each level of a category.
-fn places_of(kind: &FittedKind) -> HashMap<&str, usize> {
-    match kind {
-        FittedKind::Category { levels, .. } => levels.iter().map(String::as_str).zip(0..).collect(),
-        _ => HashMap::new(),
-    }
-}
-
-fn write_cell(
-    kind: &FittedKind,
-    places: &HashMap<&str, usize>,
-    cells: &Cells,
-    row: usize,
-    out: &mut [f32],
-) {
+fn write_cell(kind: &FittedKind, places: &Levels, cells: &Cells, row: usize, out: &mut [f32]) {
     match (kind, cells) {
         (
             FittedKind::Numeric {
@@ -339,7 +325,7 @@ mod tests {
         assert_eq!(fitted.width(), 2);
         let scaled = |row: usize| {
             let mut out = [0.0; 2];
-            write_cell(&fitted.kind, &HashMap::new(), &column.cells, row, &mut out);
+            write_cell(&fitted.kind, &Levels::new(), &column.cells, row, &mut out);
             out
         };
         let FittedKind::Numeric {

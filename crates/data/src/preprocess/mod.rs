@@ -6,9 +6,12 @@
 mod check;
 pub(crate) mod columns;
 mod images;
+mod lookups;
 mod series;
 mod tails;
 pub(crate) mod text;
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +20,9 @@ use crate::{
     examples::{Examples, ItemShape, Targets},
     fitted::{FORMAT, FittedColumn, FittedInputs, FittedTask},
     source::{DataKind, Dataset, RawTargets, Source, Task},
+    table::dialect::Dialect,
 };
+use lookups::Lookups;
 
 /// A scale is at least this, so that a column that hardly varies is not blown up.
 const SCALE_MIN: f64 = 1e-12;
@@ -29,6 +34,11 @@ pub struct Preprocessor {
     format: u32,
     inputs: FittedInputs,
     task: FittedTask,
+    /// What was said of how files of rows are written; others are found out.
+    #[serde(default, skip_serializing_if = "Dialect::is_found_out")]
+    dialect: Dialect,
+    #[serde(skip)]
+    lookups: Arc<Lookups>,
 }
 
 impl Preprocessor {
@@ -63,11 +73,29 @@ impl Preprocessor {
             });
         }
         let task = fit_task(source, train_rows)?;
-        Ok(Preprocessor {
+        Ok(Preprocessor::of(inputs, task, Dialect::default()))
+    }
+
+    fn of(inputs: FittedInputs, task: FittedTask, dialect: Dialect) -> Preprocessor {
+        Preprocessor {
             format: FORMAT,
+            lookups: Arc::new(Lookups::of(&inputs)),
             inputs,
             task,
-        })
+            dialect,
+        }
+    }
+
+    /// The same for files that are written so, as far as `said` says.
+    #[must_use]
+    pub fn written_as(self, said: Dialect) -> Preprocessor {
+        let dialect = self.dialect.overruled_by(said);
+        Preprocessor { dialect, ..self }
+    }
+
+    /// What is said of how files of rows are written.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// What a network gets for one row.
@@ -111,7 +139,7 @@ impl Preprocessor {
         let (item, targets) = (self.item(), self.targets(dataset.targets(), rows));
         match (&self.inputs, dataset) {
             (FittedInputs::Columns(fitted), Dataset::Table(table)) => {
-                let inputs = columns::inputs(fitted, table, rows)?;
+                let inputs = columns::inputs(fitted, &self.lookups.levels, table, rows)?;
                 Ok(Examples::from_floats(item, inputs, targets))
             }
             (FittedInputs::Image(image), Dataset::Images(images)) => {
@@ -129,7 +157,7 @@ impl Preprocessor {
                 Ok(Examples::from_floats(item, inputs, targets))
             }
             (FittedInputs::Text(fitted), Dataset::Texts(texts)) => {
-                let codes = text::codes(fitted, texts, rows);
+                let codes = text::codes(fitted, &self.lookups.pairs, texts, rows);
                 Ok(Examples::from_codes(item, codes, targets))
             }
             _ => Err(unfit(format!(

@@ -4,11 +4,9 @@
 //! a runtime of ONNX can look up what is written and nothing else, all ways are listed: those of the training
 //! rows, and each word small, with a capital, and in capitals.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    ops::RangeInclusive,
-};
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
+use super::lookups::Pairs;
 use crate::{
     fitted::{FittedText, TextUnit},
     levels::commonest,
@@ -203,9 +201,8 @@ fn capitalised(word: &str) -> String {
 ///
 /// # Shapes
 /// `[rows][length][channels]`.
-pub(super) fn codes(fitted: &FittedText, texts: &Texts, rows: &[u32]) -> Vec<u16> {
+pub(super) fn codes(fitted: &FittedText, pairs: &Pairs, texts: &Texts, rows: &[u32]) -> Vec<u16> {
     let (length, channels) = (fitted.length as usize, fitted.channels() as usize);
-    let pairs: HashMap<[u16; 2], u16> = fitted.pair_codes().collect();
     let mut codes = vec![FittedText::NOTHING; length * channels * rows.len()];
     for (row, out) in rows.iter().zip(codes.chunks_exact_mut(length * channels)) {
         let text = texts.texts[*row as usize].as_str();
@@ -245,7 +242,7 @@ mod tests {
         let train = texts(&["Dear John, dear all", "(dear) all: Ünder ünder"]);
         let fitted = fit(&train, &[0, 1]);
         let new = texts(&["dear Dear DEAR (dear) all: ALL ÜNDER"]);
-        let codes = codes(&fitted, &new, &[0]);
+        let codes = codes(&fitted, &Pairs::new(), &new, &[0]);
         assert_eq!(codes[..4], [2; 4], "{fitted:?}");
         assert_eq!(codes[4..], [3, 3, 4][..codes.len() - 4]);
     }
@@ -253,7 +250,7 @@ mod tests {
     #[test]
     fn a_word_that_occurs_once_is_as_unknown_as_one_that_never_does() {
         let fitted = fit(&texts(&["one two two", "two three"]), &[0, 1]);
-        let codes = codes(&fitted, &texts(&["one four two"]), &[0]);
+        let codes = codes(&fitted, &Pairs::new(), &texts(&["one four two"]), &[0]);
         assert_eq!(codes, [1, 1, 2, 0]);
     }
 
@@ -261,7 +258,7 @@ mod tests {
     fn what_is_written_for_a_missing_text_is_no_word() {
         let fitted = fit(&texts(&["one two two", "NA NA two"]), &[0, 1]);
         let new = texts(&["NA", " n/a\n", "", "NA NA", "none"]);
-        let codes = codes(&fitted, &new, &[0, 1, 2, 3, 4]);
+        let codes = codes(&fitted, &Pairs::new(), &new, &[0, 1, 2, 3, 4]);
         let rows: Vec<&[u16]> = codes.chunks_exact(4).collect();
         assert_eq!(rows[..3], [[0; 4]; 3], "{fitted:?}");
         assert_eq!(rows[3][..2], [3, 3]);

@@ -20,11 +20,7 @@ use crate::{
         Cells, Column, DataKind, Dataset, Images, RawTargets, Request, Series, Table, Task,
         TaskKind,
     },
-    table::{
-        self,
-        read::class_ids,
-        text::{Decimal, malformed},
-    },
+    table::{self, dialect::Decimal, read::class_ids, text::malformed},
 };
 
 /// Names of an array of inputs, and of an array of targets; where several are there, the first of these counts.

@@ -19,8 +19,9 @@ use crate::{
     table::{
         all::AllRows,
         columns::is_missing,
+        dialect::Decimal,
         read::{decide_task, find_target, place_of, reading, row_facts},
-        text::{Decimal, Declared, Names, Records, Row, malformed},
+        text::{Declared, Names, Records, Row, malformed},
     },
 };
 

@@ -18,7 +18,10 @@ use crate::{
     preprocess::text::unit_of,
     roles::Part,
     source::{DataKind, Dataset, RawTargets, Request, Texts},
-    table::text::{decode, read_bytes},
+    table::{
+        encoding::{Encoding, decode},
+        text::read_bytes,
+    },
 };
 
 /// A longer text is cut: what a network reads of it has long ended.
@@ -155,7 +158,7 @@ impl Labelled {
                     others += 1;
                     continue;
                 }
-                let read = match read_text(&file, &request.limits) {
+                let read = match read_text(&file, request.dialect.encoding, &request.limits) {
                     Ok(read) => read,
                     Err(error) => {
                         unread.push(error);
@@ -179,7 +182,7 @@ impl Labelled {
         }
         if recoded > 0 {
             notices.push(Notice::note(format!(
-                "{recoded} text(s) are not UTF-8 and are read as Latin-1 or UTF-16"
+                "{recoded} text(s) are not UTF-8 and are read as Latin-1 or UTF-16 (--encoding says what they are)"
             )));
         }
         if let Some(first) = unread.first() {
@@ -212,9 +215,13 @@ pub(crate) struct TextFile {
 }
 
 /// Reads the text of a file, up to where it is too long.
-pub(crate) fn read_text(file: &Path, limits: &ReadLimits) -> Result<TextFile, DataError> {
+pub(crate) fn read_text(
+    file: &Path,
+    encoding: Option<Encoding>,
+    limits: &ReadLimits,
+) -> Result<TextFile, DataError> {
     let mut notices = Vec::new();
-    let mut text = decode(file, &read_bytes(file, limits)?, &mut notices)?;
+    let mut text = decode(file, &read_bytes(file, limits)?, encoding, &mut notices)?;
     let is_cut = cut(&mut text);
     Ok(TextFile {
         text,

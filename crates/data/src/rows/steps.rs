@@ -5,19 +5,14 @@
 
 use std::path::Path;
 
-use super::{BadRow, ReadRows, RowNames, unfit};
+use super::{BadRow, ReadRows, RowNames, kept, unfit};
 use crate::{
     error::DataError,
     fitted::FittedSeries,
     limits::ReadLimits,
     series::long::{Gathering, OddRow, Place, StepPlaces, StepTable, Steps, series_of},
     source::Dataset,
-    table::{
-        Reading,
-        all::AllRows,
-        header::HeaderLine,
-        text::{Ragged, Records},
-    },
+    table::{Reading, Taken, all::AllRows, dialect::Dialect, text::Records},
 };
 
 /// Reads the series of a table; each is called by its id, and has the number of its first row.
@@ -25,12 +20,17 @@ pub(super) fn read(
     fitted: &FittedSeries,
     table: &StepTable,
     path: &Path,
+    dialect: Dialect,
     limits: &ReadLimits,
 ) -> Result<ReadRows, DataError> {
+    let time = table.time.as_ref().map(|time| &time.column);
+    let is_wanted = |column: &str| {
+        let named = table.channels.iter().chain(time).chain([&table.id]);
+        named.into_iter().any(|name| name == column)
+    };
     let reading = Reading {
-        limits,
-        ragged: Ragged::Keep,
-        header: HeaderLine::Guess,
+        taken: Taken::Only(&is_wanted),
+        ..kept(dialect, limits)
     };
     let rows = AllRows::open(path, reading)?;
     let places = places(table, path, &rows.head)?;

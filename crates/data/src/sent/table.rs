@@ -13,7 +13,7 @@ use crate::{
     source::{Cells, Column, Dataset, RawTargets, Table},
     table::{
         columns::{is_missing, number},
-        text::Decimal,
+        dialect::Decimal,
     },
 };
 

@@ -10,7 +10,8 @@ use crate::{
     notice::Notice,
     table::{
         columns::{is_missing, number},
-        text::{Decimal, Row},
+        dialect::Decimal,
+        text::Row,
     },
 };
 

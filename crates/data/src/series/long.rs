@@ -14,7 +14,7 @@ use crate::{
     source::Series,
     table::{
         columns::{is_missing, number},
-        text::Decimal,
+        dialect::Decimal,
     },
     times::{Sniffed, TimeFormat},
 };

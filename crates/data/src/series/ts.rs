@@ -12,7 +12,10 @@ use crate::{
     limits::ReadLimits,
     notice::Notice,
     source::Series,
-    table::text::{decode, malformed, numbered_lines, read_bytes},
+    table::{
+        encoding::decode,
+        text::{malformed, numbered_lines, read_bytes},
+    },
 };
 
 /// Series and what stands behind each.
@@ -44,7 +47,7 @@ struct Declared {
 /// If a line breaks a rule of the format or of what the file says of itself; the line is named.
 pub(crate) fn read(path: &Path, limits: &ReadLimits) -> Result<ReadSeries, DataError> {
     let mut notices = Vec::new();
-    let text = decode(path, &read_bytes(path, limits)?, &mut notices)?;
+    let text = decode(path, &read_bytes(path, limits)?, None, &mut notices)?;
     let mut lines = numbered_lines(&text, &['#', '%']);
     let declared = declarations(path, &mut lines)?;
     let (mut series, mut labels) = (None, Vec::new());

@@ -6,10 +6,9 @@ use std::path::Path;
 
 use super::{
     Reading,
-    text::{
-        Decimal, Declared, Judged, Names, Records, check_header, decode, malformed, numbered_lines,
-        read_bytes,
-    },
+    dialect::Decimal,
+    encoding::decode,
+    text::{Declared, Judged, Names, Records, check_header, malformed, numbered_lines, read_bytes},
 };
 use crate::error::DataError;
 
@@ -30,7 +29,8 @@ struct Attribute {
 /// Reads an ARFF file, plain or gzipped.
 pub(super) fn read(path: &Path, reading: Reading<'_>) -> Result<Records, DataError> {
     let mut notices = Vec::new();
-    let text = decode(path, &read_bytes(path, reading.limits)?, &mut notices)?;
+    let bytes = read_bytes(path, reading.limits)?;
+    let text = decode(path, &bytes, reading.dialect.encoding, &mut notices)?;
     let mut lines = numbered_lines(&text, &['%']);
     let attributes = declarations(path, &mut lines)?;
     let header: Vec<String> = attributes.iter().map(|a| a.name.clone()).collect();

@@ -23,6 +23,7 @@ use arrow_ipc::{
 use arrow_schema::{ArrowError, SchemaRef};
 
 use super::{
+    Projection, Reading,
     flow::{CELL_BYTES_MIN, batch_rows},
     guarded::guarded,
     text::{Records, Row, check_header, malformed},
@@ -58,15 +59,18 @@ fn is_stream(start: &[u8]) -> bool {
 }
 
 /// Reads a file as a whole.
-pub(super) fn read(path: &Path, limits: &ReadLimits) -> Result<Records, DataError> {
+pub(super) fn read(path: &Path, reading: Reading<'_>) -> Result<Records, DataError> {
+    let limits = reading.limits;
     guarded(path, "Arrow", || {
         if unpacked(path, limits)? > limits.bytes_max {
             return Err(too_large(path, "its content", limits));
         }
-        let mut reader = Reader::open(path, limits)?;
+        let mut reader = Reader::open(path, reading)?;
         let mut rows = Vec::new();
         while let Some(batch) = reader.next()? {
-            (0..batch.num_rows()).for_each(|row| rows.push(row_of(&batch, row, rows.len())));
+            for row in 0..batch.num_rows() {
+                rows.push(row_of(&batch, &reader.projection, row, rows.len()));
+            }
         }
         Ok(Records::named(reader.header, rows))
     })
@@ -97,9 +101,9 @@ pub(super) struct Batches {
 
 impl Batches {
     /// Opens a file; its columns are told with no rows.
-    pub(super) fn open(path: &Path, limits: &ReadLimits) -> Result<(Batches, Records), DataError> {
+    pub(super) fn open(path: &Path, reading: Reading<'_>) -> Result<(Batches, Records), DataError> {
         guarded(path, "Arrow", || {
-            let reader = Reader::open(path, limits)?;
+            let reader = Reader::open(path, reading)?;
             let head = Records::named(reader.header.clone(), Vec::new());
             let batches = Batches {
                 reader,
@@ -129,10 +133,11 @@ impl Batches {
             let Some(batch) = &self.batch else {
                 return Ok(Vec::new());
             };
-            let rows = batch_rows(batch.num_columns());
+            let projection = &self.reader.projection;
+            let rows = batch_rows(projection.width);
             let end = batch.num_rows().min(self.given + rows);
             let before = self.done as usize - self.given;
-            let rows = (self.given..end).map(|row| row_of(batch, row, before + row));
+            let rows = (self.given..end).map(|row| row_of(batch, projection, row, before + row));
             let rows: Vec<Row> = rows.collect();
             self.done += rows.len() as u64;
             self.given = end;
@@ -142,11 +147,11 @@ impl Batches {
 }
 
 /// A row of a batch, with so many rows before it in the file.
-fn row_of(batch: &RecordBatch, row: usize, before: usize) -> Row {
+fn row_of(batch: &RecordBatch, projection: &Projection, row: usize, before: usize) -> Row {
     let columns = batch.columns().iter();
     Row {
         line: before as u64 + 1,
-        cells: columns.map(|column| cells::text(column, row)).collect(),
+        cells: projection.row(columns.map(|column| cells::text(column, row))),
     }
 }
 
@@ -155,11 +160,12 @@ struct Reader {
     messages: Messages,
     decoder: FileDecoder,
     header: Vec<String>,
+    projection: Projection,
 }
 
 impl Reader {
-    fn open(path: &Path, limits: &ReadLimits) -> Result<Reader, DataError> {
-        let mut messages = Messages::open(path, limits)?;
+    fn open(path: &Path, reading: Reading<'_>) -> Result<Reader, DataError> {
+        let mut messages = Messages::open(path, reading.limits)?;
         let head = messages.next()?;
         let head = head.ok_or_else(|| damaged(path, "it says nothing of its columns"))?;
         let message = head.message(path)?;
@@ -173,13 +179,16 @@ impl Reader {
         }
         let schema: SchemaRef =
             Arc::new(try_fb_to_schema(schema).map_err(|error| broken(path, &error))?);
-        cells::check_columns(path, &schema)?;
+        cells::check_columns(path, &schema, reading.taken)?;
         let names = schema.fields().iter().map(|field| field.name().clone());
         let header: Vec<String> = names.collect();
-        check_header(path, &header, limits)?;
+        check_header(path, &header, reading.limits)?;
+        let projection = Projection::of(&header, reading.taken);
+        let decoder = FileDecoder::new(schema, message.version());
         Ok(Reader {
-            decoder: FileDecoder::new(schema, message.version()),
+            decoder: decoder.with_projection(projection.places.clone()),
             header,
+            projection,
             messages,
         })
     }

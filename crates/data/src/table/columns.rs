@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
+    dialect::Decimal,
     kinds::{ColumnKind, ColumnKinds},
-    text::Decimal,
     writing::are_texts,
 };
 use crate::{

@@ -15,9 +15,12 @@ use std::{
 use flate2::read::MultiGzDecoder;
 
 use super::{
-    Reading, arrow, json, parquet,
+    Reading, Taken, arrow,
+    dialect::{Decimal, Delimiter, Dialect, sniff_delimiter},
+    encoding::Decoded,
+    json, parquet,
     parts::{TextPart, TextParts},
-    text::{self, Decimal, Delimited, Names, Quoting, Records, Row, malformed},
+    text::{self, Delimited, Names, Quoting, Records, Row, malformed},
 };
 use crate::{
     error::DataError,
@@ -48,12 +51,15 @@ pub(crate) struct Form {
     pub(super) header: Vec<String>,
     names: Names,
     pub(super) decimal: Decimal,
+    dialect: Dialect,
+    /// Columns whose cells are not wanted.
+    passed_over: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Format {
     Delimited {
-        delimiter: u8,
+        delimiter: Delimiter,
         quoting: Quoting,
         packing: Packing,
     },
@@ -150,11 +156,21 @@ impl Form {
                 records.each(&mut |line, record| checked(line, Seen::Record(record)))
             }
             (Content::Text(part), _) => {
-                let rows = json::rows_of(&self.path, &self.header, &part.text, part.lines_before)?;
+                let rows = json::rows_of(
+                    &self.path,
+                    &self.header,
+                    self.taken(),
+                    &part.text,
+                    part.lines_before,
+                )?;
                 rows.iter()
                     .try_for_each(|row| see(row.line, Seen::Row(row)))
             }
         }
+    }
+
+    fn taken(&self) -> Taken<'_> {
+        Taken::Without(&self.passed_over)
     }
 
     fn ragged(&self, line: u64, cells: usize) -> DataError {
@@ -236,7 +252,7 @@ fn format(path: &Path) -> Option<Format> {
         "json" if packing == Packing::Gzip || is_array() => None,
         "json" => Some(Format::JsonLines { packing }),
         _ => Some(Format::Delimited {
-            delimiter: b',',
+            delimiter: Delimiter::COMMA,
             quoting: Quoting::Used,
             packing,
         }),
@@ -251,7 +267,7 @@ pub(crate) struct Flow {
 }
 
 enum Parts {
-    Text(Box<TextParts<Box<dyn Read + Send>>>),
+    Text(Box<TextParts<Decoded<Box<dyn Read + Send>>>>),
     Parquet(Box<parquet::Batches>),
     Arrow(Box<arrow::Batches>),
 }
@@ -266,13 +282,13 @@ impl Flow {
         reading: Reading<'_>,
     ) -> Result<(Flow, Form, Records), DataError> {
         let format = format(path).unwrap_or(Format::Parquet);
-        let mut flow = Flow::begin(path, format, reading.limits)?;
+        let mut flow = Flow::begin(path, format, reading)?;
         let first = flow.read_part()?;
         let head = match (&first, format) {
             (Some(Content::Rows(rows)), _) => {
                 let mut head = match format {
-                    Format::Arrow => arrow::Batches::open(path, reading.limits)?.1,
-                    _ => parquet::Batches::open(path, reading.limits)?.1,
+                    Format::Arrow => arrow::Batches::open(path, reading)?.1,
+                    _ => parquet::Batches::open(path, reading)?.1,
                 };
                 head.rows = rows.iter().map(copy).collect();
                 head
@@ -280,7 +296,12 @@ impl Flow {
             (Some(Content::Text(part)), Format::JsonLines { .. }) => {
                 json::first_lines(path, &part.text, reading)?
             }
-            (Some(Content::Text(part)), _) => text::read_from(path, part.text.as_bytes(), reading)?,
+            (Some(Content::Text(part)), _) => {
+                // It is UTF-8 by now, whatever the file is.
+                let mut reading = reading;
+                reading.dialect.encoding = None;
+                text::read_from(path, part.text.as_bytes(), reading)?
+            }
             (None, _) => {
                 let problem = "the file is empty: a header and rows are needed";
                 return Err(malformed(path, problem.into()));
@@ -288,7 +309,8 @@ impl Flow {
         };
         let format = match (&first, format) {
             (Some(Content::Text(part)), Format::Delimited { packing, .. }) => {
-                let delimiter = text::sniff_delimiter(&part.text);
+                let delimiter = reading.dialect.delimiter;
+                let delimiter = delimiter.unwrap_or_else(|| sniff_delimiter(&part.text));
                 Format::Delimited {
                     delimiter,
                     quoting: Quoting::of(&part.text, delimiter),
@@ -303,6 +325,8 @@ impl Flow {
             header: head.header.clone(),
             names: head.names,
             decimal: head.decimal,
+            dialect: reading.dialect,
+            passed_over: reading.taken.passed_over(&head.header),
         };
         flow.know(format);
         flow.first = first.map(|content| Part {
@@ -317,7 +341,12 @@ impl Flow {
     /// # Errors
     /// If it cannot be read.
     pub(crate) fn again(form: &Form, limits: &ReadLimits) -> Result<Flow, DataError> {
-        let mut flow = Flow::begin(&form.path, form.format, limits)?;
+        let reading = Reading {
+            dialect: form.dialect,
+            taken: form.taken(),
+            ..Reading::whole(limits)
+        };
+        let mut flow = Flow::begin(&form.path, form.format, reading)?;
         let first = flow.read_part()?;
         flow.know(form.format);
         flow.first = first.map(|content| Part {
@@ -327,16 +356,16 @@ impl Flow {
         Ok(flow)
     }
 
-    fn begin(path: &Path, format: Format, limits: &ReadLimits) -> Result<Flow, DataError> {
+    fn begin(path: &Path, format: Format, reading: Reading<'_>) -> Result<Flow, DataError> {
         let mut digest = Digest::default();
         let source = match format {
             Format::Parquet => {
                 digest = Digest::of(path)?;
-                Parts::Parquet(Box::new(parquet::Batches::open(path, limits)?.0))
+                Parts::Parquet(Box::new(parquet::Batches::open(path, reading)?.0))
             }
             Format::Arrow => {
                 digest = Digest::of(path)?;
-                Parts::Arrow(Box::new(arrow::Batches::open(path, limits)?.0))
+                Parts::Arrow(Box::new(arrow::Batches::open(path, reading)?.0))
             }
             Format::Delimited { packing, .. } | Format::JsonLines { packing } => {
                 let file = File::open(path).map_err(|source| unreadable(path, source))?;
@@ -350,10 +379,13 @@ impl Flow {
                         Box::new(MultiGzDecoder::new(file))
                     }
                 };
+                let read = Decoded::new(read, reading.dialect.encoding);
                 let mut parts = TextParts::new(path, read, PART_BYTES);
-                // Lines are rows from the first one on, whatever they quote.
-                if matches!(format, Format::JsonLines { .. }) {
-                    parts.set_delimiter(b'\t');
+                match (format, reading.dialect.delimiter) {
+                    // Lines are rows from the first one on, whatever they quote.
+                    (Format::JsonLines { .. }, _) => parts.set_delimiter(Delimiter::TAB),
+                    (_, Some(said)) => parts.set_delimiter(said),
+                    (_, None) => {}
                 }
                 Parts::Text(Box::new(parts))
             }

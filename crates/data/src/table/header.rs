@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     columns::{NUMBERS_SHARE, is_missing, number},
-    text::{Decimal, Row},
+    dialect::Decimal,
+    text::Row,
 };
 
 /// Rows that are looked at.

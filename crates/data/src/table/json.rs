@@ -1,5 +1,5 @@
 //! JSON Lines, one object per line, and JSON with an array of objects: keys are columns, in the order in
-//! which they are written. Values that are lists or objects themselves are refused.
+//! which they are written. Values that are lists or objects themselves are refused where their column is taken.
 
 use std::{collections::BTreeMap, fmt, path::Path};
 
@@ -10,15 +10,16 @@ use serde::{
 use serde_json::Value;
 
 use super::{
-    Reading,
-    text::{Judged, Ragged, Records, Row, check_header, decode, malformed, read_bytes},
+    Reading, Taken,
+    encoding::decode,
+    text::{Judged, Ragged, Records, Row, check_header, malformed, read_bytes},
 };
-use crate::{error::DataError, limits::ReadLimits, notice::Notice};
+use crate::{error::DataError, notice::Notice};
 
 /// Reads a file of objects, plain or gzipped.
 pub(super) fn read(path: &Path, reading: Reading<'_>) -> Result<Records, DataError> {
     let mut notices = Vec::new();
-    let objects = objects(path, reading.limits, &mut notices)?;
+    let objects = objects(path, reading, &mut notices)?;
     let records = records_of(path, objects, reading)?;
     Ok(Records { notices, ..records })
 }
@@ -36,6 +37,7 @@ pub(super) fn first_lines(
 pub(super) fn rows_of(
     path: &Path,
     header: &[String],
+    taken: Taken<'_>,
     text: &str,
     lines_before: u64,
 ) -> Result<Vec<Row>, DataError> {
@@ -44,7 +46,7 @@ pub(super) fn rows_of(
     of_lines(text, lines_before)
         .map(|found| {
             let line = found.0;
-            let cells = cells_of(found, header.len(), &place);
+            let cells = cells_of(found, header.len(), &place, taken);
             let cells = cells.map_err(|odd| malformed(path, odd))?;
             Ok(Row { line, cells })
         })
@@ -78,7 +80,7 @@ fn records_of(
     let mut judged = Judged::default();
     for found in objects {
         let line = found.0;
-        let cells = cells_of(found, header.len(), &place);
+        let cells = cells_of(found, header.len(), &place, reading.taken);
         judged.add(path, reading.ragged, line, cells)?;
     }
     Ok(Records {
@@ -95,20 +97,30 @@ fn cells_of(
     (line, object): Numbered,
     width: usize,
     place: &dyn Fn(&str) -> Option<usize>,
+    taken: Taken<'_>,
 ) -> Result<Vec<String>, String> {
     let mut cells: Vec<Option<String>> = vec![None; width];
     for (key, value) in object?.0 {
+        let is_taken = taken.is_taken(&key);
+        if !is_taken && place(&key).is_none() {
+            continue;
+        }
         let place = place(&key).ok_or_else(|| {
             format!(
                 "line {line} has the key `{key}`, which the first lines have not: the columns of a \
                  large file are told by its beginning, so name it there (null will do)"
             )
         })?;
-        let cell = cell(value).map_err(|what| {
-            format!(
-                "line {line}: `{key}` holds {what}: only numbers, words and true or false are read"
-            )
-        })?;
+        let cell = match cell(value) {
+            Ok(cell) => cell,
+            Err(_) if !is_taken => String::new(),
+            Err(what) => {
+                return Err(format!(
+                    "line {line}: `{key}` holds {what}: only numbers, words and true or false are read (--ignore \
+                     {key} leaves it out)"
+                ));
+            }
+        };
         if cells[place].replace(cell).is_some() {
             return Err(format!(
                 "line {line} has the key `{key}` twice: remove one of them"
@@ -151,10 +163,11 @@ type Numbered = (u64, Result<Object, String>);
 /// All objects of a file, and the line of each; in an array, its number.
 fn objects(
     path: &Path,
-    limits: &ReadLimits,
+    reading: Reading<'_>,
     notices: &mut Vec<Notice>,
 ) -> Result<Vec<Numbered>, DataError> {
-    let text = decode(path, &read_bytes(path, limits)?, notices)?;
+    let bytes = read_bytes(path, reading.limits)?;
+    let text = decode(path, &bytes, reading.dialect.encoding, notices)?;
     let mut objects = Vec::new();
     if text.trim_start().starts_with('[') {
         let all: Vec<Object> = serde_json::from_str(&text).map_err(|error| {
@@ -198,17 +211,17 @@ fn cell(value: Value) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::header::HeaderLine;
+    use crate::limits::ReadLimits;
 
     fn records(text: &str) -> Result<Records, DataError> {
         read_with(text, Ragged::Refuse)
     }
 
     fn read_with(text: &str, ragged: Ragged) -> Result<Records, DataError> {
+        let limits = ReadLimits::default();
         let reading = Reading {
-            limits: &ReadLimits::default(),
             ragged,
-            header: HeaderLine::Guess,
+            ..Reading::whole(&limits)
         };
         first_lines(Path::new("t.jsonl"), text, reading)
     }

@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use parquet::{
@@ -12,14 +13,16 @@ use parquet::{
         reader::{FileReader, SerializedFileReader},
     },
     record::{Field, Row as ParquetRow, reader::RowIter},
+    schema::types::Type,
 };
 
 use super::{
+    Projection, Reading,
     flow::{CELL_BYTES_MIN, batch_rows},
     guarded::guarded,
     text::{Records, Row, check_header, malformed},
 };
-use crate::{error::DataError, limits::ReadLimits};
+use crate::error::DataError;
 
 /// What a Parquet file begins and ends with.
 pub(crate) const MAGIC: &[u8] = b"PAR1";
@@ -28,6 +31,7 @@ pub(crate) const MAGIC: &[u8] = b"PAR1";
 pub(super) struct Batches {
     path: PathBuf,
     rows: RowIter<'static>,
+    projection: Projection,
     /// Rows that are read at once.
     batch: usize,
     done: u64,
@@ -35,13 +39,14 @@ pub(super) struct Batches {
 
 impl Batches {
     /// Opens a file; its columns are told with no rows.
-    pub(super) fn open(path: &Path, limits: &ReadLimits) -> Result<(Batches, Records), DataError> {
+    pub(super) fn open(path: &Path, reading: Reading<'_>) -> Result<(Batches, Records), DataError> {
         guarded(path, "Parquet", || {
             let reader = reader(path)?;
-            let header = header(path, &reader, limits)?;
+            let (header, projection) = columns(path, &reader, reading)?;
             let batches = Batches {
                 path: path.to_path_buf(),
-                rows: reader.into_iter(),
+                rows: rows(path, reader, &projection)?,
+                projection,
                 batch: batch_rows(header.len()),
                 done: 0,
             };
@@ -54,6 +59,7 @@ impl Batches {
         let Batches {
             path,
             rows,
+            projection,
             batch,
             done,
         } = self;
@@ -63,7 +69,7 @@ impl Batches {
                 *done += 1;
                 read.push(Row {
                     line: *done,
-                    cells: cells(&row.map_err(|error| damaged(path, &error))?),
+                    cells: cells(&row.map_err(|error| damaged(path, &error))?, projection),
                 });
             }
             Ok(read)
@@ -72,9 +78,9 @@ impl Batches {
     }
 }
 
-/// Reads a Parquet file of plain columns.
-pub(crate) fn read(path: &Path, limits: &ReadLimits) -> Result<Records, DataError> {
-    guarded(path, "Parquet", || read_whole(path, limits))
+/// Reads a Parquet file; the columns that are taken must be plain.
+pub(super) fn read(path: &Path, reading: Reading<'_>) -> Result<Records, DataError> {
+    guarded(path, "Parquet", || read_whole(path, reading))
 }
 
 fn damaged(path: &Path, error: &ParquetError) -> DataError {
@@ -90,25 +96,41 @@ fn reader(path: &Path) -> Result<SerializedFileReader<File>, DataError> {
     SerializedFileReader::new(file).map_err(|error| damaged(path, &error))
 }
 
-fn header(
+/// The names of all columns, and which of them are read.
+fn columns(
     path: &Path,
     reader: &SerializedFileReader<File>,
-    limits: &ReadLimits,
-) -> Result<Vec<String>, DataError> {
+    reading: Reading<'_>,
+) -> Result<(Vec<String>, Projection), DataError> {
     let fields = reader.metadata().file_metadata().schema().get_fields();
-    if let Some(nested) = fields.iter().find(|field| field.is_group()) {
-        let problem = format!(
-            "column `{}` holds lists or records: only plain columns are read",
-            nested.name()
-        );
-        return Err(malformed(path, problem));
+    let is_nested = |field: &&Arc<Type>| field.is_group() && reading.taken.is_taken(field.name());
+    if let Some(nested) = fields.iter().find(is_nested) {
+        return Err(malformed(path, super::nested(nested.name())));
     }
     let header: Vec<String> = fields
         .iter()
         .map(|field| field.name().to_string())
         .collect();
-    check_header(path, &header, limits)?;
-    Ok(header)
+    check_header(path, &header, reading.limits)?;
+    let projection = Projection::of(&header, reading.taken);
+    Ok((header, projection))
+}
+
+/// The rows of a file; of its columns only those that are read.
+fn rows(
+    path: &Path,
+    reader: SerializedFileReader<File>,
+    projection: &Projection,
+) -> Result<RowIter<'static>, DataError> {
+    let schema = reader.metadata().file_metadata().schema();
+    let fields = schema.get_fields();
+    let read = projection.places.iter().map(|place| fields[*place].clone());
+    let group = Type::group_type_builder(schema.name()).with_fields(read.collect());
+    let projected = (!projection.is_whole()).then(|| group.build()).transpose();
+    let broken = |error| damaged(path, &error);
+    let projected = projected.map_err(broken)?;
+    let all = RowIter::from_file_into(Box::new(reader));
+    all.project(projected).map_err(broken)
 }
 
 /// Bytes of the rows once they are unpacked, as far as the file says: repeated values take none in it.
@@ -128,30 +150,28 @@ fn unpacked(reader: &SerializedFileReader<File>) -> u64 {
     groups.map(bytes).fold(0, u64::saturating_add)
 }
 
-fn read_whole(path: &Path, limits: &ReadLimits) -> Result<Records, DataError> {
+fn read_whole(path: &Path, reading: Reading<'_>) -> Result<Records, DataError> {
     let reader = reader(path)?;
-    if unpacked(&reader) > limits.bytes_max {
+    let bytes_max = reading.limits.bytes_max;
+    if unpacked(&reader) > bytes_max {
         return Err(DataError::TooLarge {
             path: path.to_path_buf(),
             what: "its content".to_string(),
-            limit: format!("{} bytes", limits.bytes_max),
+            limit: format!("{bytes_max} bytes"),
         });
     }
-    let header = header(path, &reader, limits)?;
-    let mut rows = Vec::new();
-    let all = reader
-        .get_row_iter(None)
-        .map_err(|error| damaged(path, &error))?;
-    for (index, row) in all.enumerate() {
-        rows.push(Row {
+    let (header, projection) = columns(path, &reader, reading)?;
+    let mut read = Vec::new();
+    for (index, row) in rows(path, reader, &projection)?.enumerate() {
+        read.push(Row {
             line: index as u64 + 1,
-            cells: cells(&row.map_err(|error| damaged(path, &error))?),
+            cells: cells(&row.map_err(|error| damaged(path, &error))?, &projection),
         });
     }
-    Ok(Records::named(header, rows))
+    Ok(Records::named(header, read))
 }
 
-fn cells(row: &ParquetRow) -> Vec<String> {
+fn cells(row: &ParquetRow, projection: &Projection) -> Vec<String> {
     let text = |field: &Field| match field {
         Field::Null => String::new(),
         Field::Str(text) => text.trim().to_string(),
@@ -162,9 +182,7 @@ fn cells(row: &ParquetRow) -> Vec<String> {
         Field::Bool(value) => value.to_string(),
         other => other.to_string(),
     };
-    row.get_column_iter()
-        .map(|(_, field)| text(field))
-        .collect()
+    projection.row(row.get_column_iter().map(|(_, field)| text(field)))
 }
 
 #[cfg(test)]
@@ -179,6 +197,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::{limits::ReadLimits, table::Taken};
 
     const FLAT: &str = "message schema {
         OPTIONAL DOUBLE size; REQUIRED BYTE_ARRAY kind (UTF8); REQUIRED INT64 count;
@@ -215,9 +234,18 @@ mod tests {
     }
 
     fn read_bytes(name: &str, bytes: &[u8]) -> Result<Records, DataError> {
+        read_taken(name, bytes, Taken::All)
+    }
+
+    fn read_taken(name: &str, bytes: &[u8], taken: Taken<'_>) -> Result<Records, DataError> {
         let path: PathBuf = std::env::temp_dir().join(format!("{}-{name}", std::process::id()));
         fs::write(&path, bytes).unwrap();
-        let records = read(&path, &ReadLimits::default());
+        let limits = ReadLimits::default();
+        let reading = Reading {
+            taken,
+            ..Reading::whole(&limits)
+        };
+        let records = read(&path, reading);
         fs::remove_file(&path).unwrap();
         records
     }
@@ -241,6 +269,30 @@ mod tests {
             ];
             assert_eq!(rows, expected, "{compression}");
         }
+    }
+
+    const NESTED: &str = "message schema {
+        OPTIONAL DOUBLE size; REQUIRED group kind { REQUIRED BYTE_ARRAY name (UTF8); }
+        REQUIRED INT64 count;
+    }";
+
+    #[test]
+    fn a_column_of_records_is_refused_unless_it_is_not_taken() {
+        let bytes = written(NESTED, Compression::SNAPPY);
+        let Err(refused) = read_bytes("nested.parquet", &bytes) else {
+            panic!("records are no cells");
+        };
+        let told = refused.to_string();
+        assert!(
+            told.contains("column `kind` holds lists or records") && told.contains("--ignore kind"),
+            "{told}"
+        );
+        let without = ["kind".to_string()];
+        let records = read_taken("nested.parquet", &bytes, Taken::Without(&without)).unwrap();
+        assert_eq!(records.header, ["size", "kind", "count"]);
+        let cells: Vec<Vec<String>> = records.rows.into_iter().map(|row| row.cells).collect();
+        assert_eq!(cells[0], ["0.5", "", "3"]);
+        assert_eq!(cells[1], ["", "", "-4"]);
     }
 
     #[test]

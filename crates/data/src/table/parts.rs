@@ -5,7 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::text::{self, malformed};
+use super::{
+    dialect::{Delimiter, sniff_delimiter},
+    encoding::decode_part,
+    text::{UTF8_MARK, malformed},
+};
 use crate::error::DataError;
 
 /// Bytes of one row, its quoted line ends among them.
@@ -53,7 +57,7 @@ impl<R: Read> TextParts<R> {
     }
 
     /// What separates cells, once it is known.
-    pub(crate) fn set_delimiter(&mut self, delimiter: u8) {
+    pub(crate) fn set_delimiter(&mut self, delimiter: Delimiter) {
         self.waiting.delimiter = Some(delimiter);
     }
 
@@ -78,7 +82,7 @@ impl<R: Read> TextParts<R> {
             return Ok(None);
         }
         let lines_before = self.lines_done;
-        let text = text::decode_part(&self.name, &bytes, lines_before, &mut Vec::new())?;
+        let text = decode_part(&self.name, &bytes, lines_before)?;
         self.lines_done += text.bytes().filter(|byte| *byte == b'\n').count() as u64;
         self.parts_done += 1;
         Ok(Some(TextPart { text, lines_before }))
@@ -137,7 +141,7 @@ struct Waiting {
     /// Whether the last one that was looked at stands inside of quotes.
     is_quoted: bool,
     /// What separates cells; any of the usual ones as long as it is not known.
-    delimiter: Option<u8>,
+    delimiter: Option<Delimiter>,
 }
 
 impl Waiting {
@@ -146,7 +150,7 @@ impl Waiting {
         for at in self.scanned..self.bytes.len() {
             match self.bytes[at] {
                 // With tabs, lines are rows, and whether quotes mean anything is found out later.
-                b'"' if self.delimiter != Some(b'\t') => {
+                b'"' if self.delimiter != Some(Delimiter::TAB) => {
                     self.is_quoted = !self.is_quoted && self.begins_cell(at);
                 }
                 b'\n' if !self.is_quoted => self.end_row(at + 1),
@@ -161,7 +165,7 @@ impl Waiting {
         let row = &self.bytes[self.whole..end];
         if self.delimiter.is_none() && !row.trim_ascii().is_empty() {
             let row = String::from_utf8_lossy(row);
-            self.delimiter = Some(text::sniff_delimiter(&row));
+            self.delimiter = Some(sniff_delimiter(&row));
         }
         self.whole = end;
     }
@@ -172,10 +176,10 @@ impl Waiting {
             return true;
         };
         let separates = match self.delimiter {
-            Some(delimiter) => before == delimiter,
-            None => text::DELIMITERS.contains(&before),
+            Some(delimiter) => delimiter.separates(before),
+            None => Delimiter::may_separate(before),
         };
-        separates || [b'\n', b'\r', b'"'].contains(&before) || self.bytes[..at] == *text::UTF8_MARK
+        separates || [b'\n', b'\r', b'"'].contains(&before) || self.bytes[..at] == *UTF8_MARK
     }
 
     /// The source has ended: what is left is a row, too. If a quote is open, the lines before are counted.

@@ -6,14 +6,14 @@ use std::{
 };
 
 use super::{
-    Reading,
+    Reading, Taken,
     chosen::{self, Chosen},
     columns::{NUMBERS_SHARE, Written, is_missing, number},
     dataset::dataset_of,
     flow, kinds, listed,
     origins::Origins,
     rest::TableRest,
-    text::{Declared, Names, Ragged, Records, Row, check_header, malformed},
+    text::{Declared, Names, Records, Row, check_header, malformed},
 };
 use crate::{
     error::DataError,
@@ -214,9 +214,10 @@ pub(crate) fn row_facts(
 
 pub(crate) fn reading(request: &Request) -> Reading<'_> {
     Reading {
-        limits: &request.limits,
-        ragged: Ragged::Refuse,
         header: request.header,
+        dialect: request.dialect,
+        taken: Taken::Without(&request.ignore),
+        ..Reading::whole(&request.limits)
     }
 }
 
@@ -255,6 +256,7 @@ fn append(
     request: &Request,
     target: Option<&str>,
 ) -> Result<(), DataError> {
+    let reading = reading(request);
     let mut more = if flow::is_large(test, &request.limits) {
         // Rows that were given to be scored are never learned from: what is not chosen is not used.
         let request = Request {
@@ -262,9 +264,9 @@ fn append(
             target: target.map(str::to_string).or(request.target.clone()),
             ..request.clone()
         };
-        chosen::choose(test, &request, reading(&request), Unheld::Unused)?
+        chosen::choose(test, &request, reading, Unheld::Unused)?
     } else {
-        super::records(test, reading(request))?
+        super::records(test, reading)?
     };
     records.notices.append(&mut more.notices);
     let place = |name: &String| more.header.iter().position(|other| other == name);

@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     chosen::Chosen,
     columns::{is_missing, number},
+    dialect::Decimal,
     flow::{Flow, Form, Part, Seen},
-    text::{Decimal, malformed},
+    text::malformed,
 };
 use crate::{
     error::DataError,

@@ -1,6 +1,7 @@
-//! From the bytes of a delimited file to its records: encoding, delimiter and header are found out.
+//! From the bytes of a delimited file to its records: encoding, delimiter and header are found out, or said.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fs,
     io::Read,
@@ -12,18 +13,14 @@ use flate2::read::MultiGzDecoder;
 use super::{
     Reading,
     chosen::Chosen,
+    dialect::{Decimal, Delimiter, Dialect, decimal_mark, sniff_delimiter},
+    encoding::decode,
     header::{HeaderLine, is_header, numbered},
 };
 use crate::{error::DataError, limits::ReadLimits, notice::Notice};
 
-/// Lines that are looked at to find the delimiter.
-const SNIFFED_LINES: usize = 50;
-
 /// A cell with more than this many line ends is an unbalanced quote, not text.
 const CELL_LINES_MAX: usize = 200;
-
-/// What may separate cells; of equally good ones the last.
-pub(crate) const DELIMITERS: [u8; 4] = [b'|', b'\t', b';', b','];
 
 /// How a text may begin to say that it is UTF-8.
 pub(crate) const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -117,13 +114,6 @@ impl Judged {
     }
 }
 
-/// How a fraction is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Decimal {
-    Point,
-    Comma,
-}
-
 /// What happens to a record with another number of cells than the header, or that cannot be read by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ragged {
@@ -145,8 +135,9 @@ pub(crate) fn read_from(
     reading: Reading<'_>,
 ) -> Result<Records, DataError> {
     let mut notices = Vec::new();
-    let text = decode(path, bytes, &mut notices)?;
-    let delimiter = sniff_delimiter(&text);
+    let text = decode(path, bytes, reading.dialect.encoding, &mut notices)?;
+    let delimiter = reading.dialect.delimiter;
+    let delimiter = delimiter.unwrap_or_else(|| sniff_delimiter(&text));
     let mut rows = parse(path, &text, delimiter, reading.limits)?;
     // Of blanks and line ends no row is made.
     if rows.is_empty() {
@@ -177,15 +168,7 @@ pub(crate) fn read_from(
     if reading.ragged == Ragged::Refuse {
         refuse_ragged(path, &header, &rows)?;
     }
-    let decimal = match delimiter {
-        b';' if has_decimal_commas(&rows) => {
-            notices.push(Notice::note(
-                "`;` separates the columns and `,` is the decimal mark",
-            ));
-            Decimal::Comma
-        }
-        _ => Decimal::Point,
-    };
+    let decimal = decimal_of(reading.dialect, delimiter, &rows, &mut notices);
     Ok(Records {
         header,
         names,
@@ -197,6 +180,32 @@ pub(crate) fn read_from(
         numbers: None,
         chosen: None,
     })
+}
+
+/// The decimal mark of these rows.
+fn decimal_of(
+    said: Dialect,
+    delimiter: Delimiter,
+    rows: &[Row],
+    notices: &mut Vec<Notice>,
+) -> Decimal {
+    let found = || has_decimal_commas(delimiter, rows);
+    match said.decimal {
+        Some(decimal) => decimal,
+        None if found() => {
+            notices.push(Notice::note(
+                "`;` separates the columns and `,` is the decimal mark (--decimal point says otherwise)",
+            ));
+            Decimal::Comma
+        }
+        None => Decimal::Point,
+    }
+}
+
+/// Whether commas are decimal marks in these rows: only where `;` separates cells, elsewhere they may set thousands
+/// apart.
+pub(crate) fn has_decimal_commas(delimiter: Delimiter, rows: &[Row]) -> bool {
+    delimiter == Delimiter::SEMICOLON && decimal_mark(rows) == Some(Decimal::Comma)
 }
 
 fn shown(header: &[String]) -> String {
@@ -269,103 +278,10 @@ pub(crate) fn read_bytes(path: &Path, limits: &ReadLimits) -> Result<Vec<u8>, Da
     Ok(bytes)
 }
 
-/// Text from bytes: UTF-8 and UTF-16 by their marks, otherwise UTF-8, otherwise Latin-1.
-pub(crate) fn decode(
-    path: &Path,
-    bytes: &[u8],
-    notices: &mut Vec<Notice>,
-) -> Result<String, DataError> {
-    decode_part(path, bytes, 0, notices)
-}
-
-/// Text from bytes that stand behind so many lines of their file.
-pub(super) fn decode_part(
-    path: &Path,
-    bytes: &[u8],
-    lines_before: u64,
-    notices: &mut Vec<Notice>,
-) -> Result<String, DataError> {
-    let text = match bytes {
-        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8_lossy(rest).into_owned(),
-        [0xff, 0xfe, rest @ ..] => utf16(path, rest, u16::from_le_bytes, notices)?,
-        [0xfe, 0xff, rest @ ..] => utf16(path, rest, u16::from_be_bytes, notices)?,
-        _ => match std::str::from_utf8(bytes) {
-            Ok(text) => text.to_string(),
-            Err(_) => {
-                notices.push(Notice::note(
-                    "the text is not UTF-8 and was read as Latin-1",
-                ));
-                bytes.iter().map(|byte| char::from(*byte)).collect()
-            }
-        },
-    };
-    match text.bytes().position(|byte| byte == 0) {
-        Some(place) => {
-            let line = lines_before + text[..place].matches('\n').count() as u64 + 1;
-            Err(malformed(
-                path,
-                format!("line {line} holds a NUL byte: this is no text table"),
-            ))
-        }
-        None => Ok(text),
-    }
-}
-
-fn utf16(
-    path: &Path,
-    bytes: &[u8],
-    unit: fn([u8; 2]) -> u16,
-    notices: &mut Vec<Notice>,
-) -> Result<String, DataError> {
-    notices.push(Notice::note("the text is UTF-16"));
-    let units: Vec<u16> = bytes
-        .chunks_exact(2)
-        .map(|pair| unit([pair[0], pair[1]]))
-        .collect();
-    String::from_utf16(&units).map_err(|_| {
-        malformed(
-            path,
-            "it begins like UTF-16 but is not: save it as UTF-8".into(),
-        )
-    })
-}
-
-/// The delimiter that splits the first lines into the most equal and the most numerous cells.
-pub(crate) fn sniff_delimiter(text: &str) -> u8 {
-    let lines: Vec<&str> = text
-        .lines()
-        .take(SNIFFED_LINES)
-        .filter(|l| !l.is_empty())
-        .collect();
-    let quality = |delimiter: &u8| {
-        let counts: Vec<usize> = lines
-            .iter()
-            .map(|line| unquoted(line, *delimiter))
-            .collect();
-        let first = counts.first().copied().unwrap_or(0);
-        let equal = counts
-            .iter()
-            .filter(|count| **count == first && first > 0)
-            .count();
-        (equal, first)
-    };
-    DELIMITERS.into_iter().max_by_key(quality).unwrap_or(b',')
-}
-
-fn unquoted(line: &str, delimiter: u8) -> usize {
-    let mut quoted = false;
-    let mut count = 0;
-    for byte in line.bytes() {
-        quoted ^= byte == b'"';
-        count += usize::from(byte == delimiter && !quoted);
-    }
-    count
-}
-
 fn parse(
     path: &Path,
     text: &str,
-    delimiter: u8,
+    delimiter: Delimiter,
     limits: &ReadLimits,
 ) -> Result<Vec<Row>, DataError> {
     let quoting = Quoting::of(text, delimiter);
@@ -385,7 +301,7 @@ pub(crate) enum Quoting {
 
 impl Quoting {
     /// What a text from the first line on does.
-    pub(crate) fn of(text: &str, delimiter: u8) -> Quoting {
+    pub(crate) fn of(text: &str, delimiter: Delimiter) -> Quoting {
         match is_without_quoting(text, delimiter) {
             true => Quoting::Unused,
             false => Quoting::Used,
@@ -397,7 +313,7 @@ impl Quoting {
 pub(crate) fn rows_of(
     path: &Path,
     text: &str,
-    delimiter: u8,
+    delimiter: Delimiter,
     quoting: Quoting,
     lines_before: u64,
     limits: &ReadLimits,
@@ -431,7 +347,7 @@ pub(crate) fn rows_of(
 pub(crate) struct Delimited<'a> {
     pub(crate) path: &'a Path,
     pub(crate) text: &'a str,
-    pub(crate) delimiter: u8,
+    pub(crate) delimiter: Delimiter,
     pub(crate) quoting: Quoting,
     pub(crate) lines_before: u64,
 }
@@ -442,19 +358,23 @@ impl Delimited<'_> {
         &self,
         see: &mut dyn FnMut(u64, &csv::StringRecord) -> Result<(), DataError>,
     ) -> Result<(), DataError> {
+        let (text, delimiter) = match self.delimiter {
+            Delimiter::Byte(byte) => (Cow::Borrowed(self.text), byte),
+            Delimiter::Blanks => (Cow::Owned(squeezed(self.text)), b'\t'),
+        };
         let mut reader = csv::ReaderBuilder::new()
-            .delimiter(self.delimiter)
+            .delimiter(delimiter)
             .quoting(self.quoting == Quoting::Used)
             .has_headers(false)
             .flexible(true)
-            .from_reader(self.text.as_bytes());
+            .from_reader(text.as_bytes());
         let path = self.path;
         let mut record = csv::StringRecord::new();
         while reader
             .read_record(&mut record)
             .map_err(|error| malformed(path, error.to_string()))?
         {
-            let line = self.lines_before + record.position().map_or(0, |at| self.line_at(at));
+            let line = self.lines_before + record.position().map_or(0, |at| line_at(&text, at));
             if let Some(cell) = record.iter().find(|cell| line_ends(cell) > CELL_LINES_MAX) {
                 let lines = line_ends(cell);
                 let problem = format!(
@@ -466,14 +386,38 @@ impl Delimited<'_> {
         }
         Ok(())
     }
+}
 
-    /// The line of the text in which a record begins: the parser stands before the line ends that it skips
-    /// on the way to it.
-    fn line_at(&self, position: &csv::Position) -> u64 {
-        let rest = self.text.as_bytes().iter().skip(position.byte() as usize);
-        let skipped = rest.take_while(|byte| matches!(byte, b'\r' | b'\n'));
-        position.line() + skipped.filter(|byte| **byte == b'\n').count() as u64
+/// The line of a text in which a record begins: the parser stands before the line ends that it skips on the way to it.
+fn line_at(text: &str, position: &csv::Position) -> u64 {
+    let rest = text.as_bytes().iter().skip(position.byte() as usize);
+    let skipped = rest.take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    position.line() + skipped.filter(|byte| **byte == b'\n').count() as u64
+}
+
+/// The same lines with one tab between cells that any number of blanks separates, and none around them.
+pub(super) fn squeezed(text: &str) -> String {
+    let mut squeezed = String::with_capacity(text.len());
+    let (mut is_quoted, mut is_gap, mut has_closed) = (false, false, false);
+    for character in text.chars() {
+        if matches!(character, ' ' | '\t') && !is_quoted {
+            is_gap = true;
+            continue;
+        }
+        let begins_line = squeezed.is_empty() || squeezed.ends_with(['\n', '\r']);
+        let ends_line = matches!(character, '\n' | '\r');
+        if std::mem::take(&mut is_gap) && !begins_line && !ends_line {
+            squeezed.push('\t');
+        }
+        // A doubled quote opens its cell again; one in the middle of a cell means nothing.
+        let opens = has_closed || squeezed.is_empty() || squeezed.ends_with(['\n', '\r', '\t']);
+        has_closed = character == '"' && is_quoted;
+        if character == '"' {
+            is_quoted = !is_quoted && opens;
+        }
+        squeezed.push(character);
     }
+    squeezed
 }
 
 fn line_ends(cell: &str) -> usize {
@@ -482,8 +426,8 @@ fn line_ends(cell: &str) -> usize {
 
 /// Files with tabs rarely quote, and then a quote is part of the text: so it is if every line has as many
 /// tabs as the first, and not every line has a cell in quotes.
-fn is_without_quoting(text: &str, delimiter: u8) -> bool {
-    if delimiter != b'\t' {
+fn is_without_quoting(text: &str, delimiter: Delimiter) -> bool {
+    if delimiter != Delimiter::TAB {
         return false;
     }
     let mut lines = text.lines().filter(|line| !line.is_empty());
@@ -500,13 +444,13 @@ fn is_without_quoting(text: &str, delimiter: u8) -> bool {
 }
 
 /// The parser closes an open quote at the end of the file in silence; a user wants to know.
-fn refuse_open_quote(path: &Path, text: &str, delimiter: u8) -> Result<(), DataError> {
+fn refuse_open_quote(path: &Path, text: &str, delimiter: Delimiter) -> Result<(), DataError> {
     let mut open_at: Option<usize> = None;
     let mut line = 1;
     let mut before = b'\n';
     for byte in text.bytes() {
         match (byte, open_at) {
-            (b'"', None) if before == b'\n' || before == delimiter || before == b'\r' => {
+            (b'"', None) if matches!(before, b'\n' | b'\r') || delimiter.separates(before) => {
                 open_at = Some(line);
             }
             (b'"', Some(_)) => open_at = None,
@@ -575,25 +519,6 @@ fn refuse_ragged(path: &Path, header: &[String], rows: &[Row]) -> Result<(), Dat
     Err(malformed(path, problem))
 }
 
-fn has_decimal_commas(rows: &[Row]) -> bool {
-    decimal_mark(rows) == Some(Decimal::Comma)
-}
-
-/// How fractions are written in the first of these rows; nothing if none of them holds one.
-pub(crate) fn decimal_mark(rows: &[Row]) -> Option<Decimal> {
-    let cells = || rows.iter().take(1000).flat_map(|row| &row.cells);
-    let is_number = |cell: &str, mark: char| {
-        cell.matches(mark).count() == 1 && cell.replace(mark, ".").parse::<f64>().is_ok()
-    };
-    let commas = cells().filter(|cell| is_number(cell, ',')).count();
-    let points = cells().filter(|cell| is_number(cell, '.')).count();
-    match (commas, points) {
-        (0, 0) => None,
-        _ if commas > points => Some(Decimal::Comma),
-        _ => Some(Decimal::Point),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -602,9 +527,54 @@ mod tests {
     fn a_record_is_told_by_the_line_in_which_it_begins() {
         let text = "a,b\r\n1,2\r\n\r\n3,\"x\r\ny\"\r\n\n5,6\n7,8";
         let (path, limits) = (Path::new("t.csv"), ReadLimits::default());
-        let rows = rows_of(path, text, b',', Quoting::Used, 10, &limits).unwrap();
+        let rows = rows_of(path, text, Delimiter::COMMA, Quoting::Used, 10, &limits).unwrap();
         let lines: Vec<u64> = rows.iter().map(|row| row.line).collect();
         assert_eq!(lines, [11, 12, 14, 17, 18]);
         assert_eq!(rows[2].cells, ["3", "x\r\ny"]);
+    }
+
+    #[test]
+    fn blanks_around_and_between_cells_are_one_separator_and_within_quotes_none() {
+        let text = "  1.5   2\t 3 \r\n\n4 5\"\" \"a  b\"\n\"c \"\"d\"\"  e\"  6 7\n";
+        let (path, limits) = (Path::new("t.data"), ReadLimits::default());
+        let rows = rows_of(path, text, Delimiter::Blanks, Quoting::Used, 0, &limits).unwrap();
+        let cells: Vec<(u64, Vec<String>)> =
+            rows.into_iter().map(|row| (row.line, row.cells)).collect();
+        let row = |line: u64, cells: [&str; 3]| (line, cells.map(str::to_string).to_vec());
+        assert_eq!(
+            cells,
+            [
+                row(1, ["1.5", "2", "3"]),
+                row(3, ["4", "5\"\"", "a  b"]),
+                row(4, ["c \"d\"  e", "6", "7"]),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_said_of_delimiter_and_decimal_mark_overrules_what_it_looks_like() {
+        let limits = ReadLimits::default();
+        let said = |dialect| {
+            let reading = Reading {
+                dialect,
+                ..Reading::whole(&limits)
+            };
+            read_from(Path::new("t.csv"), b"a;b\n1;2,5\n3;4\n5;6,5\n", reading).unwrap()
+        };
+        let found = said(Dialect::default());
+        assert_eq!((found.header.len(), found.decimal), (2, Decimal::Comma));
+        let by_bar = said(Dialect {
+            delimiter: Some(Delimiter::Byte(b'|')),
+            ..Dialect::default()
+        });
+        assert_eq!(by_bar.header, ["a;b"]);
+        let pointed = said(Dialect {
+            decimal: Some(Decimal::Point),
+            ..Dialect::default()
+        });
+        assert_eq!(
+            (pointed.decimal, pointed.notices.len()),
+            (Decimal::Point, 0)
+        );
     }
 }

@@ -33,13 +33,15 @@ enum Kind {
     AddSkip,
     ConcatSkip,
     GrowKernel,
+    AddFrequencies,
     RemoveLayer,
     RemoveSkip,
     Prune,
     ShrinkKernel,
+    DropFrequencies,
 }
 
-/// Depth and width matter most (as in Net2Net and NASH); the weights sum to 14.
+/// Depth and width matter most (as in Net2Net and NASH); the weights sum to 14, for rows of numbers to 15.
 const GROWING: [(Kind, u32); 5] = [
     (Kind::Deepen, 4),
     (Kind::Widen, 4),
@@ -56,6 +58,10 @@ const SHRINKING: [(Kind, u32); 4] = [
     (Kind::ShrinkKernel, 1),
 ];
 
+/// Rows of numbers have waves, too.
+const GROWING_ROWS: [(Kind, u32); 1] = [(Kind::AddFrequencies, 1)];
+const SHRINKING_ROWS: [(Kind, u32); 1] = [(Kind::DropFrequencies, 1)];
+
 /// A dense layer in a block has the square of its width as weights; wider blocks cost millions.
 const BLOCK_FEATURES_MAX: u32 = 1024;
 /// Larger kernels are not drawn: two layers of 3×3 see as much for less.
@@ -66,6 +72,12 @@ const WIDTH_STEP: u32 = 8;
 const PRUNED_WIDTH_MIN: u32 = 4;
 /// By how much layers are widened, in percent of their width.
 const WIDEN_PERCENT: [u32; 3] = [25, 50, 100];
+/// Frequencies that a network without waves gets.
+const FREQUENCIES_FIRST: [u32; 2] = [4, 8];
+/// More are not drawn.
+const FREQUENCIES_MAX: u32 = 32;
+/// By how many frequencies waves shrink, in percent; without any, the layer goes.
+const DROP_PERCENT: [u32; 2] = [50, 100];
 /// By how much layers are pruned, in percent of their width.
 const PRUNE_PERCENT: [u32; 2] = [25, 50];
 
@@ -80,11 +92,7 @@ impl Morph {
         rng: &mut ChaCha8Rng,
     ) -> Option<Morph> {
         let view = View::of(architecture);
-        let mut kinds = match direction {
-            Direction::Grow => GROWING.to_vec(),
-            Direction::Shrink => SHRINKING.to_vec(),
-            Direction::Any => [&GROWING[..], &SHRINKING[..]].concat(),
-        };
+        let mut kinds = view.kinds(direction);
         while !kinds.is_empty() {
             let kind = kinds.remove(weighted(&kinds, rng)).0;
             let mut places = view.places(kind, rng);
@@ -166,6 +174,18 @@ impl<'a> View<'a> {
         view
     }
 
+    fn kinds(&self, direction: Direction) -> Vec<(Kind, u32)> {
+        let is_row = matches!(self.architecture.input_shape(), Shape::Flat { .. });
+        let of_rows = usize::from(is_row);
+        let grow = [&GROWING[..], &GROWING_ROWS[..of_rows]].concat();
+        let shrink = [&SHRINKING[..], &SHRINKING_ROWS[..of_rows]].concat();
+        match direction {
+            Direction::Grow => grow,
+            Direction::Shrink => shrink,
+            Direction::Any => [grow, shrink].concat(),
+        }
+    }
+
     /// All layers that a draw may change.
     fn body(&self) -> impl Iterator<Item = LayerId> + '_ {
         self.architecture
@@ -201,6 +221,18 @@ impl<'a> View<'a> {
                 self.body()
                     .filter(grows)
                     .map(|layer| Morph::GrowKernel { layer })
+                    .collect()
+            }
+            Kind::AddFrequencies => {
+                let layers = self.architecture.ids();
+                layers
+                    .filter_map(|layer| self.add_frequencies(layer, rng))
+                    .collect()
+            }
+            Kind::DropFrequencies => {
+                let layers = self.architecture.ids();
+                layers
+                    .filter_map(|layer| self.drop_frequencies(layer, rng))
                     .collect()
             }
             Kind::ShrinkKernel => {
@@ -282,6 +314,29 @@ impl<'a> View<'a> {
             layer,
             remove: channels - left,
         })
+    }
+
+    /// The input gets its first frequencies, waves half as many more or twice as many.
+    fn add_frequencies(&self, layer: LayerId, rng: &mut ChaCha8Rng) -> Option<Morph> {
+        let choice = rng.random_range(0..FREQUENCIES_FIRST.len());
+        let extra = match *self.architecture.layer(layer) {
+            Layer::Input { .. } if !self.is_code(layer) => FREQUENCIES_FIRST[choice],
+            Layer::Periodic { frequencies } => {
+                let extra = [frequencies.div_ceil(2), frequencies][choice];
+                extra.min(FREQUENCIES_MAX.saturating_sub(frequencies))
+            }
+            _ => 0,
+        };
+        (extra > 0).then_some(Morph::AddFrequencies { layer, extra })
+    }
+
+    fn drop_frequencies(&self, layer: LayerId, rng: &mut ChaCha8Rng) -> Option<Morph> {
+        let percent = DROP_PERCENT[rng.random_range(0..DROP_PERCENT.len())];
+        let Layer::Periodic { frequencies } = *self.architecture.layer(layer) else {
+            return None;
+        };
+        let remove = (frequencies * percent).div_ceil(100);
+        Some(Morph::DropFrequencies { layer, remove })
     }
 
     fn pairs(

@@ -120,6 +120,19 @@ pub enum MorphError {
         /// The size that it would have.
         size: u8,
     },
+    /// Frequencies to add or drop that leave no legal number.
+    #[error(
+        "cannot change the {frequencies} frequencies of layer {layer} by {change}: the change must be at least 1, no \
+         more can go than there are, and a dense layer must read the waves"
+    )]
+    WrongFrequencies {
+        /// The layer named.
+        layer: LayerId,
+        /// What it has.
+        frequencies: u32,
+        /// How many were to come or go.
+        change: u32,
+    },
     /// Channels that are those of the examples or of the result.
     #[error("cannot change the channels of layer {layer}: they are the network's {end}")]
     FixedChannels {

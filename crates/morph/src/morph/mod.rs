@@ -12,6 +12,7 @@ mod deepen;
 mod draft;
 mod draw;
 mod error;
+mod frequencies;
 mod importance;
 mod kernel;
 mod prune;
@@ -70,6 +71,13 @@ pub enum Morph {
         /// The convolution.
         layer: LayerId,
     },
+    /// More frequencies for the numbers of a row; their sines and cosines have zero weights at first.
+    AddFrequencies {
+        /// A layer of waves, or the input, which gets one.
+        layer: LayerId,
+        /// How many frequencies more.
+        extra: u32,
+    },
     /// Take out a layer whose input and output have one shape.
     RemoveLayer {
         /// The layer.
@@ -93,6 +101,13 @@ pub enum Morph {
     ShrinkKernel {
         /// The convolution.
         layer: LayerId,
+    },
+    /// Drop the last frequencies of a layer of waves; with all of them, it goes.
+    DropFrequencies {
+        /// The layer of waves.
+        layer: LayerId,
+        /// How many frequencies go.
+        remove: u32,
     },
 }
 
@@ -153,10 +168,14 @@ impl Morph {
             Morph::AddSkip { from, to } => add_skip::apply(architecture, from, to),
             Morph::ConcatSkip { from, to } => concat_skip::apply(architecture, from, to),
             Morph::GrowKernel { layer } => kernel::grow(architecture, layer),
+            Morph::AddFrequencies { layer, extra } => frequencies::add(architecture, layer, extra),
             Morph::RemoveLayer { layer } => remove_layer::apply(architecture, layer),
             Morph::RemoveSkip { layer, input } => remove_skip::apply(architecture, layer, input),
             Morph::Prune { layer, remove } => prune::apply(architecture, layer, remove, importance),
             Morph::ShrinkKernel { layer } => kernel::shrink(architecture, layer),
+            Morph::DropFrequencies { layer, remove } => {
+                frequencies::drop(architecture, layer, remove)
+            }
         }
     }
 
@@ -167,11 +186,13 @@ impl Morph {
             | Morph::Widen { .. }
             | Morph::AddSkip { .. }
             | Morph::ConcatSkip { .. }
-            | Morph::GrowKernel { .. } => Preservation::Exact,
+            | Morph::GrowKernel { .. }
+            | Morph::AddFrequencies { .. } => Preservation::Exact,
             Morph::RemoveLayer { .. }
             | Morph::RemoveSkip { .. }
             | Morph::Prune { .. }
-            | Morph::ShrinkKernel { .. } => Preservation::Approximate,
+            | Morph::ShrinkKernel { .. }
+            | Morph::DropFrequencies { .. } => Preservation::Approximate,
         }
     }
 
@@ -183,10 +204,12 @@ impl Morph {
             Morph::AddSkip { .. } => "add_skip",
             Morph::ConcatSkip { .. } => "concat_skip",
             Morph::GrowKernel { .. } => "grow_kernel",
+            Morph::AddFrequencies { .. } => "add_frequencies",
             Morph::RemoveLayer { .. } => "remove_layer",
             Morph::RemoveSkip { .. } => "remove_skip",
             Morph::Prune { .. } => "prune",
             Morph::ShrinkKernel { .. } => "shrink_kernel",
+            Morph::DropFrequencies { .. } => "drop_frequencies",
         }
     }
 
@@ -196,10 +219,12 @@ impl Morph {
             Morph::Deepen { after: layer, .. }
             | Morph::Widen { layer, .. }
             | Morph::GrowKernel { layer }
+            | Morph::AddFrequencies { layer, .. }
             | Morph::RemoveLayer { layer }
             | Morph::RemoveSkip { layer, .. }
             | Morph::Prune { layer, .. }
-            | Morph::ShrinkKernel { layer } => [layer, layer],
+            | Morph::ShrinkKernel { layer }
+            | Morph::DropFrequencies { layer, .. } => [layer, layer],
         };
         let layers = architecture.nodes().len();
         match named.into_iter().find(|layer| layer.index() >= layers) {
@@ -217,10 +242,16 @@ impl fmt::Display for Morph {
             Morph::AddSkip { from, to } => write!(f, "add {from} to {to}"),
             Morph::ConcatSkip { from, to } => write!(f, "concatenate {from} to the input of {to}"),
             Morph::GrowKernel { layer } => write!(f, "grow the kernel of {layer}"),
+            Morph::AddFrequencies { layer, extra } => {
+                write!(f, "add {extra} frequencies to {layer}")
+            }
             Morph::RemoveLayer { layer } => write!(f, "remove {layer}"),
             Morph::RemoveSkip { layer, input } => write!(f, "remove input {input} of {layer}"),
             Morph::Prune { layer, remove } => write!(f, "prune {layer} by {remove}"),
             Morph::ShrinkKernel { layer } => write!(f, "shrink the kernel of {layer}"),
+            Morph::DropFrequencies { layer, remove } => {
+                write!(f, "drop {remove} frequencies of {layer}")
+            }
         }
     }
 }

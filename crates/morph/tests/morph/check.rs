@@ -79,6 +79,14 @@ fn morph(text: &str, words: &str) -> Morph {
         },
         ["grow", name] => Morph::GrowKernel { layer: at(name) },
         ["shrink", name] => Morph::ShrinkKernel { layer: at(name) },
+        ["waves", name, extra] => Morph::AddFrequencies {
+            layer: at(name),
+            extra: number(extra),
+        },
+        ["calm", name, remove] => Morph::DropFrequencies {
+            layer: at(name),
+            remove: number(remove),
+        },
         ["remove", name] => Morph::RemoveLayer { layer: at(name) },
         ["drop", name, input] => Morph::RemoveSkip {
             layer: at(name),
@@ -115,6 +123,10 @@ pub(crate) fn check_plan(parent: &Architecture, child: &Morphed, preservation: P
             LayerPlan::Identity => assert!(is_square(), "{id} of {architecture}"),
             LayerPlan::Zero => assert!(layer.decides_channels(), "{id} of {architecture}"),
             LayerPlan::ZeroGain => assert_eq!(*layer, Layer::BatchNorm),
+            LayerPlan::Frequencies { parent: from } => {
+                let is_waves = |layer: &Layer| matches!(layer, Layer::Periodic { .. });
+                assert!(is_waves(layer) && is_waves(parent.layer(*from)));
+            }
             LayerPlan::Inherit {
                 parent: from,
                 outputs,

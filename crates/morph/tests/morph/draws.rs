@@ -141,7 +141,7 @@ fn two_thousand_chains_of_ten_drawn_morphs_are_legal() {
             }
         }
     }
-    assert_eq!(kinds.len(), 9, "every kind is drawn: {kinds:?}");
+    assert_eq!(kinds.len(), 11, "every kind is drawn: {kinds:?}");
 }
 
 #[test]

@@ -12,7 +12,9 @@ use crate::{
 /// Rounding in `f64` over some dozens of layers; batch norm may scale it up.
 const TOLERANCE: f64 = 1e-8;
 
-const PARENTS: [&str; 8] = [
+const PARENTS: [&str; 10] = [
+    "in 4 | periodic 2 | dense 5 | bn | relu | dense 3",
+    "in 3 | a: dense 4 | relu | periodic 1 | c: dense 4 | cat c a | dense 2",
     "in 5 | dense 4 | relu | dense 6 | bn | relu | dropout 0.2 | dense 3",
     "in 5 | a: dense 4 | b: gelu | c: dense 4 | d: add b c | e: bn | cat e a | dense 3",
     "in 2x6x5 | conv 4 k3 | bn | relu | conv 3 k3 s2 | bn | relu | gap | dense 3",
@@ -123,6 +125,7 @@ fn everywhere(parent: &Architecture) -> Vec<Morph> {
                 seed: 2,
             },
             Morph::GrowKernel { layer },
+            Morph::AddFrequencies { layer, extra: 3 },
         ]
     });
     let pairs = parent
@@ -136,7 +139,7 @@ fn everywhere(parent: &Architecture) -> Vec<Morph> {
 /// The interpreter can tell functions apart: the tests above could fail.
 #[test]
 fn a_shrinking_morph_changes_the_function() {
-    let parent = network(PARENTS[2]);
+    let parent = network(PARENTS[4]);
     let mut rng = ChaCha8Rng::seed_from_u64(9);
     let weights = drawn(&parent, &mut rng);
     let batch = batch(&parent, &mut rng);

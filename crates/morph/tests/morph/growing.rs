@@ -430,3 +430,76 @@ fn a_dense_layer_has_no_kernel() {
         "cannot grow the kernel of layer 7, a `dense`: it must be `conv` or `dwconv`",
     );
 }
+
+#[test]
+fn the_first_waves_come_behind_the_input_and_say_nothing_yet() {
+    let morphed = check(
+        "in 2 | dense 3 | relu | dense 2",
+        "waves in 2",
+        "in 2 | periodic 2 | dense 3 | relu | dense 2",
+    );
+    assert_eq!(morphed.weights.layers[1], LayerPlan::Fresh);
+    let LayerPlan::Inherit { inputs, .. } = &morphed.weights.layers[2] else {
+        panic!("the dense layer inherits");
+    };
+    let heard: Vec<Option<u32>> = inputs.iter().map(channel_of).collect();
+    let silent = [None; 4];
+    let expected = [&[Some(0)][..], &silent, &[Some(1)], &silent].concat();
+    assert_eq!(heard, expected);
+}
+
+#[test]
+fn more_waves_leave_the_others_in_their_places() {
+    let morphed = check(
+        "in 2 | w: periodic 1 | dense 3 | relu | dense 2",
+        "waves w 1",
+        "in 2 | periodic 2 | dense 3 | relu | dense 2",
+    );
+    let parent = LayerId::at(1);
+    assert_eq!(morphed.weights.layers[1], LayerPlan::Frequencies { parent });
+    let LayerPlan::Inherit { inputs, .. } = &morphed.weights.layers[2] else {
+        panic!("the dense layer inherits");
+    };
+    let heard: Vec<Option<u32>> = inputs.iter().map(channel_of).collect();
+    // The value, its two sines, its two cosines.
+    let first = [Some(0), Some(1), None, Some(2), None];
+    let second = [Some(3), Some(4), None, Some(5), None];
+    assert_eq!(heard, [first, second].concat());
+}
+
+fn channel_of(source: &ChannelSource) -> Option<u32> {
+    match source {
+        ChannelSource::Parent { channel, .. } => Some(*channel),
+        ChannelSource::Zero => None,
+    }
+}
+
+#[test]
+fn waves_are_refused_where_they_mean_nothing() {
+    check_refused(
+        "in 1x8x8 | conv 4 k3 | gap | dense 2",
+        "waves in 4",
+        "cannot add frequencies to layer 0, a `in`: it must be `periodic` or the input of a row",
+    );
+    check_refused(
+        "in 4 | periodic 2 | dense 2",
+        "waves in 4",
+        "layer 1 already reads layer 0",
+    );
+    let rule = "the change must be at least 1, no more can go than there are, and a dense layer must read the waves";
+    check_refused(
+        "in 4 | w: periodic 2 | dense 2",
+        "waves w 0",
+        &format!("cannot change the 2 frequencies of layer 1 by 0: {rule}"),
+    );
+    check_refused(
+        "in 4 | relu | dense 2",
+        "waves in 4",
+        &format!("cannot change the 0 frequencies of layer 0 by 4: {rule}"),
+    );
+    check_refused(
+        "in 4 | w: periodic 2 | relu | dense 2",
+        "waves w 1",
+        "layer 2 (`relu`) is tied to others so that its channels cannot change alike",
+    );
+}

@@ -51,6 +51,14 @@ fn drawn_layer(architecture: &Architecture, id: LayerId, rng: &mut ChaCha8Rng) -
             .collect::<Vec<f64>>()
     };
     let norm = matches!(layer, Layer::BatchNorm | Layer::LayerNorm);
+    if let Layer::Periodic { frequencies } = layer {
+        let values = architecture.input_shapes(id)[0].channels() * frequencies;
+        let matrix = draw(values as usize, -0.5, 0.5);
+        return LayerWeights {
+            matrix,
+            ..LayerWeights::default()
+        };
+    }
     let (rows, columns) = taps(architecture, id);
     let fan_in = (inputs(architecture, id) * rows * columns) as f64;
     let bound = (3.0 / fan_in).sqrt();
@@ -112,7 +120,19 @@ pub(crate) fn inherited(
                     inputs: sources,
                 } => {
                     let kernels = (taps(architecture, id), taps(parent, *from));
-                    layer = taken(&weights[from.index()], kernels, outputs, sources);
+                    let old = &weights[from.index()];
+                    layer = match architecture.layer(id) {
+                        Layer::Periodic { .. } => old.clone(),
+                        _ => taken(old, kernels, outputs, sources),
+                    };
+                }
+                LayerPlan::Frequencies { parent: from } => {
+                    let old = &weights[from.index()].matrix;
+                    let values = architecture.input_shapes(id)[0].channels() as usize;
+                    let (before, after) = (old.len() / values, layer.matrix.len() / values);
+                    for at in (0..layer.matrix.len()).filter(|at| at % after < before) {
+                        layer.matrix[at] = old[at / after * before + at % after];
+                    }
                 }
                 LayerPlan::Identity => {
                     let outputs = architecture.shape(id).channels() as usize;
@@ -271,6 +291,7 @@ fn one(
     match architecture.layer(id) {
         Layer::Dense { .. } => dense(input, weights),
         Layer::Conv { kernel, .. } => convolved(input, weights, *kernel, from[0], to),
+        Layer::Periodic { frequencies } => waves(input, &weights.matrix, *frequencies as usize),
         Layer::DepthwiseConv { kernel } => depthwise(input, weights, *kernel, from[0], to),
         Layer::BatchNorm => normed(input, weights),
         Layer::LayerNorm => normed_by_position(input, weights),
@@ -288,7 +309,6 @@ fn one(
         }
         Layer::Slice { .. }
         | Layer::Embedding { .. }
-        | Layer::Periodic { .. }
         | Layer::Position
         | Layer::Attention { .. } => {
             panic!(
@@ -324,6 +344,22 @@ fn one(
             input.to_vec()
         }
     }
+}
+
+/// Each value, its sines, its cosines.
+fn waves(input: &[f64], turns: &[f64], frequencies: usize) -> Vec<f64> {
+    let of_value = |(x, turns): (&f64, &[f64])| {
+        let angles = || turns.iter().map(|turns| std::f64::consts::TAU * turns * x);
+        let mut waves = vec![*x];
+        waves.extend(angles().map(f64::sin));
+        waves.extend(angles().map(f64::cos));
+        waves
+    };
+    input
+        .iter()
+        .zip(turns.chunks(frequencies))
+        .flat_map(of_value)
+        .collect()
 }
 
 fn activated(layer: &Layer, x: f64) -> f64 {

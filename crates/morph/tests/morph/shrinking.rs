@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use morph::{ChannelImportance, LayerId, LayerPlan, Morph, Preservation, Shape};
+use morph::{ChannelImportance, ChannelSource, LayerId, LayerPlan, Morph, Preservation, Shape};
 
 use crate::check::{check, check_plan, check_refused, network};
 
@@ -273,5 +273,34 @@ fn a_layer_that_does_not_exist_is_named() {
             .unwrap_err()
             .to_string(),
         "layer 3 does not exist: the architecture has 3 layers, counted from 0"
+    );
+}
+
+#[test]
+fn the_last_waves_go_first_and_with_all_of_them_their_layer() {
+    let parent = "in 2 | w: periodic 2 | dense 3 | relu | dense 2";
+    let fewer = check(
+        parent,
+        "calm w 1",
+        "in 2 | periodic 1 | dense 3 | relu | dense 2",
+    );
+    let LayerPlan::Inherit { inputs, .. } = &fewer.weights.layers[2] else {
+        panic!("the dense layer inherits");
+    };
+    let channel = |channel: u32| ChannelSource::Parent {
+        channel,
+        share: 1.0,
+    };
+    assert_eq!(*inputs, [0, 1, 3, 5, 6, 8].map(channel));
+    let none = check(parent, "calm w 2", "in 2 | dense 3 | relu | dense 2");
+    let LayerPlan::Inherit { inputs, .. } = &none.weights.layers[1] else {
+        panic!("the dense layer inherits");
+    };
+    assert_eq!(*inputs, [0, 5].map(channel));
+    check_refused(
+        parent,
+        "calm w 3",
+        "cannot change the 2 frequencies of layer 1 by 3: the change must be at least 1, no more can go than there \
+         are, and a dense layer must read the waves",
     );
 }

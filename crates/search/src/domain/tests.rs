@@ -24,6 +24,15 @@ fn rate() -> Domain {
     }
 }
 
+fn stepped(low: f64, high: f64, scale: Scale, step: f64) -> Domain {
+    Domain::Stepped {
+        low,
+        high,
+        scale,
+        step,
+    }
+}
+
 fn names() -> Domain {
     Domain::Category {
         choices: ["adamw", "sgd", "lion"].map(String::from).to_vec(),
@@ -41,6 +50,35 @@ fn powers_of_two_are_a_log_domain_with_step_two() {
     );
     assert_eq!(rows().clamp(&Value::Integer(-7)), Some(Value::Integer(32)));
     assert_eq!(rows().clamp(&Value::Float(64.0)), None);
+}
+
+#[test]
+fn numbers_with_a_step_are_low_and_so_many_steps() {
+    let all = |domain: &Domain| -> Vec<String> {
+        let places = 0..domain.count();
+        places.map(|place| domain.nth(place).to_string()).collect()
+    };
+    let tenths = stepped(0.1, 0.65, Scale::Linear, 0.1);
+    assert_eq!(all(&tenths), ["0.1", "0.2", "0.3", "0.4", "0.5", "0.6"]);
+    assert_eq!(tenths.middle(), Value::Float(0.3));
+    assert_eq!(tenths.clamp(&Value::Float(0.26)), Some(Value::Float(0.3)));
+    assert_eq!(tenths.clamp(&Value::Integer(7)), Some(Value::Float(0.6)));
+    assert_eq!(tenths.coordinate(&Value::Float(0.6)), Coordinate::Unit(1.0));
+    let decades = stepped(1e-4, 1e-1, Scale::Log, 10.0);
+    let expected = [1e-4, 1e-3, 1e-2, 1e-1].map(|value| Value::Float(value).to_string());
+    assert_eq!(all(&decades), expected);
+    let around_zero = stepped(-0.3, 0.3, Scale::Linear, 0.1);
+    assert_eq!(
+        all(&around_zero),
+        ["-0.3", "-0.2", "-0.1", "0", "0.1", "0.2", "0.3"]
+    );
+    for domain in [tenths, decades, around_zero] {
+        for place in 0..domain.count() {
+            let value = domain.nth(place);
+            assert_eq!(domain.place(&value), place, "{value}");
+            assert_eq!(domain.at(domain.coordinate(&value)), value);
+        }
+    }
 }
 
 #[test]
@@ -70,6 +108,8 @@ fn samples_and_mutations_stay_inside_and_mutations_move() {
         rows(),
         rate(),
         names(),
+        stepped(0.0, 0.5, Scale::Linear, 0.05),
+        stepped(1e-4, 1e-1, Scale::Log, 10.0),
         narrow(0.999, 0.9999, Scale::Linear),
         narrow(1.0001, 1.0004, Scale::Log),
     ] {
@@ -140,6 +180,16 @@ fn broken_domains_say_which_rule_they_break() {
     insta::assert_snapshot!(message(float(2.0, 1.0, Scale::Linear)), @"`low` = 2 and `high` = 1 are no range: low must be a number, not above high");
     insta::assert_snapshot!(message(float(0.0, 1.0, Scale::Log)), @r#"`low` = 0 has no logarithm: with scale "log" it must be above 0"#);
     insta::assert_snapshot!(message(Domain::Integer { low: 1, high: 9, scale: Scale::Log, step: 1 }), @"`step` = 1 does not move: it must be at least 2");
+    for (low, high, scale, step) in [
+        (0.0, 1.0, Scale::Linear, 0.0),
+        (0.0, 1.0, Scale::Linear, f64::NAN),
+        (0.0, 1.0, Scale::Linear, 1e-300),
+        (1.0, 2.0, Scale::Log, 1.0),
+        (1.0, 2.0, Scale::Log, 0.5),
+    ] {
+        let said = message(stepped(low, high, scale, step));
+        assert!(said.contains("is no step from"), "{said}");
+    }
     insta::assert_snapshot!(message(Domain::Category { choices: Vec::new() }), @"`choices` is empty: name at least one");
     insta::assert_snapshot!(message(Domain::Category { choices: vec!["a".into(), "a".into()] }), @r#"the choice "a" is given twice"#);
     assert!(float(f64::NAN, 1.0, Scale::Linear).check().is_err());
@@ -152,6 +202,25 @@ proptest! {
         low in -1000_i64..1000, extent in 0_i64..1_000_000, step in 1_i64..100, seed: u64,
     ) {
         let domain = Domain::Integer { low, high: low + extent, scale: Scale::Linear, step };
+        prop_assert!(domain.check().is_ok());
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let value = domain.sample(&mut rng);
+        prop_assert_eq!(domain.clamp(&value), Some(value.clone()));
+        let mutated = domain.mutate(&value, &mut rng);
+        prop_assert_eq!(domain.clamp(&mutated), Some(mutated.clone()));
+        prop_assert_eq!(mutated != value, domain.is_free());
+    }
+
+    #[test]
+    fn any_legal_range_with_steps_holds_what_it_samples(
+        low in 1e-9_f64..1e6, ratio in 1.0_f64..1e3, steps in 0.5_f64..200.0, log: bool, seed: u64,
+    ) {
+        let (scale, high) = (if log { Scale::Log } else { Scale::Linear }, low * ratio);
+        let step = match scale {
+            Scale::Log => ratio.powf(1.0 / steps).max(1.0 + 1e-9),
+            Scale::Linear => ((high - low) / steps).max(low * 1e-9),
+        };
+        let domain = stepped(low, high, scale, step);
         prop_assert!(domain.check().is_ok());
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let value = domain.sample(&mut rng);

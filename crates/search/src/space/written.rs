@@ -22,8 +22,11 @@ pub(super) enum Written {
         high: f64,
         #[serde(default)]
         scale: Scale,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        step: Option<f64>,
         default: Option<f64>,
     },
+    #[serde(alias = "int")]
     Integer {
         low: i64,
         high: i64,
@@ -32,6 +35,7 @@ pub(super) enum Written {
         step: Option<i64>,
         default: Option<i64>,
     },
+    #[serde(alias = "categorical")]
     Category {
         choices: Vec<String>,
         default: Option<String>,
@@ -56,11 +60,20 @@ fn read(name: &str, written: Written) -> Result<Parameter, SpaceError> {
             low,
             high,
             scale,
+            step,
             default,
-        } => (
-            Domain::Float { low, high, scale },
-            default.map(Value::Float),
-        ),
+        } => {
+            let domain = match step {
+                None => Domain::Float { low, high, scale },
+                Some(step) => Domain::Stepped {
+                    low,
+                    high,
+                    scale,
+                    step,
+                },
+            };
+            (domain, default.map(Value::Float))
+        }
         Written::Integer {
             low,
             high,
@@ -102,6 +115,22 @@ fn write(parameter: Parameter) -> Written {
             low,
             high,
             scale,
+            step: None,
+            default: Some(default),
+        },
+        (
+            Domain::Stepped {
+                low,
+                high,
+                scale,
+                step,
+            },
+            Value::Float(default),
+        ) => Written::Float {
+            low,
+            high,
+            scale,
+            step: Some(step),
             default: Some(default),
         },
         (

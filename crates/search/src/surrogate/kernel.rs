@@ -195,8 +195,15 @@ impl Kernel {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
-    use crate::{Value, space::TaskHint};
+    use crate::{
+        Value,
+        domain::{Domain, Scale},
+        space::TaskHint,
+    };
 
     #[test]
     fn a_trial_is_wholly_related_to_itself_and_less_to_others() {
@@ -216,6 +223,82 @@ mod tests {
         assert!(covariance(&plain, &wider) < 1.0);
         assert!(covariance(&plain, &faster) < covariance(&plain, &wider));
         assert_eq!(covariance(&plain, &faster), covariance(&faster, &plain));
+    }
+
+    /// The root of the difference of two values on the scale of their range; 1 for different names.
+    fn apart(domain: &Domain, one: &Value, other: &Value) -> f64 {
+        let on_scale = |value: f64, low: f64, high: f64, scale: Scale| match scale {
+            Scale::Linear => (value - low) / (high - low),
+            Scale::Log => (value / low).ln() / (high / low).ln(),
+        };
+        match (domain, one, other) {
+            (Domain::Float { low, high, scale }, Value::Float(a), Value::Float(b)) => {
+                let [a, b] = [a, b].map(|value| on_scale(*value, *low, *high, *scale));
+                (a - b).abs().sqrt()
+            }
+            (
+                domain @ Domain::Integer {
+                    low,
+                    high,
+                    scale,
+                    step,
+                },
+                Value::Integer(a),
+                Value::Integer(b),
+            ) => {
+                assert!(matches!(scale, Scale::Log), "{domain:?}");
+                let steps = |value: i64| (value as f64 / *low as f64).log(*step as f64);
+                ((steps(*a) - steps(*b)) / steps(*high).round())
+                    .abs()
+                    .sqrt()
+            }
+            (Domain::Category { .. }, a, b) => f64::from(u8::from(a != b)),
+            _ => panic!("{domain:?} holds neither {one:?} nor {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_covariances_are_those_of_the_formula() {
+        let space = Space::default_for(TaskHint::Table);
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let texts = [
+            "in 4 | dense 8 | relu | dense 2",
+            "in 4 | dense 16 | bn | relu | dense 2",
+            "in 4 | dense 8 | a: relu | dense 8 | b: bn | add a b | relu | dense 2",
+        ];
+        let trials: Vec<(Architecture, Setting)> = (0..12)
+            .map(|trial| (texts[trial % 3].parse().unwrap(), space.sample(&mut rng)))
+            .collect();
+        let mut parts = Parts::default();
+        let point = |(architecture, setting): &(Architecture, Setting), parts: &mut Parts| {
+            Point::of((architecture, setting), &space, parts)
+        };
+        let points: Vec<Point> = trials.iter().map(|t| point(t, &mut parts)).collect();
+        let lengths = space.parameters().iter().enumerate();
+        let kernel = Kernel {
+            edit_length: 3.0,
+            edit_weight: 0.4,
+            depth: 2,
+            label_length: 5.0,
+            setting_lengths: lengths.map(|(place, _)| 0.5 + place as f64).collect(),
+            noise: 0.1,
+        };
+        for (one, (_, setting)) in points.iter().zip(&trials) {
+            let found = kernel.covariances(&Relations::of(one, points.iter(), &parts));
+            for ((other, (_, others)), found) in points.iter().zip(&trials).zip(found) {
+                let edits = one.profile.distance(&other.profile, &parts);
+                let labels = one.labels.distances(&other.labels)[2];
+                let of_architectures = 0.4 * (-edits / 3.0).exp() + 0.6 * (-labels / 5.0).exp();
+                let parameters = space.parameters().iter().zip(&kernel.setting_lengths);
+                let far = parameters.map(|(parameter, length)| {
+                    let value =
+                        |setting: &Setting| setting.value(parameter.name()).unwrap().clone();
+                    apart(parameter.domain(), &value(setting), &value(others)) / length
+                });
+                let expected = of_architectures * (-far.sum::<f64>()).exp();
+                assert!((found - expected).abs() < 1e-6, "{found}, not {expected}");
+            }
+        }
     }
 
     #[test]

@@ -390,6 +390,33 @@ mod tests {
     }
 
     #[test]
+    fn beyond_its_cap_it_knows_the_best_the_newest_and_some_of_all_times() {
+        let mut rng = ChaCha8Rng::seed_from_u64(6);
+        // Whole numbers, so that many are equally good.
+        let standing: Vec<f64> = (0..3_000)
+            .map(|_| f64::from(rng.random_range(0..400)))
+            .collect();
+        let chosen = chosen_points(&standing);
+        assert!(chosen.is_sorted_by(|a, b| a < b));
+        assert_eq!(chosen.len(), POINTS_MAX + 1 - CHOSEN_EVERY);
+        let (third, newest) = (chosen.len() / 3, standing.len() - chosen.len() / 3);
+        assert!((newest..standing.len()).all(|entry| chosen.contains(&entry)));
+        let is_better =
+            |a: usize, b: usize| standing[a] > standing[b] || standing[a] == standing[b] && a < b;
+        let better = |entry: usize| (0..newest).filter(|other| is_better(*other, entry)).count();
+        let (best, others): (Vec<usize>, Vec<usize>) =
+            (0..newest).partition(|entry| better(*entry) < third);
+        assert!(best.iter().all(|entry| chosen.contains(entry)));
+        // Of the others as many from each tenth of the time.
+        let spread = chosen.len() - third - best.len();
+        for tenth in others.chunks(others.len().div_ceil(10)) {
+            let count = tenth.iter().filter(|entry| chosen.contains(entry)).count();
+            let share = spread * tenth.len() / others.len();
+            assert!(count.abs_diff(share) <= 1, "{count} and {share}");
+        }
+    }
+
+    #[test]
     fn a_surrogate_made_anew_expects_the_same_bits() {
         let whole = pool(POINTS_MAX as u64 + 66);
         let mut kept = Surrogate::default();

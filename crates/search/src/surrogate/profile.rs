@@ -419,6 +419,39 @@ mod tests {
         }
     }
 
+    /// All matchings: the first path stays alone, or goes with any of the others.
+    fn matched(one: &[SidePath], other: &[SidePath], parts: &Parts) -> f64 {
+        let Some((first, rest)) = one.split_first() else {
+            return other.iter().map(|path| path.cost).sum();
+        };
+        let alone = first.cost + matched(rest, other, parts);
+        let with = (0..other.len()).map(|place| {
+            let mut others = other.to_vec();
+            let partner = others.remove(place);
+            first.distance(&partner, parts) + matched(rest, &others, parts)
+        });
+        with.fold(alone, f64::min)
+    }
+
+    #[test]
+    fn the_matching_of_side_paths_is_the_cheapest_of_all() {
+        let mut parts = Parts::default();
+        let many = many();
+        let sides = many.iter().map(|one| Profile::of(one, &mut parts).sides);
+        let sides: Vec<Vec<SidePath>> = sides.filter(|sides| !sides.is_empty()).collect();
+        let mut several = 0;
+        for (one, other) in sides.iter().flat_map(|a| sides.iter().map(move |b| (a, b))) {
+            let [one, other] = [one, other].map(|sides| &sides[..sides.len().min(5)]);
+            let (found, slow) = (matching(one, other, &parts), matched(one, other, &parts));
+            assert!((found - slow).abs() < 1e-5, "{found}, not {slow}");
+            several += usize::from(one.len() > 1 && other.len() > 1 && one != other);
+        }
+        assert!(
+            several > 10,
+            "only {several} pairs have something to choose"
+        );
+    }
+
     #[test]
     fn the_alignment_is_the_cheapest_of_all() {
         let mut parts = Parts::default();

@@ -38,6 +38,7 @@ pub(crate) fn config(trials: u64, workers: u16, slots: u16) -> StudyConfig {
         image_size: None,
         columns: data::ColumnKinds::default(),
         header: data::HeaderLine::Guess,
+        dialect: data::Dialect::default(),
         kind: None,
         task: None,
         metric: Some(train::Metric::Accuracy),

@@ -43,6 +43,10 @@ pub fn inherit(
                     let old = parent.part(*from, part);
                     inherited(kind, part, &shape, old, outputs, inputs)
                 }
+                LayerPlan::Frequencies { parent: from } => {
+                    let (_, drawn) = drawn_layer(architecture, layer, rng).remove(0);
+                    first_of(parent.part(*from, part), &drawn.values, shape[1])
+                }
                 LayerPlan::Identity => identity(kind, part, &shape),
                 LayerPlan::Zero | LayerPlan::ZeroGain => {
                     let value = if part == "variance" { 1.0 } else { 0.0 };
@@ -56,6 +60,17 @@ pub fn inherit(
         }
     }
     ReferenceWeights { tensors }
+}
+
+/// For each value the parent's frequencies as far as both have them, then drawn ones.
+fn first_of(old: &ReferenceTensor, drawn: &[f64], frequencies: usize) -> Vec<f64> {
+    let old_frequencies = old.shape[1];
+    let place = |at: usize| (at / frequencies, at % frequencies);
+    let value = |at: usize| match place(at) {
+        (value, wave) if wave < old_frequencies => old.values[value * old_frequencies + wave],
+        _ => drawn[at],
+    };
+    (0..drawn.len()).map(value).collect()
 }
 
 fn name(layer: LayerId, part: &str) -> String {

@@ -18,39 +18,48 @@ use arrow_array::{
 use arrow_schema::{DataType, Schema, TimeUnit};
 use chrono::{DateTime, NaiveTime, Utc};
 
-use crate::{error::DataError, table::text::malformed};
+use crate::{
+    error::DataError,
+    table::{Taken, nested, text::malformed},
+};
 
 /// Milliseconds and seconds of a day.
 const DAY_MILLIS: i64 = 86_400_000;
 const DAY_SECONDS: i64 = 86_400;
 
-/// Refuses columns that are not flat, before anything of them is read.
-pub(super) fn check_columns(path: &Path, schema: &Schema) -> Result<(), DataError> {
+/// Refuses columns that are taken and not flat, before anything of them is read.
+pub(super) fn check_columns(
+    path: &Path,
+    schema: &Schema,
+    taken: Taken<'_>,
+) -> Result<(), DataError> {
     let refused = |problem: String| Err(malformed(path, problem));
-    for field in schema.fields() {
+    let fields = || {
+        schema
+            .fields()
+            .iter()
+            .filter(|field| taken.is_taken(field.name()))
+    };
+    for field in fields() {
         let name = field.name();
         let kind = match field.data_type() {
             DataType::Dictionary(_, values) => values,
             other => other,
         };
         if kind.is_nested() {
-            return refused(format!(
-                "column `{name}` holds lists or records: only plain columns are read"
-            ));
+            return refused(nested(name));
         }
         if !is_read(kind) {
             return refused(format!(
-                "column `{name}` holds values of the type {kind}, which are not read: save it without them"
+                "column `{name}` holds values of the type {kind}, which are not read: save it without them, \
+                 or --ignore {name}"
             ));
         }
     }
     let is_empty = |kind: &DataType| *kind == DataType::Null;
     // Rows of nothing cost no byte, so there is no saying how many there are.
-    match schema
-        .fields()
-        .iter()
-        .all(|field| is_empty(field.data_type()))
-    {
+    let mut all = schema.fields().iter();
+    match all.all(|field| is_empty(field.data_type())) {
         true => refused("none of its columns has values".to_string()),
         false => Ok(()),
     }

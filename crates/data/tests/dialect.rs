@@ -1,0 +1,277 @@
+//! Tables in other ways of writing: what is said of them holds for the data, for files that do not fit into memory,
+//! and for new rows of the model; columns that nobody wants may hold anything.
+
+#![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
+
+use std::{
+    fs,
+    io::Cursor,
+    path::{Path, PathBuf},
+};
+
+use data::{
+    Cells, Column, Dataset, Decimal, Delimiter, Dialect, Examples, Preprocessor, ReadLimits,
+    Request, RowStream, Source,
+};
+
+fn written(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn request(path: &Path, dialect: Dialect) -> Request {
+    Request {
+        path: path.to_path_buf(),
+        dialect,
+        ..Request::default()
+    }
+}
+
+fn columns(source: &Source) -> &[Column] {
+    match &source.dataset {
+        Dataset::Table(table) => &table.columns,
+        _ => panic!("{}", source.description),
+    }
+}
+
+fn cells(source: &Source) -> Vec<(&str, String)> {
+    let shown = |column: &Column| format!("{:?}", column.cells);
+    let columns = columns(source).iter();
+    columns
+        .map(|column| (column.name.as_str(), shown(column)))
+        .collect()
+}
+
+fn fitted(source: &Source) -> Preprocessor {
+    let rows: Vec<u32> = (0..source.dataset.rows() as u32).collect();
+    Preprocessor::fit(source, &rows).unwrap()
+}
+
+/// What a network gets of all rows.
+fn inputs(examples: &Examples) -> Vec<f32> {
+    let rows: Vec<u32> = (0..examples.len() as u32).collect();
+    let mut inputs = vec![0.0; examples.len() * examples.item_len()];
+    examples.copy_inputs(&rows, &mut inputs);
+    inputs
+}
+
+/// Towns and rents in Chinese, with `|` between cells and a comma in the fractions; `label` is what is predicted.
+fn rents(rows: usize) -> String {
+    let row = |row: usize| {
+        let (town, label) = (["北京", "上海", "广州|南"][row % 3], ["高", "低"][row % 2]);
+        format!("\"{town}\"|{},{}|{label}\n", row % 7, row % 10)
+    };
+    let rows: String = (0..rows).map(row).collect();
+    format!("城市|price|label\n{rows}")
+}
+
+const CHINESE: &str = "gbk";
+
+fn in_gbk(text: &str) -> Vec<u8> {
+    let (bytes, _, had_errors) = encoding_rs::GBK.encode(text);
+    assert!(!had_errors);
+    bytes.into_owned()
+}
+
+fn dialect_of_rents() -> Dialect {
+    Dialect {
+        delimiter: Some(Delimiter::Byte(b'|')),
+        decimal: Some(Decimal::Comma),
+        encoding: Some(CHINESE.parse().unwrap()),
+    }
+}
+
+#[test]
+fn a_table_is_read_as_is_said_and_its_model_reads_new_rows_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let gbk = written(folder.path(), "gbk.csv", &in_gbk(&rents(60)));
+    let source = data::read(&request(&gbk, dialect_of_rents())).unwrap();
+    let plain = rents(60).replace(',', ".");
+    let plain = data::read(&request(
+        &written(folder.path(), "utf8.csv", plain.as_bytes()),
+        Dialect::default(),
+    ));
+    let plain = plain.unwrap();
+    assert_eq!(cells(&source), cells(&plain));
+    // Nothing is found out, so there is nothing to say of it.
+    let said: Vec<&str> = source.notices.iter().map(|n| n.text.as_str()).collect();
+    assert!(
+        said.iter().all(|text| text.contains("is predicted")),
+        "{said:?}"
+    );
+
+    let model = fitted(&source).written_as(dialect_of_rents());
+    let written_down = serde_json::to_string(&model).unwrap();
+    let model: Preprocessor = serde_json::from_str(&written_down).unwrap();
+    let limits = ReadLimits::default();
+    let rows: Vec<u32> = (0..60).collect();
+    let of_source = model.apply(&source.dataset, &rows).unwrap();
+    let of_file = model.read_rows(&gbk, &limits).unwrap();
+    assert_eq!(inputs(&of_file.examples), inputs(&of_source));
+    let stream = Cursor::new(in_gbk(&rents(60)));
+    let mut stream = RowStream::new(&model, Path::new("pipe"), stream, limits).unwrap();
+    let part = stream.next_part().unwrap().unwrap();
+    assert_eq!(inputs(&part.examples), inputs(&of_source));
+
+    // Of another file something else can be said.
+    let utf8 = written(folder.path(), "new.csv", rents(60).as_bytes());
+    let utf8_said = Dialect {
+        encoding: Some("utf-8".parse().unwrap()),
+        ..Dialect::default()
+    };
+    let of_utf8 = model
+        .written_as(utf8_said)
+        .read_rows(&utf8, &limits)
+        .unwrap();
+    assert_eq!(inputs(&of_utf8.examples), inputs(&of_source));
+}
+
+#[test]
+fn what_is_said_holds_for_a_file_that_is_not_held_as_a_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    // Several parts, at whose borders characters may be torn.
+    let path = written(folder.path(), "large.csv", &in_gbk(&rents(400_000)));
+    let source = data::read(&Request {
+        limits: ReadLimits {
+            held_text_bytes: 100_000,
+            ..ReadLimits::default()
+        },
+        ..request(&path, dialect_of_rents())
+    });
+    let source = source.unwrap();
+    assert_eq!(
+        source.beyond.as_ref().map(|beyond| beyond.rows()),
+        Some(400_000)
+    );
+    let columns = columns(&source);
+    assert_eq!(columns[0].name, "城市");
+    let Cells::Words(towns) = &columns[0].cells else {
+        panic!("{:?}", columns[0])
+    };
+    let known = ["北京", "上海", "广州|南"];
+    assert!(
+        towns
+            .iter()
+            .flatten()
+            .all(|town| known.contains(&town.as_str()))
+    );
+    let Cells::Numbers(prices) = &columns[1].cells else {
+        panic!("{:?}", columns[1])
+    };
+    assert!(prices.iter().all(|price| (0.0..7.0).contains(price)));
+}
+
+#[test]
+fn bytes_that_are_not_what_is_said_are_told_with_their_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bytes = in_gbk(&rents(10));
+    bytes.extend(b"\"\xff\xff\"|1|2\n");
+    let path = written(folder.path(), "t.csv", &bytes);
+    let refused = data::read(&request(&path, dialect_of_rents())).unwrap_err();
+    let told = refused.to_string();
+    assert!(
+        told.contains("line 12 holds bytes that are no gbk"),
+        "{told}"
+    );
+    let held = ReadLimits {
+        held_text_bytes: 10,
+        ..ReadLimits::default()
+    };
+    let refused = data::read(&Request {
+        limits: held,
+        ..request(&path, dialect_of_rents())
+    });
+    let told = format!("{:?}", refused.unwrap_err());
+    assert!(
+        told.contains("line 12 holds bytes that are no gbk"),
+        "{told}"
+    );
+}
+
+#[test]
+fn cells_that_blanks_separate_are_found_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |row: usize| {
+        let (x, y, label) = (row as f64 / 4.0, 100 - row, ["a", "b"][row % 2]);
+        format!("{:>w$}  {:>8.3}\t{y:>5}   {label} \n", row, x, w = 6)
+    };
+    let text: String = (0..40).map(row).collect();
+    let path = written(folder.path(), "t.data", text.as_bytes());
+    let source = data::read(&request(&path, Dialect::default())).unwrap();
+    let names: Vec<&str> = columns(&source).iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(names, ["column2", "column3"], "{:?}", source.notices);
+    let large = data::read(&Request {
+        limits: ReadLimits {
+            held_text_bytes: 100,
+            ..ReadLimits::default()
+        },
+        ..request(&path, Dialect::default())
+    });
+    let large = large.unwrap();
+    assert_eq!(large.beyond.as_ref().map(|beyond| beyond.rows()), Some(40));
+}
+
+/// Objects of which one key holds a list, and another something else in each row.
+fn nested_json(rows: usize) -> String {
+    let row = |row: usize| {
+        let odd = ["[1, 2]", "{\"a\": []}", "null", "3"][row % 4];
+        let label = ["yes", "no"][row % 2];
+        let size = row * 7 % 13;
+        format!("{{\"size\": {size}.5, \"tags\": {odd}, \"label\": \"{label}\"}}\n")
+    };
+    (0..rows).map(row).collect()
+}
+
+#[test]
+fn a_nested_column_of_json_is_refused_with_what_to_do_unless_it_is_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(folder.path(), "t.jsonl", nested_json(40).as_bytes());
+    let refused = data::read(&request(&path, Dialect::default())).unwrap_err();
+    let told = refused.to_string();
+    assert!(
+        told.contains("line 1: `tags` holds a list") && told.contains("--ignore tags"),
+        "{told}"
+    );
+    for held_text_bytes in [u64::MAX, 100] {
+        let source = data::read(&Request {
+            ignore: vec!["tags".to_string()],
+            limits: ReadLimits {
+                held_text_bytes,
+                ..ReadLimits::default()
+            },
+            ..request(&path, Dialect::default())
+        });
+        let source = source.unwrap();
+        let names: Vec<&str> = columns(&source).iter().map(|c| c.name.as_str()).collect();
+        assert_eq!(names, ["size"]);
+        // The model does not ask for it, so it costs no row.
+        let model = fitted(&source);
+        let rows = model.read_rows(&path, &ReadLimits::default()).unwrap();
+        assert_eq!((rows.row_numbers.len(), rows.bad.len()), (40, 0));
+    }
+}
+
+#[test]
+fn a_nested_column_of_json_costs_rows_only_where_the_model_asks_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(
+        folder.path(),
+        "train.jsonl",
+        nested_json(40).replace("tags", "more").as_bytes(),
+    );
+    let source = data::read(&Request {
+        ignore: vec!["more".to_string()],
+        ..request(&path, Dialect::default())
+    });
+    let model = fitted(&source.unwrap());
+    let new = "{\"size\": 1, \"more\": [1]}\n{\"size\": [1]}\n{\"size\": 2}\n";
+    let new = written(folder.path(), "new.jsonl", new.as_bytes());
+    let rows = model.read_rows(&new, &ReadLimits::default()).unwrap();
+    assert_eq!(rows.row_numbers, [1, 3]);
+    assert!(
+        rows.bad[0].reason.contains("`size` holds a list"),
+        "{:?}",
+        rows.bad
+    );
+}
