@@ -4,8 +4,9 @@
     python3 few.py DATA --lehr PROGRAM --variants='--folds 5, --folds 10, …' … --out FILE
     python3 few.py --table FILE
 
-Rows are drawn by the seed from the training parts of sets that have official test rows, which are not looked at;
-others of the same parts are what nothing sees before the end. DATA is the same folder as that of run.py.
+Rows are drawn by the seed from the training parts of sets that have official test rows, which are not looked at (three
+tables have none: of these all rows are drawn from, the vaults of run.py among them); others of the same parts are what
+nothing sees before the end. DATA is the same folder as that of run.py.
 Studies run on one core each, two at a time: of a pair, one validates with a fifth of the rows, the other in five folds;
 with --before, one is explored by an earlier program, the other by the present one; with --variants, each with other
 options.
@@ -42,6 +43,9 @@ SETS = {
     "mnist1d-1500": ("mnist1d", 1500, 2500, "accuracy"),
     "mnist-1500": ("mnist", 1500, 5000, "accuracy"),
     "trec-1500": ("trec", 1500, 3900, "accuracy"),
+    "phoneme-1500": ("phoneme", 1500, 3000, "auc"),
+    "kin8nm-2000": ("kin8nm", 2000, 5000, "r2"),
+    "california-2000": ("california", 2000, 8000, "r2"),
     "adult-8000": ("adult", 8000, 8000, "auc"),
     "adult-rare-8000": ("adult-rare", 8000, 10000, "auc"),
     "higgs-5000": ("higgs", 5000, 2000, "accuracy"),
@@ -78,6 +82,13 @@ def training_part(data, name):
         higgs.columns = ["label", *(f"f{place}" for place in range(28))]
         higgs["label"] = higgs["label"].map({0: "background", 1: "signal"})
         return higgs[[*higgs.columns[1:], "label"]]
+    if name == "phoneme":
+        return pandas.read_csv(tabular / "phoneme" / "phoneme.csv")
+    if name == "kin8nm":
+        return pandas.read_csv(tabular / "kin8nm" / "kin8nm.csv")
+    if name == "california":
+        homes = pandas.read_csv(tabular / "california-housing" / "california_housing.csv")
+        return homes[[*homes.columns.drop("median_house_value"), "median_house_value"]]
     if name == "trec":
         return pandas.read_csv(data / "text" / "trec" / "trec_train.csv").drop(columns="fine")
     if name == "mnist1d":
@@ -109,7 +120,7 @@ def explore(program, files, options, metric, budget, seed, core, place):
     found, status, _ = run.study(on_a_core, files[0], options, metric, budget, seed, 8, place / "study")
     unseen = found["winner"]["vault_metrics"]
     together = (found.get("ensemble") or {}).get("scored", {}).get("vault_metrics", {})
-    return {"unseen": unseen[metric], "log_loss": unseen["log_loss"], "validation": status["best"][1],
+    return {"unseen": unseen[metric], "log_loss": unseen.get("log_loss"), "validation": status["best"][1],
             "ensemble": together.get(metric), "trials": sum(status["counts"].values())}
 
 
