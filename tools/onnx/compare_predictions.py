@@ -89,14 +89,17 @@ def main(model, data, predictions):
     names = [output.name for output in session.get_outputs()]
     found = dict(zip(names, session.run(names, raw_inputs(session, data))))
     with open(predictions, encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file))[1:]
+        head, *rows = csv.reader(file)
+    # Rows may be called by more than their numbers.
+    said = sum(name in ("row", "file", "series") for name in head)
+    rows = [row[said:] for row in rows]
     if "label" in found:
         here = found["probabilities"].astype(float)
-        there = numpy.array([[float(cell) for cell in row[2:]] for row in rows])
-        unequal = sum(str(a) != row[1] for a, row in zip(found["label"], rows))
+        there = numpy.array([[float(cell) for cell in row[1:]] for row in rows])
+        unequal = sum(str(a) != row[0] for a, row in zip(found["label"], rows))
     else:
         here = found["prediction"].astype(float)
-        there = numpy.array([[float(row[1])] for row in rows])
+        there = numpy.array([[float(row[0])] for row in rows])
         unequal = 0
     if here.shape != there.shape:
         sys.exit(f"the model gives {here.shape}, lehr predict {there.shape}")

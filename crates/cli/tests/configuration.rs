@@ -7,7 +7,41 @@ mod studies;
 use std::fs;
 
 use search::Value;
-use studies::{explore, ledger, said, write_moons};
+use studies::{explore, ledger, lehr, said, write_moons};
+
+#[test]
+fn what_is_said_of_how_a_table_is_written_goes_with_the_model_and_may_not_change() {
+    let place = tempfile::tempdir().unwrap();
+    let moons = write_moons(place.path(), 120);
+    // `|` stands in words, too, and commas are points.
+    let text = fs::read_to_string(moons).unwrap();
+    let text = text
+        .replace(',', "|")
+        .replace('.', ",")
+        .replace("red", "\"r|d\"");
+    let moons = place.path().join("moons.txt");
+    fs::write(&moons, text).unwrap();
+    let said_so = ["--delimiter", "|", "--decimal", "comma"];
+    let short = ["--target", "moon", "--trials", "3", "--folds", "1"];
+    let out = place.path().join("study");
+    let explored = explore(&moons, &out, &[&said_so[..], &short].concat());
+    assert!(explored.status.success(), "{}", said(&explored));
+    let predict = |arguments: &[&str]| {
+        let mut predict = lehr();
+        predict.arg("predict").arg(&out).arg(&moons).args(arguments);
+        predict.output().unwrap()
+    };
+    let predicted = predict(&[]);
+    assert!(predicted.status.success(), "{}", said(&predicted));
+    let lines = String::from_utf8(predicted.stdout).unwrap();
+    assert_eq!(lines.lines().count(), 121);
+    assert!(!said(&predict(&[])).contains("cannot be read"));
+    // Another word of it is heard: all numbers are none, then.
+    assert!(said(&predict(&["--decimal", "point"])).contains("cannot be read"));
+    let again = explore(&moons, &out, &[&short[..], &["--delimiter", "|"]].concat());
+    assert!(!again.status.success());
+    assert!(said(&again).contains("decimal = comma"), "{}", said(&again));
+}
 
 #[test]
 fn only_the_hyperparameters_of_the_file_are_searched_and_within_its_bounds() {

@@ -43,5 +43,5 @@ pub use propose::{SearchError, propose, propose_among, propose_several};
 pub use rungs::{Birth, Ladder, Look, Rule, Rung, Rungs, RungsError, Stage, Verdict};
 pub use setting::{Setting, Value};
 pub use settings::{BudgetFraction, Hyperparameters, SearchSettings, SettingsError, Strategy};
-pub use space::{Parameter, Space, SpaceError, TaskHint};
+pub use space::{CROP, Parameter, Space, SpaceError, TaskHint};
 pub use surrogate::{Promise, Surrogate};

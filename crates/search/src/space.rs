@@ -40,6 +40,16 @@ const BATCH_SIZE: &str = "batch_size";
 /// An epoch of fewer steps is no epoch.
 const STEPS_PER_EPOCH_MIN: usize = 12;
 
+/// By how many pixels images are moved at most, in each direction.
+pub const CROP: &str = "crop";
+
+/// Images are moved by up to so large a part of their shorter side at first, and by so large a one at most.
+const CROP_PART: u32 = 16;
+const CROP_PART_MAX: u32 = 8;
+
+/// A byte counts the pixels.
+const CROP_MAX: u32 = u8::MAX as u32;
+
 /// Statistics over a batch need so many rows.
 const BATCH_MIN: i64 = 8;
 
@@ -249,6 +259,29 @@ impl Space {
         space
     }
 
+    /// This space for images of these extents: it is also searched how far they are moved, and whether they are
+    /// mirrored, on their way into a network. At first they are moved and not mirrored.
+    #[must_use]
+    pub fn for_images(&self, height: u32, width: u32) -> Space {
+        let side = height.min(width);
+        let pixels = |part: u32| Value::Integer(i64::from((side / part).min(CROP_MAX)));
+        let mut parameters = self.parameters.clone();
+        if let Value::Integer(high @ 1..) = pixels(CROP_PART_MAX) {
+            let crop = Domain::Integer {
+                low: 0,
+                high,
+                scale: Scale::Linear,
+                step: 1,
+            };
+            let crop = Parameter::new(CROP, crop, Some(pixels(CROP_PART)));
+            parameters.push(crop.expect("a part of a larger part is within it"));
+        }
+        let choices = ["never", "horizontal"].map(str::to_string).to_vec();
+        let flip = Parameter::new("flip", Domain::Category { choices }, None);
+        parameters.push(flip.expect("two names are a domain"));
+        Space::new(parameters).expect("a space of defaults says nothing of images")
+    }
+
     /// Whether nothing is searched.
     pub fn is_empty(&self) -> bool {
         self.parameters.is_empty()
@@ -407,6 +440,24 @@ mod tests {
             space.clamp(&foreign).to_string(),
             "batch_size=128 label_smoothing=0 learning_rate=0.03 weight_decay=0.01"
         );
+    }
+
+    #[test]
+    fn images_are_moved_by_a_part_of_their_side_and_tiny_ones_are_not() {
+        let crop = |height, width| {
+            let space = Space::default_for(TaskHint::Image).for_images(height, width);
+            let crop = space.parameters().iter().find(|one| one.name() == CROP);
+            let first = crop.map(|crop| crop.default_value().clone());
+            let most = crop.and_then(|crop| crop.domain().clamp(&Value::Integer(i64::MAX)));
+            assert_eq!(space.defaults().value("flip").unwrap().to_string(), "never");
+            first.zip(most)
+        };
+        let pixels = |first, most| Some((Value::Integer(first), Value::Integer(most)));
+        assert_eq!(crop(32, 32), pixels(2, 4));
+        assert_eq!(crop(28, 100), pixels(1, 3));
+        assert_eq!(crop(8, 8), pixels(0, 1));
+        assert_eq!(crop(1, 500), None);
+        assert_eq!(crop(100_000, 100_000), pixels(255, 255));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use morph::{Architecture, Layer, LayerId, Node, Shape};
-use search::{Limits, Objective, Origin, Space, Task, TaskHint};
+use search::{CROP, Limits, Objective, Origin, Setting, Space, Task, TaskHint};
 use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
@@ -188,10 +188,7 @@ fn make(
     config.training.class_weights = Some(prepared.class_weights);
     config.split = prepared.shares;
     if config.search.space.is_empty() {
-        let outputs = network_task(&prepared.preprocessor).outputs;
-        config.search.space = Space::default_for(hint(&prepared))
-            .for_outputs(outputs)
-            .for_rows(prepared.train_rows());
+        config.search.space = usual_space(&prepared);
     }
     let folder = StudyFolder::create::<OpenError>(root, |folder| {
         PreparedFiles::at(&folder.prepared()).write(&prepared)?;
@@ -249,12 +246,17 @@ fn opened(folder: StudyFolder, config: StudyConfig) -> Result<Study, OpenError> 
     })
 }
 
-fn hint(prepared: &PreparedData) -> TaskHint {
-    match network_task(&prepared.preprocessor).input {
-        Shape::Flat { .. } => TaskHint::Table,
-        Shape::Image { .. } => TaskHint::Image,
-        Shape::Sequence { .. } => TaskHint::Sequence,
-    }
+/// What is searched beside the architecture, where nobody says.
+fn usual_space(prepared: &PreparedData) -> Space {
+    let Task { input, outputs, .. } = network_task(&prepared.preprocessor);
+    let space = match input {
+        Shape::Flat { .. } => Space::default_for(TaskHint::Table),
+        Shape::Image { height, width, .. } => {
+            Space::default_for(TaskHint::Image).for_images(height, width)
+        }
+        Shape::Sequence { .. } => Space::default_for(TaskHint::Sequence),
+    };
+    space.for_outputs(outputs).for_rows(prepared.train_rows())
 }
 
 /// Name of the first trial's origin.
@@ -271,12 +273,22 @@ fn linear_baseline(config: &StudyConfig, prepared: &PreparedData) -> Candidate {
             .then(|| measured_latency(&architecture).ok())
             .flatten(),
         architecture,
-        setting: config.search.space.defaults(),
+        setting: unmoved(&config.search.space),
         origin: Origin::Seed {
             name: LINEAR_BASELINE.to_string(),
         },
         promise: None,
         proposed_by: WorkerName("master".to_string()),
+    }
+}
+
+/// The defaults of a space, but that images stay where they are: a linear model does not know a thing again elsewhere.
+fn unmoved(space: &Space) -> Setting {
+    let still = search::Value::Integer(0);
+    let crop = space.parameters().iter().find(|one| one.name() == CROP);
+    match crop.and_then(|crop| crop.domain().clamp(&still)) {
+        Some(least) if least == still => space.defaults().with(CROP, still),
+        _ => space.defaults(),
     }
 }
 

@@ -95,6 +95,48 @@ fn what_columns_hold_is_said_in_the_file_and_by_flags_which_win() {
 }
 
 #[test]
+fn how_a_table_is_written_is_said_in_the_file_and_by_flags_which_win() {
+    let text =
+        "data = \"x.csv\"\ndelimiter = \"tab\"\ndecimal = \"comma\"\nencoding = \"latin1\"\n";
+    let (once, twice) = rendered_and_read_again(text);
+    assert_eq!(twice.dialect, once.dialect);
+    let said = serde_json::to_string(&once.dialect).unwrap();
+    // Of the web's names for an encoding the first is kept.
+    let expected = r#"{"delimiter":"tab","decimal":"comma","encoding":"windows-1252"}"#;
+    assert_eq!(said, expected);
+    let (_folder, path) = written(text);
+    let mut typed = read(&path).unwrap();
+    let told = [
+        "lehr",
+        "inspect",
+        "x.csv",
+        "--delimiter",
+        "blanks",
+        "--encoding",
+        "GBK",
+    ];
+    let Command::Inspect(args) = Cli::try_parse_from(told).unwrap().command else {
+        panic!("it was told to inspect")
+    };
+    rows::apply_flags(&mut typed, &args.data);
+    let said = serde_json::to_string(&rows::dialect(&typed)).unwrap();
+    let expected = r#"{"delimiter":"blanks","decimal":"comma","encoding":"gbk"}"#;
+    assert_eq!(said, expected);
+    let refused = |flag: &str, said: &str| {
+        let told = ["lehr", "inspect", "x.csv", flag, said];
+        Cli::try_parse_from(told).unwrap_err().to_string()
+    };
+    assert!(refused("--delimiter", "::").contains("it is one character of ASCII"));
+    assert!(refused("--encoding", "utf-99").contains("`utf-99` is no encoding that is read"));
+    let (_folder, path) = written("data = \"x.csv\"\nencoding = \"utf-99\"\n");
+    let refused = format!("{:#}", read(&path).unwrap_err());
+    assert!(
+        refused.contains("`utf-99` is no encoding that is read"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn images_have_a_size_and_none_of_nothing() {
     let (once, twice) = rendered_and_read_again("data = \"x.zip\"\nimage_size = 96\n");
     assert_eq!((once.image_size, twice.image_size), (Some(96), Some(96)));
