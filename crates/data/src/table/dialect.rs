@@ -202,7 +202,10 @@ fn are_table_of_blanks(lines: &[&str]) -> bool {
         [first, rest @ ..] => (first, rest),
     };
     let cells = || rest.iter().flatten();
-    let is_value = |cell: &&&str| is_missing(cell) || number(cell, Decimal::Point).is_some();
+    let is_number = |cell: &str, mark: Decimal| number(cell, mark).is_some();
+    let marks = [Decimal::Point, Decimal::Comma];
+    let is_value =
+        |cell: &&&str| is_missing(cell) || marks.into_iter().any(|mark| is_number(cell, mark));
     let values = cells().filter(is_value).count() as f64;
     let is_even = rest.iter().all(|line| line.len() == first.len());
     first.len() > 1 && is_even && values >= NUMBERS_BETWEEN_BLANKS_MIN * cells().count() as f64
@@ -244,6 +247,10 @@ mod tests {
             "18.0  8  307.0\t\"chevrolet\"\n15.0 8 350.0\t\"buick  skylark\"\n9 4 8\t\"x\"\n";
         assert_eq!(sniff_delimiter(mixed), Delimiter::Blanks);
         assert_eq!(sniff_delimiter("a b\n1 2\n"), Delimiter::Blanks);
+        assert_eq!(
+            sniff_delimiter("town size\nBonn 1,5\nUlm 2\n"),
+            Delimiter::Blanks
+        );
         assert_eq!(sniff_delimiter(" 1.5  2 x\n"), Delimiter::Blanks);
         let times = "2020-01-01 10:00:00\t1.5\t2\n2020-01-02 11:00:00\t2.5\t3\n";
         assert_eq!(sniff_delimiter(times), Delimiter::TAB);

@@ -13,6 +13,7 @@ use flate2::read::MultiGzDecoder;
 use super::{
     Reading,
     chosen::Chosen,
+    columns::number,
     dialect::{Decimal, Delimiter, Dialect, decimal_mark, sniff_delimiter},
     encoding::decode,
     header::{HeaderLine, is_header, numbered},
@@ -166,7 +167,7 @@ pub(crate) fn read_from(
     };
     check_header(path, &header, reading.limits)?;
     if reading.ragged == Ragged::Refuse {
-        refuse_ragged(path, &header, &rows)?;
+        refuse_ragged(path, &header, &rows, delimiter)?;
     }
     let decimal = decimal_of(reading.dialect, delimiter, &rows, &mut notices);
     Ok(Records {
@@ -193,19 +194,35 @@ fn decimal_of(
     match said.decimal {
         Some(decimal) => decimal,
         None if found() => {
-            notices.push(Notice::note(
-                "`;` separates the columns and `,` is the decimal mark (--decimal point says otherwise)",
-            ));
+            let separate = match delimiter {
+                Delimiter::Blanks => "blanks separate".to_string(),
+                Delimiter::Byte(_) => format!("`{delimiter}` separates"),
+            };
+            notices.push(Notice::note(format!(
+                "{separate} the columns and `,` is the decimal mark (--decimal point says otherwise)"
+            )));
             Decimal::Comma
         }
         None => Decimal::Point,
     }
 }
 
-/// Whether commas are decimal marks in these rows: only where `;` separates cells, elsewhere they may set thousands
-/// apart.
+/// Whether commas are decimal marks in these rows. Where `;` separates cells they are, if there are more of them than
+/// points; where blanks do, they may set thousands apart; elsewhere they do.
 pub(crate) fn has_decimal_commas(delimiter: Delimiter, rows: &[Row]) -> bool {
-    delimiter == Delimiter::SEMICOLON && decimal_mark(rows) == Some(Decimal::Comma)
+    let sets_no_thousands = |cell: &String| {
+        let fraction = cell.split_once(',').map(|(_, fraction)| fraction.len());
+        fraction.is_some_and(|digits| digits != 3) && number(cell, Decimal::Comma).is_some()
+    };
+    let may_be = match delimiter {
+        Delimiter::SEMICOLON => true,
+        Delimiter::Blanks => rows
+            .iter()
+            .flat_map(|row| &row.cells)
+            .any(sets_no_thousands),
+        Delimiter::Byte(_) => false,
+    };
+    may_be && decimal_mark(rows) == Some(Decimal::Comma)
 }
 
 fn shown(header: &[String]) -> String {
@@ -495,7 +512,12 @@ pub(crate) fn check_header(
     }
 }
 
-fn refuse_ragged(path: &Path, header: &[String], rows: &[Row]) -> Result<(), DataError> {
+fn refuse_ragged(
+    path: &Path,
+    header: &[String],
+    rows: &[Row],
+    delimiter: Delimiter,
+) -> Result<(), DataError> {
     let ragged: Vec<&Row> = rows
         .iter()
         .filter(|row| row.cells.len() != header.len())
@@ -509,7 +531,8 @@ fn refuse_ragged(path: &Path, header: &[String], rows: &[Row]) -> Result<(), Dat
         .map(|row| row.line.to_string())
         .collect();
     let problem = format!(
-        "the header has {} columns, but line {} has {} cells ({} such line(s): line {})",
+        "the header has {} columns, but line {} has {} cells ({} such line(s): line {}); cells are separated by \
+         `{delimiter}`, unless --delimiter says something else",
         header.len(),
         first.line,
         first.cells.len(),
