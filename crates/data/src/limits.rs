@@ -41,7 +41,8 @@ impl Default for ReadLimits {
             entries_max: 2_000_000,
             // Rows are numbered with 32 bits.
             rows_max: u32::MAX as usize,
-            columns_max: 20_000,
+            // Of expressed genes there are 54,000; of 150 rows of them a study of a minute takes 570 MB.
+            columns_max: 100_000,
             classes_max: 1_000,
         }
     }

@@ -406,7 +406,7 @@ fn a_million_columns_are_refused_before_they_are_looked_at() {
     };
     let message = data::read(&request).unwrap_err().to_string();
     assert!(
-        message.contains("1000000 columns exceeds the limit of 20000 columns"),
+        message.contains("1000000 columns exceeds the limit of 100000 columns"),
         "{message}"
     );
 }
