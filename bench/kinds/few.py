@@ -134,20 +134,33 @@ def variants_of(arguments):
 
 
 def run_all(arguments):
-    """All pairs that are not in the file already, two studies at a time."""
-    out = pathlib.Path(arguments.out)
+    """All pairs that are not in the file already."""
+    variants = variants_of(arguments)
+
+    def study(source, variant, files, place):
+        program, options = variants[variant]
+        return program, files, options + (["--target", "coarse"] if source == "trec" else [])
+
+    run_studies(arguments, SETS, training_part, variants, study)
+
+
+def run_studies(arguments, sets, part_of, variants, study):
+    """Every variant of every set and seed that is not in the file already, two studies at a time.
+
+    `part_of(data, source)` gives the rows that are drawn from; `study(source, variant, files, place)` says with which
+    program what is explored beside which judged rows, and with which options.
+    """
+    out, data = pathlib.Path(arguments.out), pathlib.Path(arguments.data)
     done = done_in(out, FIELDS, lambda row: (row["set"], int(row["seed"]), row["variant"]))
     lock = threading.Lock()
-    variants = variants_of(arguments)
 
     def one(job, core):
         name, seed, variant = job
-        source, explored, judged, metric = SETS[name]
+        source, explored, judged, metric = sets[name]
         with tempfile.TemporaryDirectory() as place:
             place = pathlib.Path(place)
-            files = draw(training_part(pathlib.Path(arguments.data), source), explored, judged, seed, place)
-            program, options = variants[variant]
-            options = options + (["--target", "coarse"] if source == "trec" else [])
+            files = draw(part_of(data, source), explored, judged, seed, place)
+            program, files, options = study(source, variant, files, place)
             found = explore(program, files, options, metric, arguments.time, seed, core, place)
         row = {"set": name, "seed": seed, "variant": variant, "metric": metric, **found}
         with lock, open(out, "a", newline="", encoding="utf-8") as file:
@@ -178,21 +191,21 @@ def two_at_a_time(jobs, one):
         worker.join()
 
 
-def table(path):
+def table(path, sets=None):
     """For each variant but the first, means over seeds, and by how much it is better than the first."""
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     one, *others = dict.fromkeys(row["variant"] for row in rows)
     for other in others:
-        pair(rows, one, other)
+        pair(rows, one, other, sets or SETS)
 
 
-def pair(rows, one, other):
+def pair(rows, one, other, sets):
     """The table of two variants."""
     print(f"| rows of | metric | seeds | {one}: said | unseen | its ensemble | {other}: said | unseen | its ensemble "
           "| better by (least to most) |")
     print("|---|---|---|---|---|---|---|---|---|---|")
-    for name in SETS:
+    for name in sets:
         of = {key: {row["seed"]: row for row in rows if (row["set"], row["variant"]) == (name, key)}
               for key in (one, other)}
         seeds = sorted(set.intersection(*(set(found) for found in of.values())))
@@ -206,7 +219,7 @@ def pair(rows, one, other):
             return " | ".join(f"{mean(variant, field):.4f}" for field in ("validation", "unseen", "ensemble"))
 
         better = [float(of[other][seed]["unseen"]) - float(of[one][seed]["unseen"]) for seed in seeds]
-        print(f"| {name} | {SETS[name][3]} | {len(seeds)} | {means(one)} | {means(other)} "
+        print(f"| {name} | {sets[name][3]} | {len(seeds)} | {means(one)} | {means(other)} "
               f"| {statistics.mean(better):+.4f} ({min(better):+.4f} to {max(better):+.4f}) |")
 
 

@@ -8,13 +8,8 @@ the same parts are what nothing sees before the end. DATA is the same folder as 
 each, two at a time. Needs numpy, pandas and Pillow.
 """
 
-import csv
 import functools
 import io
-import itertools
-import pathlib
-import tempfile
-import threading
 import zipfile
 
 import numpy
@@ -56,8 +51,6 @@ SPACES = {
     "mixed at first": USUAL + 'mixup = { kind = "float", low = 0.0, high = 0.4, default = 0.2 }\n',
 }
 
-FIELDS = ["set", "seed", "variant", "metric", "unseen", "log_loss", "validation", "ensemble", "trials"]
-
 
 @functools.cache
 def cifar(data):
@@ -73,35 +66,17 @@ def rows_of(data, source):
 
 
 def run_all(arguments):
-    """All studies that are not in the file already, two at a time."""
-    out, data = pathlib.Path(arguments.out), pathlib.Path(arguments.data)
-    done = few.done_in(out, FIELDS, lambda row: (row["set"], int(row["seed"]), row["variant"]))
-    lock = threading.Lock()
+    """All studies that are not in the file already."""
 
-    def one(job, core):
-        name, seed, space = job
-        source, explored, judged, metric = SETS[name]
-        with tempfile.TemporaryDirectory() as place:
-            place = pathlib.Path(place)
-            rows, unseen = few.draw(rows_of(data, source), explored, judged, seed, place)
-            toml = place / "lehr.toml"
-            toml.write_text(f'data = "{rows}"\n[search.space]\n{SPACES[space]}', encoding="utf-8")
-            found = few.explore(arguments.lehr, (toml, unseen), [], metric, arguments.time, seed, core, place)
-        row = {"set": name, "seed": seed, "variant": space, "metric": metric, **found}
-        with lock, open(out, "a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, FIELDS).writerow(row)
-        print(*row.values(), flush=True)
+    def study(_, space, files, place):
+        explored, judged = files
+        toml = place / "lehr.toml"
+        toml.write_text(f'data = "{explored}"\n[search.space]\n{SPACES[space]}', encoding="utf-8")
+        return arguments.lehr, (toml, judged), []
 
-    jobs = itertools.product(arguments.sets, arguments.seeds, arguments.spaces)
-    few.two_at_a_time([job for job in jobs if job not in done], one)
-
-
-def table(path):
-    """As few.py's, for these sets."""
-    few.SETS = SETS
-    few.table(path)
+    few.run_studies(arguments, SETS, rows_of, arguments.spaces, study)
 
 
 if __name__ == "__main__":
     OPTIONS = {"--spaces": {"nargs": "+", "choices": list(SPACES), "default": list(SPACES), "metavar": "SPACE"}}
-    few.run_or_show(__doc__, SETS, "90s", OPTIONS, run_all, table)
+    few.run_or_show(__doc__, SETS, "90s", OPTIONS, run_all, lambda path: few.table(path, SETS))

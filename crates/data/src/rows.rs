@@ -5,7 +5,10 @@
 
 mod steps;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
 use crate::{
     error::DataError,
@@ -108,7 +111,8 @@ impl Preprocessor {
             let problem = "the model takes series as .ts, NPY or NPZ files";
             unfit(path, problem.to_string())
         })?;
-        let is_wanted = |column: &str| wanted.iter().any(|(name, _)| *name == column);
+        let names: BTreeSet<&str> = wanted.iter().map(|(name, _)| *name).collect();
+        let is_wanted = |column: &str| names.contains(column);
         let reading = Reading {
             header: HeaderLine::Absent,
             taken: Taken::Only(&is_wanted),
@@ -307,9 +311,9 @@ impl Places {
             let places = (0..width).collect();
             return Ok(Places { width, places });
         }
+        let places: BTreeMap<&str, usize> = header.iter().map(String::as_str).zip(0..).collect();
         let place = |(name, _): &(&str, CellKind)| {
-            let place = header.iter().position(|other| other == name);
-            place.ok_or_else(|| {
+            places.get(name).copied().ok_or_else(|| {
                 let header = header.join(", ");
                 let problem = format!("it lacks the column `{name}`: it has {header}");
                 unfit(path, problem)

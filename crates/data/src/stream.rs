@@ -15,7 +15,7 @@ use crate::{
     preprocess::Preprocessor,
     rows::{Places, RawRows, Wanted, unfit},
     table::{
-        dialect::{Decimal, Delimiter, sniff_delimiter},
+        dialect::{Decimal, Delimiter},
         encoding::Decoded,
         flow::large_text,
         header::{HeaderLine, numbered},
@@ -137,8 +137,7 @@ impl<'a, R: Read> RowStream<'a, R> {
         let (delimiter, quoting) = match &self.table {
             Some(table) => (table.delimiter, table.quoting_of(part)),
             None => {
-                let said = self.preprocessor.dialect().delimiter;
-                let delimiter = said.unwrap_or_else(|| sniff_delimiter(part));
+                let delimiter = self.preprocessor.dialect().delimiter_of(part);
                 (delimiter, Quoting::of(part, delimiter))
             }
         };

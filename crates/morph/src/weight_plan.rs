@@ -23,6 +23,16 @@ pub enum ChannelSource {
     Zero,
 }
 
+impl ChannelSource {
+    /// The parent's weights for this input channel as they are.
+    pub(crate) fn whole(channel: u32) -> ChannelSource {
+        ChannelSource::Parent {
+            channel,
+            share: 1.0,
+        }
+    }
+}
+
 /// Where the weights of one layer of the child come from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LayerPlan {

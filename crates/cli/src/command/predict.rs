@@ -33,9 +33,9 @@ const TABLE_NAMES: [&str; 16] = [
 ];
 
 pub(crate) fn run(args: &PredictArgs) -> Result<String> {
-    let model = load_model(&args.model)?;
-    let preprocessor = model.card.preprocessor.clone();
-    let preprocessor = &preprocessor.written_as(args.dialect.into());
+    let mut model = load_model(&args.model)?;
+    model.card.preprocessor = model.card.preprocessor.written_as(args.dialect.into());
+    let preprocessor = &model.card.preprocessor;
     let inputs = inputs(preprocessor, &args.files)?;
     refuse_what_is_read(&inputs, args)?;
     let mut asked = Asked {

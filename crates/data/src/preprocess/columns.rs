@@ -142,11 +142,11 @@ pub(super) fn inputs(
     let width: usize = fitted.iter().map(FittedColumn::width).sum();
     let mut inputs = vec![0.0; width * rows.len()];
     let mut offset = 0;
-    for (fitted, levels) in fitted.iter().zip(levels) {
-        let column = table
-            .columns
-            .iter()
-            .find(|column| column.name == fitted.name);
+    for (place, (fitted, levels)) in fitted.iter().zip(levels).enumerate() {
+        let is_it = |column: &&Column| column.name == fitted.name;
+        // Mostly they stand in order.
+        let column = table.columns.get(place).filter(is_it);
+        let column = column.or_else(|| table.columns.iter().find(is_it));
         let column =
             column.ok_or_else(|| unfit(format!("the column `{}` is missing", fitted.name)))?;
         for (row, out) in rows.iter().zip(inputs.chunks_exact_mut(width)) {

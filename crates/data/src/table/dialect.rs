@@ -42,6 +42,11 @@ impl Dialect {
         *self == Dialect::default()
     }
 
+    /// What separates the cells of a text.
+    pub(crate) fn delimiter_of(self, text: &str) -> Delimiter {
+        self.delimiter.unwrap_or_else(|| sniff_delimiter(text))
+    }
+
     /// The same, except for what `other` says.
     #[must_use]
     pub fn overruled_by(self, other: Dialect) -> Dialect {

@@ -12,6 +12,13 @@ use serde::{Deserialize, Serialize};
 use super::text::malformed;
 use crate::{error::DataError, notice::Notice};
 
+/// How files begin that are no text, whatever is said of them, and what they are.
+pub(super) const PACKED: [(&[u8], &str); 3] = [
+    (b"\x1f\x8b", "a gzip file"),
+    (b"PAR1", "a Parquet file"),
+    (b"ARROW1", "an Arrow file"),
+];
+
 /// Bytes of a whole text that are decoded at once.
 const BLOCK_BYTES: usize = 64 << 10;
 
@@ -246,10 +253,9 @@ impl<R: Read> Read for Decoded<R> {
     }
 }
 
-/// Whether a file begins like one of packed or binary rows, whatever is said of it: its reader is told so.
+/// Whether bytes are given on as they are, for their reader to see what they are.
 fn begins_like_no_text(block: &[u8]) -> bool {
-    let marks: [&[u8]; 3] = [b"\x1f\x8b", b"PAR1", b"ARROW1"];
-    marks.iter().any(|mark| block.starts_with(mark))
+    PACKED.iter().any(|(mark, _)| block.starts_with(mark))
 }
 
 #[cfg(test)]

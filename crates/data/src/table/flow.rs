@@ -16,7 +16,7 @@ use flate2::read::MultiGzDecoder;
 
 use super::{
     Reading, Taken, arrow,
-    dialect::{Decimal, Delimiter, Dialect, sniff_delimiter},
+    dialect::{Decimal, Delimiter, Dialect},
     encoding::Decoded,
     json, parquet,
     parts::{TextPart, TextParts},
@@ -309,8 +309,7 @@ impl Flow {
         };
         let format = match (&first, format) {
             (Some(Content::Text(part)), Format::Delimited { packing, .. }) => {
-                let delimiter = reading.dialect.delimiter;
-                let delimiter = delimiter.unwrap_or_else(|| sniff_delimiter(&part.text));
+                let delimiter = reading.dialect.delimiter_of(&part.text);
                 Format::Delimited {
                     delimiter,
                     quoting: Quoting::of(&part.text, delimiter),

@@ -101,19 +101,18 @@ fn cells_of(
 ) -> Result<Vec<String>, String> {
     let mut cells: Vec<Option<String>> = vec![None; width];
     for (key, value) in object?.0 {
-        let is_taken = taken.is_taken(&key);
-        if !is_taken && place(&key).is_none() {
-            continue;
-        }
-        let place = place(&key).ok_or_else(|| {
-            format!(
+        let Some(place) = place(&key) else {
+            if !taken.is_taken(&key) {
+                continue;
+            }
+            return Err(format!(
                 "line {line} has the key `{key}`, which the first lines have not: the columns of a \
                  large file are told by its beginning, so name it there (null will do)"
-            )
-        })?;
+            ));
+        };
         let cell = match cell(value) {
             Ok(cell) => cell,
-            Err(_) if !is_taken => String::new(),
+            Err(_) if !taken.is_taken(&key) => String::new(),
             Err(what) => {
                 return Err(format!(
                     "line {line}: `{key}` holds {what}: only numbers, words and true or false are read (--ignore \

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     dialect::{Delimiter, sniff_delimiter},
-    encoding::decode_part,
+    encoding::{PACKED, decode_part},
     text::{UTF8_MARK, malformed},
 };
 use crate::error::DataError;
@@ -15,14 +15,8 @@ use crate::error::DataError;
 /// Bytes of one row, its quoted line ends among them.
 const ROW_BYTES_MAX: usize = 16 << 20;
 
-/// How files begin that cannot be read in parts, and what they are.
-const WHOLE_ONLY: [(&[u8], &str); 5] = [
-    (b"\xff\xfe", "UTF-16 text"),
-    (b"\xfe\xff", "UTF-16 text"),
-    (b"\x1f\x8b", "a gzip file"),
-    (b"PAR1", "a Parquet file"),
-    (b"ARROW1", "an Arrow file"),
-];
+/// How texts begin that cannot be read in parts unless it is said what they are written in, and what that is.
+const UTF16: [(&[u8], &str); 2] = [(b"\xff\xfe", "UTF-16 text"), (b"\xfe\xff", "UTF-16 text")];
 
 /// Reads a text part after part.
 pub(crate) struct TextParts<R> {
@@ -119,7 +113,7 @@ impl<R: Read> TextParts<R> {
 
     fn refuse_unreadable(&self) -> Result<(), DataError> {
         let begins = |(start, _): &&(&[u8], &str)| self.waiting.bytes.starts_with(start);
-        match WHOLE_ONLY.iter().find(begins) {
+        match UTF16.iter().chain(&PACKED).find(begins) {
             None => Ok(()),
             Some((_, what)) => {
                 let problem =

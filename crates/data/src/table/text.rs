@@ -14,7 +14,7 @@ use super::{
     Reading,
     chosen::Chosen,
     columns::number,
-    dialect::{Decimal, Delimiter, Dialect, decimal_mark, sniff_delimiter},
+    dialect::{Decimal, Delimiter, Dialect, decimal_mark},
     encoding::decode,
     header::{HeaderLine, is_header, numbered},
 };
@@ -137,8 +137,7 @@ pub(crate) fn read_from(
 ) -> Result<Records, DataError> {
     let mut notices = Vec::new();
     let text = decode(path, bytes, reading.dialect.encoding, &mut notices)?;
-    let delimiter = reading.dialect.delimiter;
-    let delimiter = delimiter.unwrap_or_else(|| sniff_delimiter(&text));
+    let delimiter = reading.dialect.delimiter_of(&text);
     let mut rows = parse(path, &text, delimiter, reading.limits)?;
     // Of blanks and line ends no row is made.
     if rows.is_empty() {
@@ -214,7 +213,7 @@ pub(crate) fn has_decimal_commas(delimiter: Delimiter, rows: &[Row]) -> bool {
         let fraction = cell.split_once(',').map(|(_, fraction)| fraction.len());
         fraction.is_some_and(|digits| digits != 3) && number(cell, Decimal::Comma).is_some()
     };
-    let may_be = match delimiter {
+    let may_be = || match delimiter {
         Delimiter::SEMICOLON => true,
         Delimiter::Blanks => rows
             .iter()
@@ -222,7 +221,7 @@ pub(crate) fn has_decimal_commas(delimiter: Delimiter, rows: &[Row]) -> bool {
             .any(sets_no_thousands),
         Delimiter::Byte(_) => false,
     };
-    may_be && decimal_mark(rows) == Some(Decimal::Comma)
+    decimal_mark(rows) == Some(Decimal::Comma) && may_be()
 }
 
 fn shown(header: &[String]) -> String {

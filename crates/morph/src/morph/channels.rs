@@ -336,10 +336,5 @@ fn with_channels(layer: Layer, count: u32) -> Layer {
 
 /// Each channel with the full weight of the parent's: for maps that copy none.
 pub(crate) fn kept(map: &Map) -> Vec<ChannelSource> {
-    map.iter()
-        .map(|channel| ChannelSource::Parent {
-            channel: *channel,
-            share: 1.0,
-        })
-        .collect()
+    map.iter().copied().map(ChannelSource::whole).collect()
 }

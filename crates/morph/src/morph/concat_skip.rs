@@ -61,17 +61,9 @@ fn joined(architecture: &Architecture, from: LayerId, to: LayerId) -> Draft {
     let concat = draft.add(behind, Layer::Concat, &spots, LayerPlan::Weightless);
     draft.set_inputs(to.into(), vec![concat]);
 
-    let outputs = (0..architecture.shape(to).channels()).collect();
     let mut inputs = draft::whole(architecture.shape(read).channels());
     inputs.extend((0..architecture.shape(from).channels()).map(|_| ChannelSource::Zero));
-    draft.set_plan(
-        to.into(),
-        LayerPlan::Inherit {
-            parent: to,
-            outputs,
-            inputs,
-        },
-    );
+    draft.set_sources(to, inputs);
     draft
 }
 

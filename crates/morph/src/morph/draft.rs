@@ -101,6 +101,14 @@ impl Draft {
         self.layers[spot.0].plan = plan;
     }
 
+    /// Says how a dense or convolution layer of the parent hears another input than it did; its outputs stay.
+    pub(crate) fn set_sources(&mut self, layer: LayerId, sources: Vec<ChannelSource>) {
+        match &mut self.layers[layer.index()].plan {
+            LayerPlan::Inherit { inputs, .. } => *inputs = sources,
+            _ => unreachable!("a layer of the parent with weights inherits them"),
+        }
+    }
+
     /// The child: used layers only, each behind its inputs, otherwise in the parent's order.
     ///
     /// # Errors
@@ -195,10 +203,5 @@ pub(crate) fn unchanged(architecture: &Architecture, id: LayerId) -> LayerPlan {
 
 /// All channels of the parent's layer, each once and in order.
 pub(crate) fn whole(channels: u32) -> Vec<ChannelSource> {
-    (0..channels)
-        .map(|channel| ChannelSource::Parent {
-            channel,
-            share: 1.0,
-        })
-        .collect()
+    (0..channels).map(ChannelSource::whole).collect()
 }

@@ -6,10 +6,7 @@
 use crate::{
     architecture::{Architecture, LayerId},
     layer::Layer,
-    morph::{
-        MorphError, Morphed,
-        draft::{Draft, Spot},
-    },
+    morph::{MorphError, Morphed, draft::Draft},
     shape::Shape,
     weight_plan::{ChannelSource, LayerPlan},
 };
@@ -96,7 +93,7 @@ fn inserted(
     let sources = waves_of(architecture, input, 0, frequencies);
     for reader in readers {
         draft.set_inputs(reader.into(), vec![spot]);
-        listen(&mut draft, architecture, reader, sources.clone());
+        draft.set_sources(reader, sources.clone());
     }
     draft.finish()
 }
@@ -127,7 +124,7 @@ fn resized(
     }
     let sources = waves_of(architecture, input, before, after);
     for reader in readers {
-        listen(&mut draft, architecture, reader, sources.clone());
+        draft.set_sources(reader, sources.clone());
     }
     draft.finish()
 }
@@ -139,34 +136,16 @@ fn waves_of(
     before: u32,
     after: u32,
 ) -> Vec<ChannelSource> {
-    let old = |channel: u32| ChannelSource::Parent {
-        channel,
-        share: 1.0,
-    };
     let of_value = |value: u32| {
         let first = value * (1 + 2 * before);
         let wave = move |kind: u32, wave: u32| match wave < before {
-            true => old(first + 1 + kind * before + wave),
+            true => ChannelSource::whole(first + 1 + kind * before + wave),
             false => ChannelSource::Zero,
         };
         // The value, its sines, its cosines.
         let waves = (0..2).flat_map(move |kind| (0..after).map(move |at| wave(kind, at)));
-        std::iter::once(old(first)).chain(waves)
+        std::iter::once(ChannelSource::whole(first)).chain(waves)
     };
     let values = architecture.shape(input).channels();
     (0..values).flat_map(of_value).collect()
-}
-
-fn listen(
-    draft: &mut Draft,
-    architecture: &Architecture,
-    reader: LayerId,
-    inputs: Vec<ChannelSource>,
-) {
-    let plan = LayerPlan::Inherit {
-        parent: reader,
-        outputs: (0..architecture.shape(reader).channels()).collect(),
-        inputs,
-    };
-    draft.set_plan(Spot::from(reader), plan);
 }

@@ -196,18 +196,24 @@ fn broken_domains_say_which_rule_they_break() {
     assert!(float(-f64::MAX, f64::MAX, Scale::Linear).check().is_err());
 }
 
+/// A value that a legal domain samples and one that it makes of it; both lie within it.
+fn drawn_within(domain: &Domain, seed: u64) -> Result<(Value, Value), TestCaseError> {
+    prop_assert!(domain.check().is_ok());
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let value = domain.sample(&mut rng);
+    prop_assert_eq!(domain.clamp(&value), Some(value.clone()));
+    let mutated = domain.mutate(&value, &mut rng);
+    prop_assert_eq!(domain.clamp(&mutated), Some(mutated.clone()));
+    Ok((value, mutated))
+}
+
 proptest! {
     #[test]
     fn any_legal_range_of_integers_holds_what_it_samples(
         low in -1000_i64..1000, extent in 0_i64..1_000_000, step in 1_i64..100, seed: u64,
     ) {
         let domain = Domain::Integer { low, high: low + extent, scale: Scale::Linear, step };
-        prop_assert!(domain.check().is_ok());
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let value = domain.sample(&mut rng);
-        prop_assert_eq!(domain.clamp(&value), Some(value.clone()));
-        let mutated = domain.mutate(&value, &mut rng);
-        prop_assert_eq!(domain.clamp(&mutated), Some(mutated.clone()));
+        let (value, mutated) = drawn_within(&domain, seed)?;
         prop_assert_eq!(mutated != value, domain.is_free());
     }
 
@@ -221,12 +227,7 @@ proptest! {
             Scale::Linear => ((high - low) / steps).max(low * 1e-9),
         };
         let domain = stepped(low, high, scale, step);
-        prop_assert!(domain.check().is_ok());
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let value = domain.sample(&mut rng);
-        prop_assert_eq!(domain.clamp(&value), Some(value.clone()));
-        let mutated = domain.mutate(&value, &mut rng);
-        prop_assert_eq!(domain.clamp(&mutated), Some(mutated.clone()));
+        let (value, mutated) = drawn_within(&domain, seed)?;
         prop_assert_eq!(mutated != value, domain.is_free());
     }
 
@@ -236,11 +237,6 @@ proptest! {
     ) {
         let scale = if log { Scale::Log } else { Scale::Linear };
         let domain = Domain::Float { low, high: low * ratio, scale };
-        prop_assert!(domain.check().is_ok());
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let value = domain.sample(&mut rng);
-        prop_assert_eq!(domain.clamp(&value), Some(value.clone()));
-        let mutated = domain.mutate(&value, &mut rng);
-        prop_assert_eq!(domain.clamp(&mutated), Some(mutated));
+        drawn_within(&domain, seed)?;
     }
 }

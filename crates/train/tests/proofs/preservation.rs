@@ -101,20 +101,12 @@ fn ten_thousand_chains_of_exact_morphs_keep_the_function() {
         "{}",
         seen.ill_conditioned
     );
-    let kinds = [
-        "add_frequencies",
-        "add_skip",
-        "concat_skip",
-        "deepen",
-        "grow_kernel",
-        "widen",
-    ];
-    for kind in kinds {
+    // Only rows of numbers have frequencies.
+    let rare = [("add_frequencies", PAIRS / 20)];
+    let kinds = ["add_skip", "concat_skip", "deepen", "grow_kernel", "widen"];
+    for (kind, least) in kinds.map(|kind| (kind, PAIRS / 10)).into_iter().chain(rare) {
         let count = seen.morphs.get(kind).copied().unwrap_or(0);
-        assert!(
-            count > PAIRS / 20,
-            "only {count} morphs were of the kind {kind}"
-        );
+        assert!(count > least, "only {count} morphs were of the kind {kind}");
     }
     assert_eq!(seen.longest, CHAIN_MAX);
 }
