@@ -94,7 +94,7 @@ pub(crate) struct StudyToml {
     #[schemars(with = "Option<String>")]
     pub(crate) task: Option<TaskKind>,
     /// `accuracy`, `balanced_accuracy` (the default where one class has more than three times the rows of
-    /// another), `auc`, `log_loss`; `rmse`, `mae`, `r2`.
+    /// another), `f1_macro`, `mcc`, `auc`, `log_loss`; `rmse`, `mae`, `r2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub(crate) metric: Option<Metric>,

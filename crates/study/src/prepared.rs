@@ -202,6 +202,8 @@ fn usual_metric(asked: Option<Metric>, task: &FittedTask) -> Result<Metric, Prep
             &[
                 Metric::Accuracy,
                 Metric::BalancedAccuracy,
+                Metric::F1Macro,
+                Metric::Mcc,
                 Metric::Auc,
                 Metric::LogLoss,
             ],

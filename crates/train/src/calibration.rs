@@ -4,18 +4,21 @@
 //! them; it never changes which class is the most probable. Of two classes, an offset is added to the second's
 //! logit where the metric has not chosen the network by the more probable class: by order alone, or with all
 //! classes counting the same, the best network may say ten in a hundred of what is thirty. And where the metric
-//! counts classes the same, the second may be said from another probability on than one half.
+//! looks at labels otherwise than accuracy does, the second may be said from another probability on than one half.
 //! All of it counts rows by their weights; whether a threshold gains more than chance is asked of the rows
 //! themselves: a heavy row is still one observation.
 //! Guo, Pleiss, Sun & Weinberger 2017 (arXiv:1706.04599), section 4.2; of two classes Platt 1999, section 2.
 
 mod line;
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use self::line::{fitted_line, sigmoid};
 use crate::{
     evaluate::{Evaluation, evaluate_weighted, first_largest, softmax},
+    labels::LabelCounts,
     metric::Metric,
 };
 use data::Targets;
@@ -194,7 +197,9 @@ impl Calibration {
             threshold: EVEN,
         };
         let threshold = match metric {
-            Metric::BalancedAccuracy => fitted_threshold(&calibration, &rows),
+            Metric::BalancedAccuracy | Metric::F1Macro | Metric::Mcc => {
+                fitted_threshold(&calibration, &rows, metric)
+            }
             // The others see no labels.
             _ => EVEN,
         };
@@ -262,7 +267,7 @@ impl Calibration {
             row[1] -= moved;
         }
         let labelled = evaluate(&scaled);
-        for metric in [Metric::Accuracy, Metric::BalancedAccuracy] {
+        for metric in Metric::OF_LABELS {
             if let Some(value) = labelled.metrics.get(&metric) {
                 evaluation.metrics.insert(metric, *value);
             }
@@ -317,52 +322,116 @@ fn fitted_temperature(rows: &[Row<'_>]) -> f64 {
     (-(low + high) / 2.0).exp()
 }
 
-/// The threshold with the best balanced accuracy; that of the network itself if none is better by more than its own
+/// The threshold at which a metric of labels is best; that of the network itself if none is better by more than its own
 /// error.
-fn fitted_threshold(calibration: &Calibration, rows: &[Row<'_>]) -> f64 {
+///
+/// # Cost
+/// `O(rows log rows)`.
+fn fitted_threshold(calibration: &Calibration, rows: &[Row<'_>], metric: Metric) -> f64 {
     // Where the network itself says both classes alike.
     let own = sigmoid(calibration.offset);
-    let weight_of = |id: u32| -> f64 {
-        let of_class = rows.iter().filter(|row| row.id == id);
-        of_class.map(|row| row.weight).sum()
-    };
-    let (of_first, of_second) = (weight_of(0), weight_of(1));
-    if of_first == 0.0 || of_second == 0.0 {
+    if (0..2).any(|id| rows.iter().all(|row| row.id != id)) {
         return own;
     }
-    // What a row adds to the balanced accuracy if the first class is said of it rather than the second.
-    let worth = |row: &Row<'_>| match row.id {
-        0 => 0.5 * row.weight / of_first,
-        _ => -0.5 * row.weight / of_second,
-    };
-    let mut rows: Vec<(f64, f64)> = rows
-        .iter()
-        .map(|row| (calibration.probabilities(row.logits)[1], worth(row)))
-        .collect();
-    rows.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let own_cut = rows.partition_point(|(probability, _)| *probability <= own);
-    let mut gain = -rows[..own_cut].iter().map(|(_, worth)| worth).sum::<f64>();
+    let mut line = Line::of(calibration, rows, metric);
+    let own_cut = line.rows.partition_point(|row| row.probability <= own);
+    line.cut_at(own_cut);
+    let (said, whole) = (line.labels.clone(), line.value());
+    line.cut_at(0);
     let mut best = (0.0, own, own_cut);
-    for cut in 0..=rows.len() {
-        if cut > 0 {
-            gain += rows[cut - 1].1;
-        }
-        let below = if cut == 0 { 0.0 } else { rows[cut - 1].0 };
-        let above = rows.get(cut).map_or(1.0, |row| row.0);
-        let threshold = (below + above) / 2.0;
+    for cut in 0..=line.rows.len() {
+        line.cut_at(cut);
+        let (gain, between) = (line.value() - whole, line.between());
+        let threshold = (between.start + between.end) / 2.0;
         let is_nearer = (threshold - own).abs() < (best.1 - own).abs();
         let is_better = gain > best.0 + 1e-12 || (gain > best.0 - 1e-12 && is_nearer);
-        if below < above && is_better {
+        if !between.is_empty() && is_better {
             best = (gain, threshold, cut);
         }
     }
     let (gain, threshold, cut) = best;
-    let changed = &rows[cut.min(own_cut)..cut.max(own_cut)];
-    let squares = changed.iter().map(|(_, worth)| worth.powi(2));
-    let error = squares.sum::<f64>().sqrt();
+    let changed = &line.rows[cut.min(own_cut)..cut.max(own_cut)];
+    let worth = |row: &Ranked| {
+        let mut other = said.clone();
+        row.is_said(&mut other, usize::from(cut < own_cut));
+        other.value(metric).unwrap_or(whole) - whole
+    };
+    let error = changed
+        .iter()
+        .map(|row| worth(row).powi(2))
+        .sum::<f64>()
+        .sqrt();
     match gain > error && threshold > 0.0 && threshold < 1.0 {
         true => threshold,
         false => own,
+    }
+}
+
+/// A row of two classes with the probability of the second.
+struct Ranked {
+    probability: f64,
+    id: usize,
+    weight: f64,
+}
+
+impl Ranked {
+    /// The other class is said of it from now on.
+    fn is_said(&self, labels: &mut LabelCounts, class: usize) {
+        labels.count(self.id, 1 - class, -self.weight);
+        labels.count(self.id, class, self.weight);
+    }
+}
+
+/// Rows of two classes by the probability of the second, cut in two: of those before the cut the first is said.
+struct Line {
+    rows: Vec<Ranked>,
+    cut: usize,
+    labels: LabelCounts,
+    metric: Metric,
+}
+
+impl Line {
+    /// With the cut before all rows.
+    fn of(calibration: &Calibration, rows: &[Row<'_>], metric: Metric) -> Line {
+        let mut labels = LabelCounts::of_no_rows(2);
+        let ranked = |row: &Row<'_>| {
+            labels.count(row.id as usize, 1, row.weight);
+            Ranked {
+                probability: calibration.probabilities(row.logits)[1],
+                id: row.id as usize,
+                weight: row.weight,
+            }
+        };
+        let mut rows: Vec<Ranked> = rows.iter().map(ranked).collect();
+        rows.sort_by(|a, b| a.probability.total_cmp(&b.probability));
+        Line {
+            rows,
+            cut: 0,
+            labels,
+            metric,
+        }
+    }
+
+    fn cut_at(&mut self, cut: usize) {
+        let (from, to) = (self.cut.min(cut), self.cut.max(cut));
+        for row in &self.rows[from..to] {
+            row.is_said(&mut self.labels, usize::from(cut < self.cut));
+        }
+        self.cut = cut;
+    }
+
+    fn value(&self) -> f64 {
+        self.labels.value(self.metric).unwrap_or(f64::NAN)
+    }
+
+    /// The probabilities that a threshold has there.
+    fn between(&self) -> Range<f64> {
+        let below = self
+            .cut
+            .checked_sub(1)
+            .map_or(0.0, |row| self.rows[row].probability);
+        let above = self.rows.get(self.cut).map_or(1.0, |row| row.probability);
+        below..above
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use data::Targets;
 use serde::{Deserialize, Serialize};
 
-use crate::metric::Metric;
+use crate::{labels::LabelCounts, metric::Metric};
 
 /// No probability counts as less: one hopeless row must not make the mean infinite.
 const PROBABILITY_MIN: f64 = 1e-15;
@@ -88,36 +88,21 @@ fn classes(
     let logits = outputs.chunks_exact(count);
     let shares = |row: &[f32]| softmax(row.iter().map(|logit| f64::from(*logit)));
     let probabilities: Vec<f64> = logits.flat_map(shares).collect();
-    let mut right = vec![0.0; count];
-    let mut of_class = vec![0.0; count];
+    let mut labels = LabelCounts::of_no_rows(count);
     let mut loss = 0.0;
     for ((row, id), weight) in probabilities.chunks_exact(count).zip(ids).zip(weights) {
         let id = *id as usize;
-        of_class[id] += weight;
-        right[id] += if first_largest(row) == id {
-            *weight
-        } else {
-            0.0
-        };
+        labels.count(id, first_largest(row), *weight);
         loss -= weight * row[id].max(PROBABILITY_MIN).ln();
     }
     let total: f64 = weights.iter().sum();
     let loss = loss / total;
-    let found = right.iter().zip(&of_class).filter(|(_, rows)| **rows > 0.0);
-    let recalls: Vec<f64> = found.map(|(right, rows)| right / rows).collect();
-    let metrics = vec![
-        (Metric::Accuracy, right.iter().sum::<f64>() / total),
-        (
-            Metric::BalancedAccuracy,
-            recalls.iter().sum::<f64>() / recalls.len() as f64,
-        ),
-        (
-            Metric::Auc,
-            area_under_curve(&probabilities, ids, weights, count),
-        ),
-        (Metric::LogLoss, loss),
-    ];
-    (metrics, loss)
+    let of_labels =
+        Metric::OF_LABELS.map(|metric| labels.value(metric).map(|value| (metric, value)));
+    let area = area_under_curve(&probabilities, ids, weights, count);
+    let of_probabilities = [(Metric::Auc, area), (Metric::LogLoss, loss)];
+    let metrics = of_labels.into_iter().flatten().chain(of_probabilities);
+    (metrics.collect(), loss)
 }
 
 /// Probabilities of one row's classes from its logits.

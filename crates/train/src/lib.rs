@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`weights`] (tensors by name), [`plan`] (an architecture becomes steps and
 //! memory), `step` (what each step computes), [`network`] (running it), [`loss`], [`recipe`] and
-//! [`fit`](mod@fit) (training), [`metric`] and [`evaluate`](mod@evaluate) (how good it is),
+//! [`fit`](mod@fit) (training), [`metric`], [`labels`] and [`evaluate`](mod@evaluate) (how good it is),
 //! `calibration` (how sure it may be),
 //! `augment` (changing examples on their way in), `inherit` (a child's weights from its parent's),
 //! `checkpoint` (weights in a file), `pause` (a training in a file), [`onnx`] (a model
@@ -20,6 +20,7 @@ pub mod evaluate;
 pub mod fit;
 mod inherit;
 mod kernel;
+pub mod labels;
 pub mod loss;
 pub mod metric;
 pub mod network;
@@ -41,6 +42,7 @@ pub use calibration::Calibration;
 pub use checkpoint::WeightsError;
 pub use evaluate::{Evaluation, evaluate, evaluate_weighted};
 pub use fit::{Ended, EpochReport, FitError, FitTask, Fitted, GoOn, Training, Verdict, fit};
+pub use labels::LabelCounts;
 pub use loss::BatchTargets;
 pub use metric::Metric;
 pub use network::Network;

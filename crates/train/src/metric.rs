@@ -13,6 +13,10 @@ pub enum Metric {
     Accuracy,
     /// Mean over classes of the share of their rows that is found.
     BalancedAccuracy,
+    /// Mean over classes of the harmonic mean of precision and recall.
+    F1Macro,
+    /// Matthews' correlation coefficient between classes said and classes true.
+    Mcc,
     /// Area under the ROC curve; over more classes the mean of one against the rest.
     Auc,
     /// Mean negative logarithm of the probability given to the right class.
@@ -35,14 +39,24 @@ pub struct UnknownMetric {
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Metric; 7] = [
+    pub const ALL: [Metric; 9] = [
         Metric::Accuracy,
         Metric::BalancedAccuracy,
+        Metric::F1Macro,
+        Metric::Mcc,
         Metric::Auc,
         Metric::LogLoss,
         Metric::Rmse,
         Metric::Mae,
         Metric::R2,
+    ];
+
+    /// Those that look at labels only.
+    pub const OF_LABELS: [Metric; 4] = [
+        Metric::Accuracy,
+        Metric::BalancedAccuracy,
+        Metric::F1Macro,
+        Metric::Mcc,
     ];
 
     /// The score of a value: the same if higher is better, its negative if lower is.
@@ -64,6 +78,8 @@ impl Metric {
         match self {
             Metric::Accuracy => "accuracy",
             Metric::BalancedAccuracy => "balanced_accuracy",
+            Metric::F1Macro => "f1_macro",
+            Metric::Mcc => "mcc",
             Metric::Auc => "auc",
             Metric::LogLoss => "log_loss",
             Metric::Rmse => "rmse",

@@ -218,7 +218,7 @@ fn classes(confusion: &Confusion, reliability: &Reliability) -> String {
     }
     text + &format!(
         "\nMean F1 over classes {}.\n{}.\n",
-        share(Some(confusion.macro_f1)),
+        share(Some(confusion.f1_macro)),
         upper_first(&surety(reliability, confusion))
     )
 }

@@ -14,7 +14,7 @@ pub(crate) fn confusion(confusion: &Confusion) -> Markup {
     html! {
         div.beside {
             @if is_small { div.scroll.fitting { (matrix(confusion)) } }
-            div.rest { (classes(&confusion.classes, confusion.macro_f1)) }
+            div.rest { (classes(&confusion.classes, confusion.f1_macro)) }
         }
         @if !confusion.confused.is_empty() {
             p.quiet {
@@ -72,7 +72,7 @@ fn cell(count: u64, of_class: u64, is_right: bool) -> Markup {
     }
 }
 
-fn classes(classes: &[ClassScores], macro_f1: f64) -> Markup {
+fn classes(classes: &[ClassScores], f1_macro: f64) -> Markup {
     let share = |value: Option<f64>| value.map_or("–".to_string(), |value| format!("{value:.3}"));
     html! {
         div.scroll.tall {
@@ -101,7 +101,7 @@ fn classes(classes: &[ClassScores], macro_f1: f64) -> Markup {
                     tr {
                         td { "mean over classes" }
                         td {} td {} td {}
-                        td.number { (share(Some(macro_f1))) }
+                        td.number { (share(Some(f1_macro))) }
                     }
                 }
             }

@@ -224,7 +224,7 @@ fn details_of_classes() -> Details {
             confusion: Confusion {
                 matrix: vec![vec![171, 3], vec![2, 183]],
                 classes: vec![class("three <3>", 174, 0.983), class("eight", 185, 0.989)],
-                macro_f1: 0.9722,
+                f1_macro: 0.9722,
                 confused: vec![Confused {
                     truth: "three <3>".into(),
                     said: "eight".into(),

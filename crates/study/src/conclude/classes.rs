@@ -19,7 +19,8 @@ pub struct Confusion {
     /// How well each class is known, in the order of the classes.
     pub classes: Vec<ClassScores>,
     /// Mean F1 over the classes that are there.
-    pub macro_f1: f64,
+    #[serde(alias = "macro_f1")]
+    pub f1_macro: f64,
     /// What is confused most, most often first.
     pub confused: Vec<Confused>,
 }
@@ -90,7 +91,7 @@ pub(super) fn confusion(
             false => Vec::new(),
         },
         classes,
-        macro_f1: known.iter().sum::<f64>() / known.len().max(1) as f64,
+        f1_macro: known.iter().sum::<f64>() / known.len().max(1) as f64,
         confused,
     }
 }
@@ -139,7 +140,7 @@ mod tests {
                 "{class:?}"
             );
         }
-        assert!((found.macro_f1 - 0.647_619_047_619).abs() < 1e-11);
+        assert!((found.f1_macro - 0.647_619_047_619).abs() < 1e-11);
         assert_eq!(found.confused.len(), 4);
     }
 
@@ -158,7 +159,7 @@ mod tests {
         let repeated = confusion(&names, &truth, &said, None);
         assert_eq!(weighed.matrix, [[1, 1], [2, 1]]);
         assert_eq!(weighed.classes[1].rows, 3);
-        assert_eq!(weighed.macro_f1, repeated.macro_f1);
+        assert_eq!(weighed.f1_macro, repeated.f1_macro);
         for (weighed, repeated) in weighed.classes.iter().zip(&repeated.classes) {
             let scores = |class: &ClassScores| [class.precision, class.recall, class.f1];
             assert_eq!(scores(weighed), scores(repeated));
@@ -172,7 +173,7 @@ mod tests {
         assert_eq!(found.classes[1].recall, Some(0.0));
         assert_eq!(found.classes[2].recall, None);
         assert_eq!(found.classes[2].f1, None);
-        assert!((found.macro_f1 - 0.4).abs() < 1e-12);
+        assert!((found.f1_macro - 0.4).abs() < 1e-12);
         assert_eq!(found.confused[0].rows, 1);
     }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use data::Targets;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use train::{Calibration, Metric};
+use train::{Calibration, LabelCounts, Metric};
 
 use super::scores::WithInterval;
 
@@ -35,9 +35,10 @@ pub(super) enum Scored {
     Root(Vec<f64>),
     /// One less squared errors by squared distances from the mean.
     Explained { squares: Vec<f64>, values: Vec<f64> },
-    /// The mean over classes of the share that is right.
-    Recall {
-        right: Vec<bool>,
+    /// A metric of the classes that are said.
+    Labels {
+        metric: Metric,
+        said: Vec<u32>,
         ids: Vec<u32>,
         count: usize,
     },
@@ -83,7 +84,18 @@ impl Scored {
                 let spread: Vec<f64> = values.iter().map(|v| (v - centre).powi(2)).collect();
                 1.0 - mean(squares) / mean(&spread)
             }
-            Scored::Recall { right, ids, count } => recall(right, ids, *count, counts),
+            Scored::Labels {
+                metric,
+                said,
+                ids,
+                count,
+            } => {
+                let mut labels = LabelCounts::of_no_rows(*count);
+                for ((said, id), count) in said.iter().zip(ids).zip(counts) {
+                    labels.count(*id as usize, *said as usize, *count);
+                }
+                labels.value(*metric).unwrap_or(f64::NAN)
+            }
             Scored::Ranks { of_class, ids } => {
                 let areas: Vec<f64> = of_class
                     .iter()
@@ -109,19 +121,22 @@ fn of_classes(
         .chunks_exact(count)
         .map(|logits| calibration.probabilities(logits))
         .collect();
-    let right = || {
-        let each = probabilities.iter().zip(ids);
-        each.map(|(row, id)| calibration.label(row) == *id as usize)
-    };
+    let said = probabilities
+        .iter()
+        .map(|row| calibration.label(row) as u32);
     match metric {
-        Metric::Accuracy => Scored::Mean(right().map(|is| f64::from(u8::from(is))).collect()),
+        Metric::Accuracy => {
+            let right = said.zip(ids).map(|(said, id)| u8::from(said == *id));
+            Scored::Mean(right.map(f64::from).collect())
+        }
         Metric::LogLoss => {
             let each = probabilities.iter().zip(ids);
             let loss = |(row, id): (&Vec<f64>, &u32)| -row[*id as usize].max(PROBABILITY_MIN).ln();
             Scored::Mean(each.map(loss).collect())
         }
-        Metric::BalancedAccuracy => Scored::Recall {
-            right: right().collect(),
+        Metric::BalancedAccuracy | Metric::F1Macro | Metric::Mcc => Scored::Labels {
+            metric,
+            said: said.collect(),
             ids: ids.to_vec(),
             count,
         },
@@ -143,7 +158,7 @@ fn of_classes(
                 ids: ids.to_vec(),
             }
         }
-        _ => Scored::Undefined,
+        Metric::Rmse | Metric::Mae | Metric::R2 => Scored::Undefined,
     }
 }
 
@@ -165,18 +180,6 @@ fn of_values(metric: Metric, outputs: &[f32], values: &[f32], scale: f64) -> Sco
         },
         _ => Scored::Undefined,
     }
-}
-
-fn recall(right: &[bool], ids: &[u32], count: usize, counts: &[f64]) -> f64 {
-    let mut of_class = vec![(0.0, 0.0); count];
-    for ((right, id), count) in right.iter().zip(ids).zip(counts) {
-        let (found, rows) = &mut of_class[*id as usize];
-        *rows += count;
-        *found += count * f64::from(u8::from(*right));
-    }
-    let there = of_class.iter().filter(|(_, rows)| *rows > 0.0);
-    let recalls: Vec<f64> = there.map(|(found, rows)| found / rows).collect();
-    recalls.iter().sum::<f64>() / recalls.len() as f64
 }
 
 /// Probability that a row of the class ranks above another row; equal ones count half.
@@ -343,6 +346,8 @@ mod tests {
         let classes = [
             Metric::Accuracy,
             Metric::BalancedAccuracy,
+            Metric::F1Macro,
+            Metric::Mcc,
             Metric::Auc,
             Metric::LogLoss,
         ];
