@@ -268,8 +268,6 @@ pub struct GeneratorSetup {
     pub seed: u64,
     /// How many proposals it has made before: where its streams go on.
     pub proposals_made: u64,
-    /// How many candidates it keeps ready.
-    pub ahead: u16,
 }
 
 /// What a trainer must know.
@@ -314,8 +312,11 @@ pub enum TellGenerator {
         /// Share of the budget used.
         budget_used: f64,
     },
-    /// One candidate was taken: make another.
-    Taken,
+    /// Make so many candidates more.
+    Make {
+        /// How many.
+        count: u16,
+    },
 }
 
 /// What a generator tells its worker.

@@ -80,7 +80,6 @@ impl CommonSetup {
             settings: self.settings.clone(),
             seed: self.config.seed.wrapping_add(u64::from(number)),
             proposals_made,
-            ahead: slots + 1,
         };
         WorkerSetup {
             rungs: self.config.training.rungs,

@@ -1,8 +1,9 @@
 //! A worker's decisions: what a slave node does when something happens, as a step function.
 //!
 //! Events in, actions out; it reads no clock, starts no process, touches no file. The shell around
-//! it ([`crate::process::worker`]) carries the actions out. Its one aim: a trainer never waits, so
-//! candidates are made, proposed and queued ahead of need.
+//! it ([`crate::process::worker`]) carries the actions out. A trainer must not wait, so candidates are made,
+//! proposed and queued ahead of need; but what is made early knows less, so no earlier than trainers have been seen
+//! to need it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -21,6 +22,13 @@ use crate::{
 
 /// How often a child may die without having done anything before the worker gives up.
 pub const IDLE_DEATHS_MAX: u32 = 3;
+
+/// Candidates that a worker keeps beside those that it has queued, at most: where trainings are shorter than it takes
+/// to make a candidate.
+const READY_MAX: u64 = 6;
+
+/// After so many trials that were there when a trainer wanted one, one candidate less is made ahead.
+const SERVED_MAX: u32 = 4;
 
 /// What happens to a worker.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,6 +115,14 @@ pub struct Worker {
     slots: BTreeMap<Slot, SlotState>,
     rungs: Rungs,
     ready: VecDeque<Candidate>,
+    /// How many candidates are made ahead of need.
+    ahead: u64,
+    /// Candidates that the generator has been told to make.
+    ordered: u64,
+    /// A trainer waits for a trial that nobody has proposed yet.
+    is_short: bool,
+    /// Trials that were there when they were wanted, since `ahead` changed.
+    served: u32,
     proposals_in_flight: u64,
     queued: u64,
     course: Course,
@@ -130,6 +146,10 @@ impl Worker {
                 .collect(),
             rungs,
             ready: VecDeque::new(),
+            ahead: u64::from(slots),
+            ordered: 0,
+            is_short: false,
+            served: 0,
             proposals_in_flight: 0,
             queued: 0,
             course: Course::Explore,
@@ -165,6 +185,7 @@ impl Worker {
         if !self.is_leaving {
             self.propose_ahead(&mut actions);
             self.claim_for_idle(&mut actions);
+            self.order(&mut actions);
         }
         if (self.is_leaving || self.course == Course::Stop) && self.is_idle() {
             actions.push(Action::Leave);
@@ -190,6 +211,7 @@ impl Worker {
                     best: f64::NEG_INFINITY,
                 };
                 self.slots.insert(slot, training);
+                self.note_served();
                 actions.push(Action::TellTrainer(slot, TellTrainer::Train { job }));
                 if self.course == Course::Stop {
                     actions.push(stop(slot, StopCause::Over));
@@ -277,7 +299,10 @@ impl Worker {
     fn on_generator(&mut self, said: FromGenerator, actions: &mut Vec<Action>) {
         self.idle_deaths = 0;
         match said {
-            FromGenerator::Candidate { candidate } => self.ready.push_back(*candidate),
+            FromGenerator::Candidate { candidate } => {
+                self.ordered = self.ordered.saturating_sub(1);
+                self.ready.push_back(*candidate);
+            }
             FromGenerator::Exhausted { reason } => {
                 actions.push(Action::Ask(Ask::Exhausted { reason }));
             }
@@ -306,8 +331,7 @@ impl Worker {
         let pending = self.pending.iter();
         let pending = pending.map(|(trial, model)| (*trial, model.clone()));
         actions.push(news(Vec::new(), pending.collect()));
-        // What is still at hand counts against what the new one keeps ready.
-        self.ready.clear();
+        self.ordered = 0;
     }
 
     fn on_trainer(&mut self, slot: Slot, said: FromTrainer, actions: &mut Vec<Action>) {
@@ -446,10 +470,35 @@ impl Worker {
         (leases, reports)
     }
 
-    /// Keeps one waiting trial per slot in the ledger, and one more.
+    /// Trials that wait in the ledger, if as many candidates are made ahead as are now: one for each slot and one more
+    /// at most, since they are anybody's.
+    fn queued_ahead(&self) -> u64 {
+        self.ahead.min(self.slots.len() as u64 + 1)
+    }
+
+    /// Trials that are missing in the ledger.
+    fn unqueued(&self) -> u64 {
+        let idle = self
+            .slots
+            .values()
+            .filter(|state| **state == SlotState::Idle);
+        // What waits there is taken by others, who are faster: of many nodes, each brings what it needs.
+        let lacking = match self.found_nothing {
+            true => idle.count() as u64,
+            false => 0,
+        };
+        let missing = self.queued_ahead().saturating_sub(self.queued);
+        missing
+            .max(lacking)
+            .saturating_sub(self.proposals_in_flight)
+    }
+
     fn propose_ahead(&mut self, actions: &mut Vec<Action>) {
-        let wanted = self.slots.len() as u64 + 1;
-        while self.course == Course::Explore && self.queued + self.proposals_in_flight < wanted {
+        let wanted = match self.course {
+            Course::Explore => self.unqueued(),
+            _ => 0,
+        };
+        for _ in 0..wanted {
             let Some(candidate) = self.ready.pop_front() else {
                 return;
             };
@@ -458,25 +507,60 @@ impl Worker {
             actions.push(Action::Ask(Ask::Propose {
                 candidate: Box::new(candidate),
             }));
-            actions.push(Action::TellGenerator(TellGenerator::Taken));
         }
     }
 
     fn claim_for_idle(&mut self, actions: &mut Vec<Action>) {
-        // After a claim in vain the next one waits for news: asked again at once, it would be in vain again.
-        if self.course == Course::Stop || self.found_nothing {
+        let is_any_there = self.queued + self.proposals_in_flight > 0;
+        let mut is_short = false;
+        for (slot, state) in &mut self.slots {
+            if *state != SlotState::Idle {
+                continue;
+            }
+            // After a claim in vain the next one waits for news: asked again at once, it would be in vain again.
+            // Proposals in flight are answered before the claim that follows them.
+            if self.course == Course::Stop || self.found_nothing || !is_any_there {
+                is_short = true;
+                continue;
+            }
+            *state = SlotState::Claiming;
+            self.claims += 1;
+            actions.push(Action::Ask(Ask::Claim {
+                slot: *slot,
+                number: self.claims,
+            }));
+        }
+        self.note_shortage(is_short);
+    }
+
+    /// Twice as much is made ahead when a trainer begins to wait, but for the first trials of all.
+    fn note_shortage(&mut self, is_short: bool) {
+        if is_short && !self.is_short && self.claims > 0 && self.course == Course::Explore {
+            self.ahead = (2 * self.ahead).min(self.slots.len() as u64 + 1 + READY_MAX);
+            self.served = 0;
+        }
+        self.is_short = is_short;
+    }
+
+    fn note_served(&mut self) {
+        self.served += 1;
+        if self.served >= SERVED_MAX {
+            self.served = 0;
+            self.ahead = (self.ahead - 1).max(1);
+        }
+    }
+
+    /// Has the generator make what is missing.
+    fn order(&mut self, actions: &mut Vec<Action>) {
+        if self.course != Course::Explore {
             return;
         }
-        for (slot, state) in &mut self.slots {
-            // Proposals in flight are answered before the claim that follows them.
-            if *state == SlotState::Idle && self.queued + self.proposals_in_flight > 0 {
-                *state = SlotState::Claiming;
-                self.claims += 1;
-                actions.push(Action::Ask(Ask::Claim {
-                    slot: *slot,
-                    number: self.claims,
-                }));
-            }
+        let wanted = self.ahead - self.queued_ahead() + self.unqueued();
+        let missing = wanted.saturating_sub(self.ready.len() as u64 + self.ordered);
+        if missing > 0 {
+            self.ordered += missing;
+            let count = missing as u16;
+            actions.push(Action::TellGenerator(TellGenerator::Make { count }));
         }
     }
 
@@ -498,85 +582,4 @@ fn stop(slot: Slot, cause: StopCause) -> Action {
 }
 
 #[cfg(test)]
-mod tests {
-    use search::Outcome;
-
-    use super::*;
-    use crate::{
-        store::sweep::tests::{running, seed, trial},
-        trial::{LeaseEpoch, Sequence},
-    };
-
-    fn reply(answer: Answer, queued: u64, history: Vec<HistoryRow>) -> Event {
-        let news = News {
-            history,
-            pending: Vec::new(),
-            budget_used: 0.0,
-            queued,
-            course: Course::Explore,
-        };
-        Event::Reply(Box::new(Reply { answer, news }))
-    }
-
-    fn ended(place: u64) -> HistoryRow {
-        HistoryRow {
-            sequence: Sequence(place),
-            trial: TrialId(place),
-            candidate: trial(place, seed("mlp"), running()).candidate,
-            outcome: Outcome::Scored(0.5),
-        }
-    }
-
-    fn claims(actions: &[Action]) -> usize {
-        let is_claim = |action: &&Action| matches!(action, Action::Ask(Ask::Claim { .. }));
-        actions.iter().filter(is_claim).count()
-    }
-
-    #[test]
-    fn a_claim_in_vain_is_repeated_when_there_is_news_and_not_before() {
-        let mut worker = Worker::new(1, Rungs::default());
-        let mut claims_at = |answer| claims(&worker.step(reply(answer, 3, Vec::new())));
-        assert_eq!(claims_at(Answer::Welcome), 1);
-        let slot = Slot(0);
-        assert_eq!(claims_at(Answer::NoWork { slot }), 0);
-        let leases = Vec::new();
-        assert_eq!(claims_at(Answer::Lost { leases }), 1);
-    }
-
-    #[test]
-    fn a_trial_that_cannot_inherit_goes_back_and_the_slot_claims_again() {
-        let mut worker = Worker::new(1, Rungs::default());
-        worker.step(reply(Answer::Welcome, 1, Vec::new()));
-        let lease = Lease {
-            trial: TrialId(2),
-            epoch: LeaseEpoch(1),
-        };
-        let weights = Digest::of(b"gone");
-        let answer = Answer::Weightless {
-            slot: Slot(0),
-            lease,
-            weights: weights.clone(),
-        };
-        let actions = worker.step(reply(answer, 1, Vec::new()));
-        assert_eq!(actions[0], Action::Ask(Ask::Weightless { lease, weights }));
-        assert_eq!(claims(&actions), 1);
-    }
-
-    #[test]
-    fn a_generator_that_is_started_again_hears_the_history_in_pages() {
-        let rows = HISTORY_PAGE as u64 + 1;
-        let mut worker = Worker::new(1, Rungs::default());
-        let history = (1..=rows).map(ended).collect();
-        worker.step(reply(Answer::Welcome, 0, history));
-        let message = "signal 9".to_string();
-        let actions = worker.step(Event::GeneratorDied { message });
-        let pages: Vec<usize> = actions
-            .iter()
-            .filter_map(|action| match action {
-                Action::TellGenerator(TellGenerator::News { history, .. }) => Some(history.len()),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(pages, [HISTORY_PAGE, 1, 0]);
-    }
-}
+mod tests;

@@ -34,6 +34,8 @@ pub struct Link {
     waiting: VecDeque<Ask>,
     beat: Option<Ask>,
     contact_at: Instant,
+    /// When its leases were told last.
+    told_at: Instant,
     idle_secs: f64,
     retry_secs: f64,
     retry_at: Option<Instant>,
@@ -49,6 +51,7 @@ impl Link {
             waiting: VecDeque::new(),
             beat: None,
             contact_at: now,
+            told_at: now,
             idle_secs: IDLE_SECS.0,
             retry_secs: RETRY_SECS.0,
             retry_at: None,
@@ -79,10 +82,18 @@ impl Link {
         self.due_beat(now).or(self.waiting.front())
     }
 
-    /// A lease does not wait until a long queue has been answered.
+    /// A lease does not wait until a long queue has been answered; but a look for work waits until what would bring
+    /// it has been asked, or a slow ledger would have a node look for ever.
     fn due_beat(&self, now: Instant) -> Option<&Ask> {
         let is_due = now.since(self.contact_at) >= 0.0;
-        self.beat.as_ref().filter(|_| is_due)
+        let is_urgent = |beat: &Ask| match beat {
+            Ask::Beat { leases, .. } if leases.len() < self.slots => {
+                let is_lease_old = now.since(self.told_at) >= self.beat_secs;
+                self.waiting.is_empty() || (is_lease_old && !leases.is_empty())
+            }
+            _ => true,
+        };
+        self.beat.as_ref().filter(|beat| is_due && is_urgent(beat))
     }
 
     /// Seconds until there may be something to ask, if nothing else is offered before.
@@ -102,6 +113,7 @@ impl Link {
         if let Some(Ask::Beat { leases, .. }) = self.due_beat(now) {
             let busy = leases.len();
             self.beat = None;
+            self.told_at = now;
             self.pause(busy, &reply.news, now);
         } else {
             self.waiting.pop_front();
@@ -238,6 +250,22 @@ mod tests {
         assert_eq!(link.next(now), Some(&claim(1)));
         link.answered(&reply(), now);
         assert!(link.is_empty() && link.next(now).is_none());
+    }
+
+    #[test]
+    fn a_node_that_looks_for_work_asks_for_it_however_slow_the_ledger_is() {
+        let mut link = Link::new(2, 60.0, 1, Instant(0.0));
+        let mut claims = 0;
+        for look in 0..20 {
+            // Every answer takes longer than a pause between looks.
+            let now = Instant(2.0 * f64::from(look));
+            link.offer(claim(look), now);
+            link.offer(beat(1), now);
+            claims += usize::from(matches!(link.next(now), Some(Ask::Claim { .. })));
+            link.answered(&reply(), now);
+        }
+        // Its lease is told four times in a minute all the same.
+        assert_eq!(claims, 18);
     }
 
     #[test]

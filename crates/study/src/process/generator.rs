@@ -1,4 +1,4 @@
-//! The first process of a slave node (R4): follows the pool and keeps a few candidates ready.
+//! The first process of a slave node (R4): follows the pool and makes candidates when its worker wants some.
 //!
 //! It hears the news of all slaves' trials (R6), so its base models come from everybody's.
 
@@ -25,10 +25,6 @@ use crate::{
 /// Proposals in a row that may be too slow before the limit of latency is said to be out of reach.
 const TOO_SLOW_MAX: usize = 64;
 
-/// Most proposals made of one look at the pool: where trainings are shorter than proposals take, trainers
-/// would wait for one at a time.
-const BURST_MAX: u16 = 6;
-
 /// A generator's state between two messages.
 struct Generator {
     setup: GeneratorSetup,
@@ -39,9 +35,8 @@ struct Generator {
     /// hyperparameters.
     latencies: BTreeMap<ArchitectureHash, f64>,
     budget_used: f64,
-    ready: u16,
-    /// How many proposals the next look at the pool should give at least.
-    burst: u16,
+    /// How many candidates its worker waits for.
+    wanted: u16,
     made: u64,
     /// Nothing new is found any more.
     exhausted: bool,
@@ -80,8 +75,7 @@ impl Generator {
             pace: Pace::default(),
             latencies: BTreeMap::new(),
             budget_used: 0.0,
-            ready: 0,
-            burst: 1,
+            wanted: 0,
             exhausted: false,
             waits: false,
         }
@@ -104,13 +98,13 @@ impl Generator {
     }
 
     fn wants_more(&self) -> bool {
-        !self.exhausted && !self.waits && self.ready < self.setup.ahead
+        !self.exhausted && !self.waits && self.wanted > 0
     }
 
     fn hear(&mut self, message: TellGenerator) -> io::Result<()> {
         match message {
             TellGenerator::Setup { .. } => {}
-            TellGenerator::Taken => self.ready = self.ready.saturating_sub(1),
+            TellGenerator::Make { count } => self.wanted += count,
             TellGenerator::News {
                 history,
                 pending,
@@ -154,7 +148,7 @@ impl Generator {
         for candidate in made {
             self.pool
                 .add_pending(candidate.architecture.clone(), candidate.setting.clone());
-            self.ready += 1;
+            self.wanted = self.wanted.saturating_sub(1);
             let candidate = Box::new(candidate);
             send(
                 &mut io::stdout().lock(),
@@ -195,7 +189,8 @@ impl Generator {
         ))
     }
 
-    /// As many proposals as are wanted, from one look at the pool, if there are so many.
+    /// As many proposals as are wanted, from one look at the pool, if there are so many: where trainings are shorter
+    /// than a look takes, trainers would wait for one at a time.
     fn next_candidates(&mut self) -> Result<Vec<Candidate>, String> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.setup.seed);
         rng.set_stream(self.made);
@@ -204,13 +199,7 @@ impl Generator {
             limits: self.pace.limits(self.setup.settings.limits),
             ..self.setup.settings.clone()
         };
-        // Nothing at hand: trainers are faster than this, so that the next look has to give more.
-        self.burst = match self.ready {
-            0 => (2 * self.burst).min(BURST_MAX),
-            _ => 1,
-        };
-        let missing = self.setup.ahead.saturating_sub(self.ready);
-        let wanted = usize::from(missing.max(self.burst));
+        let wanted = usize::from(self.wanted);
         let task = &self.setup.task;
         let surrogate = &mut self.surrogate;
         let proposals = search::propose_several(
@@ -273,7 +262,6 @@ mod tests {
             settings,
             seed: 1,
             proposals_made: 0,
-            ahead: 9,
         })
     }
 
@@ -288,6 +276,7 @@ mod tests {
     #[test]
     fn who_finds_nothing_new_waits_for_what_is_under_way_and_gives_up_only_then() {
         let mut generator = generator();
+        generator.hear(TellGenerator::Make { count: 9 }).unwrap();
         let mut made = Vec::new();
         while let Ok(candidates) = generator.next_candidates() {
             for one in candidates {
@@ -314,6 +303,7 @@ mod tests {
             generator.hear(news(vec![ended], Vec::new())).unwrap();
             assert!(generator.wants_more(), "after {sequence}");
         }
+        generator.hear(TellGenerator::Make { count: 9 }).unwrap();
         while generator.wants_more() && generator.pool.pending() == 0 {
             generator.make_some().unwrap();
         }

@@ -28,9 +28,6 @@ use crate::{
 /// Architectures that every generator begins with, as for images (`morph::image_seeds`).
 const SEEDS: u64 = 5;
 
-/// Most proposals made of one look at the pool (`process/generator.rs`).
-const BURST_MAX: u16 = 6;
-
 /// Units of candidates that are no seeds begin here.
 const FRESH_UNITS: u32 = 1000;
 
@@ -74,12 +71,11 @@ impl Outside {
     }
 }
 
-/// The first process of a node, as `process/generator.rs` decides when to make how many.
-#[derive(Debug)]
+/// The first process of a node: makes what it is told to, all that is wanted from one look, as
+/// `process/generator.rs`.
+#[derive(Debug, Default)]
 struct Generator {
-    ahead: u16,
-    ready: u16,
-    burst: u16,
+    wanted: u16,
     is_making: bool,
     seeds_made: u64,
     /// How many trials it knows to have ended, and the newest trial it knows of.
@@ -90,22 +86,9 @@ struct Generator {
 }
 
 impl Generator {
-    fn new(slots: u16) -> Generator {
-        Generator {
-            ahead: slots + 1,
-            ready: 0,
-            burst: 1,
-            is_making: false,
-            seeds_made: 0,
-            ended: 0,
-            newest: 0,
-            parent: None,
-        }
-    }
-
     fn hear(&mut self, told: &TellGenerator) {
         match told {
-            TellGenerator::Taken => self.ready = self.ready.saturating_sub(1),
+            TellGenerator::Make { count } => self.wanted += count,
             TellGenerator::News {
                 history, pending, ..
             } => {
@@ -123,20 +106,15 @@ impl Generator {
 
     /// Begins to make candidates, if it wants more of them: how many.
     fn begin(&mut self) -> Option<u16> {
-        if self.is_making || self.ready >= self.ahead {
+        if self.is_making || self.wanted == 0 {
             return None;
         }
-        self.burst = match self.ready {
-            0 => (2 * self.burst).min(BURST_MAX),
-            _ => 1,
-        };
         self.is_making = true;
-        Some((self.ahead - self.ready).max(self.burst))
+        Some(std::mem::take(&mut self.wanted))
     }
 
     /// Seeds that nobody has proposed yet, as far as it knows; then something that nobody else makes.
     fn make(&mut self, name: &WorkerName, outside: &mut Outside) -> Candidate {
-        self.ready += 1;
         let seed = self.seeds_made.max(self.newest);
         if seed < SEEDS {
             self.seeds_made = seed + 1;
@@ -213,7 +191,7 @@ impl SimNode {
             worker: Worker::new(slots, config.training.rungs),
             link: Link::new(slots, LEASE_SECS, number as u64, Instant(0.0)),
             desk: None,
-            generator: Generator::new(slots),
+            generator: Generator::default(),
             trainers: (0..slots).map(|_| Trainer::default()).collect(),
             said: VecDeque::new(),
             asking: None,
