@@ -94,6 +94,38 @@ fn a_pipe_is_answered_while_it_is_still_open() {
 }
 
 #[test]
+fn what_comes_by_a_pipe_may_be_written_as_any_table() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = models::rents(place.path());
+    let expected = answered(&model, &[rows.to_str().unwrap()]);
+    let content = fs::read_to_string(&rows).unwrap();
+    let mut lines = content.lines();
+    let header: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let objects: Vec<String> = lines
+        .map(|line| {
+            let cells = header.iter().zip(line.split(','));
+            let fields = cells.map(|(name, cell)| format!("{name:?}: {cell:?}"));
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
+        })
+        .collect();
+    for text in [objects.join("\n"), format!("[{}]", objects.join(","))] {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_lehr"))
+            .arg("predict")
+            .arg(&model)
+            .arg("-")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = program.stdin.take().unwrap();
+        input.write_all(text.as_bytes()).unwrap();
+        drop(input);
+        let output = program.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    }
+}
+
+#[test]
 fn bad_rows_are_told_by_number_and_cost_no_other() {
     let place = tempfile::tempdir().unwrap();
     let (model, _) = models::rents(place.path());

@@ -5,7 +5,7 @@
 //! inputs), [`split`](mod@split) and [`folds`](mod@folds) (which row is for what), [`profile`](mod@profile)
 //! (what is odd about all that), [`fitted`], [`knots`] and [`preprocess`] (from raw rows to
 //! numbers; [`levels`] those of categories), [`rows`],
-//! [`stream`] and [`sent`] (new rows for a fitted model: files, tables without end, requests), [`sample`]
+//! [`stream`], [`piped`] and [`sent`] (new rows for a fitted model: files, tables without end, pipes, requests), [`sample`]
 //! (a few rows as they were read, kept for later), [`raw`] (files whose meaning the caller knows),
 //! [`examples`] (what trainers load). Nothing here knows of networks.
 
@@ -22,6 +22,7 @@ pub mod limits;
 pub mod notice;
 mod npy;
 pub mod oddities;
+pub mod piped;
 pub mod preprocess;
 pub mod profile;
 pub mod raw;
@@ -48,6 +49,7 @@ pub use knots::{Knots, KnotsError, Piece};
 pub use large::{Beyond, Counted, RestTask};
 pub use limits::ReadLimits;
 pub use notice::{Notice, Severity};
+pub use piped::Piped;
 pub use preprocess::Preprocessor;
 pub use profile::{Finding, Importance, Profile, TargetProfile, profile};
 pub use read::{fingerprint, read};

@@ -1,8 +1,9 @@
 //! New rows for a fitted model: read by its columns and sizes, not guessed again.
 //!
-//! Files here, tables with a row for each step in `steps`; `stream` has tables without end, `sent` what comes in requests. All of them end in
+//! Files here, series in `series`, tables with a row for each step in `steps`; `stream` has tables without end, `sent` what comes in requests. All of them end in
 //! [`Preprocessor::apply`], as training does.
 
+mod series;
 mod steps;
 
 use std::{
@@ -24,8 +25,8 @@ use crate::{
     npy::{self, Array, Saved},
     preprocess::Preprocessor,
     read::{TextFile, array_images, array_series, check_size, format_of, is_text_file, read_text},
-    series::{too_large, ts, wide},
-    source::{Cells, Column, Dataset, Images, RawTargets, Series, Table, Texts},
+    series::{too_large, wide},
+    source::{Cells, Column, Dataset, Images, RawTargets, Table, Texts},
     table::{
         Reading, Taken,
         columns::{is_missing, number},
@@ -86,12 +87,12 @@ impl Preprocessor {
             FittedInputs::Image(image) => image_rows(image, path, self.dialect(), limits)?,
             FittedInputs::Series(series) if is_array => {
                 let all = array_series(path, &read_array(path, limits)?, Some(series))?;
-                let mut read = short_enough(series, &all.series);
+                let mut read = series::short_enough(series, &all.series);
                 read.notices.extend(all.too_large);
                 read
             }
             FittedInputs::Series(series) if format_of(path) == "ts" => {
-                short_enough(series, &ts::read(path, limits)?.series)
+                series::of_ts(series, path, self.dialect(), limits)?
             }
             FittedInputs::Series(
                 series @ FittedSeries {
@@ -122,11 +123,7 @@ impl Preprocessor {
         let records = with_header(&wanted, path, records, limits)?;
         let places = Places::find(&wanted, path, &records.header, records.names)?;
         let mut read = places.typed(&wanted, &records.rows, records.decimal, 0);
-        for bad in &mut read.bad {
-            if let Some(reason) = records.unread.get(&(bad.row as usize - 1)) {
-                bad.reason.clone_from(reason);
-            }
-        }
+        read.give_reasons(&records.unread, 0);
         Ok(self.of_table(read))
     }
 
@@ -196,6 +193,15 @@ pub(crate) struct ReadRows {
 }
 
 impl ReadRows {
+    /// Why rows could not be read, by their place among these rows, which stand behind `rows_before` others.
+    pub(crate) fn give_reasons(&mut self, unread: &BTreeMap<usize, String>, rows_before: u64) {
+        for bad in &mut self.bad {
+            if let Some(reason) = unread.get(&((bad.row - rows_before) as usize - 1)) {
+                bad.reason.clone_from(reason);
+            }
+        }
+    }
+
     /// Rows that are all good.
     pub(crate) fn all(dataset: Dataset) -> ReadRows {
         ReadRows {
@@ -596,38 +602,6 @@ pub(crate) fn images_of(size: (u32, u32, u32), bytes: Vec<u8>) -> Dataset {
         bytes,
         targets: RawTargets::Unknown(count),
     })
-}
-
-/// The series that a network can take; those that are too long are bad.
-pub(crate) fn short_enough(fitted: &FittedSeries, series: &Series) -> ReadRows {
-    let (mut row_numbers, mut bad) = (Vec::new(), Vec::new());
-    let mut kept = Series {
-        columns: Vec::new(),
-        steps: None,
-        channels: series.channels,
-        lengths: Vec::new(),
-        values: Vec::new(),
-        targets: RawTargets::Unknown(0),
-    };
-    for ((values, length), row) in series.each().zip(&series.lengths).zip(1..) {
-        if *length > fitted.length {
-            let longest = fitted.length;
-            let reason = format!("it has {length} steps, the model takes up to {longest}");
-            bad.push(BadRow { row, reason });
-            continue;
-        }
-        kept.values.extend(values);
-        kept.lengths.push(*length);
-        row_numbers.push(row);
-    }
-    kept.targets = RawTargets::Unknown(row_numbers.len());
-    ReadRows {
-        dataset: Dataset::Series(kept),
-        row_numbers,
-        names: RowNames::None,
-        bad,
-        notices: Vec::new(),
-    }
 }
 
 /// The text of a `.txt` file, or of all such files in a folder, by their names.

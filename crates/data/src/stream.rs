@@ -1,8 +1,9 @@
 //! A table that may never end, as from a pipe: rows are given on as they arrive, in bounded memory.
 //!
-//! The first whole lines decide on delimiter and columns. A part ends where a row ends, so that a quote
-//! over several lines stays whole. UTF-8 and Latin-1 are read, and any encoding that is said; what needs the whole
-//! file to be understood (UTF-16 that nobody spoke of, gzip, Parquet) is refused.
+//! The first whole lines decide on delimiter and columns; of objects (JSON Lines) the first has the key of every
+//! column. A part ends where a row ends, so that a quote over several lines stays whole. UTF-8 and Latin-1 are read,
+//! and any encoding that is said; what needs the whole file to be understood (UTF-16 that nobody spoke of, Parquet)
+//! is refused.
 
 use std::{
     io::Read,
@@ -15,12 +16,14 @@ use crate::{
     preprocess::Preprocessor,
     rows::{Places, RawRows, Wanted, unfit},
     table::{
+        Taken,
         dialect::{Decimal, Delimiter},
         encoding::Decoded,
         flow::large_text,
         header::{HeaderLine, numbered},
+        json,
         parts::{TextPart, TextParts},
-        text::{self, Names, Quoting, Row, malformed},
+        text::{self, Names, Quoting, Ragged, Row, malformed},
     },
 };
 
@@ -35,7 +38,16 @@ pub struct RowStream<'a, R> {
     name: PathBuf,
     parts: TextParts<Decoded<R>>,
     table: Option<TableForm>,
+    objects: Option<Objects>,
     rows_done: u64,
+}
+
+/// Rows are objects, one in a line.
+struct Objects {
+    /// The model's columns.
+    header: Vec<String>,
+    /// Whether the first object had them all.
+    has_begun: bool,
 }
 
 /// What the first line has decided.
@@ -101,8 +113,23 @@ impl<'a, R: Read> RowStream<'a, R> {
             name: name.to_path_buf(),
             parts,
             table: None,
+            objects: None,
             rows_done: 0,
         })
+    }
+
+    /// Its rows are objects, one in a line.
+    pub(crate) fn are_objects(&mut self) {
+        // Lines are rows, whatever they quote.
+        self.parts.set_delimiter(Delimiter::TAB);
+        self.objects = Some(Objects {
+            header: self
+                .wanted
+                .iter()
+                .map(|(name, _)| name.to_string())
+                .collect(),
+            has_begun: false,
+        });
     }
 
     /// The rows that have arrived, at least one unless the table has ended; waits for them.
@@ -112,20 +139,47 @@ impl<'a, R: Read> RowStream<'a, R> {
     pub fn next_part(&mut self) -> Result<Option<RawRows>, DataError> {
         loop {
             let part = match self.parts.next()? {
-                None if self.table.is_none() => {
+                None if self.rows_done == 0 && self.table.is_none() => {
                     let problem = "it is empty: a header and rows are needed".to_string();
                     return Err(malformed(&self.name, problem));
                 }
                 None => return Ok(None),
                 Some(part) => part,
             };
-            let rows = self.read_part(&part)?;
+            let rows = match self.objects.is_some() {
+                true => self.read_objects(&part)?,
+                false => self.read_part(&part)?,
+            };
             if let Some(rows) =
                 rows.filter(|rows| !rows.row_numbers.is_empty() || !rows.bad.is_empty())
             {
                 return Ok(Some(rows));
             }
         }
+    }
+
+    /// Rows of a part of objects; the first of all has the key of every column.
+    fn read_objects(&mut self, part: &TextPart) -> Result<Option<RawRows>, DataError> {
+        let Some(objects) = &mut self.objects else {
+            return Ok(None);
+        };
+        if !objects.has_begun
+            && let Some(keys) = json::first_keys(&part.text)
+        {
+            Places::find(&self.wanted, &self.name, &keys, Names::Written)?;
+            objects.has_begun = true;
+        }
+        let header = &objects.header;
+        let is_wanted = |column: &str| header.iter().any(|name| name == column);
+        let taken = (Taken::Only(&is_wanted), Ragged::Keep);
+        let judged = json::judged(&self.name, header, taken, &part.text, part.lines_before)?;
+        let places = Places::find(&self.wanted, &self.name, header, Names::Written)?;
+        let decimal = Decimal::Point;
+        let mut read = places.typed(&self.wanted, &judged.rows, decimal, self.rows_done);
+        read.give_reasons(&judged.unread, self.rows_done);
+        self.rows_done += judged.rows.len() as u64;
+        let read = self.preprocessor.of_table(read);
+        self.preprocessor.prepared(read).map(Some)
     }
 
     /// Rows of a part; nothing as long as there is no first line.

@@ -7,13 +7,14 @@ mod npy;
 
 use std::{
     fs,
-    io::{Cursor, Read},
+    io::{Cursor, Read, Write},
     path::Path,
 };
 
 use data::{
-    BadRow, Dataset, Examples, Fingerprint, Images, Preprocessor, RawRows, RawTargets, ReadLimits,
-    Request, RowStream, Series, Source, Task, TaskKind, TextUnit, Texts, sent::ROWS_MAX,
+    BadRow, Dataset, Examples, Fingerprint, Images, Piped, Preprocessor, RawRows, RawTargets,
+    ReadLimits, Request, RowStream, Series, Source, Task, TaskKind, TextUnit, Texts,
+    sent::ROWS_MAX,
 };
 use npy::npy;
 
@@ -73,8 +74,13 @@ impl<R: Read> Read for Trickle<R> {
 fn streamed(model: &Preprocessor, text: &[u8], bytes_at_once: usize) -> Result<RawRows, String> {
     let source = Trickle(Cursor::new(text), bytes_at_once);
     let said = |error: data::DataError| error.to_string();
-    let mut stream =
+    let stream =
         RowStream::new(model, Path::new("pipe"), source, ReadLimits::default()).map_err(said)?;
+    all_of(stream)
+}
+
+fn all_of(mut stream: RowStream<'_, impl Read>) -> Result<RawRows, String> {
+    let said = |error: data::DataError| error.to_string();
     let mut all: Option<RawRows> = None;
     while let Some(part) = stream.next_part().map_err(said)? {
         match &mut all {
@@ -525,6 +531,112 @@ fn a_stream_that_cannot_be_read_says_why() {
         message.contains("the row at line 2 exceeds the limit"),
         "{message}"
     );
+}
+
+/// What comes by a pipe, so many bytes at a time: its rows, or what its file's name would end in.
+fn piped(model: &Preprocessor, bytes: &[u8], at_once: usize) -> Result<RawRows, String> {
+    let said = |error: data::DataError| error.to_string();
+    let source = Trickle(Cursor::new(bytes), at_once);
+    let found = model.piped(Path::new("pipe"), source, ReadLimits::default());
+    match found.map_err(said)? {
+        Piped::Whole { ending, mut source } => {
+            let mut all = Vec::new();
+            source.read_to_end(&mut all).unwrap();
+            Err(format!("{ending}: {} bytes", all.len()))
+        }
+        Piped::Rows(stream) => all_of(*stream),
+    }
+}
+
+fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn objects_come_by_a_pipe_as_lines_of_cells_do_packed_or_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = table_model(folder.path());
+    let cells = "lift,extra,age,floor,town\nyes,1,30,1st,Bern\nno,2,NA,2nd,\nyes,3,44.5,9th,\"a \"\"b\"\"\"\n";
+    let objects = r#"{"age": 30, "town": "Bern", "floor": "1st", "lift": "yes", "extra": [1]}
+{"lift": "no", "floor": "2nd"}
+{"age": 44.5, "town": "a \"b\"", "floor": "9th", "lift": "yes"}"#;
+    let expected = streamed(&model, cells.as_bytes(), 4096).unwrap();
+    for text in [cells, objects] {
+        let marked = format!("\u{feff}{text}");
+        let packed = gzipped(text.as_bytes());
+        for bytes in [text.as_bytes(), marked.as_bytes(), &packed[..]] {
+            for at_once in [1, 7, 4096] {
+                let found = piped(&model, bytes, at_once).unwrap();
+                assert_eq!(inputs(&found.examples), inputs(&expected.examples));
+                assert_eq!(found.row_numbers, [1, 2, 3]);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_object_that_is_none_costs_no_other_and_the_first_has_every_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = table_model(folder.path());
+    let first = r#"{"age": 30, "town": "Bern", "floor": "1st", "lift": "yes"}"#;
+    let lines = [
+        "{\"age\": ",
+        first,
+        "3",
+        r#"{"age": [1]}"#,
+        r#"{"age": 1, "age": 2}"#,
+        "",
+        "{}",
+    ];
+    let found = piped(&model, lines.join("\n").as_bytes(), 11).unwrap();
+    assert_eq!(found.row_numbers, [2, 6]);
+    let reasons: Vec<(u64, &str)> = found
+        .bad
+        .iter()
+        .map(|bad| (bad.row, &bad.reason[..]))
+        .collect();
+    for ((row, reason), (number, expected)) in reasons.iter().zip([
+        (1, "line 1 is no JSON object"),
+        (3, "line 3 is no JSON object"),
+        (4, "line 4: `age` holds a list"),
+        (5, "line 5 has the key `age` twice"),
+    ]) {
+        assert!(
+            *row == number && reason.starts_with(expected),
+            "{row}: {reason}"
+        );
+    }
+    assert_eq!(reasons.len(), 4);
+    let message = piped(&model, br#"{"age": 30, "town": "Bern", "floor": "1st"}"#, 5).unwrap_err();
+    assert!(message.contains("lacks the column `lift`"), "{message}");
+}
+
+#[test]
+fn what_must_be_had_as_a_whole_is_known_by_its_first_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = table_model(folder.path());
+    for (bytes, expected) in [
+        (b" [{\"age\": 1}]".to_vec(), "json: 13 bytes"),
+        (gzipped(b"[]"), "json: 2 bytes"),
+        (b"PAR1....PAR1".to_vec(), "parquet: 12 bytes"),
+        (b"ARROW1..".to_vec(), "arrow: 8 bytes"),
+        (b"\x93NUMPY\x01".to_vec(), "npy: 7 bytes"),
+        (b"PK\x03\x04".to_vec(), "npz: 4 bytes"),
+        (b"@relation a".to_vec(), "arff: 11 bytes"),
+        (b"\xff\xfea\0".to_vec(), "csv: 4 bytes"),
+    ] {
+        for at_once in [1, 4096] {
+            assert_eq!(piped(&model, &bytes, at_once).unwrap_err(), expected);
+        }
+    }
+    for (bytes, expected) in [(&b""[..], "it is empty"), (b"{", "line 1")] {
+        let found = piped(&model, bytes, 1);
+        let said = found.map(|rows| rows.bad[0].reason.clone());
+        let said = said.unwrap_or_else(|message| message);
+        assert!(said.contains(expected), "{said}");
+    }
 }
 
 #[test]

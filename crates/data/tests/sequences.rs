@@ -432,3 +432,65 @@ fn an_infinite_target_is_no_number_to_predict() {
     let message = data::read(&request).unwrap_err().to_string();
     assert!(message.contains("`y` holds `inf`"), "{message}");
 }
+
+#[test]
+fn a_line_of_a_ts_file_that_is_no_series_costs_no_other_of_new_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = read(&write(folder.path(), "made.ts", UNEQUAL));
+    let preprocessor = Preprocessor::fit(&source, &[0, 1, 2]).unwrap();
+    let lines: Vec<&str> = UNEQUAL.lines().collect();
+    let data = lines
+        .iter()
+        .position(|line| line.starts_with("@data"))
+        .unwrap();
+    let (head, cases) = lines.split_at(data + 1);
+    let bad = ["1,x,3:4,5,6:up", cases[0], "1,2,3:up", cases[1]];
+    let text = [head, &bad].concat().join("\n");
+    let path = write(folder.path(), "new.ts", &text);
+    let new = preprocessor
+        .read_rows(&path, &ReadLimits::default())
+        .unwrap();
+    assert_eq!(new.row_numbers, [2, 4]);
+    let reasons: Vec<(u64, &str)> = new
+        .bad
+        .iter()
+        .map(|bad| (bad.row, &bad.reason[..]))
+        .collect();
+    assert!(
+        matches!(reasons[..], [(1, a), (3, b)] if a.contains("`x` is no usable number")
+        && b.contains("channel(s)")),
+        "{reasons:?}"
+    );
+    let none = [head, &["1,x:1,2:up"]].concat().join("\n");
+    let path = write(folder.path(), "none.ts", &none);
+    let error = preprocessor
+        .read_rows(&path, &ReadLimits::default())
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("`x` is no usable number"),
+        "{error}"
+    );
+}
+
+#[test]
+fn classes_of_a_ts_file_are_read_in_the_encoding_that_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = UNEQUAL.replace("down", "d\u{e4}wn");
+    let path = folder.path().join("koi8.ts");
+    // What is `ä` in Latin-1 is another letter in KOI8-R.
+    let bytes: Vec<u8> = text.chars().map(|letter| letter as u32 as u8).collect();
+    fs::write(&path, bytes).unwrap();
+    let said = |name: &str| {
+        let mut request = Request {
+            path: path.clone(),
+            ..Request::default()
+        };
+        request.dialect.encoding = Some(name.parse().unwrap());
+        match data::read(&request).unwrap().task {
+            Task::Classification { classes, .. } => classes,
+            Task::Regression { .. } => Vec::new(),
+        }
+    };
+    assert_eq!(said("latin1"), ["d\u{e4}wn", "up"]);
+    assert_eq!(said("koi8-r"), ["d\u{414}wn", "up"]);
+}

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use data::{DataKind, Preprocessor, RawRows, ReadLimits, RowNames, RowStream};
+use data::{DataKind, Piped, Preprocessor, RawRows, ReadLimits, RowNames, RowStream};
 use study::predictor::Predictor;
 
 use crate::{
@@ -191,9 +191,13 @@ impl Asked<'_> {
             }
             Input::StandardInput => {
                 let name = Path::new("standard input");
-                let stdin = io::stdin().lock();
-                let stream = RowStream::new(self.preprocessor, name, stdin, limits)?;
-                self.answer_all(stream, "-")
+                match self.preprocessor.piped(name, io::stdin().lock(), limits)? {
+                    Piped::Rows(stream) => self.answer_all(*stream, "-"),
+                    Piped::Whole { ending, source } => {
+                        let rows = read_whole(self.preprocessor, ending, source, &limits)?;
+                        self.answer(&rows, "-")
+                    }
+                }
             }
         }
     }
@@ -262,6 +266,22 @@ impl Asked<'_> {
         }
         Ok(())
     }
+}
+
+/// What has to be had as a whole, read as the file that it is put into.
+fn read_whole(
+    preprocessor: &Preprocessor,
+    ending: &str,
+    source: impl Read,
+    limits: &ReadLimits,
+) -> Result<RawRows> {
+    let place = tempfile::tempdir().context("could not make a folder for standard input")?;
+    let path = place.path().join(format!("standard input.{ending}"));
+    // One byte beyond the limit is enough to be refused.
+    let mut bounded = source.take(limits.bytes_max.saturating_add(1));
+    let copied = File::create(&path).and_then(|mut file| io::copy(&mut bounded, &mut file));
+    copied.with_context(|| format!("could not keep standard input in {}", path.display()))?;
+    Ok(preprocessor.read_rows(&path, limits)?)
 }
 
 /// Where predictions go.

@@ -10,7 +10,7 @@ use crate::{
     roles::Part,
     series::{joined, ts},
     source::{DataKind, Dataset, Images, RawTargets, Request, Series, Task, TaskKind},
-    table::{read::class_ids, text::malformed},
+    table::{Reading, read::class_ids, text::malformed},
 };
 
 /// Images and labels in two IDX files, and the validation and test rows in two more each.
@@ -158,12 +158,17 @@ pub(super) fn find_images(request: &Request) -> Result<Found, DataError> {
 /// Series with their classes, or numbers, behind them.
 pub(super) fn find_ts(request: &Request) -> Result<Found, DataError> {
     refuse_other_kind(request, DataKind::Series)?;
+    let reading = Reading {
+        dialect: request.dialect,
+        ..Reading::whole(&request.limits)
+    };
     let ts::ReadSeries {
         mut series,
         mut labels,
         is_regression,
         mut notices,
-    } = ts::read(&request.path, &request.limits)?;
+        ..
+    } = ts::read(&request.path, reading)?;
     if labels.is_empty() {
         let problem =
             "it declares no labels (@classLabel or @targetLabel), so nothing can be learned";
@@ -175,7 +180,7 @@ pub(super) fn find_ts(request: &Request) -> Result<Found, DataError> {
         (&request.test, &mut given.test),
     ] {
         let Some(path) = path else { continue };
-        let more = ts::read(path, &request.limits)?;
+        let more = ts::read(path, reading)?;
         if more.series.channels != series.channels || more.labels.is_empty() {
             let problem = format!(
                 "it has {} channel(s) and {} labels, those to learn from have {} channel(s)",

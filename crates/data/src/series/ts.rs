@@ -4,17 +4,17 @@
 //! `v,v,…:v,v,…:class`; lines with `@` in front say what is to be expected, and are held to it. Time stamps
 //! are refused.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use super::Growing;
 use crate::{
     error::DataError,
-    limits::ReadLimits,
     notice::Notice,
     source::Series,
     table::{
+        Reading,
         encoding::decode,
-        text::{malformed, numbered_lines, read_bytes},
+        text::{Ragged, malformed, numbered_lines, read_bytes},
     },
 };
 
@@ -26,6 +26,8 @@ pub(crate) struct ReadSeries {
     pub(crate) labels: Vec<String>,
     /// Whether the labels are numbers to predict.
     pub(crate) is_regression: bool,
+    /// Lines of data that could not be read, by their number among them from 1, if such are kept.
+    pub(crate) unread: BTreeMap<u64, String>,
     pub(crate) notices: Vec<Notice>,
 }
 
@@ -44,42 +46,72 @@ struct Declared {
 /// Reads a `.ts` file, plain or gzipped.
 ///
 /// # Errors
-/// If a line breaks a rule of the format or of what the file says of itself; the line is named.
-pub(crate) fn read(path: &Path, limits: &ReadLimits) -> Result<ReadSeries, DataError> {
+/// If a line breaks a rule of the format or of what the file says of itself; the line is named. Where lines are kept
+/// that cannot be read, only if all of them are such.
+pub(crate) fn read(path: &Path, reading: Reading<'_>) -> Result<ReadSeries, DataError> {
     let mut notices = Vec::new();
-    let text = decode(path, &read_bytes(path, limits)?, None, &mut notices)?;
+    let bytes = read_bytes(path, reading.limits)?;
+    let text = decode(path, &bytes, reading.dialect.encoding, &mut notices)?;
     let mut lines = numbered_lines(&text, &['#', '%']);
     let declared = declarations(path, &mut lines)?;
-    let (mut series, mut labels) = (None, Vec::new());
-    let mut first_length = None;
-    for (line, text) in lines {
-        let wrong = |problem: String| malformed(path, format!("line {line}: {problem}"));
-        let case = Case::parse(text, &declared).map_err(wrong)?;
-        let channels = case.channels.len();
-        let growing = series.get_or_insert_with(|| Growing::new(channels));
-        if channels != growing.channels {
-            let expected = growing.channels;
-            return Err(wrong(format!(
-                "it has {channels} channel(s), the lines before {expected}"
-            )));
+    let (mut alike, mut labels, mut unread) = (Alike::default(), Vec::new(), BTreeMap::new());
+    for (number, (line, text)) in (1..).zip(lines) {
+        let case = Case::parse(text, &declared);
+        match case.and_then(|case| alike.add(case, &declared)) {
+            Ok(label) => labels.extend(label),
+            Err(problem) => {
+                let problem = format!("line {line}: {problem}");
+                if reading.ragged == Ragged::Refuse {
+                    return Err(malformed(path, problem));
+                }
+                unread.insert(number, problem);
+            }
         }
-        let length = case.channels.iter().map(Vec::len).max().unwrap_or(0);
-        let first = *first_length.get_or_insert(length);
-        if declared.is_equal_length && length != first {
-            return Err(wrong(format!(
-                "it has {length} steps, the first has {first}, and @equalLength is true"
-            )));
-        }
-        growing.push(&case.channels);
-        labels.extend(case.label);
     }
-    let series = series.ok_or_else(|| malformed(path, "no series stand behind @data".into()))?;
+    let series = alike.series.ok_or_else(|| {
+        let first = unread.values().next().cloned();
+        malformed(path, first.unwrap_or("no series stand behind @data".into()))
+    })?;
     Ok(ReadSeries {
         series: series.finish(),
         labels,
         is_regression: declared.is_regression,
+        unread,
         notices,
     })
+}
+
+/// Series of as many channels as the first, and as many steps where that is declared.
+#[derive(Default)]
+struct Alike {
+    series: Option<Growing>,
+    first_length: usize,
+}
+
+impl Alike {
+    /// Adds a series, and gives its label back.
+    fn add(&mut self, case: Case, declared: &Declared) -> Result<Option<String>, String> {
+        let channels = case.channels.len();
+        let length = case.channels.iter().map(Vec::len).max().unwrap_or(0);
+        let series = self.series.get_or_insert_with(|| {
+            self.first_length = length;
+            Growing::new(channels)
+        });
+        if channels != series.channels {
+            let expected = series.channels;
+            return Err(format!(
+                "it has {channels} channel(s), the lines before {expected}"
+            ));
+        }
+        if declared.is_equal_length && length != self.first_length {
+            let first = self.first_length;
+            return Err(format!(
+                "it has {length} steps, the first has {first}, and @equalLength is true"
+            ));
+        }
+        series.push(&case.channels);
+        Ok(case.label)
+    }
 }
 
 /// Reads up to `@data`.

@@ -41,16 +41,33 @@ pub(super) fn rows_of(
     text: &str,
     lines_before: u64,
 ) -> Result<Vec<Row>, DataError> {
+    let judged = judged(path, header, (taken, Ragged::Refuse), text, lines_before)?;
+    Ok(judged.rows)
+}
+
+/// The same, each for itself where such are kept that cannot be read.
+pub(crate) fn judged(
+    path: &Path,
+    header: &[String],
+    (taken, ragged): (Taken<'_>, Ragged),
+    text: &str,
+    lines_before: u64,
+) -> Result<Judged, DataError> {
     let places: BTreeMap<&str, usize> = header.iter().map(String::as_str).zip(0..).collect();
     let place = |key: &str| places.get(key).copied();
-    of_lines(text, lines_before)
-        .map(|found| {
-            let line = found.0;
-            let cells = cells_of(found, header.len(), &place, taken);
-            let cells = cells.map_err(|odd| malformed(path, odd))?;
-            Ok(Row { line, cells })
-        })
-        .collect()
+    let mut judged = Judged::default();
+    for found in of_lines(text, lines_before) {
+        let line = found.0;
+        let cells = cells_of(found, header.len(), &place, taken);
+        judged.add(path, ragged, line, cells)?;
+    }
+    Ok(judged)
+}
+
+/// The keys of the first object of a text that can be read.
+pub(crate) fn first_keys(text: &str) -> Option<Vec<String>> {
+    let first = of_lines(text, 0).find_map(|(_, object)| object.ok())?;
+    Some(first.0.into_iter().map(|(key, _)| key).collect())
 }
 
 fn records_of(

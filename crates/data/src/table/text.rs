@@ -84,10 +84,10 @@ pub(crate) struct Row {
 
 /// Rows of a format that says of each by itself whether it is one.
 #[derive(Default)]
-pub(super) struct Judged {
-    pub(super) rows: Vec<Row>,
+pub(crate) struct Judged {
+    pub(crate) rows: Vec<Row>,
     /// As in [`Records`].
-    pub(super) unread: BTreeMap<usize, String>,
+    pub(crate) unread: BTreeMap<usize, String>,
 }
 
 impl Judged {

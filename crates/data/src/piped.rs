@@ -1,0 +1,126 @@
+//! New rows from a source that can be read only once, as a pipe: unpacked, and given on row by row where a row can be
+//! told before the end.
+
+use std::{
+    io::{self, Cursor, ErrorKind, Read},
+    path::Path,
+};
+
+use flate2::read::MultiGzDecoder;
+
+use crate::{
+    error::DataError,
+    limits::ReadLimits,
+    preprocess::Preprocessor,
+    source::DataKind,
+    stream::RowStream,
+    table::{arrow, parquet},
+};
+
+const GZIP: &[u8] = b"\x1f\x8b";
+const ZIP: &[u8] = b"PK\x03\x04";
+const NUMPY: &[u8] = b"\x93NUMPY";
+const ARROW: &[u8] = b"ARROW1";
+const ARROW_STREAM: &[u8] = b"\xff\xff\xff\xff";
+const UTF8: &[u8] = b"\xef\xbb\xbf";
+const UTF16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
+
+/// Bytes of a start that may have to be seen: the mark of an Arrow stream with the length behind it.
+const START_BYTES: usize = 8;
+
+/// A source after a look at its start.
+pub enum Piped<'a> {
+    /// Its rows as they arrive.
+    Rows(Box<RowStream<'a, Box<dyn Read + 'a>>>),
+    /// It must be had as a whole, as a file.
+    Whole {
+        /// What such a file's name ends in.
+        ending: &'static str,
+        /// All of it, unpacked.
+        source: Box<dyn Read + 'a>,
+    },
+}
+
+impl Preprocessor {
+    /// Looks at the start of a source; `name` is what it is called in messages. Waits for as many bytes as it takes
+    /// to know what they are, which is one for most texts.
+    ///
+    /// # Errors
+    /// If it cannot be read, or the model takes nothing of the kind.
+    pub fn piped<'a>(
+        &'a self,
+        name: &Path,
+        source: impl Read + 'a,
+        limits: ReadLimits,
+    ) -> Result<Piped<'a>, DataError> {
+        let unreadable = |source| DataError::Unreadable {
+            path: name.to_path_buf(),
+            source,
+        };
+        let (mut start, mut source) = begun(Box::new(source)).map_err(unreadable)?;
+        if start.starts_with(GZIP) {
+            let unpacked = Box::new(MultiGzDecoder::new(source));
+            (start, source) = begun(unpacked).map_err(unreadable)?;
+        }
+        if let Some(ending) = self.whole_ending(&start) {
+            return Ok(Piped::Whole { ending, source });
+        }
+        let mut rows = RowStream::new(self, name, source, limits)?;
+        if first_byte(&start) == Some(b'{') {
+            rows.are_objects();
+        }
+        Ok(Piped::Rows(Box::new(rows)))
+    }
+
+    /// What a file's name ends in that must be had as a whole; nothing if it can be read row by row.
+    fn whole_ending(&self, start: &[u8]) -> Option<&'static str> {
+        let begins = |mark: &[u8]| start.starts_with(mark);
+        let is_text_of_two_bytes =
+            || self.dialect().encoding.is_none() && UTF16.iter().any(|mark| begins(mark));
+        match first_byte(start) {
+            _ if begins(parquet::MAGIC) => Some("parquet"),
+            _ if arrow::is_arrow(start) => Some("arrow"),
+            _ if begins(NUMPY) => Some("npy"),
+            _ if begins(ZIP) => Some("npz"),
+            Some(b'[') => Some("json"),
+            Some(b'{') if self.is_of_steps() => Some("jsonl"),
+            Some(b'@') => match self.kind() {
+                DataKind::Series => Some("ts"),
+                _ => Some("arff"),
+            },
+            _ if self.kind() == DataKind::Series && !self.takes_tables() => Some("ts"),
+            _ if self.is_of_steps() || is_text_of_two_bytes() => Some("csv"),
+            _ => None,
+        }
+    }
+}
+
+/// The first byte that is neither blank nor a mark of UTF-8.
+fn first_byte(start: &[u8]) -> Option<u8> {
+    let text = start.strip_prefix(UTF8).unwrap_or(start);
+    text.trim_ascii_start().first().copied()
+}
+
+/// The start of a source, and all of it.
+fn begun<'a>(mut source: Box<dyn Read + 'a>) -> io::Result<(Vec<u8>, Box<dyn Read + 'a>)> {
+    let mut start = Vec::new();
+    while is_unclear(&start) {
+        let mut more = [0; START_BYTES];
+        match source.read(&mut more) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+            Ok(0) => break,
+            Ok(count) => start.extend_from_slice(&more[..count]),
+        }
+    }
+    let all = Cursor::new(start.clone()).chain(source);
+    Ok((start, Box::new(all)))
+}
+
+/// Whether more has to be seen: nothing is there yet, or part of a mark.
+fn is_unclear(start: &[u8]) -> bool {
+    let marks = [GZIP, ZIP, NUMPY, ARROW, ARROW_STREAM, UTF8, parquet::MAGIC];
+    let is_part = |mark: &[u8]| mark.len() > start.len() && mark.starts_with(start);
+    let is_arrow = start.starts_with(ARROW_STREAM) && start.len() < START_BYTES;
+    first_byte(start).is_none() || marks.into_iter().any(is_part) || is_arrow
+}
