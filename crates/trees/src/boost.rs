@@ -169,13 +169,14 @@ pub fn boost(
         }
     };
     rounds.truncate(best.0);
+    let ensemble = Ensemble {
+        bins,
+        base,
+        rounds,
+        outputs: problem.train_goal.outputs(),
+    };
     Boosted {
-        ensemble: Ensemble {
-            bins,
-            base,
-            rounds,
-            outputs: problem.train_goal.outputs(),
-        },
+        ensemble: ensemble.without_unasked(),
         validation_loss: best.1,
         ended,
     }

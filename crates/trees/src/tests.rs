@@ -530,6 +530,13 @@ fn an_ensemble_comes_back_from_its_file_and_a_damaged_one_is_refused() {
     // A column that the table lacks is missing, and goes to the left here.
     let narrow = Table::new(vec![column([0.0, 0.0])]).unwrap();
     assert_eq!(ensemble.outputs(&narrow), [0.0, -0.75, 0.0, -0.75]);
+    // No tree asks for the first.
+    let short = ensemble.without_unasked();
+    assert_eq!(
+        serde_json::to_string(&short).unwrap(),
+        whole.replace("0.5", "")
+    );
+    assert_eq!(short.outputs(&table), [0.0, -0.75, 0.0, 1.25]);
 
     let (start, end) = (whole.find("[{\"fork").unwrap(), whole.rfind("]]").unwrap());
     let nodes = &whole[start..end];

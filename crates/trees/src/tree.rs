@@ -1,6 +1,6 @@
 //! Trees that are grown, and what they say of rows.
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 use serde::{Deserialize, Serialize};
 
@@ -176,12 +176,7 @@ impl TryFrom<Written> for Ensemble {
                 trees.len()
             ));
         }
-        let nodes = rounds.iter().flatten().flat_map(|tree| &tree.nodes);
-        let asked = nodes.filter_map(|node| match node {
-            Node::Leaf { .. } => None,
-            Node::Fork { column, .. } => Some(*column as usize),
-        });
-        match asked.max() {
+        match asked(&rounds).max() {
             Some(last) if last >= bins.len() => Err(format!(
                 "a tree asks for column {last}, counted from 0; there are {}",
                 bins.len()
@@ -196,7 +191,29 @@ impl TryFrom<Written> for Ensemble {
     }
 }
 
+/// The columns that trees ask for, as often as they do.
+fn asked(rounds: &[Vec<Tree>]) -> impl Iterator<Item = usize> {
+    let nodes = rounds.iter().flatten().flat_map(|tree| &tree.nodes);
+    nodes.filter_map(|node| match node {
+        Node::Leaf { .. } => None,
+        Node::Fork { column, .. } => Some(*column as usize),
+    })
+}
+
 impl Ensemble {
+    /// The same without the cuts of columns that no tree asks for, most of them where there are thousands.
+    pub(crate) fn without_unasked(mut self) -> Ensemble {
+        let asked: BTreeSet<usize> = asked(&self.rounds).collect();
+        for (column, bins) in self.bins.iter_mut().enumerate() {
+            if let ColumnBins::Numbers { cuts } = bins
+                && !asked.contains(&column)
+            {
+                *cuts = Vec::new();
+            }
+        }
+        self
+    }
+
     /// How many rounds of trees there are.
     pub fn rounds(&self) -> usize {
         self.rounds.len()

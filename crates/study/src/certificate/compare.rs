@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, thread};
 
-use data::{Cells, Dataset, FittedKind, FittedTask, Sample, Series, TextUnit};
+use data::{Cells, Column, Dataset, FittedKind, FittedTask, Sample, Series, TextUnit};
 use replay::{Element, Replay, ReplayError, Tensor, Values};
 
 use super::{CertifyError, RowsOf, TOLERANCE, Tried};
@@ -135,11 +135,10 @@ fn raw_inputs(
     match dataset {
         Dataset::Table(table) => {
             let columns = model.card.preprocessor.columns().unwrap_or_default();
+            let named = table.columns.iter().map(|column| (&column.name, column));
+            let named: BTreeMap<&String, &Column> = named.collect();
             for (declared, fitted) in replay.inputs().iter().zip(columns) {
-                let column = table
-                    .columns
-                    .iter()
-                    .find(|column| column.name == fitted.name);
+                let column = named.get(&fitted.name);
                 let column = column.expect("preprocessing has found every column");
                 let values = raw_cells(&column.cells, &fitted.kind, declared.element, first, count);
                 give(&declared.name, vec![count, 1], values);
