@@ -53,7 +53,7 @@ def main():
     scale = list(csv.DictReader(open(folder / "scale.csv")))
     groups = {}
     for row in scale:
-        if row["state"] and float(row["mean_seconds"]) > 60:
+        if row["state"] == "eager" or (row["state"] and float(row["mean_seconds"]) > 60):
             continue
         name = f"{row['state']}{float(row['mean_seconds']):.0f} s, {row['cores']} cores"
         groups.setdefault(name, []).append((int(row["nodes"]), float(row["utilisation"])))
