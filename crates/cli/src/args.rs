@@ -104,6 +104,15 @@ pub(crate) struct DataArgs {
     /// Pixels of the longer side of image files at most: larger ones are made smaller [default: 128].
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) image_size: Option<u32>,
+    /// MiB of a file that is read as a whole at most, and of all that an archive unpacks to [default: 2048].
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) read_mib_max: Option<u64>,
+    /// Columns of a table at most [default: 100000].
+    #[arg(long, value_name = "N")]
+    pub(crate) columns_max: Option<usize>,
+    /// Classes of a target at most [default: 1000].
+    #[arg(long, value_name = "N")]
+    pub(crate) classes_max: Option<usize>,
     /// Whether the first line of a table names its columns.
     #[arg(long, value_enum)]
     pub(crate) header: Option<HeaderArg>,
@@ -448,7 +457,7 @@ pub(crate) struct PredictArgs {
     /// A study's folder, or a folder with model.json and model.safetensors.
     pub(crate) model: PathBuf,
     /// Rows or images, of the kind the model was trained on: files, folders, or `-` for standard input,
-    /// which is answered as it arrives (CSV, or one image).
+    /// which is answered as it arrives (CSV or JSON Lines, plain or gzipped; all else is read to its end first).
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
@@ -459,6 +468,9 @@ pub(crate) struct PredictArgs {
     /// Print JSON Lines: an object for each row, with its number.
     #[arg(long)]
     pub(crate) json: bool,
+    /// MiB of a file that is read as a whole at most [default: 2048].
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) read_mib_max: Option<u64>,
     /// Write the rows that could not be used to this file, as CSV with their numbers and the reasons.
     #[arg(long, value_name = "FILE")]
     pub(crate) bad: Option<PathBuf>,

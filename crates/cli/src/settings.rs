@@ -31,7 +31,7 @@ mod rows;
 mod tests;
 
 use ledger::LedgerToml;
-use rows::{SeriesToml, SplitToml};
+use rows::{ReadToml, SeriesToml, SplitToml};
 
 /// How long a study explores if nobody says.
 const DEFAULT_SECONDS: f64 = 600.0;
@@ -60,6 +60,9 @@ pub(crate) struct StudyToml {
     /// Pixels of the longer side of image files at most: larger ones are made smaller; 128 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) image_size: Option<u32>,
+    /// What may be read beyond what is usual.
+    #[serde(default, skip_serializing_if = "ReadToml::is_usual")]
+    pub(crate) read: ReadToml,
     /// What columns hold, where it is not what they look like: `number`, `category`, `text` (or `words` or
     /// `characters`, what it is read by), `date`, `date_day_first` or `date_month_first`, by their names.
     #[serde(default, skip_serializing_if = "ColumnKinds::is_empty")]
@@ -484,6 +487,7 @@ pub(crate) fn decided(typed: &StudyToml) -> Result<StudyConfig> {
         target: typed.target.clone(),
         ignore: typed.ignore.clone(),
         image_size: rows::image_size(typed)?,
+        read: typed.read.into(),
         columns: typed.columns.clone(),
         header: typed.header,
         dialect: rows::dialect(typed),
@@ -628,6 +632,7 @@ pub(crate) fn render(config: &StudyConfig, place: Option<&LedgerPlace>) -> Resul
         target: config.target.clone(),
         ignore: config.ignore.clone(),
         image_size: config.image_size,
+        read: config.read.into(),
         columns: config.columns.clone(),
         header: config.header,
         delimiter: config.dialect.delimiter,

@@ -47,7 +47,7 @@ pub use fitted::{
 pub use folds::{folds, folds_max};
 pub use knots::{Knots, KnotsError, Piece};
 pub use large::{Beyond, Counted, RestTask};
-pub use limits::ReadLimits;
+pub use limits::{ReadLimits, ReadMax};
 pub use notice::{Notice, Severity};
 pub use piped::Piped;
 pub use preprocess::Preprocessor;

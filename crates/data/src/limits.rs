@@ -1,8 +1,44 @@
 //! How much of anything is read at most: hostile or mistaken input ends in a message, not in memory.
 
+use serde::{Deserialize, Serialize};
+
 /// Pixels of the longer side of an image, where nobody says how many: a network's work grows with their square
 /// (decision 0031).
 const IMAGE_SIDE_MAX: u32 = 128;
+
+/// What a user lets be read beyond what is usual.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadMax {
+    /// MiB of a file that is read as a whole, and of all that an archive unpacks to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mib: Option<u64>,
+    /// Columns of a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<usize>,
+    /// Classes of a target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<usize>,
+}
+
+impl ReadMax {
+    /// Whether nobody said anything.
+    pub fn is_usual(&self) -> bool {
+        *self == ReadMax::default()
+    }
+
+    /// The limits.
+    pub fn limits(self) -> ReadLimits {
+        let usual = ReadLimits::default();
+        ReadLimits {
+            bytes_max: self
+                .mib
+                .map_or(usual.bytes_max, |mib| mib.saturating_mul(1 << 20)),
+            columns_max: self.columns.unwrap_or(usual.columns_max),
+            classes_max: self.classes.unwrap_or(usual.classes_max),
+            ..usual
+        }
+    }
+}
 
 /// Limits of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +61,20 @@ pub struct ReadLimits {
     pub columns_max: usize,
     /// Classes of a target.
     pub classes_max: usize,
+}
+
+impl ReadLimits {
+    /// The limit of bytes, for a message.
+    pub(crate) fn bytes_said(&self) -> String {
+        let bytes = self.bytes_max;
+        format!("{bytes} bytes (--read-mib-max allows more)")
+    }
+
+    /// The limit of classes, for a message.
+    pub(crate) fn classes_said(&self) -> String {
+        let classes = self.classes_max;
+        format!("{classes} classes (--classes-max allows more)")
+    }
 }
 
 impl Default for ReadLimits {

@@ -96,7 +96,7 @@ pub(crate) fn read_npz(
         room = left.ok_or_else(|| DataError::TooLarge {
             path: path.to_path_buf(),
             what: "what it unpacks to".to_string(),
-            limit: format!("{} bytes", limits.bytes_max),
+            limit: limits.bytes_said(),
         })?;
         arrays.push((name.clone(), parse(path, &name, &bytes, limits)?));
     }

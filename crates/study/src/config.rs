@@ -4,7 +4,9 @@
 
 use std::path::PathBuf;
 
-use data::{ColumnKinds, DataKind, Dialect, HeaderLine, Roles, SplitShares, StepColumns, TaskKind};
+use data::{
+    ColumnKinds, DataKind, Dialect, HeaderLine, ReadMax, Roles, SplitShares, StepColumns, TaskKind,
+};
 use search::{Rungs, SearchSettings};
 use serde::{Deserialize, Serialize};
 use train::Metric;
@@ -33,6 +35,9 @@ pub struct StudyConfig {
     /// Pixels of the longer side of image files at most, as networks get them; the usual ones if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_size: Option<u32>,
+    /// What may be read beyond what is usual.
+    #[serde(default, skip_serializing_if = "ReadMax::is_usual")]
+    pub read: ReadMax,
     /// Overrules what columns of a table look like.
     #[serde(default, skip_serializing_if = "ColumnKinds::is_empty")]
     pub columns: ColumnKinds,

@@ -172,7 +172,7 @@ pub fn prepare(config: &StudyConfig) -> Result<PreparedData, PrepareError> {
 
 /// What the data room is asked to read.
 pub fn request(config: &StudyConfig) -> Request {
-    let usual = ReadLimits::default();
+    let usual = config.read.limits();
     let limits = ReadLimits {
         image_side_max: config.image_size.unwrap_or(usual.image_side_max),
         ..usual
@@ -465,6 +465,7 @@ pub(crate) mod tests {
             target: None,
             ignore: Vec::new(),
             image_size: None,
+            read: data::ReadMax::default(),
             columns: data::ColumnKinds::default(),
             header: data::HeaderLine::Guess,
             dialect: data::Dialect::default(),

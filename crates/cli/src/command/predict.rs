@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use data::{DataKind, Piped, Preprocessor, RawRows, ReadLimits, RowNames, RowStream};
+use data::{DataKind, Piped, Preprocessor, RawRows, ReadLimits, ReadMax, RowNames, RowStream};
 use study::predictor::Predictor;
 
 use crate::{
@@ -47,6 +47,7 @@ pub(crate) fn run(args: &PredictArgs) -> Result<String> {
         },
         out: Out::open(args)?,
         bad: BadRows::open(args)?,
+        limits: limits(preprocessor, args.read_mib_max),
         answered: 0,
         notices: 0,
     };
@@ -98,6 +99,20 @@ fn inputs(preprocessor: &Preprocessor, named: &[PathBuf]) -> Result<Vec<Input>> 
         }
     }
     Ok(inputs)
+}
+
+/// What is read at most; a table that was learned from may have had more columns than is usual.
+fn limits(preprocessor: &Preprocessor, mib: Option<u64>) -> ReadLimits {
+    let usual = ReadMax {
+        mib,
+        ..ReadMax::default()
+    }
+    .limits();
+    let known = preprocessor.columns().map_or(0, |columns| columns.len());
+    ReadLimits {
+        columns_max: usual.columns_max.max(known.saturating_mul(2)),
+        ..usual
+    }
 }
 
 /// Writing into a file that is to be read would empty it first.
@@ -164,6 +179,7 @@ struct Asked<'a> {
     predictor: Predictor,
     preprocessor: &'a Preprocessor,
     several: Several,
+    limits: ReadLimits,
     out: Out,
     bad: BadRows,
     answered: u64,
@@ -172,7 +188,7 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn ask(&mut self, input: &Input) -> Result<()> {
-        let limits = ReadLimits::default();
+        let limits = self.limits;
         match input {
             Input::Path(path) => {
                 let name = path.display().to_string();

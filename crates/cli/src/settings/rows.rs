@@ -1,7 +1,10 @@
-//! Which rows are for what, and which are one: `[split]`, `[series]` and the flags that say the same.
+//! Which rows are for what, which are one, and how many may be read: `[split]`, `[series]`, `[read]` and the flags
+//! that say the same.
 
 use anyhow::{Result, bail};
-use data::{DataKind, Dialect, HeaderLine, Roles, SplitBy, SplitShares, StepColumns, TaskKind};
+use data::{
+    DataKind, Dialect, HeaderLine, ReadMax, Roles, SplitBy, SplitShares, StepColumns, TaskKind,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use study::config::StudyConfig;
@@ -81,6 +84,48 @@ pub(super) fn steps(typed: &SeriesToml) -> Result<Option<StepColumns>> {
     }
 }
 
+/// `[read]`: limits of what is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReadToml {
+    /// MiB of a file that is read as a whole, and of all that an archive unpacks to; 2048 if absent. Larger tables
+    /// and sets of images are read in parts, whatever this says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mib_max: Option<u64>,
+    /// Columns of a table; 100,000 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) columns_max: Option<usize>,
+    /// Classes of a target; 1,000 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) classes_max: Option<usize>,
+}
+
+impl ReadToml {
+    pub(super) fn is_usual(&self) -> bool {
+        *self == ReadToml::default()
+    }
+}
+
+impl From<ReadToml> for ReadMax {
+    fn from(typed: ReadToml) -> ReadMax {
+        ReadMax {
+            mib: typed.mib_max,
+            columns: typed.columns_max,
+            classes: typed.classes_max,
+        }
+    }
+}
+
+impl From<ReadMax> for ReadToml {
+    fn from(read: ReadMax) -> ReadToml {
+        ReadToml {
+            mib_max: read.mib,
+            columns_max: read.columns,
+            classes_max: read.classes,
+        }
+    }
+}
+
 pub(super) fn apply_flags(typed: &mut StudyToml, args: &DataArgs) {
     set(&mut typed.test, &args.test);
     set(&mut typed.validation, &args.validation);
@@ -89,6 +134,9 @@ pub(super) fn apply_flags(typed: &mut StudyToml, args: &DataArgs) {
         typed.ignore.clone_from(&args.ignore);
     }
     set(&mut typed.image_size, &args.image_size);
+    set(&mut typed.read.mib_max, &args.read_mib_max);
+    set(&mut typed.read.columns_max, &args.columns_max);
+    set(&mut typed.read.classes_max, &args.classes_max);
     typed.columns.extend(args.columns_as.iter().cloned());
     typed.header = args.header.map_or(typed.header, HeaderLine::from);
     let said = Dialect::from(args.dialect);

@@ -149,6 +149,27 @@ fn images_have_a_size_and_none_of_nothing() {
 }
 
 #[test]
+fn more_may_be_read_where_that_is_said() {
+    let text = "data = \"x.csv\"\n[read]\nclasses_max = 5000\nmib_max = 4096\n";
+    let (once, twice) = rendered_and_read_again(text);
+    assert_eq!(once.read, twice.read);
+    let limits = once.read.limits();
+    assert_eq!((limits.classes_max, limits.bytes_max), (5000, 4 << 30));
+    assert_eq!(limits.columns_max, 100_000);
+    let told = ["lehr", "inspect", "x.csv", "--columns-max", "7"];
+    let Command::Inspect(args) = Cli::try_parse_from(told).unwrap().command else {
+        panic!("it was told to inspect")
+    };
+    let (_folder, path) = written(text);
+    let mut typed = read(&path).unwrap();
+    rows::apply_flags(&mut typed, &args.data);
+    assert_eq!(
+        (typed.read.columns_max, typed.read.classes_max),
+        (Some(7), Some(5000))
+    );
+}
+
+#[test]
 fn a_study_in_a_database_is_rendered_under_the_name_that_explore_gives_it() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("Loans");

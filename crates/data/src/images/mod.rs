@@ -266,7 +266,7 @@ fn affordable_item(
         return Err(DataError::TooLarge {
             path: path.to_path_buf(),
             what: format!("{count} images of {item} bytes"),
-            limit: format!("{} bytes", limits.bytes_max),
+            limit: limits.bytes_said(),
         });
     }
     Ok(item)
@@ -357,7 +357,7 @@ fn check_classes(path: &Path, good: &[&Row<'_>], limits: &ReadLimits) -> Result<
         return Err(DataError::TooLarge {
             path: path.to_path_buf(),
             what: format!("the number of class folders ({})", classes.len()),
-            limit: format!("{} classes", limits.classes_max),
+            limit: limits.classes_said(),
         });
     }
     Ok(())

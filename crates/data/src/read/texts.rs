@@ -240,7 +240,7 @@ pub(crate) fn check_size(
     let (what, limit) = if count > limits.entries_max {
         ("its number of texts", limits.entries_max.to_string())
     } else if bytes > limits.bytes_max {
-        ("what its texts hold", format!("{} bytes", limits.bytes_max))
+        ("what its texts hold", limits.bytes_said())
     } else {
         return Ok(());
     };

@@ -424,6 +424,6 @@ fn too_large(path: &Path, what: &str, limits: &ReadLimits) -> DataError {
     DataError::TooLarge {
         path: path.to_path_buf(),
         what: what.to_string(),
-        limit: format!("{} bytes", limits.bytes_max),
+        limit: limits.bytes_said(),
     }
 }

@@ -502,7 +502,7 @@ fn classes(
         return Err(nothing(request, problem));
     }
     if classes.len() > request.limits.classes_max {
-        let limit = format!("{} classes", request.limits.classes_max);
+        let limit = request.limits.classes_said();
         let what = format!("`{name}` with {} classes", classes.len());
         return Err(DataError::TooLarge {
             path: request.path.clone(),

@@ -288,7 +288,7 @@ pub(crate) fn read_bytes(path: &Path, limits: &ReadLimits) -> Result<Vec<u8>, Da
         return Err(DataError::TooLarge {
             path: path.to_path_buf(),
             what: "its content".to_string(),
-            limit: format!("{} bytes", limits.bytes_max),
+            limit: limits.bytes_said(),
         });
     }
     Ok(bytes)
@@ -498,7 +498,7 @@ pub(crate) fn check_header(
         return Err(DataError::TooLarge {
             path: path.to_path_buf(),
             what: format!("a header of {} columns", header.len()),
-            limit: format!("{} columns", limits.columns_max),
+            limit: format!("{} columns (--columns-max allows more)", limits.columns_max),
         });
     }
     let mut seen = BTreeSet::new();

@@ -36,6 +36,7 @@ pub(crate) fn config(trials: u64, workers: u16, slots: u16) -> StudyConfig {
         target: None,
         ignore: Vec::new(),
         image_size: None,
+        read: data::ReadMax::default(),
         columns: data::ColumnKinds::default(),
         header: data::HeaderLine::Guess,
         dialect: data::Dialect::default(),
