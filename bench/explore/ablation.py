@@ -87,16 +87,22 @@ def table(file):
         print(f"| {variant} | " + " | ".join(cells) + f" | {better} of {len(sets)} |")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(description, out):
+    """What every script takes that explores these sets."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=pathlib.Path, nargs="?")
-    parser.add_argument("--time", default="20m")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--lehr", default="target/release/lehr")
-    parser.add_argument("--out", default="ablation.csv")
+    parser.add_argument("--out", default=out)
     parser.add_argument("--table", type=pathlib.Path, metavar="FILE")
+    return parser
+
+
+def main():
+    parser = arguments(__doc__, "ablation.csv")
+    parser.add_argument("--time", default="20m")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     asked = parser.parse_args()
     if asked.table:
         table(asked.table)

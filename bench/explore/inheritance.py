@@ -13,7 +13,6 @@ Among these the score on the validation rows chooses, and the vault judges.
 It goes on where it stopped. Needs numpy.
 """
 
-import argparse
 import collections
 import concurrent.futures
 import csv
@@ -27,7 +26,7 @@ import tempfile
 
 import numpy
 
-from ablation import LOWER_IS_BETTER, SETS, located
+from ablation import LOWER_IS_BETTER, arguments, located, SETS
 
 # What runs side by side is compared with the most care: the same other work meets both.
 PAIRS = [
@@ -187,14 +186,8 @@ def ahead(metric, one, other, field):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=pathlib.Path, nargs="?")
-    parser.add_argument("--lehr", default="target/release/lehr")
+    parser = arguments(__doc__, "inheritance.csv")
     parser.add_argument("--every", default="target/release/examples/every_trial")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
-    parser.add_argument("--out", default="inheritance.csv")
-    parser.add_argument("--table", type=pathlib.Path, metavar="FILE")
     asked = parser.parse_args()
     if asked.table:
         table(asked.table)

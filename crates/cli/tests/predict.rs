@@ -9,7 +9,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 fn predict(model: &Path, arguments: &[&str]) -> Output {
@@ -64,19 +64,24 @@ fn csv_and_json_lines_say_the_same_of_every_row() {
     );
 }
 
+/// The program, which waits for rows on standard input.
+fn asked_by_pipe(model: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_lehr"))
+        .arg("predict")
+        .arg(model)
+        .arg("-")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
 #[test]
 fn a_pipe_is_answered_while_it_is_still_open() {
     let place = tempfile::tempdir().unwrap();
     let (model, rows) = models::rents(place.path());
     let expected = answered(&model, &[rows.to_str().unwrap()]);
-    let mut program = Command::new(env!("CARGO_BIN_EXE_lehr"))
-        .arg("predict")
-        .arg(&model)
-        .arg("-")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut program = asked_by_pipe(&model);
     let mut input = program.stdin.take().unwrap();
     let mut output = BufReader::new(program.stdout.take().unwrap()).lines();
     let mut said = String::new();
@@ -109,14 +114,7 @@ fn what_comes_by_a_pipe_may_be_written_as_any_table() {
         })
         .collect();
     for text in [objects.join("\n"), format!("[{}]", objects.join(","))] {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_lehr"))
-            .arg("predict")
-            .arg(&model)
-            .arg("-")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut program = asked_by_pipe(&model);
         let mut input = program.stdin.take().unwrap();
         input.write_all(text.as_bytes()).unwrap();
         drop(input);
