@@ -36,6 +36,8 @@ pub struct Link {
     contact_at: Instant,
     /// When its leases were told last.
     told_at: Instant,
+    /// Whether a look for work has gone before the questions that wait.
+    has_looked: bool,
     idle_secs: f64,
     retry_secs: f64,
     retry_at: Option<Instant>,
@@ -52,6 +54,7 @@ impl Link {
             beat: None,
             contact_at: now,
             told_at: now,
+            has_looked: false,
             idle_secs: IDLE_SECS.0,
             retry_secs: RETRY_SECS.0,
             retry_at: None,
@@ -82,14 +85,14 @@ impl Link {
         self.due_beat(now).or(self.waiting.front())
     }
 
-    /// A lease does not wait until a long queue has been answered; but a look for work waits until what would bring
-    /// it has been asked, or a slow ledger would have a node look for ever.
+    /// A lease does not wait until a long queue has been answered. A look for work goes before a queue once: where the
+    /// ledger is slow, the next look would be due before the question that brings work is asked.
     fn due_beat(&self, now: Instant) -> Option<&Ask> {
         let is_due = now.since(self.contact_at) >= 0.0;
         let is_urgent = |beat: &Ask| match beat {
             Ask::Beat { leases, .. } if leases.len() < self.slots => {
                 let is_lease_old = now.since(self.told_at) >= self.beat_secs;
-                self.waiting.is_empty() || (is_lease_old && !leases.is_empty())
+                !self.has_looked || (is_lease_old && !leases.is_empty())
             }
             _ => true,
         };
@@ -114,9 +117,11 @@ impl Link {
             let busy = leases.len();
             self.beat = None;
             self.told_at = now;
+            self.has_looked = !self.waiting.is_empty();
             self.pause(busy, &reply.news, now);
         } else {
             self.waiting.pop_front();
+            self.has_looked &= !self.waiting.is_empty();
         }
     }
 
@@ -264,8 +269,8 @@ mod tests {
             claims += usize::from(matches!(link.next(now), Some(Ask::Claim { .. })));
             link.answered(&reply(), now);
         }
-        // Its lease is told four times in a minute all the same.
-        assert_eq!(claims, 18);
+        // It looks once, and its lease is told four times in a minute all the same.
+        assert_eq!(claims, 17);
     }
 
     #[test]
