@@ -33,15 +33,16 @@ SETS = {
     "mnist1d": ["timeseries/mnist1d/mnist1d.npz"],
     "cifar10-12k": ["images/cifar10-12k-png/cifar10-12k.zip"],
     "adult": ["tabular/adult/adult_train.csv.gz", "--test", "tabular/adult/adult_test.csv.gz"],
-    "credit-g": ["tabular/credit-g/credit-g.csv"],
+    "credit-g": ["examples/credit-g/credit-g.csv"],
     "kin8nm": ["tabular/kin8nm/kin8nm.csv"],
 }
 
 LOWER_IS_BETTER = {"rmse", "mae"}
 
 
-def located(root, words):
-    return [word if word.startswith("--") else str(root / word) for word in words]
+def located(root, name):
+    """The words of a set with whole paths; examples are in this repository."""
+    return [word if word.startswith(("--", "examples/")) else str(root / word) for word in SETS[name]]
 
 
 def measure(asked):
@@ -51,9 +52,7 @@ def measure(asked):
         writer.writeheader()
     for seed in asked.seeds:
         for name in asked.sets:
-            data, *extra = located(asked.data, SETS[name])
-            if name == "credit-g":
-                data = "examples/credit-g/credit-g.csv"
+            data, *extra = located(asked.data, name)
             for variant in asked.variants:
                 flags = extra + VARIANTS[variant]
                 row = explore(asked.lehr, data, asked.time, seed, flags)

@@ -26,7 +26,7 @@ import tempfile
 
 import numpy
 
-from ablation import LOWER_IS_BETTER, arguments, located, SETS
+from ablation import LOWER_IS_BETTER, arguments, located
 
 # What runs side by side is compared with the most care: the same other work meets both.
 PAIRS = [
@@ -42,9 +42,7 @@ TIME, LONGER = "45s", {"adult": "90s", "cifar10-12k": "90s"}
 
 
 def explored(asked, name, seed, flags, core, out):
-    data, *extra = located(asked.data, SETS[name])
-    if name == "credit-g":
-        data = "examples/credit-g/credit-g.csv"
+    data, *extra = located(asked.data, name)
     command = ["taskset", "-c", str(core), asked.lehr, "explore", data, *extra, *flags, "--slots", "1", "--seed",
                str(seed), "--time", LONGER.get(name, TIME), "--out", str(out), "--json"]
     run = subprocess.run(command, capture_output=True, text=True)

@@ -12,6 +12,9 @@ use crate::{
     table::text::{malformed, read_bytes},
 };
 
+/// How an NPY file begins.
+pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
+
 /// An array of numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Array {
@@ -204,7 +207,7 @@ fn words(kind: &str, count: usize, data: &[u8]) -> Result<Vec<String>, String> {
 }
 
 fn split_header(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let rest = bytes.strip_prefix(b"\x93NUMPY")?;
+    let rest = bytes.strip_prefix(MAGIC)?;
     let (version, rest) = rest.split_at_checked(2)?;
     let (length, rest) = match version[0] {
         1 => {

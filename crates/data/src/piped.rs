@@ -10,20 +10,19 @@ use flate2::read::MultiGzDecoder;
 
 use crate::{
     error::DataError,
+    images::ZIP,
     limits::ReadLimits,
+    npy,
     preprocess::Preprocessor,
     source::DataKind,
     stream::RowStream,
-    table::{arrow, parquet},
+    table::{
+        arrow,
+        encoding::{GZIP, UTF16},
+        parquet,
+        text::UTF8_MARK,
+    },
 };
-
-const GZIP: &[u8] = b"\x1f\x8b";
-const ZIP: &[u8] = b"PK\x03\x04";
-const NUMPY: &[u8] = b"\x93NUMPY";
-const ARROW: &[u8] = b"ARROW1";
-const ARROW_STREAM: &[u8] = b"\xff\xff\xff\xff";
-const UTF8: &[u8] = b"\xef\xbb\xbf";
-const UTF16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
 /// Bytes of a start that may have to be seen: the mark of an Arrow stream with the length behind it.
 const START_BYTES: usize = 8;
@@ -80,7 +79,7 @@ impl Preprocessor {
         match first_byte(start) {
             _ if begins(parquet::MAGIC) => Some("parquet"),
             _ if arrow::is_arrow(start) => Some("arrow"),
-            _ if begins(NUMPY) => Some("npy"),
+            _ if begins(npy::MAGIC) => Some("npy"),
             _ if begins(ZIP) => Some("npz"),
             Some(b'[') => Some("json"),
             Some(b'{') if self.is_of_steps() => Some("jsonl"),
@@ -97,7 +96,7 @@ impl Preprocessor {
 
 /// The first byte that is neither blank nor a mark of UTF-8.
 fn first_byte(start: &[u8]) -> Option<u8> {
-    let text = start.strip_prefix(UTF8).unwrap_or(start);
+    let text = start.strip_prefix(UTF8_MARK).unwrap_or(start);
     text.trim_ascii_start().first().copied()
 }
 
@@ -119,8 +118,17 @@ fn begun<'a>(mut source: Box<dyn Read + 'a>) -> io::Result<(Vec<u8>, Box<dyn Rea
 
 /// Whether more has to be seen: nothing is there yet, or part of a mark.
 fn is_unclear(start: &[u8]) -> bool {
-    let marks = [GZIP, ZIP, NUMPY, ARROW, ARROW_STREAM, UTF8, parquet::MAGIC];
+    let stream = &arrow::CONTINUATION[..];
+    let marks = [
+        GZIP,
+        ZIP,
+        UTF8_MARK,
+        npy::MAGIC,
+        parquet::MAGIC,
+        arrow::MAGIC,
+        stream,
+    ];
     let is_part = |mark: &[u8]| mark.len() > start.len() && mark.starts_with(start);
-    let is_arrow = start.starts_with(ARROW_STREAM) && start.len() < START_BYTES;
+    let is_arrow = start.starts_with(stream) && start.len() < START_BYTES;
     first_byte(start).is_none() || marks.into_iter().any(is_part) || is_arrow
 }

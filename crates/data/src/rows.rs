@@ -302,6 +302,12 @@ pub(crate) struct Places {
 }
 
 impl Places {
+    /// Rows have so many cells, those of the wanted columns in their order.
+    pub(crate) fn in_order(width: usize) -> Places {
+        let places = (0..width).collect();
+        Places { width, places }
+    }
+
     /// Finds every column by its name; in a table without names that has as many, they are in order.
     ///
     /// # Errors
@@ -314,8 +320,7 @@ impl Places {
     ) -> Result<Places, DataError> {
         let width = header.len();
         if names == Names::Numbered && width == wanted.len() {
-            let places = (0..width).collect();
-            return Ok(Places { width, places });
+            return Ok(Places::in_order(width));
         }
         let places: BTreeMap<&str, usize> = header.iter().map(String::as_str).zip(0..).collect();
         let place = |(name, _): &(&str, CellKind)| {

@@ -6,6 +6,7 @@
 //! is refused.
 
 use std::{
+    collections::BTreeSet,
     io::Read,
     path::{Path, PathBuf},
 };
@@ -38,14 +39,16 @@ pub struct RowStream<'a, R> {
     name: PathBuf,
     parts: TextParts<Decoded<R>>,
     table: Option<TableForm>,
-    objects: Option<Objects>,
+    objects: Option<Objects<'a>>,
     rows_done: u64,
 }
 
 /// Rows are objects, one in a line.
-struct Objects {
-    /// The model's columns.
+struct Objects<'a> {
+    /// The model's columns, which are the cells of a row.
     header: Vec<String>,
+    names: BTreeSet<&'a str>,
+    places: Places,
     /// Whether the first object had them all.
     has_begun: bool,
 }
@@ -122,12 +125,11 @@ impl<'a, R: Read> RowStream<'a, R> {
     pub(crate) fn are_objects(&mut self) {
         // Lines are rows, whatever they quote.
         self.parts.set_delimiter(Delimiter::TAB);
+        let names = self.wanted.iter().map(|(name, _)| *name);
         self.objects = Some(Objects {
-            header: self
-                .wanted
-                .iter()
-                .map(|(name, _)| name.to_string())
-                .collect(),
+            header: names.clone().map(str::to_string).collect(),
+            names: names.collect(),
+            places: Places::in_order(self.wanted.len()),
             has_begun: false,
         });
     }
@@ -169,12 +171,11 @@ impl<'a, R: Read> RowStream<'a, R> {
             Places::find(&self.wanted, &self.name, &keys, Names::Written)?;
             objects.has_begun = true;
         }
-        let header = &objects.header;
-        let is_wanted = |column: &str| header.iter().any(|name| name == column);
-        let taken = (Taken::Only(&is_wanted), Ragged::Keep);
-        let judged = json::judged(&self.name, header, taken, &part.text, part.lines_before)?;
-        let places = Places::find(&self.wanted, &self.name, header, Names::Written)?;
-        let decimal = Decimal::Point;
+        let is_wanted = |column: &str| objects.names.contains(column);
+        let how = (Taken::Only(&is_wanted), Ragged::Keep);
+        let (name, header) = (&self.name, &objects.header);
+        let judged = json::judged(name, header, how, &part.text, part.lines_before)?;
+        let (places, decimal) = (&objects.places, Decimal::Point);
         let mut read = places.typed(&self.wanted, &judged.rows, decimal, self.rows_done);
         read.give_reasons(&judged.unread, self.rows_done);
         self.rows_done += judged.rows.len() as u64;

@@ -543,8 +543,22 @@ pub fn by_standing(a: &Trial, b: &Trial) -> Ordering {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A training from the beginning, with nothing asked for.
+    pub(crate) fn job(lease: Lease, architecture: &str) -> Job {
+        Job {
+            lease,
+            architecture: architecture.parse().unwrap(),
+            recipe: Recipe::default(),
+            inheritance: None,
+            checkpoint: None,
+            seed: 1,
+            seconds_max: None,
+            seconds_left: None,
+        }
+    }
 
     #[test]
     fn bytes_are_shown_in_the_unit_that_fits() {

@@ -473,7 +473,11 @@ impl Worker {
     /// Trials that wait in the ledger, if as many candidates are made ahead as are now: one for each slot and one more
     /// at most, since they are anybody's.
     fn queued_ahead(&self) -> u64 {
-        self.ahead.min(self.slots.len() as u64 + 1)
+        self.ahead.min(self.queued_max())
+    }
+
+    fn queued_max(&self) -> u64 {
+        self.slots.len() as u64 + 1
     }
 
     /// Trials that are missing in the ledger.
@@ -536,7 +540,7 @@ impl Worker {
     /// Twice as much is made ahead when a trainer begins to wait, but for the first trials of all.
     fn note_shortage(&mut self, is_short: bool) {
         if is_short && !self.is_short && self.claims > 0 && self.course == Course::Explore {
-            self.ahead = (2 * self.ahead).min(self.slots.len() as u64 + 1 + READY_MAX);
+            self.ahead = (2 * self.ahead).min(self.queued_max() + READY_MAX);
             self.served = 0;
         }
         self.is_short = is_short;

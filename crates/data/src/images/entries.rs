@@ -16,7 +16,15 @@ use flate2::read::MultiGzDecoder;
 use tar::EntryType;
 
 use super::decode::{self, Header};
-use crate::{error::DataError, limits::ReadLimits, notice::Notice, table::text::malformed};
+use crate::{
+    error::DataError,
+    limits::ReadLimits,
+    notice::Notice,
+    table::{encoding::GZIP, text::malformed},
+};
+
+/// How a zip archive begins that holds something.
+pub(crate) const ZIP: &[u8] = b"PK\x03\x04";
 
 /// Bytes that the headers of one tar entry may take, on top of its content: a long name and a
 /// path extension each take two blocks of 512 bytes and more.
@@ -218,13 +226,11 @@ impl Container {
             .unwrap_or_default()
             .to_string_lossy()
             .to_lowercase();
-        if start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") {
+        if start.starts_with(ZIP) || start.starts_with(b"PK\x05\x06") {
             Ok(Container::Zip)
         } else if start.get(257..262) == Some(b"ustar") {
             Ok(Container::Tar)
-        } else if start.starts_with(b"\x1f\x8b")
-            && (name.ends_with(".tar.gz") || name.ends_with(".tgz"))
-        {
+        } else if start.starts_with(GZIP) && (name.ends_with(".tar.gz") || name.ends_with(".tgz")) {
             Ok(Container::GzipTar)
         } else {
             Ok(Container::SingleFile)
@@ -364,9 +370,9 @@ impl Viewer<'_> {
         let headers = (self.limits.entries_max as u64).saturating_mul(TAR_HEADER_BYTES_MAX);
         let left = self.limits.bytes_max.saturating_add(headers);
         let mut archive = tar::Archive::new(Bounded { source, left });
-        let (path, bytes_max) = (self.path, self.limits.bytes_max);
+        let (path, limits) = (self.path, self.limits);
         let damaged = |error: io::Error| match error.kind() {
-            io::ErrorKind::FileTooLarge => too_much(path, bytes_max),
+            io::ErrorKind::FileTooLarge => too_much(path, limits),
             _ => malformed(
                 path,
                 format!("it is no whole tar archive ({error}): was it cut?"),
@@ -435,7 +441,7 @@ impl Viewer<'_> {
             .read_to_end(&mut self.content);
         self.unpacked = self.unpacked.saturating_add(self.content.len() as u64);
         if self.unpacked > self.limits.bytes_max {
-            return Err(too_much(self.path, self.limits.bytes_max));
+            return Err(too_much(self.path, self.limits));
         }
         Ok(read.map(|_| ()))
     }
@@ -481,11 +487,11 @@ fn is_litter(path: &str) -> bool {
     })
 }
 
-fn too_much(path: &Path, bytes_max: u64) -> DataError {
+fn too_much(path: &Path, limits: &ReadLimits) -> DataError {
     DataError::TooLarge {
         path: path.to_path_buf(),
         what: "what it unpacks to".into(),
-        limit: format!("{bytes_max} bytes"),
+        limit: limits.bytes_said(),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
     roles::Part, table::flow::FileContent,
 };
 use decode::Size;
+pub(crate) use entries::ZIP;
 use entries::{Container, Item, Survey, Surveyed, some_of};
 pub(crate) use rest::ImagesRest;
 

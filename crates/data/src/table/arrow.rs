@@ -31,7 +31,7 @@ use super::{
 use crate::{error::DataError, limits::ReadLimits};
 
 /// What an Arrow file begins and ends with.
-pub(super) const MAGIC: &[u8] = b"ARROW1";
+pub(crate) const MAGIC: &[u8] = b"ARROW1";
 
 /// Bytes before the first message of a file: its mark, filled up.
 const FILE_START: u64 = 8;
@@ -40,7 +40,7 @@ const FILE_START: u64 = 8;
 const FILE_END: u64 = 10;
 
 /// What stands before the length of a message; old files have the length alone.
-const CONTINUATION: [u8; 4] = [0xff; 4];
+pub(crate) const CONTINUATION: [u8; 4] = [0xff; 4];
 
 /// Bytes of a length in front of a compressed buffer, and the length that says that it is none.
 const LENGTH_BYTES: u64 = 8;

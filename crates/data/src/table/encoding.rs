@@ -9,14 +9,20 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::text::malformed;
+use super::{arrow, parquet, text::malformed};
 use crate::{error::DataError, notice::Notice};
+
+/// How a gzip file begins.
+pub(crate) const GZIP: &[u8] = b"\x1f\x8b";
+
+/// How texts begin that are written in units of two bytes.
+pub(crate) const UTF16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
 /// How files begin that are no text, whatever is said of them, and what they are.
 pub(super) const PACKED: [(&[u8], &str); 3] = [
-    (b"\x1f\x8b", "a gzip file"),
-    (b"PAR1", "a Parquet file"),
-    (b"ARROW1", "an Arrow file"),
+    (GZIP, "a gzip file"),
+    (parquet::MAGIC, "a Parquet file"),
+    (arrow::MAGIC, "an Arrow file"),
 ];
 
 /// Bytes of a whole text that are decoded at once.

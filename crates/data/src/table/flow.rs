@@ -17,7 +17,7 @@ use flate2::read::MultiGzDecoder;
 use super::{
     Reading, Taken, arrow,
     dialect::{Decimal, Delimiter, Dialect},
-    encoding::Decoded,
+    encoding::{Decoded, GZIP, UTF16},
     json, parquet,
     parts::{TextPart, TextParts},
     text::{self, Delimited, Names, Quoting, Records, Row, malformed},
@@ -233,7 +233,7 @@ pub(crate) fn large_text(
 /// The format of a table that can be gone through in parts.
 fn format(path: &Path) -> Option<Format> {
     let start = first_bytes(path).ok()?;
-    let packing = match start.starts_with(b"\x1f\x8b") {
+    let packing = match start.starts_with(GZIP) {
         true => Packing::Gzip,
         false => Packing::Plain,
     };
@@ -247,7 +247,7 @@ fn format(path: &Path) -> Option<Format> {
     let is_array = || packing == Packing::Plain && start.trim_ascii_start().starts_with(b"[");
     match format_of(path) {
         "arff" => None,
-        _ if begins(&[b"\xff\xfe", b"\xfe\xff"]) => None,
+        _ if begins(&UTF16) => None,
         "jsonl" | "ndjson" => Some(Format::JsonLines { packing }),
         "json" if packing == Packing::Gzip || is_array() => None,
         "json" => Some(Format::JsonLines { packing }),

@@ -1,7 +1,11 @@
 //! JSON Lines, one object per line, and JSON with an array of objects: keys are columns, in the order in
 //! which they are written. Values that are lists or objects themselves are refused where their column is taken.
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::Path,
+};
 
 use serde::{
     Deserialize, Deserializer,
@@ -53,10 +57,19 @@ pub(crate) fn judged(
     text: &str,
     lines_before: u64,
 ) -> Result<Judged, DataError> {
+    judge(path, header, (taken, ragged), of_lines(text, lines_before))
+}
+
+fn judge(
+    path: &Path,
+    header: &[String],
+    (taken, ragged): (Taken<'_>, Ragged),
+    objects: impl Iterator<Item = Numbered>,
+) -> Result<Judged, DataError> {
     let places: BTreeMap<&str, usize> = header.iter().map(String::as_str).zip(0..).collect();
     let place = |key: &str| places.get(key).copied();
     let mut judged = Judged::default();
-    for found in of_lines(text, lines_before) {
+    for found in objects {
         let line = found.0;
         let cells = cells_of(found, header.len(), &place, taken);
         judged.add(path, ragged, line, cells)?;
@@ -76,13 +89,12 @@ fn records_of(
     reading: Reading<'_>,
 ) -> Result<Records, DataError> {
     let mut header: Vec<String> = Vec::new();
-    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut known: BTreeSet<&str> = BTreeSet::new();
     let read = objects
         .iter()
         .filter_map(|(_, object)| object.as_ref().ok());
     for (key, _) in read.flat_map(|object| &object.0) {
-        if !places.contains_key(key) {
-            places.insert(key.clone(), header.len());
+        if known.insert(key) {
             header.push(key.clone());
         }
     }
@@ -93,13 +105,8 @@ fn records_of(
         return Err(malformed(path, odd.clone()));
     }
     check_header(path, &header, reading.limits)?;
-    let place = |key: &str| places.get(key).copied();
-    let mut judged = Judged::default();
-    for found in objects {
-        let line = found.0;
-        let cells = cells_of(found, header.len(), &place, reading.taken);
-        judged.add(path, reading.ragged, line, cells)?;
-    }
+    let how = (reading.taken, reading.ragged);
+    let judged = judge(path, &header, how, objects.into_iter())?;
     Ok(Records {
         unread: judged.unread,
         ..Records::named(header, judged.rows)

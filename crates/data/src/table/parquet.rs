@@ -152,12 +152,11 @@ fn unpacked(reader: &SerializedFileReader<File>) -> u64 {
 
 fn read_whole(path: &Path, reading: Reading<'_>) -> Result<Records, DataError> {
     let reader = reader(path)?;
-    let bytes_max = reading.limits.bytes_max;
-    if unpacked(&reader) > bytes_max {
+    if unpacked(&reader) > reading.limits.bytes_max {
         return Err(DataError::TooLarge {
             path: path.to_path_buf(),
             what: "its content".to_string(),
-            limit: format!("{bytes_max} bytes"),
+            limit: reading.limits.bytes_said(),
         });
     }
     let (header, projection) = columns(path, &reader, reading)?;

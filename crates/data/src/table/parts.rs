@@ -7,16 +7,13 @@ use std::{
 
 use super::{
     dialect::{Delimiter, sniff_delimiter},
-    encoding::{PACKED, decode_part},
+    encoding::{PACKED, UTF16, decode_part},
     text::{UTF8_MARK, malformed},
 };
 use crate::error::DataError;
 
 /// Bytes of one row, its quoted line ends among them.
 const ROW_BYTES_MAX: usize = 16 << 20;
-
-/// How texts begin that cannot be read in parts unless it is said what they are written in, and what that is.
-const UTF16: [(&[u8], &str); 2] = [(b"\xff\xfe", "UTF-16 text"), (b"\xfe\xff", "UTF-16 text")];
 
 /// Reads a text part after part.
 pub(crate) struct TextParts<R> {
@@ -112,8 +109,10 @@ impl<R: Read> TextParts<R> {
     }
 
     fn refuse_unreadable(&self) -> Result<(), DataError> {
+        // It can be read in parts only if it is said what it is written in.
+        let of_two_bytes = UTF16.map(|start| (start, "UTF-16 text"));
         let begins = |(start, _): &&(&[u8], &str)| self.waiting.bytes.starts_with(start);
-        match UTF16.iter().chain(&PACKED).find(begins) {
+        match of_two_bytes.iter().chain(&PACKED).find(begins) {
             None => Ok(()),
             Some((_, what)) => {
                 let problem =

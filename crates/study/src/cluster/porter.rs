@@ -146,23 +146,20 @@ mod tests {
     use std::{fs, sync::mpsc::channel};
 
     use search::TrialId;
-    use train::Recipe;
 
     use super::*;
     use crate::{
         message::{Course, News},
         store::ObjectName,
-        trial::{Inheritance, Job, Lease, LeaseEpoch},
+        trial::{Inheritance, Job, Lease, LeaseEpoch, tests::job},
     };
 
     fn work(slot: u16, parent: &Digest) -> Reply {
+        let lease = Lease {
+            trial: TrialId(2),
+            epoch: LeaseEpoch(1),
+        };
         let job = Job {
-            lease: Lease {
-                trial: TrialId(2),
-                epoch: LeaseEpoch(1),
-            },
-            architecture: "in 4 | dense 2".parse().unwrap(),
-            recipe: Recipe::default(),
             inheritance: Some(Inheritance {
                 parent: TrialId(1),
                 architecture: "in 4 | dense 2".parse().unwrap(),
@@ -170,10 +167,7 @@ mod tests {
                 morphs: Vec::new(),
                 is_shrunk: true,
             }),
-            checkpoint: None,
-            seed: 1,
-            seconds_max: None,
-            seconds_left: None,
+            ..job(lease, "in 4 | dense 2")
         };
         Reply {
             answer: Answer::Work {

@@ -4,6 +4,7 @@
 //! the metrics do.
 
 use serde::{Deserialize, Serialize};
+use train::{LabelCounts, Metric};
 
 /// With more classes a matrix says nothing to anyone; what is confused most is said all the same.
 const MATRIX_CLASSES_MAX: usize = 40;
@@ -60,9 +61,12 @@ pub(super) fn confusion(
 ) -> Confusion {
     let mut matrix = vec![vec![0_u64; names.len()]; names.len()];
     let mut weighed = vec![vec![0.0; names.len()]; names.len()];
+    let mut labels = LabelCounts::of_no_rows(names.len());
     for (row, (id, said)) in ids.iter().zip(said).enumerate() {
         matrix[*id as usize][*said] += 1;
-        weighed[*id as usize][*said] += weights.map_or(1.0, |weights| f64::from(weights[row]));
+        let weight = weights.map_or(1.0, |weights| f64::from(weights[row]));
+        weighed[*id as usize][*said] += weight;
+        labels.count(*id as usize, *said, weight);
     }
     let classes: Vec<ClassScores> = (0..names.len())
         .map(|class| ClassScores {
@@ -70,7 +74,6 @@ pub(super) fn confusion(
             ..class_scores(&names[class], class, &weighed)
         })
         .collect();
-    let known: Vec<f64> = classes.iter().filter_map(|class| class.f1).collect();
     let mut confused: Vec<Confused> = Vec::new();
     for (truth, row) in matrix.iter().enumerate() {
         for (said, rows) in row.iter().enumerate() {
@@ -91,7 +94,11 @@ pub(super) fn confusion(
             false => Vec::new(),
         },
         classes,
-        f1_macro: known.iter().sum::<f64>() / known.len().max(1) as f64,
+        // Without rows there is none.
+        f1_macro: labels
+            .value(Metric::F1Macro)
+            .filter(|value| value.is_finite())
+            .unwrap_or(0.0),
         confused,
     }
 }

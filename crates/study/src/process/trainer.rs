@@ -512,7 +512,7 @@ mod tests {
     use super::*;
     use crate::{
         folds::Folds,
-        trial::{Lease, LeaseEpoch},
+        trial::{Lease, LeaseEpoch, tests::job},
     };
 
     fn rows() -> Examples {
@@ -548,19 +548,11 @@ mod tests {
 
     #[test]
     fn a_model_fits_if_its_checkpoint_does_too() {
-        let job = Job {
-            lease: Lease {
-                trial: TrialId(1),
-                epoch: LeaseEpoch(1),
-            },
-            architecture: "in 1 | dense 64 | relu | dense 2".parse().unwrap(),
-            recipe: Recipe::default(),
-            inheritance: None,
-            checkpoint: None,
-            seed: 1,
-            seconds_max: None,
-            seconds_left: None,
+        let lease = Lease {
+            trial: TrialId(1),
+            epoch: LeaseEpoch(1),
         };
+        let job = job(lease, "in 1 | dense 64 | relu | dense 2");
         let batch = job.recipe.batch_size;
         let plan = Plan::compile(&job.architecture, batch, Threads::ONE, Purpose::Train).unwrap();
         let plan_bytes = plan.memory_bytes();

@@ -1,12 +1,11 @@
 //! What a worker decides when something happens.
 
 use search::Outcome;
-use train::Recipe;
 
 use super::*;
 use crate::{
     store::sweep::tests::{running, seed, trial},
-    trial::{Job, LeaseEpoch, Sequence},
+    trial::{LeaseEpoch, Sequence, tests::job},
 };
 
 fn reply(answer: Answer, queued: u64, history: Vec<HistoryRow>) -> Event {
@@ -119,16 +118,7 @@ impl House {
         self.training.push((slot, lease));
         Answer::Work {
             slot,
-            job: Box::new(Job {
-                lease,
-                architecture: "in 4 | dense 2".parse().unwrap(),
-                recipe: Recipe::default(),
-                inheritance: None,
-                checkpoint: None,
-                seed: 1,
-                seconds_max: None,
-                seconds_left: None,
-            }),
+            job: Box::new(job(lease, "in 4 | dense 2")),
         }
     }
 
