@@ -91,7 +91,8 @@ def explore(program, path, options, metric, budget, seed, members):
     seconds = time.monotonic() - began
     described = next(line for line in said if line.startswith("data"))
     scores = {scored["name"]: scored["vault_metrics"].get(metric) for scored in found["baselines"]}
-    constant = next((value for name, value in scores.items() if name in ("the commonest class", "the mean")), None)
+    constants = ("the commonest class", "the mean", "the median")
+    constant = next((value for name, value in scores.items() if name in constants), None)
     decides = found["metric"] == metric
     together = found.get("ensemble") or {}
     return {

@@ -36,9 +36,16 @@ def odd(image, number):
         lambda image: image.convert("P"),
         lambda image: image.convert("RGBA"),
         lambda image: image.resize((8, 20)).convert("LA"),
+        deep,
     ]
-    ending = [".png", ".bmp", ".gif"][number % 3] if number % 7 in (0, 1, 2) else ".png"
-    return changes[number % 7](image), ending
+    which = number % len(changes)
+    ending = [".png", ".bmp", ".gif"][number % 3] if which in (0, 1, 2) else ".png"
+    return changes[which](image), ending
+
+
+def deep(image):
+    """Gray of 16 bits, of which not all round down to the upper 8."""
+    return Image.fromarray(numpy.asarray(image.convert("L")).astype(numpy.uint16) * 251 + 77)
 
 
 def main(digits, folder):

@@ -1,7 +1,8 @@
 //! The program `lehr`: arguments in, one command run, its text out.
 //!
 //! Standard output is for results, standard error for talk. Exit codes: 0 done, 1 it could not be
-//! done, 2 the command line was wrong, 75 stopped but resumable.
+//! done, 2 the command line was wrong, 75 stopped but resumable, 78 (of a node) this machine should not be
+//! used again.
 
 mod answer;
 mod args;

@@ -151,6 +151,7 @@ impl Progress {
             Happening::Stray { trial } => Some(format!(
                 "{at:>8}  a late result of trial {trial} was kept as an extra"
             )),
+            Happening::Waiting { reason } => Some(format!("{at:>8}  waits: {reason}")),
             Happening::Exhausted { worker, reason } => Some(format!(
                 "{at:>8}  the generator of {worker} stops: {reason}"
             )),

@@ -557,6 +557,7 @@ fn limits(typed: &LimitsToml, resources: &Resources) -> Result<Limits> {
         memory_bytes: memory.into_iter().flatten().min(),
         file_bytes: typed.file_kib.map(|kib| kib << 10),
         latency_micros: latency.transpose()?,
+        ..Limits::default()
     })
 }
 

@@ -32,7 +32,8 @@ fn bytes(path: &Path) -> u64 {
 
 #[test]
 fn no_trial_exceeds_a_limit_and_neither_does_the_exported_file() {
-    let limit_kib = 12;
+    // Little of it is left for each of five networks: with 12, hardly a linear one would be allowed.
+    let limit_kib = 40;
     let kib = limit_kib.to_string();
     let (place, trials, _) = explored(&[
         "--trials",
@@ -57,6 +58,9 @@ fn no_trial_exceeds_a_limit_and_neither_does_the_exported_file() {
         let size = bytes(&best.join(file));
         assert!(size <= limit_kib << 10, "{file} has {size} bytes");
     }
+    // The model is the networks of five folds, joined.
+    let cost = Model::load(&best).unwrap().card.architecture.cost();
+    assert!(cost.parameters <= 900 && cost.flops <= 2000, "{cost:?}");
 }
 
 #[test]
@@ -93,14 +97,15 @@ fn with_several_objectives_the_front_is_kept_as_models() {
             trial["params"].as_u64().unwrap(),
         )
     };
-    // A model is the mean of the networks of all folds.
+    // A model is the mean of the networks of all folds: ten values of two classes become two.
     let networks = found["folds"].as_u64().unwrap();
     assert_eq!(networks, 5);
+    let joining = 10 * 2 + 2;
     let finished = trials.iter().filter_map(|trial| {
         let parameters = trial.candidate.architecture.cost().parameters;
         Some((
             trial.result()?.score,
-            parameters * networks,
+            parameters * networks + joining,
             trial.candidate.latency_seconds? * networks as f64,
         ))
     });
@@ -121,6 +126,9 @@ fn with_several_objectives_the_front_is_kept_as_models() {
         for file in ["model.onnx", "model.safetensors", "model.json"] {
             assert!(bytes(&folder.join(file)) > 0);
         }
+        let cost = Model::load(&folder).unwrap().card.architecture.cost();
+        let told = [&model["params"], &model["flops"]].map(serde_json::Value::as_u64);
+        assert_eq!(told, [Some(cost.parameters), Some(cost.flops)]);
     }
 }
 

@@ -44,6 +44,40 @@ fn what_is_said_of_how_a_table_is_written_goes_with_the_model_and_may_not_change
 }
 
 #[test]
+fn a_study_says_the_budget_that_it_was_taken_up_with_and_goes_on_by_its_folder_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let moons = write_moons(place.path(), 120);
+    let out = place.path().join("study");
+    let short = ["--folds", "1", "--slots", "1", "--retrain", "nothing"];
+    // The study knows its data by a path that begins at this folder.
+    let made = lehr()
+        .current_dir(place.path())
+        .args(["explore", "moons.csv", "--out", "study", "--trials", "1"])
+        .args(short)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", said(&made));
+    let written = out.join("lehr.toml");
+    let text = fs::read_to_string(&written).unwrap();
+    assert!(text.contains("trials = 1\n"), "{text}");
+    // As if it had been killed before that was written.
+    fs::remove_file(&written).unwrap();
+    let taken_up = explore(&moons, &out, &[&short[..], &["--trials", "2"]].concat());
+    assert!(taken_up.status.success(), "{}", said(&taken_up));
+    let alone = explore(&out, &out, &[]);
+    assert!(alone.status.success(), "{}", said(&alone));
+    let text = fs::read_to_string(&written).unwrap();
+    assert!(text.contains("trials = 2\n"), "{text}");
+    let data = fs::canonicalize(&moons).unwrap();
+    assert!(text.contains(data.to_str().unwrap()), "{text}");
+    for entry in fs::read_dir(&out).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let is_part = ["lehr.toml.", "report.html."].map(|file| name.starts_with(file));
+        assert_eq!(is_part, [false, false], "{name} was left behind");
+    }
+}
+
+#[test]
 fn only_the_hyperparameters_of_the_file_are_searched_and_within_its_bounds() {
     let place = tempfile::tempdir().unwrap();
     write_moons(place.path(), 120);

@@ -127,6 +127,36 @@ fn an_onnx_file_of_every_version_says_the_same_in_onnx_runtime() {
     }
 }
 
+/// Needs a Python with `torch`, `safetensors` and `numpy` (`LEHR_PYTHON`, otherwise `python3`); skipped without one,
+/// unless `LEHR_REQUIRE_TORCH` is set.
+#[test]
+fn a_script_of_a_model_of_every_version_says_the_same() {
+    let required = "LEHR_REQUIRE_TORCH";
+    let Some(python) = python_with("torch, safetensors, numpy", required) else {
+        return;
+    };
+    for model in models() {
+        let place = tempfile::tempdir().unwrap();
+        let export = lehr()
+            .arg("export")
+            .arg(&model)
+            .arg("--pytorch")
+            .arg(place.path())
+            .output()
+            .unwrap();
+        assert!(export.status.success(), "{}", said(&export));
+        let script = Command::new(&python)
+            .arg(place.path().join("model.py"))
+            .arg(rows(&model))
+            .output()
+            .unwrap();
+        let called = model.display();
+        assert!(script.status.success(), "{called}: {}", said(&script));
+        let expected = fs::read(model.join("predictions.csv")).unwrap();
+        check_same(&script.stdout, &expected, python::TOLERANCE);
+    }
+}
+
 #[test]
 fn a_model_of_every_version_is_exported_again() {
     for model in models() {

@@ -10,7 +10,7 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use rand::{Rng, SeedableRng};
@@ -122,6 +122,12 @@ fn a_table_larger_than_memory_is_explored_and_converted_once() {
     let left = names(&rows);
     assert!(left.iter().all(|name| name.ends_with(".part")), "{left:?}");
     assert!(!folder.join("killed").exists());
+    // It is nobody's after a day: until then another machine might be writing it.
+    for name in left {
+        let begun = File::options().write(true).open(rows.join(name)).unwrap();
+        let yesterday = SystemTime::now() - Duration::from_secs(25 * 3_600);
+        begun.set_modified(yesterday).unwrap();
+    }
 
     // To its end, in less memory than the table would take.
     let limit = format!("ulimit -v {MEMORY_KIB}");

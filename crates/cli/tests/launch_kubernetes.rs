@@ -25,12 +25,21 @@ use study::launch::{
     kubernetes::{Kubernetes, KubernetesOptions},
 };
 
-/// Answers what stands in `answer.json`, keeps what it hears, and complains as `complaint` says.
+/// Answers what stands in `answer.json`, keeps what it hears, and complains as `complaint` says. What stands in
+/// `deleted.json` is the answer once a job is deleted, what stands in `killed.json` once pods are given hardly any
+/// time, and what stands in `left.json` from the second answer on after a job is deleted.
 const KUBECTL: &str = r#"#!/bin/bash
 here=$(dirname "$0")
 echo "$*" >> "$here/lines"
 case "$*" in
-"get jobs,pods "*) cat "$here/answer.json" ;;
+"get jobs,pods "*)
+    cat "$here/answer.json"
+    if [ -e "$here/left.json" ] && grep -q '^delete job' "$here/lines"; then
+        mv "$here/left.json" "$here/answer.json"
+    fi ;;
+"delete job "*) if [ -e "$here/deleted.json" ]; then mv "$here/deleted.json" "$here/answer.json"; fi ;;
+"delete pod "*--grace-period=1*)
+    if [ -e "$here/killed.json" ]; then mv "$here/killed.json" "$here/answer.json"; fi ;;
 "create secret generic "*)
     for argument; do case $argument in --from-file=*) file=${argument#*=*=} ;; esac; done
     printf '{"kind":"Secret","apiVersion":"v1","metadata":{"name":"%s","creationTimestamp":null},' "$4"
@@ -70,8 +79,12 @@ fn with_standin(test: &str) -> Option<Standin> {
 
 impl Standin {
     fn answer(&self, items: &[Value]) {
+        self.answer_in("answer.json", items);
+    }
+
+    fn answer_in(&self, name: &str, items: &[Value]) {
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
-        fs::write(self.folder.join("answer.json"), list.to_string()).unwrap();
+        fs::write(self.folder.join(name), list.to_string()).unwrap();
     }
 
     fn lines(&self) -> Vec<String> {
@@ -251,6 +264,118 @@ fn every_index_that_is_not_done_is_a_node_with_or_without_a_pod() {
     assert_eq!(shown, expected);
 }
 
+/// A pod that was told to leave.
+fn leaving(number: u32, index: u32) -> Value {
+    let mut pod = pod(number, index, "Running", json!({}));
+    pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    pod
+}
+
+#[test]
+fn pods_that_no_index_needs_any_more_are_leaving_until_they_have_ended() {
+    let Some(standin) =
+        with_standin("pods_that_no_index_needs_any_more_are_leaving_until_they_have_ended")
+    else {
+        return;
+    };
+    let failed = json!({ "conditions": [{ "type": "FailureTarget", "status": "True" }] });
+    standin.answer(&[
+        // The first job was longer, the second has failed, and two more are deleted.
+        job(2, 1, json!({})),
+        pod(2, 0, "Running", json!({})),
+        leaving(2, 1),
+        job(3, 1, failed),
+        leaving(3, 0),
+        leaving(5, 0),
+        pod(5, 1, "Running", json!({})),
+        pod(5, 2, "Succeeded", json!({})),
+        pod(7, 0, "Failed", json!({})),
+    ]);
+    let placed = standin.launcher().placed().unwrap();
+    let running = PlacedState::Running {
+        node: Some("gpu-0".parse().unwrap()),
+    };
+    let expected = [
+        ("lehr-test-2/0", running),
+        ("lehr-test-2/1", PlacedState::Ending),
+        ("lehr-test-3/0", PlacedState::Ending),
+        ("lehr-test-5/0", PlacedState::Ending),
+        ("lehr-test-5/1", PlacedState::Ending),
+    ];
+    let expected = expected.map(|(id, state)| Placed {
+        id: id.parse().unwrap(),
+        state,
+    });
+    assert_eq!(placed, expected);
+    // The number of a job is not given again while its pods are there.
+    let mut launcher = standin.launcher();
+    launcher.start(count(1), &Default::default()).unwrap();
+    assert_eq!(standin.heard()[1]["metadata"]["name"], "lehr-test-6");
+}
+
+/// `lehr launch kubernetes --stop`; what it printed, and what `kubectl` was told beside listing.
+fn stopped(standin: &Standin, grace: &str) -> (String, Vec<String>) {
+    let output = Command::new(env!("CARGO_BIN_EXE_lehr"))
+        .args(["launch", "kubernetes", "--image", "lehr:1"])
+        .args(["--name", "lehr-test", "--stop", "--grace", grace])
+        .arg("--join")
+        .arg(standin.nodes.invitation())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    let told = standin.lines().into_iter();
+    (
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        told.filter(|line| !line.starts_with("get")).collect(),
+    )
+}
+
+const DELETE: &str = "delete job lehr-test-0 --ignore-not-found --cascade=background --wait=false";
+const FORGET: &str = "delete secret lehr-test --ignore-not-found";
+
+#[test]
+fn a_stop_waits_for_pods_that_outlive_their_job_before_it_takes_their_secret() {
+    let Some(standin) =
+        with_standin("a_stop_waits_for_pods_that_outlive_their_job_before_it_takes_their_secret")
+    else {
+        return;
+    };
+    let running = |index| pod(0, index, "Running", json!({}));
+    standin.answer(&[job(0, 2, json!({})), running(0), running(1)]);
+    standin.answer_in("deleted.json", &[leaving(0, 0), leaving(0, 1)]);
+    standin.answer_in("left.json", &[]);
+    let (said, told) = stopped(&standin, "1m");
+    assert_eq!(
+        said,
+        "lehr-test: 2 nodes were there; 0 of them had to be killed\n"
+    );
+    assert_eq!(told, [DELETE, FORGET]);
+    let lines = standin.lines();
+    let looks = lines.iter().skip_while(|line| *line != DELETE);
+    let looks = looks.filter(|line| line.starts_with("get")).count();
+    assert_eq!(looks, 2, "the first finds them, the second does not");
+}
+
+#[test]
+fn a_stop_kills_pods_that_take_longer_than_their_grace() {
+    let Some(standin) = with_standin("a_stop_kills_pods_that_take_longer_than_their_grace") else {
+        return;
+    };
+    let running = |index| pod(0, index, "Running", json!({}));
+    standin.answer(&[job(0, 2, json!({})), running(0), running(1)]);
+    // One of the two has left, the other stays.
+    standin.answer_in("deleted.json", &[leaving(0, 1)]);
+    standin.answer_in("killed.json", &[]);
+    let (said, told) = stopped(&standin, "1s");
+    assert_eq!(
+        said,
+        "lehr-test: 2 nodes were there; 1 of them had to be killed\n"
+    );
+    let kill = "delete pod --ignore-not-found --wait=false --grace-period=1 lehr-test-0-1-abcde";
+    assert_eq!(told, [DELETE, kill, FORGET]);
+}
+
 /// What is sent to stop some indexes of a job of four that all run, except for one.
 fn stops(standin: &Standin, waiting: Option<u32>, stopped: &[u32], how: StopHow) -> Vec<String> {
     let pods = (0..4)
@@ -287,8 +412,7 @@ fn jobs_are_deleted_shortened_or_lose_pods_as_fits() {
         return;
     };
     let graceful = StopHow::Gracefully;
-    let delete = "delete job lehr-test-0 --ignore-not-found --cascade=background --wait=false";
-    assert_eq!(stops(&standin, None, &[0, 1, 2, 3], graceful), [delete]);
+    assert_eq!(stops(&standin, None, &[0, 1, 2, 3], graceful), [DELETE]);
     let patch =
         r#"patch job lehr-test-0 --type=merge --patch={"spec":{"completions":2,"parallelism":2}}"#;
     assert_eq!(stops(&standin, None, &[2, 3], graceful), [patch]);
@@ -296,6 +420,12 @@ fn jobs_are_deleted_shortened_or_lose_pods_as_fits() {
     assert_eq!(stops(&standin, None, &[1], graceful), [pods]);
     let now = "delete pod --ignore-not-found --wait=false --grace-period=1 lehr-test-0-3-abcde";
     assert_eq!(stops(&standin, None, &[3], StopHow::Now), [now]);
+    let names = "lehr-test-0-0-abcde lehr-test-0-1-abcde lehr-test-0-2-abcde lehr-test-0-3-abcde";
+    assert_eq!(
+        stops(&standin, None, &[0, 1, 2, 3], StopHow::Now),
+        [DELETE, now.replace("lehr-test-0-3-abcde", names).as_str()],
+        "pods of a job that is deleted have two minutes, if nobody says otherwise"
+    );
     let nothing: [&str; 0] = [];
     assert_eq!(
         stops(&standin, Some(1), &[1], graceful),

@@ -159,3 +159,46 @@ fn three_commands_of_the_user_are_a_launcher_too() {
             .contains("1 nodes were there; 0 of them had to be killed")
     );
 }
+
+/// A node that says that it is leaving once it is told to, and has left when it was looked at LOOKS more times.
+const LEAVING_RECIPE: &str = r#"
+start = 'true'
+list = '''
+[ -e "$PLACE/killed" ] && exit 0
+[ -e "$PLACE/told" ] || { echo "7 running here"; exit 0; }
+echo look >> "$PLACE/looks"
+[ "$(wc -l < "$PLACE/looks")" -gt LOOKS ] || echo "7 ending"
+'''
+stop = '''
+echo "$LEHR_HOW" $LEHR_IDS >> "$PLACE/told"
+[ "$LEHR_HOW" = gracefully ] || touch "$PLACE/killed"
+'''
+"#;
+
+/// Stops a node that leaves after so many looks; what was printed, and what the engine was told.
+fn stopped_while_leaving(looks: u32, grace: &str) -> (String, String) {
+    let scene = Scene::new("");
+    let place = scene.place.path().to_str().unwrap();
+    let recipe = LEAVING_RECIPE.replace("LOOKS", &looks.to_string());
+    let recipe = recipe.replace("$PLACE", place);
+    fs::write(scene.place.path().join("recipe.toml"), recipe).unwrap();
+    let said = scene.launch(&["--stop", "--grace", grace]);
+    let told = fs::read_to_string(scene.place.path().join("told")).unwrap();
+    (said, told)
+}
+
+#[test]
+fn a_node_that_is_leaving_is_waited_for_and_killed_when_its_grace_is_over() {
+    let (said, told) = stopped_while_leaving(2, "1m");
+    assert!(
+        said.contains("1 nodes were there; 0 of them had to be killed"),
+        "{said}"
+    );
+    assert_eq!(told, "gracefully 7\n");
+    let (said, told) = stopped_while_leaving(1_000, "1s");
+    assert!(
+        said.contains("1 nodes were there; 1 of them had to be killed"),
+        "{said}"
+    );
+    assert_eq!(told, "gracefully 7\nnow 7\n");
+}

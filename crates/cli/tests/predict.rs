@@ -10,7 +10,12 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
+
+/// A program that takes longer to answer a row hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn predict(model: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_lehr"))
@@ -253,4 +258,106 @@ fn no_answer_is_written_over_the_rows_that_are_asked_about() {
         assert!(said.contains("is among the files that are read"), "{said}");
         assert_eq!(fs::read(&rows).unwrap(), before);
     }
+}
+
+#[test]
+fn answers_of_yesterday_stay_until_those_of_today_are_whole() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = models::rents(place.path());
+    let folder = place.path().join("answers");
+    fs::create_dir(&folder).unwrap();
+    let [out, bad] = ["out.csv", "bad.csv"].map(|name| folder.join(name));
+    for path in [&out, &bad] {
+        fs::write(path, "of yesterday").unwrap();
+    }
+    let predict = |files: &[&str]| {
+        let flags = [
+            "--out",
+            out.to_str().unwrap(),
+            "--bad",
+            bad.to_str().unwrap(),
+        ];
+        predict(&model, &[files, &flags].concat())
+    };
+    let written = || [&out, &bad].map(|path| fs::read_to_string(path).unwrap());
+    let missing = place.path().join("missing.csv");
+    let missing = missing.to_str().unwrap();
+    for files in [&[missing][..], &[missing, missing]] {
+        let output = predict(files);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+        assert_eq!(written(), ["of yesterday", "of yesterday"]);
+    }
+    // The rows that cannot be used are written down, though nothing is answered.
+    let unusable = place.path().join("unusable.csv");
+    fs::write(&unusable, "area,town,floor\n51,Bern\n").unwrap();
+    assert_eq!(
+        predict(&[unusable.to_str().unwrap()]).status.code(),
+        Some(1)
+    );
+    let [answers, bad_rows] = written();
+    assert_eq!(answers, "of yesterday");
+    assert!(bad_rows.starts_with("file,row,reason\n,1,"), "{bad_rows}");
+
+    let rows = rows.to_str().unwrap();
+    let output = predict(&[rows]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let expected = answered(&model, &[rows]);
+    assert_eq!(written(), [expected.as_str(), "file,row,reason\n"]);
+    assert_eq!(
+        fs::read_dir(&folder).unwrap().count(),
+        2,
+        "nothing else stays"
+    );
+}
+
+#[test]
+fn answers_and_bad_rows_do_not_go_into_one_file() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = models::rents(place.path());
+    let (out, bad) = (place.path().join("o.csv"), place.path().join("./o.csv"));
+    let [rows, out, bad] = [&rows, &out, &bad].map(|path| path.to_str().unwrap());
+    let output = predict(&model, &[rows, "--out", out, "--bad", bad]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains("--out and --bad both name"), "{said}");
+    assert!(!Path::new(out).exists());
+    // Where nothing is kept, nothing is lost.
+    let nowhere = ["--out", "/dev/null", "--bad", "/dev/null"];
+    assert_eq!(answered(&model, &[&[rows][..], &nowhere].concat()), "");
+}
+
+#[test]
+fn what_only_looks_like_a_file_is_written_where_it_is() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = models::rents(place.path());
+    let rows = rows.to_str().unwrap();
+    let expected = answered(&model, &[rows]);
+    assert_eq!(answered(&model, &[rows, "--out", "/dev/stdout"]), expected);
+}
+
+#[test]
+fn what_a_pipe_is_answered_stands_in_the_file_while_the_pipe_is_open() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, rows) = models::rents(place.path());
+    let out = place.path().join("out.csv");
+    let mut program = Command::new(env!("CARGO_BIN_EXE_lehr"))
+        .arg("predict")
+        .arg(&model)
+        .args(["-", "--out"])
+        .arg(&out)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = program.stdin.take().unwrap();
+    let content = fs::read_to_string(&rows).unwrap();
+    for line in content.split_inclusive('\n').take(2) {
+        input.write_all(line.as_bytes()).unwrap();
+    }
+    let begun = Instant::now();
+    while fs::read_to_string(&out).unwrap_or_default().lines().count() < 2 {
+        assert!(begun.elapsed() < PATIENCE, "the row is not answered");
+        thread::sleep(Duration::from_millis(10));
+    }
+    drop(input);
+    assert!(program.wait().unwrap().success());
 }

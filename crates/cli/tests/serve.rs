@@ -220,6 +220,18 @@ fn what_cannot_be_answered_is_told_why() {
 }
 
 #[test]
+fn rows_in_another_encoding_than_utf8_are_refused_by_their_line() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, _) = models::rents(place.path());
+    let server = Server::start(&model, &[]);
+    let latin = b"area,town,floor\n30,Bern,1\n31,Z\xfcrich,1\n";
+    let answer = server.ask("POST /predict", &[CSV], latin);
+    assert_eq!(answer.status, 400, "{}", answer.body);
+    let rule = "line 3 holds bytes that are no UTF-8: send the rows in UTF-8";
+    assert_eq!(answer.error(), format!("the request: {rule}"));
+}
+
+#[test]
 fn a_body_that_is_too_large_is_refused_however_it_is_sent() {
     let place = tempfile::tempdir().unwrap();
     let (model, _) = models::rents(place.path());

@@ -7,7 +7,11 @@ mod block;
 mod portion;
 mod shards;
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::Path,
+};
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
@@ -380,10 +384,7 @@ impl Examples {
         let metadata = Some([(ABOUT.to_string(), about)].into_iter().collect());
         let bytes = safetensors::serialize(views, metadata)
             .map_err(|error| damaged(path, &error.to_string()))?;
-        fs::write(path, bytes).map_err(|source| DataError::Unreadable {
-            path: path.to_path_buf(),
-            source,
-        })
+        write_durably(path, &bytes)
     }
 
     fn tensors(&self) -> Vec<(&'static str, Dtype, Vec<u8>)> {
@@ -437,6 +438,19 @@ impl Examples {
             false => Err(damaged(rest.path(), "its rows are not of these data")),
         }
     }
+}
+
+/// Writes a file and makes sure that it is on the disk: a study appears by a rename, which must not outlive what is
+/// in its files when the power fails.
+pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+    let written = File::create(path).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.map_err(|source| DataError::Unreadable {
+        path: path.to_path_buf(),
+        source,
+    })
 }
 
 fn damaged(path: &Path, problem: &str) -> DataError {

@@ -17,14 +17,15 @@ use crate::{
 };
 
 /// The fold of each of these rows, from 0: all of about the same size, classes or numbers spread evenly,
-/// no group in two of them. Where there are fewer groups than folds, there is one fold for each group.
+/// no group in two of them. Where there are fewer groups, or rows, than folds, there is one fold for each.
 ///
 /// # Shapes
 /// `rows`: numbers of rows, ascending; returns as many folds.
 /// # Units
 /// None.
 /// # Errors
-/// If rows are ordered by time, or what is learned from is of one class only where a fold is left out.
+/// If rows are ordered by time, or of one group, or a single one, or what is learned from is of one class only
+/// where a fold is left out.
 /// # Cost
 /// `O(rows log rows)`.
 /// # Source
@@ -43,23 +44,36 @@ pub fn folds(
             )));
         }
         Sides::Groups(numbers) => by_groups(source, numbers, rows, count, rng)?,
-        Sides::Free | Sides::Parts(_) => row_by_row(source.dataset.targets(), rows, count, rng),
+        Sides::Free | Sides::Parts(_) => row_by_row(source, rows, count, rng)?,
     };
     check(source, rows, &folds)?;
     Ok(folds)
 }
 
-/// How many of so many folds there can be for these rows: not more than groups.
+/// How many of so many folds there can be for these rows: not more than groups, and not more than rows. None is empty
+/// then, since an empty one could validate nothing.
 pub fn folds_max(source: &Source, rows: &[u32], count: u8) -> u8 {
-    match &source.facts.sides {
-        Sides::Groups(numbers) => {
-            u8::try_from(groups::count(numbers, rows)).map_or(count, |groups| count.min(groups))
-        }
-        _ => count,
-    }
+    let most = match &source.facts.sides {
+        Sides::Groups(numbers) => groups::count(numbers, rows),
+        _ => rows.len(),
+    };
+    u8::try_from(most).map_or(count, |most| count.min(most))
 }
 
-fn row_by_row(targets: &RawTargets, rows: &[u32], count: u8, rng: &mut ChaCha8Rng) -> Vec<u8> {
+fn row_by_row(
+    source: &Source,
+    rows: &[u32],
+    count: u8,
+    rng: &mut ChaCha8Rng,
+) -> Result<Vec<u8>, DataError> {
+    let count = folds_max(source, rows, count);
+    if count < 2 {
+        return Err(refused(format!(
+            "{} row(s) in one fold cannot be both learned from and validate",
+            rows.len()
+        )));
+    }
+    let targets = source.dataset.targets();
     let mut folds = vec![0; rows.len()];
     let place_of = |row: &u32| rows.binary_search(row).expect("rows are ascending");
     if let RawTargets::Values(values) = targets {
@@ -73,7 +87,7 @@ fn row_by_row(targets: &RawTargets, rows: &[u32], count: u8, rng: &mut ChaCha8Rn
                 folds[place_of(row)] = *fold;
             }
         }
-        return folds;
+        return Ok(folds);
     }
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.shuffle(rng);
@@ -84,7 +98,7 @@ fn row_by_row(targets: &RawTargets, rows: &[u32], count: u8, rng: &mut ChaCha8Rn
     for (turn, place) in order.into_iter().enumerate() {
         folds[place] = (turn % usize::from(count)) as u8;
     }
-    folds
+    Ok(folds)
 }
 
 fn by_groups(

@@ -75,7 +75,7 @@ pub struct Counted {
     pub rows: u64,
     /// Left out, because they stand on the side of the validation or vault rows.
     pub held_out: u64,
-    /// Left out, because their target, or what decides on their side, cannot be understood.
+    /// Left out, because their target, or what decides on their side, cannot be understood, or they are too long.
     pub unusable: u64,
     /// Images that could not be read any more or are not what they were, and why the first is not used.
     pub gone: Option<(u64, String)>,
@@ -105,7 +105,7 @@ impl Counted {
         }
         if self.unusable > 0 {
             notices.push(Notice::warning(format!(
-                "{} row(s) that are not held in memory have a target, or a place in the split, that \
+                "{} row(s) that are not held in memory have a target, a length or a place in the split that \
                  none of those held has: they are left out",
                 self.unusable
             )));

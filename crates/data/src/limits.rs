@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::preprocess::Preprocessor;
+
 /// Pixels of the longer side of an image, where nobody says how many: a network's work grows with their square
 /// (decision 0031).
 const IMAGE_SIDE_MAX: u32 = 128;
@@ -64,6 +66,17 @@ pub struct ReadLimits {
 }
 
 impl ReadLimits {
+    /// The same for new rows of a model: it may have learned from more columns than is usual, and as many more may
+    /// stand beside those that it takes.
+    #[must_use]
+    pub fn for_rows_of(self, preprocessor: &Preprocessor) -> ReadLimits {
+        let taken = preprocessor.wanted().map_or(0, |wanted| wanted.len());
+        ReadLimits {
+            columns_max: self.columns_max.max(taken.saturating_mul(2)),
+            ..self
+        }
+    }
+
     /// The limit of bytes, for a message.
     pub(crate) fn bytes_said(&self) -> String {
         let bytes = self.bytes_max;
@@ -95,5 +108,41 @@ impl Default for ReadLimits {
             columns_max: 100_000,
             classes_max: 1_000,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn model_of(inputs: Value) -> Preprocessor {
+        let task = json!({ "kind": "classification", "classes": ["a", "b"] });
+        let written = json!({ "format": 1, "inputs": inputs, "task": task });
+        serde_json::from_value(written).unwrap()
+    }
+
+    #[test]
+    fn new_rows_may_have_twice_the_columns_of_their_model_however_many_these_are() {
+        let few = ReadLimits {
+            columns_max: 5,
+            ..ReadLimits::default()
+        };
+        let allowed = |inputs: Value| few.for_rows_of(&model_of(inputs)).columns_max;
+        let column = |name: &str| {
+            json!({
+                "name": name, "kind": "category", "levels": ["x"], "missing_indicator": "absent",
+            })
+        };
+        let (a, b, c) = (column("a"), column("b"), column("c"));
+        assert_eq!(allowed(json!({ "columns": [a, b] })), 5);
+        assert_eq!(allowed(json!({ "columns": [a, b, c] })), 6);
+        // The steps of a series may have stood side by side as columns.
+        let series = json!({ "series": {
+            "columns": ["t0", "t1", "t2", "t3"], "channels": 1, "length": 4, "shift": [0.0],
+            "scale": [1.0], "presence": "absent",
+        }});
+        assert_eq!(allowed(series), 8);
     }
 }

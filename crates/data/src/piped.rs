@@ -2,6 +2,7 @@
 //! told before the end.
 
 use std::{
+    fs,
     io::{self, Cursor, ErrorKind, Read},
     path::Path,
 };
@@ -20,7 +21,7 @@ use crate::{
         arrow,
         encoding::{GZIP, UTF16},
         parquet,
-        text::UTF8_MARK,
+        text::{UTF8_MARK, malformed},
     },
 };
 
@@ -90,6 +91,23 @@ impl Preprocessor {
             _ if self.kind() == DataKind::Series && !self.takes_tables() => Some("ts"),
             _ if self.is_of_steps() || is_text_of_two_bytes() => Some("csv"),
             _ => None,
+        }
+    }
+}
+
+/// Refuses a path that is neither a file nor a folder, as that of a pipe: each look at its start would take that away.
+///
+/// # Errors
+/// If it is such a one, with what to do instead.
+pub(crate) fn refuse_read_once(path: &Path, instead: &str) -> Result<(), DataError> {
+    // What is not there at all is told by whoever reads it.
+    let is_other = fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+    match is_other {
+        false => Ok(()),
+        true => {
+            let problem =
+                format!("it is a pipe or a device, which can be read only once: {instead}");
+            Err(malformed(path, problem))
         }
     }
 }

@@ -1,20 +1,21 @@
 //! New rows for a fitted model: read by its columns and sizes, not guessed again.
 //!
-//! Files here, series in `series`, tables with a row for each step in `steps`; `stream` has tables without end, `sent` what comes in requests. All of them end in
-//! [`Preprocessor::apply`], as training does.
+//! Files here, series in `series`, tables with a row for each step in `steps`; `stream` has tables without end,
+//! `sent` what comes in requests. All of them end in [`Preprocessor::apply`], as training does.
 
 mod series;
 mod steps;
+mod texts;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use crate::{
     error::DataError,
     examples::Examples,
-    fitted::{FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedText},
+    fitted::{FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries},
     idx,
     images::{
         self,
@@ -23,21 +24,23 @@ use crate::{
     limits::ReadLimits,
     notice::Notice,
     npy::{self, Array, Saved},
+    piped::refuse_read_once,
     preprocess::Preprocessor,
-    read::{TextFile, array_images, array_series, check_size, format_of, is_text_file, read_text},
-    series::{too_large, wide},
-    source::{Cells, Column, Dataset, Images, RawTargets, Table, Texts},
+    read::{array_images, array_series, format_of, is_text_file, place_named},
+    series::{check_padded, too_large, wide},
+    source::{Cells, Column, Dataset, Images, RawTargets, Table},
     table::{
         Reading, Taken,
         columns::{is_missing, number},
         dialect::{Decimal, Dialect},
-        encoding::Encoding,
         header::{HeaderLine, is_header, is_numbered},
         records,
         text::{Names, Ragged, Records, Row, check_header},
     },
     times::TimeFormat,
 };
+
+pub(crate) use texts::texts_of;
 
 /// New rows, ready for a network.
 #[derive(Clone, Debug)]
@@ -81,12 +84,14 @@ impl Preprocessor {
     /// # Errors
     /// If the file cannot be read, or lacks a column, or holds images where rows are needed.
     pub fn read_rows(&self, path: &Path, limits: &ReadLimits) -> Result<RawRows, DataError> {
+        refuse_read_once(path, "give it as standard input (`lehr predict MODEL -`)")?;
         let is_array = npy_kind(path).is_some();
         let read = match self.inputs() {
             FittedInputs::Columns(columns) if is_array => array_rows(columns, path, limits)?,
             FittedInputs::Image(image) => image_rows(image, path, self.dialect(), limits)?,
             FittedInputs::Series(series) if is_array => {
-                let all = array_series(path, &read_array(path, limits)?, Some(series))?;
+                let array = series::learned_from(series, read_array(path, limits)?);
+                let all = array_series(path, &array, Some(series))?;
                 let mut read = series::short_enough(series, &all.series);
                 read.notices.extend(all.too_large);
                 read
@@ -99,11 +104,19 @@ impl Preprocessor {
                     steps: Some(table), ..
                 },
             ) => steps::read(series, table, path, self.dialect(), limits)?,
-            FittedInputs::Text(text) if path.is_dir() || is_text_file(path) => {
-                text_files(text, path, self.dialect().encoding, limits)?
+            FittedInputs::Text(text)
+                if (path.is_dir() || is_text_file(path))
+                    && !texts::is_table(text, path, self.dialect(), limits)? =>
+            {
+                texts::of_files(text, path, self.dialect().encoding, limits)?
             }
             _ => self.table_rows(path, limits)?,
         };
+        if let (FittedInputs::Series(fitted), Dataset::Series(series)) =
+            (self.inputs(), &read.dataset)
+        {
+            check_padded(path, series, fitted.length, limits)?;
+        }
         self.prepared(read)
     }
 
@@ -124,6 +137,7 @@ impl Preprocessor {
         let places = Places::find(&wanted, path, &records.header, records.names)?;
         let mut read = places.typed(&wanted, &records.rows, records.decimal, 0);
         read.give_reasons(&records.unread, 0);
+        read.notices.extend(records.notices);
         Ok(self.of_table(read))
     }
 
@@ -149,14 +163,25 @@ impl Preprocessor {
         matches!(self.inputs(), FittedInputs::Series(series) if series.steps.is_some())
     }
 
-    /// Rows of a table with the wanted columns, as the kind of row that the model takes.
+    /// Rows of a table with the wanted columns, as the kind of row that the model takes; series that are too long for
+    /// it become bad.
     pub(crate) fn of_table(&self, mut read: ReadRows) -> ReadRows {
         let rows = read.row_numbers.len();
         read.dataset = match (self.inputs(), read.dataset) {
-            (FittedInputs::Series(_), Dataset::Table(table)) => {
+            (FittedInputs::Series(fitted), Dataset::Table(table)) => {
                 read.notices
                     .extend(too_large(wide::numbers(&table.columns)));
-                Dataset::Series(wide::series_of(&table.columns, rows))
+                let all = wide::series_of(&table.columns, rows);
+                let fitting = series::short_enough(fitted, &all);
+                let number = |place: u64| read.row_numbers[place as usize - 1];
+                let bad = fitting.bad.into_iter().map(|bad| BadRow {
+                    row: number(bad.row),
+                    ..bad
+                });
+                read.bad.extend(bad);
+                read.bad.sort_by_key(|bad| bad.row);
+                read.row_numbers = fitting.row_numbers.into_iter().map(number).collect();
+                fitting.dataset
             }
             (FittedInputs::Text(fitted), Dataset::Table(Table { mut columns, .. })) => {
                 let Some(Cells::Words(cells)) = columns.pop().map(|column| column.cells) else {
@@ -257,7 +282,8 @@ pub(crate) fn kept(dialect: Dialect, limits: &ReadLimits) -> Reading<'_> {
 
 /// What the first line of new rows is; the model knows its columns.
 pub(crate) fn first_line(wanted: &Wanted<'_>, first: &[String]) -> HeaderLine {
-    let is_there = |name: &str| first.iter().any(|cell| cell == name);
+    let cells: BTreeSet<&str> = first.iter().map(String::as_str).collect();
+    let is_there = |name: &str| cells.contains(name);
     if wanted.iter().all(|(name, _)| is_there(name)) {
         return HeaderLine::Present;
     }
@@ -363,9 +389,7 @@ impl Places {
             .zip(&self.places)
             .map(|((name, kind), place)| {
                 let cells = good.iter().map(|row| row.cells[*place].as_str());
-                if *kind == CellKind::Numbers {
-                    notices.extend(strays(name, cells.clone(), decimal));
-                }
+                notices.extend(strays(name, *kind, cells.clone(), decimal));
                 Column {
                     name: (*name).to_string(),
                     cells: cells_of_kind(*kind, cells, decimal),
@@ -385,13 +409,19 @@ impl Places {
     }
 }
 
-/// What is to be said of cells that should be numbers and are not: as in training, they are missing.
+/// What is to be said of cells that should be numbers or dates and are not: as in training, they are missing.
 fn strays<'a>(
     column: &str,
+    kind: CellKind<'_>,
     cells: impl Iterator<Item = &'a str>,
     decimal: Decimal,
 ) -> Option<Notice> {
-    let mut stray = cells.filter(|cell| !is_missing(cell) && number(cell, decimal).is_none());
+    let is_read = |cell: &str| match kind {
+        CellKind::Numbers => number(cell, decimal).is_some(),
+        CellKind::Words => true,
+        CellKind::Times(format) => format.seconds(cell).is_some(),
+    };
+    let mut stray = cells.filter(|cell| !is_missing(cell) && !is_read(cell));
     let example = stray.next()?;
     Some(stray_notice(column, 1 + stray.count(), example))
 }
@@ -472,11 +502,8 @@ fn array_rows(
     };
     let values = array.values.to_floats();
     let column = |column: &FittedColumn| {
-        let index = column
-            .name
-            .strip_prefix('x')
-            .and_then(|index| index.parse::<usize>().ok());
-        let index = index.filter(|index| *index < width).ok_or_else(|| {
+        let index = place_named(&column.name).filter(|index| *index < width);
+        let index = index.ok_or_else(|| {
             unfit(
                 path,
                 format!("its {width} columns do not include `{}`", column.name),
@@ -592,7 +619,7 @@ fn listed_images(
         row_numbers: listed.good.into_iter().map(number).collect(),
         names: RowNames::None,
         bad: bad.collect(),
-        notices: Vec::new(),
+        notices: records.notices,
     })
 }
 
@@ -607,68 +634,4 @@ pub(crate) fn images_of(size: (u32, u32, u32), bytes: Vec<u8>) -> Dataset {
         bytes,
         targets: RawTargets::Unknown(count),
     })
-}
-
-/// The text of a `.txt` file, or of all such files in a folder, by their names.
-fn text_files(
-    fitted: &FittedText,
-    path: &Path,
-    encoding: Option<Encoding>,
-    limits: &ReadLimits,
-) -> Result<ReadRows, DataError> {
-    if !path.is_dir() {
-        let text = read_text(path, encoding, limits)?.text;
-        return Ok(ReadRows::all(texts_of(fitted, vec![text])));
-    }
-    let (mut texts, mut row_numbers, mut names) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut bad, mut bytes) = (Vec::new(), 0);
-    for (row, file) in (1..).zip(text_files_in(path)?) {
-        match read_text(&file, encoding, limits) {
-            Ok(TextFile { text, .. }) => {
-                bytes += text.len() as u64;
-                texts.push(text);
-                row_numbers.push(row);
-                let name = file.file_name().unwrap_or_default();
-                names.push(name.to_string_lossy().into_owned());
-            }
-            Err(error) => bad.push(BadRow {
-                row,
-                reason: error.to_string(),
-            }),
-        }
-        check_size(path, texts.len(), bytes, limits)?;
-    }
-    Ok(ReadRows {
-        dataset: texts_of(fitted, texts),
-        row_numbers,
-        names: RowNames::Paths(names),
-        bad,
-        notices: Vec::new(),
-    })
-}
-
-/// Texts without targets.
-pub(crate) fn texts_of(fitted: &FittedText, texts: Vec<String>) -> Dataset {
-    Dataset::Texts(Texts {
-        name: fitted.name.clone(),
-        targets: RawTargets::Unknown(texts.len()),
-        unit: fitted.unit,
-        texts,
-    })
-}
-
-fn text_files_in(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let unreadable = |source| DataError::Unreadable {
-        path: folder.to_path_buf(),
-        source,
-    };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.is_file() && is_text_file(&path) {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::DataError,
+    examples::write_durably,
     fitted::TextUnit,
     preprocess::Preprocessor,
     source::{Cells, Column, Dataset, Images, RawTargets, Series, Table, Texts},
@@ -148,10 +149,7 @@ impl Sample {
             rows,
         };
         let text = serde_json::to_vec(&written).expect("its keys are strings");
-        fs::write(path, text).map_err(|source| DataError::Unreadable {
-            path: path.to_path_buf(),
-            source,
-        })
+        write_durably(path, &text)
     }
 
     /// Reads what [`Sample::save`] wrote.

@@ -69,7 +69,7 @@ impl Preprocessor {
         (VALUES_MAX / self.item().values().max(1)).clamp(1, ROWS_MAX)
     }
 
-    /// Rows of a CSV text, as in a file.
+    /// Rows of a CSV text, as in a file but in UTF-8, whatever the files that were learned from are.
     ///
     /// # Errors
     /// If it is damaged, lacks a column, or the model takes no tables.
@@ -79,7 +79,7 @@ impl Preprocessor {
             let problem = "the model takes no rows of a table, so no CSV".to_string();
             unfit(path, problem)
         })?;
-        // The bytes of a request are UTF-8, whatever files were.
+        refuse_other_than_utf8(body)?;
         let dialect = Dialect {
             encoding: None,
             ..self.dialect()
@@ -113,6 +113,16 @@ impl Preprocessor {
     pub fn takes_tables(&self) -> bool {
         self.wanted().is_some()
     }
+}
+
+/// Whoever sends another encoding is told so: guessed words would be levels that training never saw.
+fn refuse_other_than_utf8(body: &[u8]) -> Result<(), DataError> {
+    std::str::from_utf8(body).map(|_| ()).map_err(|error| {
+        let before = &body[..error.valid_up_to()];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let problem = format!("line {line} holds bytes that are no UTF-8: send the rows in UTF-8");
+        malformed(Path::new(REQUEST), problem)
+    })
 }
 
 /// What the good rows are, their numbers, and the bad ones.

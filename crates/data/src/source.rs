@@ -31,7 +31,7 @@ pub struct Request {
     pub roles: Roles,
     /// Columns by which the rows of a table are the steps of series.
     pub steps: Option<StepColumns>,
-    /// Column to predict.
+    /// Column to predict; of named arrays, the array.
     pub target: Option<String>,
     /// Columns that are left out.
     pub ignore: Vec<String>,

@@ -14,17 +14,18 @@ use std::{
 use crate::{
     error::DataError,
     limits::ReadLimits,
+    notice::Notice,
     preprocess::Preprocessor,
-    rows::{Places, RawRows, Wanted, unfit},
+    rows::{Places, RawRows, Wanted, kept, unfit},
     table::{
-        Taken,
+        Reading, Taken,
         dialect::{Decimal, Delimiter},
         encoding::Decoded,
         flow::large_text,
         header::{HeaderLine, numbered},
         json,
         parts::{TextPart, TextParts},
-        text::{self, Names, Quoting, Ragged, Row, malformed},
+        text::{self, Names, Quoting, Row, malformed},
     },
 };
 
@@ -41,6 +42,8 @@ pub struct RowStream<'a, R> {
     table: Option<TableForm>,
     objects: Option<Objects<'a>>,
     rows_done: u64,
+    /// What is to be said with the next rows.
+    notices: Vec<Notice>,
 }
 
 /// Rows are objects, one in a line.
@@ -118,6 +121,7 @@ impl<'a, R: Read> RowStream<'a, R> {
             table: None,
             objects: None,
             rows_done: 0,
+            notices: Vec::new(),
         })
     }
 
@@ -152,9 +156,11 @@ impl<'a, R: Read> RowStream<'a, R> {
                 true => self.read_objects(&part)?,
                 false => self.read_part(&part)?,
             };
-            if let Some(rows) =
+            self.notices.extend(part.notice);
+            if let Some(mut rows) =
                 rows.filter(|rows| !rows.row_numbers.is_empty() || !rows.bad.is_empty())
             {
+                rows.notices.append(&mut self.notices);
                 return Ok(Some(rows));
             }
         }
@@ -172,9 +178,12 @@ impl<'a, R: Read> RowStream<'a, R> {
             objects.has_begun = true;
         }
         let is_wanted = |column: &str| objects.names.contains(column);
-        let how = (Taken::Only(&is_wanted), Ragged::Keep);
+        let reading = Reading {
+            taken: Taken::Only(&is_wanted),
+            ..kept(self.preprocessor.dialect(), &self.limits)
+        };
         let (name, header) = (&self.name, &objects.header);
-        let judged = json::judged(name, header, how, &part.text, part.lines_before)?;
+        let judged = json::judged(name, header, reading, &part.text, part.lines_before)?;
         let (places, decimal) = (&objects.places, Decimal::Point);
         let mut read = places.typed(&self.wanted, &judged.rows, decimal, self.rows_done);
         read.give_reasons(&judged.unread, self.rows_done);
@@ -188,6 +197,7 @@ impl<'a, R: Read> RowStream<'a, R> {
         let TextPart {
             text: part,
             lines_before,
+            ..
         } = part;
         let (delimiter, quoting) = match &self.table {
             Some(table) => (table.delimiter, table.quoting_of(part)),

@@ -68,7 +68,7 @@ impl fmt::Display for TimeFormat {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sniffed {
     pub(crate) format: TimeFormat,
-    /// Another way that fits all cells as well: day and month cannot be told apart.
+    /// Another way that fits as many cells and reads some of them otherwise: day and month cannot be told apart.
     pub(crate) rival: Option<TimeFormat>,
 }
 
@@ -124,7 +124,15 @@ impl TimeFormat {
         // Stable: of those that fit as many cells, the earlier one.
         fitting.sort_by_key(|(strays, _)| *strays);
         let (strays, pattern) = *fitting.first()?;
-        let rival = fitting.get(1).filter(|(others, _)| *others == strays);
+        // Several ways may read the same in all cells, as those with a month in letters: these are one.
+        let reads_otherwise = |rival: &str| {
+            let differs = |cell: &&str| seconds(rival, cell) != seconds(pattern, cell);
+            cells.iter().any(differs)
+        };
+        let mut rivals = fitting[1..]
+            .iter()
+            .take_while(|(others, _)| *others == strays);
+        let rival = rivals.find(|(_, rival)| reads_otherwise(rival));
         let format = |pattern: &str| TimeFormat(pattern.to_string());
         Some(Sniffed {
             format: format(pattern),
@@ -233,6 +241,14 @@ mod tests {
         assert_eq!(told, Some(("%d/%m/%Y".to_string(), None)));
         let open = TimeFormat::sniff(&["01/02/2024", "03/04/2024"]).map(|sniffed| sniffed.rival);
         assert_eq!(open, Some(Some(TimeFormat("%d/%m/%Y".to_string()))));
+    }
+
+    #[test]
+    fn ways_that_read_the_same_are_no_rivals() {
+        for cell in ["2024-03-09 14:30:00.5 +00:00", "05 Jan 2024", "Jan 5, 2024"] {
+            let sniffed = TimeFormat::sniff(&[cell]).unwrap();
+            assert_eq!(sniffed.rival, None, "{cell}");
+        }
     }
 
     #[test]

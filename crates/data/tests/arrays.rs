@@ -10,28 +10,41 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use data::Request;
+use data::{DataKind, Dataset, Examples, Preprocessor, ReadLimits, Request, Source, Task};
 use npy::{npy, npy_of_words};
 use zip::{ZipWriter, write::SimpleFileOptions};
 
-/// So many rows of three numbers in two classes, under these names.
-fn write(folder: &Path, name: &str, parts: &[(&str, &str, usize)]) -> PathBuf {
+/// An NPZ file of these arrays.
+fn packed(folder: &Path, name: &str, arrays: &[(&str, Vec<u8>)]) -> PathBuf {
     let path = folder.join(name);
     let mut zip = ZipWriter::new(File::create(&path).unwrap());
-    for (inputs, targets, rows) in parts {
-        let values: Vec<f64> = (0..rows * 3).map(|value| value as f64 * 0.25).collect();
-        let classes: Vec<f64> = (0..*rows).map(|row| (row % 2) as f64).collect();
-        for (array, bytes) in [
-            (inputs, npy(&[*rows, 3], &values)),
-            (targets, npy(&[*rows], &classes)),
-        ] {
-            zip.start_file(format!("{array}.npy"), SimpleFileOptions::default())
-                .unwrap();
-            zip.write_all(&bytes).unwrap();
-        }
+    for (array, bytes) in arrays {
+        zip.start_file(format!("{array}.npy"), SimpleFileOptions::default())
+            .unwrap();
+        zip.write_all(bytes).unwrap();
     }
     zip.finish().unwrap();
     path
+}
+
+/// So many rows of three numbers, and of two classes.
+fn numbers(rows: usize) -> Vec<u8> {
+    let values: Vec<f64> = (0..rows * 3).map(|value| value as f64 * 0.25).collect();
+    npy(&[rows, 3], &values)
+}
+
+fn classes(rows: usize) -> Vec<u8> {
+    let classes: Vec<f64> = (0..rows).map(|row| (row % 2) as f64).collect();
+    npy(&[rows], &classes)
+}
+
+/// The same, under these names.
+fn write(folder: &Path, name: &str, parts: &[(&str, &str, usize)]) -> PathBuf {
+    let arrays: Vec<(&str, Vec<u8>)> = parts
+        .iter()
+        .flat_map(|(inputs, targets, rows)| [(*inputs, numbers(*rows)), (*targets, classes(*rows))])
+        .collect();
+    packed(folder, name, &arrays)
 }
 
 fn request(path: PathBuf, test: Option<PathBuf>) -> Request {
@@ -128,23 +141,16 @@ fn a_folder_may_have_a_file_for_each_array() {
 #[test]
 fn targets_may_be_words_and_other_arrays_of_words_harm_nobody() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("words.npz");
-    let mut zip = ZipWriter::new(File::create(&path).unwrap());
     let values: Vec<f64> = (0..120)
         .map(|value| f64::from(value * value % 17))
         .collect();
     let words: Vec<&str> = (0..40).map(|row| ["no", "yes"][row % 2]).collect();
-    for (name, bytes) in [
+    let arrays = [
         ("X", npy(&[40, 3], &values)),
         ("y", npy_of_words(&words)),
         ("feature_names", npy_of_words(&["a", "b", "c"])),
-    ] {
-        let options = SimpleFileOptions::default();
-        zip.start_file(format!("{name}.npy"), options).unwrap();
-        zip.write_all(&bytes).unwrap();
-    }
-    zip.finish().unwrap();
-    let asked = request(path, None);
+    ];
+    let asked = request(packed(folder.path(), "words.npz", &arrays), None);
     let source = data::read(&asked).unwrap();
     let classes = ["no", "yes"].map(String::from).to_vec();
     assert_eq!(source.task, data::Task::Classification { classes });
@@ -182,4 +188,105 @@ fn a_column_of_an_array_can_have_a_role() {
     assert_eq!(names, ["x0", "x2"]);
     let error = with("x7").unwrap_err().to_string();
     assert!(error.contains("no column `x7`"), "{error}");
+}
+
+/// Checks that a file with all columns, read for a model, gives what the model was fitted on.
+fn check_read_again(source: &Source, path: &Path) {
+    let rows: Vec<u32> = (0..source.dataset.rows() as u32).collect();
+    let preprocessor = Preprocessor::fit(source, &rows).unwrap();
+    let inputs = |examples: &Examples| {
+        let mut inputs = vec![0.0; examples.item_len() * rows.len()];
+        examples.copy_inputs(&rows, &mut inputs);
+        inputs
+    };
+    let again = preprocessor
+        .read_rows(path, &ReadLimits::default())
+        .unwrap();
+    assert!(again.bad.is_empty(), "{:?}", again.bad);
+    let known = preprocessor.apply(&source.dataset, &rows).unwrap();
+    assert_eq!(inputs(&again.examples), inputs(&known));
+}
+
+#[test]
+fn a_column_of_an_array_that_is_ignored_is_not_learned_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "train.npz", &[("X", "y", 40)]);
+    let without = |ignore: &[&str]| {
+        data::read(&Request {
+            ignore: ignore.iter().map(|name| (*name).to_string()).collect(),
+            ..request(path.clone(), None)
+        })
+    };
+    let source = without(&["x1"]).unwrap();
+    let Dataset::Table(table) = &source.dataset else {
+        panic!("it is a table")
+    };
+    let names: Vec<&str> = table
+        .columns
+        .iter()
+        .map(|column| column.name.as_str())
+        .collect();
+    assert_eq!(names, ["x0", "x2"]);
+    check_read_again(&source, &path);
+    let refused = |ignore: &[&str]| without(ignore).unwrap_err().to_string();
+    for absent in ["x3", "x01", "colour"] {
+        let said = refused(&[absent]);
+        let expected = format!("it has no column `{absent}`: its 3 columns are named");
+        assert!(said.contains(&expected), "{said}");
+    }
+    let said = refused(&["x0", "x1", "x2"]);
+    assert!(said.contains("no column is left to predict from"), "{said}");
+}
+
+#[test]
+fn steps_of_an_array_that_are_ignored_are_left_out_of_its_new_rows_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let values: Vec<f64> = (0..40 * 6).map(|value| f64::from(value * 7 % 31)).collect();
+    let arrays = [("X", npy(&[40, 6], &values)), ("y", classes(40))];
+    let path = packed(folder.path(), "waves.npz", &arrays);
+    let source = data::read(&Request {
+        kind: Some(DataKind::Series),
+        ignore: vec!["x0".to_string(), "x5".to_string()],
+        ..request(path.clone(), None)
+    })
+    .unwrap();
+    assert_eq!(source.description, "series, 40 rows, 4 steps, 2 classes");
+    check_read_again(&source, &path);
+}
+
+#[test]
+fn the_array_that_is_named_is_predicted() {
+    let folder = tempfile::tempdir().unwrap();
+    let ages = |rows: usize| {
+        let values: Vec<f64> = (0..rows).map(|row| row as f64 * 0.5).collect();
+        npy(&[rows], &values)
+    };
+    let mut arrays = vec![("X", numbers(40)), ("y", classes(40)), ("age", ages(40))];
+    let read = |arrays: &[(&str, Vec<u8>)], target: &str| {
+        data::read(&Request {
+            target: Some(target.to_string()),
+            ..request(packed(folder.path(), "people.npz", arrays), None)
+        })
+    };
+    let refused = |arrays: &[(&str, Vec<u8>)], target: &str| {
+        let refused = read(arrays, target).unwrap_err();
+        refused.to_string()
+    };
+    let age = Task::Regression {
+        target: "age".to_string(),
+    };
+    assert_eq!(read(&arrays, "age").unwrap().task, age);
+    let said = refused(&arrays, "height");
+    let expected = "it has no array named `height`: its arrays are X, y, age";
+    assert!(said.contains(expected), "{said}");
+    let said = refused(&arrays, "X");
+    assert!(said.contains("`X` is what is predicted from"), "{said}");
+
+    // Test rows of the file itself are of the same target, or refused.
+    arrays.extend([("X_test", numbers(10)), ("y_test", classes(10))]);
+    let said = refused(&arrays, "age");
+    assert!(said.contains("one of age_test, test_age"), "{said}");
+    arrays.push(("age_test", ages(10)));
+    let source = read(&arrays, "age").unwrap();
+    assert_eq!((source.task, source.given_test_rows), (age, 40..50));
 }

@@ -275,3 +275,101 @@ fn a_nested_column_of_json_costs_rows_only_where_the_model_asks_for_it() {
         rows.bad
     );
 }
+
+#[test]
+fn a_table_whose_first_letters_are_the_mark_of_an_image_is_a_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |row: usize| format!("{}.5,{},{}\n", row % 7, row % 5, ["a", "b"][row % 2]);
+    let rows: String = (0..20).map(row).collect();
+    for names in [["BMI", "age"], ["P1", "P2"], ["P6", "BM"]] {
+        let text = format!("{},label\n{rows}", names.join(","));
+        let path = written(folder.path(), "t.csv", text.as_bytes());
+        let source = data::read(&request(&path, Dialect::default())).unwrap();
+        let found: Vec<&str> = columns(&source).iter().map(|c| c.name.as_str()).collect();
+        assert_eq!(found, names);
+    }
+    let path = folder.path().join("image.csv");
+    let image = image::GrayImage::new(4, 4);
+    image
+        .save_with_format(&path, image::ImageFormat::Bmp)
+        .unwrap();
+    let refused = data::read(&request(&path, Dialect::default())).unwrap_err();
+    let told = refused.to_string();
+    assert!(told.contains("one image is no data set"), "{told}");
+}
+
+#[test]
+fn files_with_other_decimal_marks_are_read_alike_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |row: usize| format!("{};{};{}\n", row % 7, row % 5, ["a", "b"][row % 2]);
+    let whole: String = (0..40).map(row).collect();
+    let train = format!("x;y;label\n{whole}");
+    let train_commas = format!("x;y;label\n{}", whole.replacen("0;0;", "0,5;0;", 2));
+    let read = |train: &str, test: &str, decimal: Option<Decimal>| {
+        let dialect = Dialect {
+            decimal,
+            ..Dialect::default()
+        };
+        let train = written(folder.path(), "train.csv", train.as_bytes());
+        data::read(&Request {
+            test: Some(written(folder.path(), "test.csv", test.as_bytes())),
+            ..request(&train, dialect)
+        })
+    };
+    let last = |source: &Source| match &columns(source)[0].cells {
+        Cells::Numbers(values) => values[values.len() - 1],
+        other => panic!("{other:?}"),
+    };
+    let points = "x,y,label\n2.5,2,a\n1.234,3,b\n";
+    let told = read(&train_commas, points, None).unwrap_err().to_string();
+    assert!(
+        told.contains("test.csv: its fractions are read with a point, those of ")
+            && told.contains("train.csv with a comma")
+            && told.contains("--decimal"),
+        "{told}"
+    );
+    let said = read(&train_commas, points, Some(Decimal::Comma)).unwrap();
+    assert_eq!(last(&said), 1234.0);
+    // Whole numbers are the same either way.
+    let wholes = read(&train_commas, "x,y,label\n2,2,a\n3,3,b\n", None).unwrap();
+    assert_eq!(last(&wholes), 3.0);
+    let commas = "x;y;label\n2,5;2;a\n1,5;3;b\n";
+    assert_eq!(last(&read(&train, commas, None).unwrap()), 1.5);
+    let told = read(points, commas, None).unwrap_err().to_string();
+    assert!(told.contains("train.csv: its fractions are read"), "{told}");
+}
+
+#[test]
+fn that_a_text_is_read_as_latin_1_is_said_once_also_of_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |row: usize| {
+        let (town, label) = (["Bern", "Zürich", "Genf"][row % 3], ["a", "b"][row % 2]);
+        format!("{town},{},{label}\n", row % 7)
+    };
+    let rows: String = (0..40_000).map(row).collect();
+    let text = format!("town,x,label\n{rows}");
+    let latin: Vec<u8> = text.chars().map(|letter| letter as u32 as u8).collect();
+    let path = written(folder.path(), "t.csv", &latin);
+    let source = data::read(&Request {
+        limits: ReadLimits {
+            held_text_bytes: 100_000,
+            ..ReadLimits::default()
+        },
+        ..request(&path, Dialect::default())
+    });
+    let source = source.unwrap();
+    assert!(source.beyond.is_some());
+    let is_said = |notice: &&data::Notice| notice.text.contains("read as Latin-1");
+    assert_eq!(source.notices.iter().filter(is_said).count(), 1);
+    let model = fitted(&source);
+    let stream = Cursor::new(latin);
+    let limits = ReadLimits::default();
+    let mut stream = RowStream::new(&model, Path::new("pipe"), stream, limits).unwrap();
+    let (mut parts, mut said) = (0, 0);
+    while let Some(part) = stream.next_part().unwrap() {
+        parts += 1;
+        said += part.notices.iter().filter(is_said).count();
+    }
+    assert!(parts > 1);
+    assert_eq!(said, 1);
+}

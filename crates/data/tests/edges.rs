@@ -130,3 +130,51 @@ fn an_image_that_many_rows_name_is_held_as_often_or_refused() {
     let said = refused(&request(100 * 256 - 1));
     assert!(said.contains("100 images of 256 bytes exceeds"), "{said}");
 }
+
+#[test]
+fn what_is_said_of_columns_is_refused_where_there_are_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    for class in ["good", "bad"] {
+        for (kind, file) in [("texts", "a.txt"), ("pictures", "a.png")] {
+            let inner = place.join(kind).join(class);
+            fs::create_dir_all(&inner).unwrap();
+            fs::write(inner.join(file), "some words").unwrap();
+        }
+    }
+    let series = b"@classLabel true up down\n@data\n1,2:up\n3,4:down\n";
+    written(place, "a.ts", series);
+    let images = [
+        &[0_u8, 0, 8, 3, 0, 0, 0, 4, 0, 0, 0, 2, 0, 0, 0, 2][..],
+        &[7; 16][..],
+    ];
+    written(place, "a-images-idx3-ubyte", &images.concat());
+    let labels = [0, 0, 8, 1, 0, 0, 0, 4, 0, 1, 0, 1];
+    written(place, "a-labels-idx1-ubyte", &labels);
+    let arrays = npz(&[
+        ("X", npy(&[4, 2, 3], &[0.5; 24])),
+        ("y", npy(&[4], &[0.0, 1.0, 0.0, 1.0])),
+    ]);
+    written(place, "a.npz", &arrays);
+    let asked = |name: &str| Request {
+        path: place.join(name),
+        ..Request::default()
+    };
+    let without = ["texts", "pictures", "a.ts", "a-images-idx3-ubyte"];
+    for name in without.iter().chain(&["a.npz"]) {
+        let said = refused(&Request {
+            ignore: vec!["x".to_string()],
+            ..asked(name)
+        });
+        let expected = "it has no columns, so there is no `x` to leave out";
+        assert!(said.contains(expected), "{name}: {said}");
+    }
+    for name in without {
+        let said = refused(&Request {
+            target: Some("x".to_string()),
+            ..asked(name)
+        });
+        let expected = "it has no columns, so there is no `x` to predict";
+        assert!(said.contains(expected), "{name}: {said}");
+    }
+}

@@ -568,3 +568,117 @@ fn a_table_can_name_the_images_and_what_is_wrong_with_one_costs_its_row() {
         read.bad
     );
 }
+
+/// A table in a folder that names so many images, of two kinds, and behind them other rows.
+fn listing(folder: &Path, name: &str, images: u8, others: &str) -> PathBuf {
+    let mut table = String::from("picture,kind\n");
+    for row in 0..images {
+        let (picture, kind) = (format!("photos/{row}.png"), ["light", "dark"]);
+        put(folder, &picture, &gray(4, 3, row));
+        table.push_str(&format!("{picture},{}\n", kind[usize::from(row % 2)]));
+    }
+    put(folder, name, format!("{table}{others}").as_bytes());
+    folder.join(name)
+}
+
+/// What is predicted of a listing.
+fn kinds(path: &Path) -> Request {
+    Request {
+        target: Some("kind".to_string()),
+        ..request(path)
+    }
+}
+
+#[test]
+fn of_the_folder_of_a_table_nothing_but_the_images_that_it_names_is_looked_at() {
+    let folder = place("named");
+    let path = listing(&folder, "list.csv", 8, "");
+    for other in 0..20 {
+        put(&folder, &format!("others/{other}.png"), &gray(9, 9, other));
+    }
+    let limits = ReadLimits {
+        entries_max: 10,
+        ..ReadLimits::default()
+    };
+    let source = data::read(&Request {
+        limits,
+        ..kinds(&path)
+    });
+    let source = source.unwrap();
+    assert_eq!(values(&source), [0, 1, 2, 3, 4, 5, 6, 7]);
+    let preprocessor = Preprocessor::fit(&source, &(0..8).collect::<Vec<u32>>()).unwrap();
+    let rows = preprocessor.read_rows(&path, &limits).unwrap();
+    assert_eq!(rows.row_numbers, [1, 2, 3, 4, 5, 6, 7, 8]);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_image_that_a_table_names_by_a_link_is_not_read() {
+    let folder = place("named_links");
+    let others = "photos/link.png,dark\nbehind/s.png,light\n../named_links_secret/s.png,dark\n";
+    let path = listing(&folder, "list.csv", 20, others);
+    let secret = place("named_links_secret");
+    put(&secret, "s.png", &gray(4, 3, 99));
+    std::os::unix::fs::symlink(secret.join("s.png"), folder.join("photos/link.png")).unwrap();
+    std::os::unix::fs::symlink(&secret, folder.join("behind")).unwrap();
+    let source = data::read(&kinds(&path)).unwrap();
+    assert_eq!(images(&source).bytes.len(), 20 * 12);
+    let rows: Vec<u32> = (0..20).collect();
+    let preprocessor = Preprocessor::fit(&source, &rows).unwrap();
+    let read = preprocessor
+        .read_rows(&path, &ReadLimits::default())
+        .unwrap();
+    let reasons: Vec<&str> = read.bad.iter().map(|bad| bad.reason.as_str()).collect();
+    let expected = [
+        "`photos/link.png`: it is a link",
+        "`behind/s.png`: it is a link",
+        "`../named_links_secret/s.png`: its path leads out of the folder",
+    ];
+    assert_eq!(reasons, expected);
+}
+
+#[test]
+fn a_row_without_an_image_is_named_by_its_number_in_its_own_file() {
+    let folder = place("named_rows");
+    // The first of the rows behind the images has no kind, so it is left out before images are read.
+    let others = "photos/0.png,\nphotos/none.png,dark\n";
+    let path = listing(&folder, "list.csv", 20, others);
+    let said = warnings(&data::read(&kinds(&path)).unwrap());
+    let expected = "1 row(s) without an image that can be used are left out, the first is row 22: `photos/none.png`";
+    says(&said, &[expected]);
+
+    let whole = listing(&folder, "whole.csv", 20, "");
+    let source = data::read(&Request {
+        validation: Some(path.clone()),
+        ..kinds(&whole)
+    });
+    let source = source.unwrap();
+    assert_eq!(source.given_validation_rows, 20..40);
+    let expected = format!("the first is row 22 of {}:", path.display());
+    says(&warnings(&source), &[&expected]);
+}
+
+#[test]
+fn a_file_that_begins_as_no_image_is_not_read_to_its_end() {
+    let place = place("starts");
+    for (name, content) in two_classes("") {
+        put(&place, &name, &content);
+    }
+    put(&place, "cat/notes.txt", &[b'x'; 5_000]);
+    let limits = ReadLimits {
+        bytes_max: 1_000,
+        ..ReadLimits::default()
+    };
+    let source = data::read(&Request {
+        limits,
+        ..request(&place)
+    });
+    let source = source.unwrap();
+    assert_eq!(values(&source), [1, 2, 3, 4]);
+    // It is too large to be read, which nobody has to know.
+    assert_eq!(warnings(&source), "");
+    says(
+        &all_notices(&source),
+        &["skipped 1 files or folders that are no images"],
+    );
+}

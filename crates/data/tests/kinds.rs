@@ -182,6 +182,7 @@ fn images_have_no_columns_to_speak_of() {
             .unwrap();
     }
     request.path = folder.path().join("pets");
+    request.target = None;
     let refused = read(&request).unwrap_err().to_string();
     assert!(
         refused.contains("`code` cannot be read as number: that is said of columns"),

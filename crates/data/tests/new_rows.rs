@@ -12,8 +12,8 @@ use std::{
 };
 
 use data::{
-    BadRow, Dataset, Examples, Fingerprint, Images, Piped, Preprocessor, RawRows, RawTargets,
-    ReadLimits, Request, RowStream, Series, Source, Task, TaskKind, TextUnit, Texts,
+    BadRow, ColumnKind, Dataset, Examples, Fingerprint, Images, Piped, Preprocessor, RawRows,
+    RawTargets, ReadLimits, Request, RowStream, Series, Source, Task, TaskKind, TextUnit, Texts,
     sent::ROWS_MAX,
 };
 use npy::npy;
@@ -247,6 +247,46 @@ fn a_number_or_a_truth_in_a_column_of_words_is_the_word_that_training_saw() {
     assert_eq!(
         of(r#"{"rows": [{"code": 2, "garden": true}, {"code": 3, "garden": false}]}"#),
         of(r#"{"rows": [{"code": "2", "garden": "True"}, {"code": "3.0", "garden": "false"}]}"#)
+    );
+}
+
+#[test]
+fn a_whole_number_of_many_digits_is_its_own_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sales.csv");
+    // The last two round to one number of 64 bits.
+    let merchants = ["7", "100000000000000001", "100000000000000002"];
+    let rows: String = (0..60)
+        .map(|row| format!("{},{}\n", merchants[row % 3], row * row))
+        .collect();
+    fs::write(&path, format!("merchant,price\n{rows}")).unwrap();
+    let request = Request {
+        path,
+        columns: [("merchant".to_string(), ColumnKind::Category)].into(),
+        ..Request::default()
+    };
+    let source = data::read(&request).unwrap();
+    let model = Preprocessor::fit(&source, &(0..60).collect::<Vec<u32>>()).unwrap();
+    let of = |json: &str| inputs(&model.rows_of_json(json.as_bytes()).unwrap().examples);
+    for merchant in merchants {
+        assert_eq!(
+            of(&format!("{{\"rows\": [{{\"merchant\": {merchant}}}]}}")),
+            of(&format!("{{\"rows\": [{{\"merchant\": \"{merchant}\"}}]}}"))
+        );
+    }
+    let never_seen = of(r#"{"rows": [{"merchant": 100000000000000003}]}"#);
+    assert_eq!(never_seen, of(r#"{"rows": [{"merchant": "shop"}]}"#));
+}
+
+#[test]
+fn a_request_that_is_no_utf8_is_refused_by_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = table_model(folder.path());
+    let sent = b"age,town,floor,lift\n30,Bern,1st,yes\n31,Z\xfcrich,1st,yes\n";
+    let refused = model.rows_of_csv(sent, &ReadLimits::default());
+    assert_eq!(
+        refused.unwrap_err().to_string(),
+        "the request: line 3 holds bytes that are no UTF-8: send the rows in UTF-8"
     );
 }
 

@@ -494,3 +494,125 @@ fn classes_of_a_ts_file_are_read_in_the_encoding_that_is_said() {
     assert_eq!(said("latin1"), ["d\u{e4}wn", "up"]);
     assert_eq!(said("koi8-r"), ["d\u{414}wn", "up"]);
 }
+
+#[test]
+fn a_row_of_steps_that_is_longer_than_any_before_is_a_bad_row() {
+    let folder = tempfile::tempdir().unwrap();
+    // What is too large for a network is missing, so that no row has a last step.
+    let row = |row: usize| {
+        let kind = ["a", "b"][row % 2];
+        format!("{kind},{},{},{},1e39\n", row % 7, row % 5, row % 3)
+    };
+    let rows: String = (0..20).map(row).collect();
+    let path = write(folder.path(), "t.csv", &format!("kind,t0,t1,t2,t3\n{rows}"));
+    let source = data::read(&Request {
+        path,
+        target: Some("kind".to_string()),
+        kind: Some(DataKind::Series),
+        ..Request::default()
+    });
+    let all: Vec<u32> = (0..20).collect();
+    let preprocessor = Preprocessor::fit(&source.unwrap(), &all).unwrap();
+    let new = "t0,t1,t2,t3\n1,2,3,1e39\n1,2,3,4\n1,2\n3,2,1,1e39\n";
+    let path = write(folder.path(), "new.csv", new);
+    let rows = preprocessor
+        .read_rows(&path, &ReadLimits::default())
+        .unwrap();
+    assert_eq!(rows.row_numbers, [1, 4]);
+    assert_eq!(rows.examples.len(), 2);
+    let bad = rows.bad.iter().map(|bad| (bad.row, bad.reason.as_str()));
+    assert_eq!(
+        bad.collect::<Vec<_>>(),
+        [
+            (2, "it has 4 steps, the model takes up to 3"),
+            (3, "line 4 has 2 cells, the header 4"),
+        ]
+    );
+}
+
+const TS_HEAD: &str =
+    "@problemName Made\n@timeStamps false\n@equalLength false\n@classLabel true up down\n@data\n";
+
+/// At most so many bytes are read.
+fn up_to(path: &Path, bytes_max: u64) -> Request {
+    Request {
+        path: path.to_path_buf(),
+        limits: ReadLimits {
+            bytes_max,
+            ..ReadLimits::default()
+        },
+        ..Request::default()
+    }
+}
+
+#[test]
+fn one_long_channel_of_many_is_refused_before_all_are_as_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let channels = format!("{}{}", "1:".repeat(500), vec!["1"; 500].join(","));
+    let text = format!("{TS_HEAD}{channels}:up\n{channels}:down\n");
+    let path = write(folder.path(), "made.ts", &text);
+    let told = data::read(&up_to(&path, 100_000)).unwrap_err().to_string();
+    assert!(
+        told.contains("all channels of each as long as its longest, exceeds the limit of 100000"),
+        "{told}"
+    );
+    assert_eq!(
+        data::read(&up_to(&path, 10 << 20)).unwrap().dataset.rows(),
+        2
+    );
+}
+
+#[test]
+fn one_long_series_among_many_is_refused_before_all_are_as_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = vec!["1"; 1_000].join(",");
+    let text = format!("{TS_HEAD}{long}:up\n{}", "1:down\n".repeat(50));
+    let path = write(folder.path(), "made.ts", &text);
+    let expected = "what 51 series take, each filled up to 1000 steps, exceeds the limit of 100000";
+    let told = data::read(&up_to(&path, 100_000)).unwrap_err().to_string();
+    assert!(told.contains(expected), "{told}");
+    let source = read(&path);
+    let all: Vec<u32> = (0..51).collect();
+    let preprocessor = Preprocessor::fit(&source, &all).unwrap();
+    let new = preprocessor.read_rows(&path, &up_to(&path, 100_000).limits);
+    let told = new.unwrap_err().to_string();
+    assert!(told.contains(expected), "{told}");
+}
+
+#[test]
+fn a_date_of_an_arff_file_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::from(
+        "@relation made\n@attribute at date \"yyyy-MM-dd HH:mm\"\n@attribute x real\n\
+         @attribute class {no,yes}\n@data\n",
+    );
+    for row in 0..20 {
+        let (day, class) = (1 + row, ["no", "yes"][row % 2]);
+        writeln!(text, "\"2024-03-{day:02} 14:30\",{}.5,{class}", row % 7).unwrap();
+    }
+    let source = read(&write(folder.path(), "made.arff", &text));
+    let Dataset::Table(table) = &source.dataset else {
+        panic!("{}", source.description)
+    };
+    let data::Cells::Times { seconds, .. } = &table.columns[0].cells else {
+        panic!("{:?}", table.columns[0])
+    };
+    assert_eq!(seconds[1] - seconds[0], 86_400.0);
+}
+
+#[test]
+fn texts_that_begin_with_the_letters_of_an_image_are_texts() {
+    let folder = tempfile::tempdir().unwrap();
+    for row in 0..6 {
+        for (class, first) in [("cars", "BMW"), ("plans", "P1")] {
+            let words = format!("{first} is the first word of text {row}");
+            write(folder.path(), &format!("{class}/{row}.txt"), &words);
+        }
+    }
+    let source = read(folder.path());
+    assert!(
+        source.description.starts_with("text, 12 rows"),
+        "{}",
+        source.description
+    );
+}

@@ -6,24 +6,35 @@
 
 use crate::{architecture::Architecture, shape::Shape};
 
-/// Larger seeds are left out, except the first of each list.
+/// Larger seeds are left out, except the first of each list and the simple ones of tables.
 pub const PARAMETERS_MAX: u64 = 300_000;
+
+/// Of a wide table the first layer is narrower, so that few enough parameters are left, but never narrower than
+/// this: below, rectified values say too little. So with 37,500 features and more a seed may be larger.
+const FIRST_WIDTH_MIN: u32 = 8;
+
+/// The seeds of tables that are there at any width: the linear one, and two with hidden layers, because no morph
+/// makes a hidden layer of a linear model with thousands of inputs.
+const TABLE_SEEDS_KEPT: usize = 3;
 
 /// Flattened feature maps with more values would make the dense layer behind them the whole
 /// network.
 const FLATTENED_MAX: u32 = 2_048;
 
-/// Networks for rows of `features` values, the simplest first.
+/// Networks for rows of `features` values, the simplest first. Two or more have hidden layers, however wide the table.
 ///
 /// Empty if `features` or `outputs` is 0 or beyond [`Shape::EXTENT_MAX`].
 pub fn table_seeds(features: u32, outputs: u32) -> Vec<(&'static str, Architecture)> {
+    let input = Shape::Flat { features };
+    let mlp = |width: u32| format!("| dense {width} | relu ");
+    let normed = |width: u32| {
+        let second = width.min(64);
+        format!("| dense {width} | bn | relu | dense {second} | bn | relu ")
+    };
     let seeds = [
         ("linear", String::new()),
-        ("mlp", "| dense 64 | relu ".to_owned()),
-        (
-            "normed mlp",
-            "| dense 128 | bn | relu | dense 64 | bn | relu ".to_owned(),
-        ),
+        ("mlp", narrowed(input, outputs, 64, mlp)),
+        ("normed mlp", narrowed(input, outputs, 128, normed)),
         (
             "periodic mlp",
             "| periodic 8 | dense 128 | bn | relu | dense 64 | bn | relu ".to_owned(),
@@ -41,8 +52,7 @@ pub fn table_seeds(features: u32, outputs: u32) -> Vec<(&'static str, Architectu
                 .to_owned(),
         ),
     ];
-    let input = Shape::Flat { features };
-    affordable(input, outputs, seeds)
+    affordable(input, outputs, TABLE_SEEDS_KEPT, seeds)
 }
 
 /// Networks for images, the plain convolutional one first.
@@ -69,7 +79,7 @@ pub fn image_seeds(input: Shape, outputs: u32) -> Vec<(&'static str, Architectur
         ("depthwise conv net", depthwise(sketch())),
     ];
     seeds.extend(flattened(sketch()).map(|body| ("flattened conv net", body)));
-    affordable(input, outputs, seeds)
+    affordable(input, outputs, 1, seeds)
 }
 
 /// Networks for series, the fully convolutional one first.
@@ -122,7 +132,7 @@ pub fn series_seeds(input: Shape, outputs: u32) -> Vec<(&'static str, Architectu
         seeds.push(("flattened mlp", body.to_owned()));
         seeds.push(("flattened conv net", flattened_series(length)));
     }
-    affordable(input, outputs, seeds)
+    affordable(input, outputs, 1, seeds)
 }
 
 /// How a series is made shorter: by a stride of its first convolution, and by a pool behind it.
@@ -197,7 +207,7 @@ pub fn text_seeds(codes: u32, length: u32, outputs: u32) -> Vec<(&'static str, A
         channels: 1,
         length,
     };
-    affordable(input, outputs, seeds)
+    affordable(input, outputs, 1, seeds)
 }
 
 /// Networks for texts of `length` characters, each of `channels` codes below `codes`. Few characters say anything
@@ -258,25 +268,49 @@ pub fn spelling_seeds(
     let seeds = seeds.into_iter().filter(|(least, ..)| length >= *least);
     let seeds = seeds.map(|(_, name, body)| (name, format!("{embed} | {body} ")));
     let input = Shape::Sequence { channels, length };
-    affordable(input, outputs, seeds)
+    affordable(input, outputs, 1, seeds)
 }
 
+/// The seeds that are small enough, and the first `kept` whatever they cost.
 fn affordable(
     input: Shape,
     outputs: u32,
+    kept: usize,
     seeds: impl IntoIterator<Item = (&'static str, String)>,
 ) -> Vec<(&'static str, Architecture)> {
     let read = |(name, body): (&'static str, String)| {
-        let architecture = format!("in {input} {body}| dense {outputs}").parse::<Architecture>();
-        architecture.ok().map(|architecture| (name, architecture))
+        let network = network(input, outputs, &body);
+        network.map(|network| (name, network))
     };
     let mut seeds: Vec<_> = seeds.into_iter().filter_map(read).collect();
     let mut place = 0;
-    seeds.retain(|(_, architecture)| {
+    seeds.retain(|(_, network)| {
         place += 1;
-        place == 1 || architecture.cost().parameters <= PARAMETERS_MAX
+        place <= kept || is_affordable(network)
     });
     seeds
+}
+
+/// The statements of a network with the widest first layer that is affordable: as wide as wanted, or half as wide,
+/// a quarter, and so on.
+fn narrowed(input: Shape, outputs: u32, wanted: u32, body: impl Fn(u32) -> String) -> String {
+    let narrower = std::iter::successors(Some(wanted), |width| Some(width / 2));
+    let mut widths = narrower.take_while(|width| *width >= FIRST_WIDTH_MIN);
+    let fits = |width: &u32| {
+        let network = network(input, outputs, &body(*width));
+        network.is_some_and(|network| is_affordable(&network))
+    };
+    let width = widths.find(fits).unwrap_or(FIRST_WIDTH_MIN);
+    body(width)
+}
+
+/// `None` if these statements are no network for such examples.
+fn network(input: Shape, outputs: u32, body: &str) -> Option<Architecture> {
+    format!("in {input} {body}| dense {outputs}").parse().ok()
+}
+
+fn is_affordable(network: &Architecture) -> bool {
+    network.cost().parameters <= PARAMETERS_MAX
 }
 
 fn plain(mut sketch: Sketch) -> String {

@@ -2,7 +2,8 @@
 //!
 //! Multivariate tree-structured Parzen estimator without a tree, since no hyperparameter here depends on
 //! another. Notation: l the density of the good settings, g that of the others, n how many a density is made
-//! of, d the number of hyperparameters, h = 0.2·n^(−1/(d+4)) the bandwidth on the unit scale.
+//! of, d the number of hyperparameters that have more than one value, h = 0.2·n^(−1/(d+4)) the bandwidth on the
+//! unit scale. What has one value only is no part of a density.
 //! Each density has one component more than settings: the prior, which is flat.
 //!
 //! Source: Bergstra, Bardenet, Bengio, Kégl 2011; the multivariate form and its bandwidth as in Watanabe
@@ -102,7 +103,8 @@ impl Density<'_> {
     fn new(space: &Space, centres: Vec<Vec<Coordinate>>) -> Density<'_> {
         let parameters = space.parameters();
         let count = centres.len().max(1) as f64;
-        let bandwidth = BANDWIDTH * count.powf(-1.0 / (parameters.len() as f64 + 4.0));
+        let free = parameters.iter().filter(|one| one.domain().is_free());
+        let bandwidth = BANDWIDTH * count.powf(-1.0 / (free.count() as f64 + 4.0));
         Density {
             parameters,
             centres,
@@ -118,7 +120,11 @@ impl Density<'_> {
             .iter()
             .enumerate()
             .map(|(index, parameter)| {
-                let names = parameter.domain().names();
+                let domain = parameter.domain();
+                if !domain.is_free() {
+                    return domain.coordinate(parameter.default_value());
+                }
+                let names = domain.names();
                 match centre.map(|centre| centre[index]) {
                     Some(Coordinate::Name(name)) => match rng.random_bool(self.stays(names)) {
                         true => Coordinate::Name(name),
@@ -165,7 +171,8 @@ impl Density<'_> {
             .sum();
         let components = self.centres.iter().map(|centre| {
             let both = place.iter().zip(centre).zip(self.parameters);
-            both.map(|((place, centre), parameter)| {
+            let free = both.filter(|(_, parameter)| parameter.domain().is_free());
+            free.map(|((place, centre), parameter)| {
                 self.log_factor(*place, *centre, parameter.domain().names())
             })
             .sum()
@@ -238,6 +245,41 @@ mod tests {
         let drawn = mean(&mut || parzen.draw(&mut other));
         // When this was written: -1.66 and -0.16.
         assert!(drawn > uniform + 1.0, "{drawn} and {uniform}");
+    }
+
+    #[test]
+    fn what_has_one_value_only_changes_nothing_in_the_draws_of_the_others() {
+        let space = space();
+        let fixed = [
+            (
+                "always",
+                Domain::Float {
+                    low: 0.0,
+                    high: 0.0,
+                    scale: Scale::Linear,
+                },
+            ),
+            (
+                "name",
+                Domain::Category {
+                    choices: vec!["only".to_string()],
+                },
+            ),
+        ];
+        let fixed = fixed.map(|(name, domain)| Parameter::new(name, domain, None).unwrap());
+        let more = Space::new([space.parameters(), &fixed[..]].concat()).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(6);
+        let known: Vec<Setting> = (0..60).map(|_| space.sample(&mut rng)).collect();
+        let longer: Vec<Setting> = known.iter().map(|setting| more.clamp(setting)).collect();
+        let standing: Vec<f64> = known.iter().map(score).collect();
+        let few = Parzen::new(&space, &Vec::from_iter(&known), &standing);
+        let many = Parzen::new(&more, &Vec::from_iter(&longer), &standing);
+        let (mut one, mut other) = (rng.clone(), rng);
+        for _ in 0..50 {
+            let drawn = many.draw(&mut other);
+            assert_eq!(drawn, more.clamp(&drawn));
+            assert_eq!(few.draw(&mut one), space.clamp(&drawn));
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::{
     annealing::{BaseModel, base_models, target_base_models, temperature},
     fingerprint::Fingerprint,
-    limits::Limits,
+    limits::{Limits, Need},
     models::{Models, Morphs, Task},
     objectives::Weights,
     origin::{Origin, Proposal},
@@ -47,18 +47,17 @@ pub enum SearchError {
         /// Values to predict.
         outputs: u32,
     },
-    /// Limits that not even shrunken seeds meet.
+    /// Limits that not even shrunken seeds meet, nor any model that the study knows.
     #[error(
-        "no model was found within the limits ({limits}): the smallest seed architecture has \
-         {parameters} parameters and takes {flops} operations per example; raise the limits"
+        "no model was found within the limits ({limits}): of the seed architectures the one nearest to them \
+         needs {} {} where {} are allowed; {}",
+        .nearest.needed, .nearest.unit, .nearest.allowed, .limits.advice(.nearest)
     )]
     NothingFits {
         /// The limits.
-        limits: Limits,
-        /// Parameters of the seed with the fewest.
-        parameters: u64,
-        /// Operations of the same seed.
-        flops: u64,
+        limits: Box<Limits>,
+        /// What the nearest seed needs of the limit that it breaks most.
+        nearest: Need,
     },
     /// All that was drawn is known already.
     #[error(
@@ -234,21 +233,30 @@ fn is_new(proposal: &Proposal, pool: &Pool) -> bool {
     !pool.contains(Fingerprint::of(&proposal.architecture, &proposal.setting))
 }
 
+/// Either all that was found has been proposed, or nothing is within the limits. Models in the pool do not show
+/// that something is: not all of them were subject to the limits.
 fn nothing_found(models: &Morphs, pool: &Pool, settings: &SearchSettings) -> SearchError {
-    let (ended, pending) = (pool.entries().len(), pool.pending());
-    if ended + pending == 0 {
-        let smallest = models
-            .seeds()
-            .iter()
-            .map(|seed| seed.architecture.cost())
-            .min_by_key(|cost| cost.parameters)
-            .expect("a task without seeds was refused");
-        let (parameters, flops) = (smallest.parameters, smallest.flops);
-        return SearchError::NothingFits {
-            limits: settings.limits,
-            parameters,
-            flops,
-        };
+    let seeds = models.seeds();
+    let mut ended = pool.entries().iter();
+    let is_any_within = seeds
+        .iter()
+        .any(|seed| models.allow(&seed.architecture, &seed.setting))
+        || ended.any(|entry| models.allow(&entry.architecture, &entry.setting))
+        || pool
+            .pending_models()
+            .any(|(architecture, setting)| models.allow(architecture, setting));
+    if is_any_within {
+        let (ended, pending) = (pool.entries().len(), pool.pending());
+        return SearchError::Exhausted { ended, pending };
     }
-    SearchError::Exhausted { ended, pending }
+    let limits = settings.limits;
+    let nearest = seeds
+        .iter()
+        .filter_map(|seed| limits.tightest(&seed.architecture, &seed.setting))
+        .min_by(|one, other| one.share().total_cmp(&other.share()))
+        .expect("there are seeds, and each of them breaks a limit");
+    SearchError::NothingFits {
+        limits: Box::new(limits),
+        nearest,
+    }
 }

@@ -4,7 +4,7 @@
 //! compared at the same stage of their learning-rate schedule; never before one in [`EARLIEST`] of them is
 //! over, because slow learners win, and a training that was stopped is lost. Nobody waits for anybody.
 //! Trainings that began with inherited weights are ahead of those that did not, so each kind is compared
-//! with its own; and at its first rung a child that is at least as good as its parent ended always goes on.
+//! with its own; and at its first rung a child that is at least as good as its parent's best epoch always goes on.
 //! A score at a rung is never taken for a model's score: only whole trainings can win.
 
 mod forecast;
@@ -181,7 +181,7 @@ pub struct Look {
     pub trial: TrialId,
     /// What it began with.
     pub birth: Birth,
-    /// The score its parent ended with, if it has one.
+    /// The best score of its parent's epochs, on the rows on which its own are scored; if it has a parent.
     pub parent: Option<f64>,
     /// Where it is.
     pub stage: Stage,

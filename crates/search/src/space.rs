@@ -5,7 +5,7 @@
 //! ```toml
 //! [search.space]
 //! learning_rate = { kind = "float", low = 3e-4, high = 3e-2, scale = "log", default = 3e-3 }
-//! momentum = { kind = "float", low = 0.5, high = 0.95, step = 0.05 }
+//! mixup = { kind = "float", low = 0.0, high = 0.4, step = 0.1 }
 //! batch_size = { kind = "int", low = 32, high = 256, scale = "log", step = 2 }
 //! optimizer = { kind = "category", choices = ["adamw", "sgd"] }
 //! ```

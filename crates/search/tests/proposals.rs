@@ -366,28 +366,73 @@ fn without_a_screen_fresh_draws_have_the_chance_of_any_candidate() {
     assert!((fresh - 105.0).abs() < 38.0, "{fresh} of 300");
 }
 
-#[test]
-fn limits_that_nothing_meets_are_named_with_what_the_smallest_seed_needs() {
-    let limits = Limits {
-        parameters: Some(10),
-        ..Limits::default()
-    };
+/// What a study is told that has trained a linear model and nothing else.
+fn told_of(limits: Limits) -> String {
     let settings = SearchSettings {
         limits,
         ..settings(Search::Annealing, TaskHint::Table)
     };
+    let mut pool = Pool::default();
+    pool.push(PoolEntry {
+        trial: TrialId(1),
+        sequence: 1,
+        architecture: "in 12 | dense 3".parse().unwrap(),
+        setting: settings.space.defaults(),
+        outcome: Outcome::Scored(0.5),
+        parent: None,
+    })
+    .unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let used = BudgetFraction::default();
-    let error = propose(
-        &Pool::default(),
-        &mut Surrogate::default(),
-        used,
-        &TABLE,
-        &settings,
-        &mut rng,
-    )
-    .unwrap_err();
-    insta::assert_snapshot!(error, @"no model was found within the limits (at most 10 parameters): the smallest seed architecture has 39 parameters and takes 72 operations per example; raise the limits");
+    let (used, mut anew) = (BudgetFraction::default(), Surrogate::default());
+    let proposed = propose(&pool, &mut anew, used, &TABLE, &settings, &mut rng);
+    proposed.unwrap_err().to_string()
+}
+
+#[test]
+fn limits_that_nothing_meets_are_named_with_what_the_nearest_seed_needs() {
+    let limits = Limits {
+        parameters: Some(10),
+        ..Limits::default()
+    };
+    insta::assert_snapshot!(told_of(limits), @"no model was found within the limits (at most 10 parameters): of the seed architectures the one nearest to them needs 39 parameters where 10 are allowed; raise that limit");
+    let of_each = Limits {
+        networks: Some(5),
+        ..limits
+    };
+    insta::assert_snapshot!(told_of(of_each), @"no model was found within the limits (for each of 5 networks at most 10 parameters): of the seed architectures the one nearest to them needs 39 parameters where 10 are allowed; raise that limit, or have fewer folds or repeats");
+}
+
+#[test]
+fn whichever_limit_nothing_meets_is_the_one_that_is_named() {
+    let limits = Limits::default();
+    let (flops, memory_bytes, file_bytes, layers) = (Some(20), Some(1000), Some(900), Some(2));
+    for (limits, told) in [
+        (
+            Limits { flops, ..limits },
+            "72 operations per example where 20 are allowed; raise that limit",
+        ),
+        (
+            Limits {
+                memory_bytes,
+                ..limits
+            },
+            "11088 bytes of training memory where 1000 are allowed; raise that limit",
+        ),
+        (
+            Limits {
+                file_bytes,
+                ..limits
+            },
+            "2076 bytes as a file where 900 are allowed; raise that limit",
+        ),
+        (
+            Limits { layers, ..limits },
+            "3 layers where 2 are allowed; have fewer folds or repeats",
+        ),
+    ] {
+        let said = told_of(limits);
+        assert!(said.ends_with(told), "{said}");
+    }
 }
 
 #[test]
@@ -484,6 +529,7 @@ proptest! {
         flops in 1_000_u64..100_000,
         memory in 30_000_u64..3_000_000,
         file in 5_000_u64..100_000,
+        layers in 12_u64..40,
         seed in 0_u64..1000,
     ) {
         let limits = Limits {
@@ -491,6 +537,7 @@ proptest! {
             flops: Some(flops),
             memory_bytes: Some(memory),
             file_bytes: Some(file),
+            layers: Some(layers),
             ..Limits::default()
         };
         let settings = SearchSettings { limits, ..settings(Search::Annealing, TaskHint::Table) };

@@ -144,8 +144,12 @@ pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Replaces a file in one step: readers see the old one or the new one, never half of one.
-pub(crate) fn replace_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Replaces a file in one step: readers see the old one or the new one, never half of one. What is new is on the
+/// disk before it is seen, and two processes that replace the same file do not disturb each other.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn replace_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace_together(&[(path, bytes)])
 }
 
@@ -162,10 +166,18 @@ pub(crate) fn replace_together(files: &[(&Path, &[u8])]) -> io::Result<()> {
     }
     for (beside, (path, _)) in unfinished.iter().zip(files) {
         fs::rename(beside, path)?;
-        let folder = path.parent().filter(|folder| *folder != Path::new(""));
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+        sync_name(path)?;
     }
     Ok(())
+}
+
+/// Makes sure that a file, or a folder, is on the disk under its name.
+///
+/// # Errors
+/// If the folder that it is in cannot be synced.
+pub fn sync_name(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Gradient-boosted trees on the rows that networks learn from: what a network for a table has to beat.
 //!
-//! They are grown once, when a study is first explored, by a process of its own, with the memory of a
-//! trainer and a small share of the time. They see the training rows and the validation rows, which say when
+//! They are grown when a study is first explored, by a process of its own, with the memory of a trainer and a
+//! small share of the time; a study that is taken up grows them again only where that has failed, or was cut
+//! short and may now take clearly longer. They see the training rows and the validation rows, which say when
 //! to stop and which of a few ways to grow is best: no more and no less than the networks have.
 
 use std::{
@@ -33,6 +34,9 @@ const SECONDS_MIN: f64 = 1.0;
 
 /// No study gives them more, in seconds.
 const SECONDS_MAX: f64 = 30.0;
+
+/// Trees that were cut short are grown again where they have so many times their time: less would hardly show.
+const LONGER: f64 = 1.5;
 
 /// Version of the record.
 const FORMAT: u32 = 1;
@@ -88,6 +92,9 @@ pub struct GrownTrees {
     pub growth: Growth,
     /// Seconds that it took.
     pub seconds: f64,
+    /// Seconds after which no tree was begun; records of earlier versions do not say.
+    #[serde(default)]
+    pub seconds_max: f64,
     /// Every metric on the validation rows.
     pub validation: BTreeMap<Metric, f64>,
     /// The trees; with cross-validation those of each fold of each deal.
@@ -120,9 +127,30 @@ impl GrownTrees {
             Growth::Unfinished => "; their share of the time ended before they had grown",
         };
         format!(
-            "{} rounds of up to {} leaves{fits}, best of {} way(s) in {:.1} s{cut}",
-            rounds, self.leaves_max, self.ways_tried, self.seconds,
+            "{} rounds of up to {} leaves{fits}, best of {} way(s) in {:.1} s{cut}{}",
+            rounds,
+            self.leaves_max,
+            self.ways_tried,
+            self.seconds,
+            self.more_to_come(),
         )
+    }
+
+    /// What may still come of those that were cut short.
+    fn more_to_come(&self) -> String {
+        let longer = self.longer_seconds();
+        match self.growth {
+            Growth::CutShort | Growth::Unfinished if longer <= SECONDS_MAX => {
+                let budget = (longer / TIME_SHARE).ceil();
+                format!("; with a budget of {budget} s or more they are grown again")
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// Seconds with which more may come of them than did with what they had.
+    fn longer_seconds(&self) -> f64 {
+        LONGER * self.seconds_max.max(self.seconds)
     }
 }
 
@@ -149,7 +177,7 @@ fn ways() -> [Settings; 4] {
 }
 
 impl TreesSetup {
-    /// What trees for this study may take; `None` if there is a record of them, or its data are no table.
+    /// What trees for this study may take; `None` if no more would come of them than did, or its data are no table.
     ///
     /// # Errors
     /// If the preprocessing cannot be read.
@@ -157,9 +185,10 @@ impl TreesSetup {
         folder: &StudyFolder,
         config: &StudyConfig,
     ) -> Result<Option<TreesSetup>, PrepareError> {
+        let seconds = seconds_of(config.budget);
         match TreesRecord::read(folder) {
-            None => TreesSetup::of(folder, config),
-            Some(_) => Ok(None),
+            Some(record) if record.stands(seconds) => Ok(None),
+            _ => TreesSetup::of(folder, config),
         }
     }
 
@@ -195,15 +224,10 @@ impl TreesSetup {
         let started = Instant::now();
         let limit = Duration::from_secs_f64(self.seconds_max);
         let preprocessor = read_preprocessor(&self.preprocessor)?;
-        let (train, validation) = (
-            PreparedFiles::load(&self.train)?,
-            PreparedFiles::load(&self.validation)?,
-        );
-        let parts = self.parts(
-            &train,
-            &validation,
-            preprocessor.columns().unwrap_or_default(),
-        );
+        let train = PreparedFiles::load(&self.train)?;
+        let validation = PreparedFiles::load(&self.validation)?;
+        let columns = preprocessor.columns().unwrap_or_default();
+        let parts = self.parts(&train, &validation, columns);
         let scale = target_scale(&preprocessor);
         let go_on = |share: f64| match started.elapsed() < limit.mul_f64(share) {
             true => GoOn::Yes,
@@ -257,6 +281,7 @@ impl TreesSetup {
             ways_tried,
             growth,
             seconds: started.elapsed().as_secs_f64(),
+            seconds_max: self.seconds_max,
             validation: best.evaluation.metrics,
             ensembles: best.ensembles,
         })
@@ -340,7 +365,11 @@ impl Way {
 impl TreesRecord {
     /// Reads what came of a study's trees; `None` if nothing was written.
     pub fn read(folder: &StudyFolder) -> Option<TreesRecord> {
-        let bytes = fs::read(folder.trees()).ok()?;
+        TreesRecord::at(&folder.trees())
+    }
+
+    fn at(path: &Path) -> Option<TreesRecord> {
+        let bytes = fs::read(path).ok()?;
         let record: TreesRecord = match serde_json::from_slice(&bytes) {
             Ok(record) => record,
             Err(error) => TreesRecord::Failed {
@@ -355,11 +384,26 @@ impl TreesRecord {
         })
     }
 
-    /// Writes it; readers see a whole record or none.
+    /// Whether no more would come of trees that may take so many seconds. Memory may have been too little, and a
+    /// record of another version says nothing here: what has failed is always tried again.
+    fn stands(&self, seconds_max: f64) -> bool {
+        match self {
+            TreesRecord::Grown(grown) => {
+                grown.growth == Growth::Whole || seconds_max < grown.longer_seconds()
+            }
+            TreesRecord::Failed { .. } => false,
+        }
+    }
+
+    /// Writes it; readers see a whole record or none. Trees that are there stay where growing them again has failed.
     ///
     /// # Errors
     /// If the disk is full or may not be written.
     pub fn write(&self, path: &Path) -> io::Result<()> {
+        let has_failed = matches!(self, TreesRecord::Failed { .. });
+        if has_failed && matches!(TreesRecord::at(path), Some(TreesRecord::Grown(_))) {
+            return Ok(());
+        }
         let bytes = serde_json::to_vec(self).expect("a record has string keys only");
         replace_durably(path, &bytes)
     }

@@ -4,20 +4,23 @@
 //! The cache is a folder of such files beside everything else that programs may throw away; the study has
 //! the file under a second name (a hard link), so that it needs nothing of the cache later. A file is
 //! called after what is in it: the content of the data, the preprocessing, and which rows validate. It
-//! gets its name when it is whole; what a killed conversion leaves is called otherwise and swept away.
+//! gets its name when it is whole. Until then it has one that no other writer has, on whatever machine, and is
+//! locked; what a killed conversion leaves is swept away after a day.
 
 use std::{
-    env, fs, io,
+    env,
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use data::{Counted, DataError, Examples, Notice, RestTask, Shards};
-use rustix::process::{Pid, test_kill_process};
 
 use crate::{
     artifact::write_durably,
     prepared::{PrepareError, PreparedData},
+    store::{cache::BROKEN_AFTER, unfinished},
 };
 
 /// Changes when the same data would be prepared otherwise.
@@ -127,6 +130,10 @@ impl Conversion<'_> {
         if free_bytes.is_some_and(|free| free < self.needed_bytes.saturating_add(FREE_BYTES)) {
             return Err(self.disk_full(folder));
         }
+        // Locked while it is written. Where that cannot be, its age keeps it, or the conversion says what is wrong.
+        let _writing = File::create(path).inspect(|begun| {
+            let _ = begun.try_lock();
+        });
         (self.convert)(path).map_err(|error| {
             // Half a file helps nobody; if it cannot go, it is swept away later.
             let _ = fs::remove_file(path);
@@ -198,11 +205,11 @@ impl Cache {
     }
 
     fn entry(&self, key: &str) -> Entry {
-        let own = std::process::id();
+        let whole = self.folder.join(format!("{key}.shards"));
         Entry {
-            whole: self.folder.join(format!("{key}.shards")),
-            counted: self.folder.join(format!("{key}.json")),
-            unfinished: self.folder.join(format!("{key}.{own}.part")),
+            counted: whole.with_extension("json"),
+            unfinished: unfinished(&whole),
+            whole,
         }
     }
 
@@ -213,7 +220,7 @@ impl Cache {
         for entry in entries {
             let path = entry.path();
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.ends_with(".part") && !is_being_written(&name) {
+            if name.ends_with(".part") && is_left(&path) {
                 // Best effort: what cannot go stays, and is tried again.
                 let _ = fs::remove_file(&path);
             }
@@ -235,14 +242,20 @@ impl Cache {
     }
 }
 
-/// Whether the process that began a file still lives.
-fn is_being_written(name: &str) -> bool {
-    let process = name
-        .strip_suffix(".part")
-        .and_then(|name| name.rsplit('.').next());
-    let process = process.and_then(|number| number.parse::<i32>().ok());
-    let process = process.and_then(Pid::from_raw);
-    process.is_some_and(|process| test_kill_process(process) != Err(rustix::io::Errno::SRCH))
+/// Whether nobody writes a file that was begun: it has not changed for long, and nobody has it locked.
+fn is_left(path: &Path) -> bool {
+    let changed = fs::metadata(path).and_then(|metadata| metadata.modified());
+    let is_old = changed
+        .ok()
+        .and_then(|at| at.elapsed().ok())
+        .is_some_and(|age| age > BROKEN_AFTER);
+    // Where nothing can be locked, its age alone says so.
+    let is_locked = |file: File| matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+    is_old
+        && !OpenOptions::new()
+            .write(true)
+            .open(path)
+            .is_ok_and(is_locked)
 }
 
 impl Entry {
@@ -250,8 +263,7 @@ impl Entry {
     fn read(&self) -> Option<Counted> {
         let counted = serde_json::from_slice(&fs::read(&self.counted).ok()?).ok()?;
         Shards::open(&self.whole).ok()?;
-        let used =
-            fs::File::open(&self.whole).and_then(|file| file.set_modified(SystemTime::now()));
+        let used = File::open(&self.whole).and_then(|file| file.set_modified(SystemTime::now()));
         // Who may not note the time only loses the file earlier.
         let _ = used;
         Some(counted)
@@ -265,9 +277,80 @@ impl Entry {
 
     /// Gives the file a second name, or copies it where that cannot be.
     fn link(&self, place: &Path) -> Result<(), PrepareError> {
-        let linked = fs::hard_link(&self.whole, place);
-        linked
-            .or_else(|_| fs::copy(&self.whole, place).map(|_| ()))
-            .map_err(file(place, "written"))
+        // What stands there may be this very file: a copy would be written over the rows of all its studies.
+        match fs::remove_file(place) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(file(place, "removed")(error));
+            }
+            _ => {}
+        }
+        let linked = match fs::hard_link(&self.whole, place) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => self.copy(place),
+            linked => linked,
+        };
+        linked.map_err(file(place, "written"))
+    }
+
+    /// A file of its own, on the disk.
+    fn copy(&self, place: &Path) -> io::Result<()> {
+        fs::copy(&self.whole, place)?;
+        File::open(place)?.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::MetadataExt, time::Duration};
+
+    use super::*;
+
+    fn cache(place: &Path) -> Cache {
+        Cache {
+            folder: place.to_path_buf(),
+        }
+    }
+
+    #[test]
+    fn a_study_gets_the_rows_of_the_cache_whatever_a_killed_run_has_left_in_their_place() {
+        let place = tempfile::tempdir().unwrap();
+        let entry = cache(place.path()).entry("key");
+        fs::write(&entry.whole, "rows").unwrap();
+        let own = place.path().join("train.shards");
+        // Nothing, then the same file, then another one.
+        for left in 0..3 {
+            if left == 2 {
+                fs::remove_file(&own).unwrap();
+                fs::write(&own, "others").unwrap();
+            }
+            entry.link(&own).unwrap();
+            let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+            assert_eq!(inode(&own), inode(&entry.whole));
+            assert_eq!(fs::read(&entry.whole).unwrap(), b"rows");
+        }
+    }
+
+    #[test]
+    fn only_what_is_old_and_locked_by_nobody_is_swept_away() {
+        let place = tempfile::tempdir().unwrap();
+        let cache = cache(place.path());
+        let begun = |is_old: bool| {
+            let path = cache.entry("key").unfinished;
+            let file = File::create(&path).unwrap();
+            let age = if is_old {
+                2 * BROKEN_AFTER
+            } else {
+                Duration::ZERO
+            };
+            file.set_modified(SystemTime::now() - age).unwrap();
+            (path, file)
+        };
+        let [(young, _), (left, _), (written, writing)] = [false, true, true].map(begun);
+        writing.try_lock().unwrap();
+        cache.sweep(0);
+        assert!(young.exists() && written.exists());
+        assert!(!left.exists());
+        drop(writing);
+        cache.sweep(0);
+        assert!(young.exists() && !written.exists());
     }
 }

@@ -10,6 +10,7 @@ use search::{Origin, Stage, TrialId};
 
 use crate::{
     config::{Inherit, StudyConfig},
+    helm::Present,
     judge::Judge,
     ledger::{
         Claim, ClaimKey, Ended, Ending, FinishOutcome, Ledger, LedgerError, Parent, Release,
@@ -80,6 +81,11 @@ pub enum Happening {
         /// Of which trial.
         trial: TrialId,
     },
+    /// The ledger or the store is away; it is tried again.
+    Waiting {
+        /// What is said of it.
+        reason: String,
+    },
     /// A generator finds nothing new.
     Exhausted {
         /// Whose.
@@ -106,6 +112,7 @@ const BEATS_PER_LEASE_MAX: f64 = 5.0;
 #[derive(Clone, Debug, Default)]
 struct Told {
     incarnation: u32,
+    slots: u16,
     sequence: Sequence,
     trial: u64,
     progress: Vec<Progress>,
@@ -196,10 +203,18 @@ impl Desk {
         self.workers.values().flat_map(|told| &told.progress)
     }
 
-    /// How many workers have greeted and not left, and how many of them find nothing new.
-    pub(crate) fn present(&self) -> (usize, usize) {
+    /// The workers that have greeted and not left.
+    pub(crate) fn present(&self) -> Present {
         let exhausted = self.workers.values().filter(|told| told.is_exhausted);
-        (self.workers.len(), exhausted.count())
+        Present {
+            workers: self.workers.len(),
+            exhausted: exhausted.count(),
+            slots: self
+                .workers
+                .values()
+                .map(|told| u32::from(told.slots))
+                .sum(),
+        }
     }
 
     /// A worker's process is gone. Returns how many trials wait again.
@@ -249,13 +264,7 @@ impl Desk {
                 self.ledger.propose(candidate, now)?;
                 Answer::Proposed
             }
-            Ask::Exhausted { reason } => {
-                self.ledger.note_exhausted(worker)?;
-                self.told(worker).is_exhausted = true;
-                let (worker, reason) = (worker.clone(), reason.clone());
-                log.push(Happening::Exhausted { worker, reason });
-                Answer::Noted { trial: None }
-            }
+            Ask::Exhausted { reason } => self.exhausted(worker, reason, log)?,
             Ask::Claim { slot, number } => {
                 let key = ClaimKey {
                     slot: *slot,
@@ -264,9 +273,14 @@ impl Desk {
                 };
                 self.claim(worker, key, now, log)?
             }
-            Ask::Beat { leases, progress } => {
+            Ask::Beat {
+                leases,
+                unnoted,
+                progress,
+            } => {
                 self.told(worker).progress.clone_from(progress);
-                let leases = self.beat(worker, leases, now)?;
+                let held = [leases.as_slice(), unnoted].concat();
+                let leases = self.beat(worker, &held, now)?;
                 Answer::Lost { leases }
             }
             Ask::Look {
@@ -310,10 +324,24 @@ impl Desk {
         let joined = self.ledger.join(worker, &self.host, slots, now)?;
         let told = Told {
             incarnation: joined.incarnation,
+            slots,
             ..Told::default()
         };
         self.workers.insert(worker.clone(), told);
         Ok(Answer::Welcome)
+    }
+
+    fn exhausted(
+        &mut self,
+        worker: &WorkerName,
+        reason: &str,
+        log: &mut Vec<Happening>,
+    ) -> Result<Answer, LedgerError> {
+        self.ledger.note_exhausted(worker)?;
+        self.told(worker).is_exhausted = true;
+        let (worker, reason) = (worker.clone(), reason.to_string());
+        log.push(Happening::Exhausted { worker, reason });
+        Ok(Answer::Noted { trial: None })
     }
 
     fn checkpoint(&mut self, lease: Lease, checkpoint: &Digest) -> Result<Answer, LedgerError> {
@@ -415,7 +443,7 @@ impl Desk {
         })?;
         if !is_again {
             self.judge
-                .begins(lease.trial, parent.as_ref().map(|parent| parent.score));
+                .begins(lease.trial, parent.as_ref().map(|parent| parent.best_score));
         }
         let inheritance = parent
             .zip(candidate.parent())

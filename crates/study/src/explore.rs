@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant as Moment, SystemTime, UNIX_EPOCH},
 };
 
 use search::TrialId;
@@ -131,12 +131,34 @@ struct Shell<'a> {
     happened: Vec<Happening>,
     interrupt: &'a AtomicBool,
     budget: Budget,
+    clock: Clock,
 }
 
 /// The time by the system's clock.
 pub fn now() -> Instant {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     Instant(since.map_or(0.0, |duration| duration.as_secs_f64()))
+}
+
+/// The time since a process began to work: the machine's own clock may be set meanwhile, and the machine may sleep;
+/// neither leases nor a budget of time may go by that.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    begun: Moment,
+    begun_at: Instant,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Clock {
+        Clock {
+            begun: Moment::now(),
+            begun_at: now(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.begun_at.plus(self.begun.elapsed().as_secs_f64())
+    }
 }
 
 /// Explores an open study until its budget, or the user, ends it.
@@ -175,7 +197,8 @@ pub fn explore(
     let trees = TreesSetup::still_to_grow(&folder, &config)?;
     let budget = config.budget;
     let weightless = weightless(&folder, &*ledger)?;
-    let mut master = Master::take_up(ledger, config, targets, now())?.without(weightless);
+    let clock = Clock::start();
+    let mut master = Master::take_up(ledger, config, targets, clock.now())?.without(weightless);
     let (events, happenings) = channel();
     let log = OpenOptions::new()
         .create(true)
@@ -192,6 +215,7 @@ pub fn explore(
         interrupt,
         setups,
         budget,
+        clock,
     };
     for name in shell.setups.keys().cloned().collect::<Vec<_>>() {
         shell.start_worker(&name)?;
@@ -266,7 +290,7 @@ impl Shell<'_> {
                 Err(RecvTimeoutError::Timeout) => Event::Tick,
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the shell holds a sender"),
             };
-            let now = now();
+            let now = self.clock.now();
             let mut actions = master.step(event, now)?;
             if self.interrupt.load(Ordering::Relaxed) {
                 actions.extend(master.step(Event::Interrupt, now)?);

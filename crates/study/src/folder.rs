@@ -4,6 +4,7 @@
 //! ledger is always a whole study.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
@@ -11,7 +12,7 @@ use std::{
 
 use thiserror::Error;
 
-use crate::file_system::network_file_system;
+use crate::{artifact::sync_name, file_system::network_file_system};
 
 /// Why a study folder cannot be used.
 #[derive(Debug, Error)]
@@ -37,6 +38,16 @@ pub enum FolderError {
     #[error("{} exists and is not a study: choose another --out, or remove it", .path.display())]
     Occupied {
         /// Which folder.
+        path: PathBuf,
+    },
+    /// The place has no name of its own.
+    #[error(
+        "no study can be made at {}, which is a folder without a name of its own: a study appears under its name when \
+         it is whole; name a folder that is not there yet, as --out {}",
+        .path.display(), .path.join("study").display()
+    )]
+    Nameless {
+        /// Which place.
         path: PathBuf,
     },
     /// Another process explores it.
@@ -79,15 +90,15 @@ impl StudyFolder {
         Ok(folder)
     }
 
-    /// Whether a study is at this place; something else there is an error.
+    /// Whether a study is at this place; something else there is an error, and so is a place where none can be made.
     ///
     /// # Errors
-    /// If the place is taken by something that is no study.
+    /// If the place is taken by something that is no study, or has no name, as `.` and `..`.
     pub fn find(root: &Path) -> Result<Option<StudyFolder>, FolderError> {
         let empty = || fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_none());
         match StudyFolder::open(root) {
             Ok(folder) => Ok(Some(folder)),
-            Err(_) if !root.exists() || empty() => Ok(None),
+            Err(_) if !root.exists() || empty() => name_of(root).map(|_| None),
             Err(_) => Err(FolderError::Occupied {
                 path: root.to_path_buf(),
             }),
@@ -97,45 +108,55 @@ impl StudyFolder {
     /// Builds a new study folder: `fill` puts everything in, then it appears at `root` at once.
     ///
     /// # Errors
-    /// If it cannot be written, or `fill` fails.
+    /// If the place has no name, the folder cannot be written, or `fill` fails.
     pub fn create<E: From<FolderError>>(
         root: &Path,
         fill: impl FnOnce(&StudyFolder) -> Result<(), E>,
     ) -> Result<StudyFolder, E> {
-        let mut name = root.file_name().unwrap_or_default().to_os_string();
-        name.push(format!(".{}.part", std::process::id()));
+        let name = name_of(root)?;
+        // Without what may stand behind the name, as in `study/.`: nothing can be moved there.
+        let root = root.with_file_name(name);
+        let mut unfinished = name.to_os_string();
+        unfinished.push(format!(".{}.part", std::process::id()));
         let unfinished = StudyFolder {
-            root: root.with_file_name(name),
+            root: root.with_file_name(unfinished),
         };
-        let filled = unfinished
-            .make_directories()
+        let made = unfinished
+            .remove_leftover()
+            .and_then(|()| unfinished.make_directories())
             .map_err(E::from)
-            .and_then(|()| fill(&unfinished));
-        if let Err(error) = filled {
+            .and_then(|()| fill(&unfinished))
+            .and_then(|()| unfinished.appear_at(&root).map_err(E::from));
+        if let Err(error) = made {
             // Best effort: the study was not made, and half a folder should not stay.
             let _ = fs::remove_dir_all(&unfinished.root);
             return Err(error);
         }
+        Ok(StudyFolder { root })
+    }
+
+    /// Takes away what a killed process of the same number has left: files of two studies must not mix.
+    fn remove_leftover(&self) -> Result<(), FolderError> {
+        match fs::remove_dir_all(&self.root) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failed(&self.root, "removed")(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves a whole study to its place. All of it is on the disk before, since a study that is there is taken for
+    /// whole.
+    fn appear_at(&self, root: &Path) -> Result<(), FolderError> {
+        sync_folders(&self.root).map_err(failed(root, "written"))?;
         let _ = fs::remove_dir(root);
-        fs::rename(&unfinished.root, root).map_err(|source| {
-            E::from(FolderError::Io {
-                path: root.to_path_buf(),
-                action: "created",
-                source,
-            })
-        })?;
-        Ok(StudyFolder {
-            root: root.to_path_buf(),
-        })
+        fs::rename(&self.root, root).map_err(failed(root, "created"))?;
+        sync_name(root).map_err(failed(root, "written"))
     }
 
     fn make_directories(&self) -> Result<(), FolderError> {
         for directory in [self.artifacts(), self.prepared(), self.spool(), self.best()] {
-            fs::create_dir_all(&directory).map_err(|source| FolderError::Io {
-                path: self.root.clone(),
-                action: "created",
-                source,
-            })?;
+            fs::create_dir_all(&directory).map_err(failed(&self.root, "created"))?;
         }
         Ok(())
     }
@@ -160,21 +181,13 @@ impl StudyFolder {
     /// If another process has it.
     pub fn lock(&self) -> Result<StudyLock, FolderError> {
         let path = self.root.join("lock");
-        let file = File::create(&path).map_err(|source| FolderError::Io {
-            path: self.root.clone(),
-            action: "written",
-            source,
-        })?;
+        let file = File::create(&path).map_err(failed(&self.root, "written"))?;
         match file.try_lock() {
             Ok(()) => Ok(StudyLock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(FolderError::Busy {
                 path: self.root.clone(),
             }),
-            Err(TryLockError::Error(source)) => Err(FolderError::Io {
-                path: self.root.clone(),
-                action: "locked",
-                source,
-            }),
+            Err(TryLockError::Error(source)) => Err(failed(&self.root, "locked")(source)),
         }
     }
 
@@ -259,6 +272,33 @@ impl StudyFolder {
     }
 }
 
+/// What a study at this place is called.
+fn name_of(root: &Path) -> Result<&OsStr, FolderError> {
+    root.file_name().ok_or_else(|| FolderError::Nameless {
+        path: root.to_path_buf(),
+    })
+}
+
+/// Makes sure that the names of all that is in a folder are on the disk.
+fn sync_folders(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_folders(&entry.path())?;
+        }
+    }
+    File::open(folder)?.sync_all()
+}
+
+fn failed(path: &Path, action: &'static str) -> impl Fn(io::Error) -> FolderError {
+    let path = path.to_path_buf();
+    move |source| FolderError::Io {
+        path: path.clone(),
+        action,
+        source,
+    }
+}
+
 /// The right to write a study; it ends with the process, however that ends.
 #[derive(Debug)]
 pub struct StudyLock {
@@ -277,6 +317,47 @@ mod tests {
         let made = StudyFolder::create(&root, |_| Err(error));
         assert!(made.is_err());
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_study_that_cannot_be_moved_to_its_place_leaves_nothing_behind() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().join("study");
+        let made = StudyFolder::create::<FolderError>(&root, |_| {
+            // Somebody else takes the place meanwhile.
+            fs::create_dir(&root).unwrap();
+            fs::write(root.join("thesis.tex"), "do not lose me").unwrap();
+            Ok(())
+        });
+        assert!(matches!(made, Err(FolderError::Io { .. })), "{made:?}");
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+        assert!(root.join("thesis.tex").is_file());
+    }
+
+    #[test]
+    fn what_a_killed_process_has_left_is_in_no_study() {
+        let place = tempfile::tempdir().unwrap();
+        let left = place
+            .path()
+            .join(format!("study.{}.part", std::process::id()));
+        fs::create_dir_all(left.join("prepared")).unwrap();
+        fs::write(left.join("prepared").join("train.shards"), "others").unwrap();
+        let root = place.path().join("study").join(".");
+        let folder = StudyFolder::create::<FolderError>(&root, |_| Ok(())).unwrap();
+        assert_eq!(folder.root(), place.path().join("study"));
+        assert_eq!(fs::read_dir(folder.prepared()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_place_without_a_name_is_refused_before_anything_is_prepared() {
+        let place = tempfile::tempdir().unwrap();
+        let nameless = place.path().join("missing").join("..");
+        let error = StudyFolder::find(&nameless).unwrap_err();
+        assert!(matches!(error, FolderError::Nameless { .. }), "{error}");
+        assert!(error.to_string().ends_with("../study"), "{error}");
+        let made = StudyFolder::create::<FolderError>(&nameless, |_| panic!("nothing is prepared"));
+        assert!(matches!(made, Err(FolderError::Nameless { .. })));
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub(crate) fn cross_validation(
     split.validation.clone_from(&rows);
     split.train = rows;
     let dealt = folds_max(source, &split.train, count);
-    let finding = (dealt < count).then(|| fewer_groups(dealt, count));
+    let finding = (dealt < count).then(|| fewer_folds(source, dealt, count));
     Ok((folds, finding))
 }
 
@@ -150,10 +150,14 @@ fn not_folded(split: &Split, problem: &str) -> Finding {
     Finding::new(Importance::Note, FindingKind::Folds, &[], found, done)
 }
 
-fn fewer_groups(dealt: u8, count: u8) -> Finding {
+fn fewer_folds(source: &Source, dealt: u8, count: u8) -> Finding {
+    let (things, thing) = match &source.facts.sides {
+        Sides::Groups(_) => ("groups", "group"),
+        _ => ("rows", "row"),
+    };
     let found =
-        format!("there are {dealt} groups beside those of the vault, fewer than {count} folds");
-    let done = format!("{dealt} folds are made, one of each group");
+        format!("there are {dealt} {things} beside those of the vault, fewer than {count} folds");
+    let done = format!("{dealt} folds are made, one of each {thing}");
     Finding::new(Importance::Note, FindingKind::Folds, &[], found, done)
 }
 
@@ -262,6 +266,33 @@ mod tests {
             !said(&asked)
                 .iter()
                 .any(|text| text.contains("folds are made"))
+        );
+    }
+
+    #[test]
+    fn fewer_rows_than_folds_each_validate_alone_and_that_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut table = "size,price\n".to_string();
+        for row in 0..20 {
+            writeln!(table, "{},{}", row * 7 % 31, row * 11 % 53).unwrap();
+        }
+        let path = folder.path().join("rows.csv");
+        fs::write(&path, table).unwrap();
+        let mut config = config_of(path);
+        config.task = Some(data::TaskKind::Regression);
+        (config.folds, config.repeats) = (Some(20), Some(3));
+        let made = prepare(&config).unwrap();
+        // Each alone can be dealt in one way only.
+        assert_eq!((made.folds.count(), made.folds.repeats()), (16, 1));
+        for network in 0..made.folds.networks() {
+            assert_eq!(made.folds.validating(network).len(), 1);
+        }
+        let told = "there are 16 rows beside those of the vault, fewer than 20 folds: 16 folds are \
+                    made, one of each row";
+        assert!(
+            said(&made).iter().any(|text| text == told),
+            "{:?}",
+            said(&made)
         );
     }
 

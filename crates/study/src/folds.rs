@@ -148,8 +148,12 @@ impl Folds {
         let mut all: Vec<f32> = Vec::new();
         for network in 0..self.networks() {
             let rows = self.validating(network);
+            // Earlier versions dealt fewer rows into more folds; who validates nothing has nothing to say.
+            if rows.is_empty() {
+                continue;
+            }
             let outputs = said(network, &validation.chosen(&rows))?;
-            let width = outputs.len() / rows.len().max(1);
+            let width = outputs.len() / rows.len();
             all.resize(width * validation.len(), 0.0);
             for (row, output) in rows.iter().zip(outputs.chunks_exact(width.max(1))) {
                 let mean = &mut all[*row as usize * width..][..width];
@@ -216,6 +220,14 @@ mod tests {
         assert_eq!(outputs, wanted);
         let Ok(alone) = Folds::default().told(&numbered(6), &said);
         assert_eq!(alone[..4], [0.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn a_fold_without_rows_takes_nothing_from_what_the_others_said() {
+        let Ok(outputs) = dealt(&[&[2, 0, 2, 0]]).told(&numbered(4), &said);
+        assert_eq!(outputs, [2.0, 0.0, 0.0, 1.0, 2.0, 2.0, 0.0, 3.0]);
+        let Ok(outputs) = dealt(&[&[2, 1, 2, 1]]).told(&numbered(4), &said);
+        assert_eq!(outputs, [2.0, 0.0, 1.0, 1.0, 2.0, 2.0, 1.0, 3.0]);
     }
 
     #[test]

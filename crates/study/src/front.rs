@@ -6,7 +6,10 @@ use search::{Objective, TrialId, objectives::front};
 use serde::{Deserialize, Serialize};
 use train::Metric;
 
-use crate::trial::{Candidate, Trial, TrialResult};
+use crate::{
+    setup::Joining,
+    trial::{Candidate, Trial, TrialResult},
+};
 
 /// Models of a front that are written as files; of more, so many spread evenly over it, both ends included.
 pub const FRONT_FILES_MAX: usize = 24;
@@ -18,11 +21,11 @@ pub struct FrontModel {
     pub trial: TrialId,
     /// The metric on the validation rows.
     pub validation: f64,
-    /// Learned values; with cross-validation those of all its networks, as in what follows.
+    /// Learned values; with cross-validation those of all its networks and of what joins them.
     pub params: u64,
-    /// Operations of the forward pass of one example.
+    /// Operations of the forward pass of one example, of these together.
     pub flops: u64,
-    /// Seconds of the forward pass of one example, if they were measured.
+    /// Seconds of the forward pass of one example by all its networks, if they were measured.
     pub latency_seconds: Option<f64>,
 }
 
@@ -46,12 +49,14 @@ pub fn front_of(
     let chosen = front(&points).into_iter();
     let model = |place: usize| {
         let (trial, result) = finished[place];
-        let cost = trial.candidate.architecture.cost();
+        let architecture = &trial.candidate.architecture;
+        let cost = architecture.cost();
+        let joining = Joining::of(networks, architecture.outputs());
         FrontModel {
             trial: trial.id,
             validation: result.metrics.get(&metric).copied().unwrap_or(f64::NAN),
-            params: cost.parameters * networks as u64,
-            flops: cost.flops * networks as u64,
+            params: cost.parameters * networks as u64 + joining.parameters,
+            flops: cost.flops * networks as u64 + joining.flops,
             latency_seconds: trial
                 .candidate
                 .latency_seconds
@@ -113,7 +118,10 @@ pub fn files_of(trial: TrialId) -> String {
 
 #[cfg(test)]
 mod tests {
+    use train::ensemble::side_by_side;
+
     use super::*;
+    use crate::store::sweep::tests::{finished, seed, trial};
 
     fn model(number: u64) -> FrontModel {
         FrontModel {
@@ -141,6 +149,21 @@ mod tests {
         );
         assert_eq!(front_files(&front[..5]).len(), 5);
         assert!(front_files(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_model_of_several_networks_costs_what_all_of_them_cost_joined() {
+        let trials = [trial(1, seed("linear"), finished(1, 0.5, 0.1))];
+        let network = &trials[0].candidate.architecture;
+        let together = side_by_side(&[network; 5]).unwrap();
+        for (networks, cost) in [(1, network.cost()), (5, together.cost())] {
+            let front = front_of(&trials, &[Objective::Params], Metric::Accuracy, networks);
+            assert_eq!(front.len(), 1);
+            assert_eq!(
+                (front[0].params, front[0].flops),
+                (cost.parameters, cost.flops)
+            );
+        }
     }
 
     #[test]

@@ -59,6 +59,17 @@ enum Finale {
     Last,
 }
 
+/// Who works for a study.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Present {
+    /// How many workers are there.
+    pub(crate) workers: usize,
+    /// How many of them find nothing new.
+    pub(crate) exhausted: usize,
+    /// Trainers of all of them.
+    pub(crate) slots: u32,
+}
+
 /// What a master knows of where the study goes.
 #[derive(Debug)]
 pub(crate) struct Helm {
@@ -143,15 +154,14 @@ impl Helm {
         Ok(())
     }
 
-    /// Decides what follows from what has happened; `present` says how many workers are there, and how many of
-    /// them find nothing new.
+    /// Decides what follows from what has happened.
     ///
     /// # Errors
     /// If the ledger cannot be read or written, or another master leads.
     pub(crate) fn decide(
         &mut self,
         ledger: &mut dyn Ledger,
-        present: (usize, usize),
+        present: Present,
         now: Instant,
     ) -> Result<(), LedgerError> {
         if self.ending.is_some() {
@@ -163,7 +173,7 @@ impl Helm {
         }
         let standing = ledger.standing(now)?;
         match self.finale {
-            Finale::Ahead => self.begin_finale(ledger, &standing, now)?,
+            Finale::Ahead => self.begin_finale(ledger, &standing, present.slots, now)?,
             Finale::Begun => self.follow_the_best(ledger, &standing, now)?,
             Finale::Never | Finale::Last => {}
         }
@@ -174,7 +184,9 @@ impl Helm {
         let course = ledger.standing(now)?.course(limit);
         let reason = match present {
             _ if course == Course::Drain => EndReason::Trials,
-            (workers, exhausted) if workers > 0 && exhausted >= workers => EndReason::Exhausted,
+            Present {
+                workers, exhausted, ..
+            } if workers > 0 && exhausted >= workers => EndReason::Exhausted,
             _ => return Ok(()),
         };
         // Trials are counted last, and only then: this is asked at every event.
@@ -208,6 +220,7 @@ impl Helm {
         &mut self,
         ledger: &mut dyn Ledger,
         standing: &Standing,
+        slots: u32,
         now: Instant,
     ) -> Result<(), LedgerError> {
         let limit = self.config.budget.seconds;
@@ -220,7 +233,9 @@ impl Helm {
             return Ok(());
         }
         let restarts = self.restarts_of_the_best().len() as u32;
-        let models = (self.config.resources.total_slots() / restarts).max(1);
+        // Of a cluster the configuration knows no trainers, and at the beginning none may have come.
+        let slots = slots.max(self.config.resources.total_slots());
+        let models = (slots / restarts).max(1);
         let best = ledger.best_originals(models)?;
         if is_last && best.is_empty() {
             // No trial has a score: what was kept back for the best is explored with, too.

@@ -53,7 +53,7 @@ impl Judge {
         self.rungs.rule != Rule::None
     }
 
-    /// A training begins; `parent` is the score of the trial whose weights it inherits.
+    /// A training begins; `parent` is the best score of the epochs of the trial whose weights it inherits.
     pub(crate) fn begins(&mut self, trial: TrialId, parent: Option<f64>) {
         let birth = birth(parent.is_some());
         self.running.insert(trial, Beginning { birth, parent });

@@ -5,7 +5,8 @@
 //! they decide), [`explore`] and [`process`] (what carries the decisions out), [`open`] (making and
 //! taking up a study), [`prepared`], `folding` and [`balance`] (what is decided about its data), `conversion`
 //! (rows that do not fit into memory), [`baseline`] (trees to compare with), [`conclude`] (the winner and
-//! its scores), [`model`] (what a user takes away), [`predictor`] (asking it), [`certificate`] (what an exported model is proven to do), [`store`] (where
+//! its scores), [`model`] (what a user takes away), [`predictor`] (asking it), [`certificate`] (what an
+//! exported model is proven to do), [`store`] (where
 //! weights and data lie when nodes share them), [`clean`] (weights that nobody needs go), [`cluster`] (the
 //! same on many machines), [`outside`] and [`launch`] (other programs, and the engines among them that start
 //! nodes elsewhere).
@@ -48,4 +49,5 @@ pub mod store;
 pub mod trial;
 pub mod worker;
 
+pub use artifact::replace_durably;
 pub use latency::measured_latency;

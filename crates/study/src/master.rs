@@ -192,7 +192,7 @@ impl Master {
         for (worker, reply) in self.desk.stops(now)? {
             actions.push(Action::Reply(worker, Box::new(reply)));
         }
-        if self.desk.present().0 == 0 {
+        if self.desk.present().workers == 0 {
             self.helm.count_time(self.desk.ledger_mut(), now)?;
             actions.extend(self.helm.ending().cloned().map(Action::End));
         }

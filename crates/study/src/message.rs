@@ -56,8 +56,10 @@ pub enum Ask {
     },
     /// It is alive and still runs these.
     Beat {
-        /// Its leases.
+        /// Leases of what it trains.
         leases: Vec<Lease>,
+        /// Leases of results that have not been noted yet: their weights may be on their way to the store.
+        unnoted: Vec<Lease>,
         /// The last report of each running trial.
         progress: Vec<Progress>,
     },
@@ -380,6 +382,8 @@ pub enum FromTrainer {
         epochs: u32,
         /// Its report.
         report: Box<EpochReport>,
+        /// The best score of its epochs so far, those before it was paused as well.
+        best: f64,
     },
     /// The training was kept, and goes on.
     Checkpoint {

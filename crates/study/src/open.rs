@@ -3,13 +3,16 @@
 //! All that can be wrong with the data is found before anything is written. A folder of another
 //! data set, or of other settings, is refused: what was explored there would mean nothing here.
 
+mod linear_model;
+
 use std::path::Path;
 
-use morph::{Architecture, Layer, LayerId, Node, Shape};
-use search::{CROP, Limits, Objective, Origin, Setting, Space, Task, TaskHint};
+use morph::Shape;
+use search::{Limits, Models, Morphs, SearchSettings, Space, Task, TaskHint};
 use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
+use train::ensemble::layers_max;
 
 use crate::{
     cluster::{
@@ -19,13 +22,16 @@ use crate::{
     config::StudyConfig,
     explore::{ExploreError, Study, now},
     folder::{FolderError, StudyFolder},
-    latency::measured_latency,
     ledger::{Ledger, LedgerError, Postgres, Sqlite, StudyRecord},
     prepared::{PrepareError, PreparedData, PreparedFiles, network_task, prepare, request},
     recipe::{self, RecipeError},
+    setup::CommonSetup,
     store::StoreError,
-    trial::{Candidate, WorkerName},
 };
+
+pub use self::linear_model::LINEAR_BASELINE;
+pub(crate) use self::linear_model::linear;
+use self::linear_model::linear_baseline;
 
 /// Why a study could not be made or taken up.
 #[derive(Debug, Error)]
@@ -90,6 +96,24 @@ pub enum OpenError {
         known: String,
         /// The value given.
         given: String,
+    },
+    /// More networks than can be joined, if any of them is to be more than linear.
+    #[error(
+        "{folds} folds that are dealt {repeats} time(s) make each model {networks} networks, which are joined into \
+         one: each may have {layers} layers, and {needed} are the fewest with which a search begins; give fewer \
+         --folds or --repeats"
+    )]
+    TooManyNetworks {
+        /// Folds.
+        folds: u8,
+        /// How many times rows are dealt into them.
+        repeats: u8,
+        /// Networks of each model.
+        networks: usize,
+        /// Layers that each may have.
+        layers: usize,
+        /// Layers of the smallest seed architecture that is not linear.
+        needed: usize,
     },
     /// Its configuration cannot be understood.
     #[error("the ledger's configuration is not one of this version")]
@@ -182,7 +206,7 @@ fn make(
 ) -> Result<Study, OpenError> {
     let prepared = prepare(&config)?;
     config.metric = Some(prepared.metric);
-    // What was asked for stays, though fewer groups may be fewer folds: the same command is to go on.
+    // What was asked for stays, though fewer groups or rows may be fewer folds: the same command is to go on.
     config.folds.get_or_insert(prepared.folds.count());
     config.repeats.get_or_insert(prepared.folds.repeats());
     config.training.class_weights = Some(prepared.class_weights);
@@ -190,6 +214,7 @@ fn make(
     if config.search.space.is_empty() {
         config.search.space = usual_space(&prepared);
     }
+    check_networks(&config.search, &prepared)?;
     let folder = StudyFolder::create::<OpenError>(root, |folder| {
         PreparedFiles::at(&folder.prepared()).write(&prepared)?;
         let record = StudyRecord {
@@ -197,11 +222,37 @@ fn make(
             data: prepared.source.fingerprint.to_string(),
             trials_max: config.budget.trials,
         };
+        let common = CommonSetup::read(&folder.prepared(), &folder.artifacts(), &config)?;
         let mut ledger = make_ledger(folder, root, &record, place)?;
-        ledger.propose(&linear_baseline(&config, &prepared), now())?;
+        let task = network_task(&prepared.preprocessor);
+        if let Some(baseline) = linear_baseline(&config, &task, common.limits()) {
+            ledger.propose(&baseline, now())?;
+        }
         Ok(())
     })?;
     opened(folder, config)
+}
+
+/// Refuses so many folds that nothing but the linear model could be trained.
+fn check_networks(search: &SearchSettings, prepared: &PreparedData) -> Result<(), OpenError> {
+    let folds = &prepared.folds;
+    let networks = folds.networks();
+    let layers = layers_max(networks);
+    let task = network_task(&prepared.preprocessor);
+    let linear = linear(&task).canonical_hash();
+    let seeds = Morphs::new(&task, search).map_or(Vec::new(), |models| models.seeds());
+    let others = seeds.iter().map(|seed| &seed.architecture);
+    let others = others.filter(|seed| seed.canonical_hash() != linear);
+    match others.map(|seed| seed.nodes().len()).min() {
+        Some(needed) if needed > layers => Err(OpenError::TooManyNetworks {
+            folds: folds.count(),
+            repeats: folds.repeats(),
+            networks,
+            layers,
+            needed,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Makes the ledger of a study that will lie at `root`.
@@ -257,70 +308,6 @@ fn usual_space(prepared: &PreparedData) -> Space {
         Shape::Sequence { .. } => Space::default_for(TaskHint::Sequence),
     };
     space.for_outputs(outputs).for_rows(prepared.train_rows())
-}
-
-/// Name of the first trial's origin.
-pub const LINEAR_BASELINE: &str = "linear baseline";
-
-/// The first trial of every study: what a linear model reaches, in the same hands.
-fn linear_baseline(config: &StudyConfig, prepared: &PreparedData) -> Candidate {
-    let task = network_task(&prepared.preprocessor);
-    let architecture = linear(&task);
-    let is_latency_asked = config.search.objectives.contains(&Objective::Latency);
-    Candidate {
-        // A model that cannot be built has no latency, and its trial will say why.
-        latency_seconds: is_latency_asked
-            .then(|| measured_latency(&architecture).ok())
-            .flatten(),
-        architecture,
-        setting: unmoved(&config.search.space),
-        origin: Origin::Seed {
-            name: LINEAR_BASELINE.to_string(),
-        },
-        promise: None,
-        proposed_by: WorkerName("master".to_string()),
-    }
-}
-
-/// The defaults of a space, but that images stay where they are: a linear model does not know a thing again elsewhere.
-fn unmoved(space: &Space) -> Setting {
-    let still = search::Value::Integer(0);
-    let crop = space.parameters().iter().find(|one| one.name() == CROP);
-    match crop.and_then(|crop| crop.domain().clamp(&still)) {
-        Some(least) if least == still => space.defaults().with(CROP, still),
-        _ => space.defaults(),
-    }
-}
-
-/// Width of the vectors by which a linear model of texts weighs words.
-const WORD_WIDTH: u32 = 16;
-
-/// Linear in its inputs: logistic or linear regression, according to the loss. Of a text, linear in how
-/// often each word occurs.
-pub(crate) fn linear(task: &Task) -> Architecture {
-    let dense = Layer::Dense {
-        units: task.outputs,
-    };
-    let input = Layer::Input { shape: task.input };
-    let layers = match (task.input, task.tokens) {
-        (_, Some(tokens)) => {
-            let width = WORD_WIDTH;
-            let codes = tokens.codes();
-            let embedding = Layer::Embedding { codes, width };
-            vec![input, embedding, Layer::GlobalAvgPool, dense, Layer::Output]
-        }
-        (Shape::Flat { .. }, None) => vec![input, dense, Layer::Output],
-        (_, None) => vec![input, Layer::Flatten, dense, Layer::Output],
-    };
-    let nodes = layers
-        .into_iter()
-        .enumerate()
-        .map(|(index, layer)| Node {
-            layer,
-            inputs: index.checked_sub(1).map(LayerId::at).into_iter().collect(),
-        })
-        .collect();
-    Architecture::new(nodes).expect("a linear model fits every input shape")
 }
 
 fn take_up(
@@ -559,6 +546,33 @@ mod tests {
         let mut config = config_of(path);
         config.task = Some(data::TaskKind::Regression);
         config
+    }
+
+    #[test]
+    fn the_linear_model_is_tried_first_where_the_limits_allow_it_to_each_network() {
+        // A layer of six parameters joins the five networks.
+        for (parameters, tried) in [(6, 0), (10_000, 1)] {
+            let place = tempfile::tempdir().unwrap();
+            let mut config = small_study(place.path());
+            config.folds = Some(5);
+            config.search.limits.parameters = Some(parameters);
+            let (study, _) = open(config, &place.path().join("study"), None).unwrap();
+            assert_eq!(study.ledger.trials().unwrap().len(), tried);
+        }
+    }
+
+    #[test]
+    fn more_folds_than_leave_room_for_a_hidden_layer_are_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let mut config = small_study(place.path());
+        (config.folds, config.repeats) = (Some(20), Some(10));
+        let root = place.path().join("study");
+        let said = open(config, &root, None).err().unwrap().to_string();
+        let told = "20 folds that are dealt 10 time(s) make each model 200 networks, which are joined into one: \
+                    each may have 4 layers, and 5 are the fewest with which a search begins; give fewer --folds \
+                    or --repeats";
+        assert_eq!(said, told);
+        assert!(!root.exists());
     }
 
     #[test]

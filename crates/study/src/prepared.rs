@@ -137,9 +137,14 @@ impl PreparedData {
 pub fn prepare(config: &StudyConfig) -> Result<PreparedData, PrepareError> {
     let source = data::read(&request(config))?;
     let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
-    let mut split = data::split(&source, config.split, &mut rng)?;
-    let mut profile = data::profile(&source, &split);
+    let apart = data::split(&source, config.split, &mut rng)?;
+    let mut split = apart.clone();
     let (folds, folding) = cross_validation(config, &source, &mut split, &mut rng)?;
+    // Of the rows that will be learned from, not of those that would have been without folds.
+    let mut profile = match folds.is_empty() {
+        true => data::profile(&source, &apart),
+        false => data::profile::profile_folded(&source, &apart),
+    };
     profile.add(folding);
     let preprocessor = Preprocessor::fit(&source, &split.train)?.written_as(config.dialect);
     let usual = usual_metric(config.metric, preprocessor.task())?;
@@ -449,7 +454,10 @@ pub fn target_scale(preprocessor: &Preprocessor) -> f64 {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use data::Roles;
+    use data::{
+        FittedKind, Part, Roles,
+        profile::{ColumnValues, PartRows},
+    };
     use search::{Rungs, SearchSettings};
 
     use super::*;
@@ -499,6 +507,47 @@ pub(crate) mod tests {
                 retrain: Retrain::default(),
             },
             search: SearchSettings::default(),
+        }
+    }
+
+    #[test]
+    fn the_profile_of_rows_that_are_folded_counts_those_that_are_fitted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut text = "size,city,copy,answer\n".to_string();
+        for row in 0..120 {
+            let answer = ["no", "yes"][row % 2];
+            text += &format!("{},c{},{answer},{answer}\n", row * 7 % 31, row % 60);
+        }
+        let path = folder.path().join("rows.csv");
+        fs::write(&path, text).unwrap();
+        let mut config = config_of(path);
+        for (folds, rows, parts) in [
+            (1, [72, 24, 24], vec![Part::Validation, Part::Vault]),
+            (5, [96, 0, 24], vec![Part::Vault]),
+        ] {
+            config.folds = Some(folds);
+            let made = prepare(&config).unwrap();
+            let profile = &made.profile;
+            let PartRows {
+                train,
+                validation,
+                vault,
+            } = profile.rows;
+            assert_eq!([train, validation, vault], rows);
+            assert_eq!(train, made.split.train.len());
+            let shared = profile.duplicates.shared.iter();
+            assert_eq!(shared.map(|shared| shared.part).collect::<Vec<_>>(), parts);
+            let of = |name: &str| profile.columns.iter().find(|column| column.name == name);
+            let ColumnValues::Category { own_inputs, .. } = &of("city").unwrap().values else {
+                panic!("{:?}", of("city"));
+            };
+            let mut fitted = made.preprocessor.columns().unwrap().iter();
+            let city = fitted.find(|column| column.name == "city").unwrap();
+            let FittedKind::Category { levels, .. } = &city.kind else {
+                panic!("{city:?}");
+            };
+            assert_eq!(*own_inputs, levels.len());
+            assert!(of("copy").unwrap().alone.unwrap().explained > 0.99);
         }
     }
 }

@@ -264,3 +264,21 @@ pub fn seconds_max(budget: Budget, resources: Resources) -> Option<f64> {
         .seconds
         .map(|seconds| seconds / trials_per_slot.clamp(1.0, TRIALS_PER_SLOT_MIN))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_space_that_is_shown_as_an_example_names_what_trainers_know() {
+        let documented = include_str!("../../search/src/space.rs");
+        let shown = documented
+            .lines()
+            .filter_map(|line| line.strip_prefix("//! ")?.split_once(" = {"));
+        let names: Vec<&str> = shown.map(|(name, _)| name).collect();
+        assert_eq!(names.len(), 4, "{names:?}");
+        for name in names {
+            assert!(KNOWN.contains(&name), "{name}");
+        }
+    }
+}

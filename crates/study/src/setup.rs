@@ -6,7 +6,7 @@ use data::Preprocessor;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use search::{Limits, SearchSettings, Task};
-use train::{Calibration, Weights, export_onnx};
+use train::{Calibration, Weights, ensemble::layers_max, export_onnx};
 
 use crate::{
     config::StudyConfig,
@@ -16,6 +16,9 @@ use crate::{
     process::checkpoints::CHECKPOINT_SECS,
     trial::WorkerName,
 };
+
+/// Bytes of a learned value in a file.
+const PARAMETER_BYTES: u64 = size_of::<f32>() as u64;
 
 /// What is the same for all workers on a machine.
 #[derive(Clone, Debug)]
@@ -39,7 +42,8 @@ impl CommonSetup {
             .metric
             .expect("a study's metric is decided when it is made");
         let folds = files.read_folds()?;
-        let members = folds.networks() as u64;
+        let networks = folds.networks();
+        let task = network_task(&preprocessor);
         let trainer = TrainerSetup {
             folds,
             train: files.train,
@@ -52,16 +56,19 @@ impl CommonSetup {
             checkpoint_secs: CHECKPOINT_SECS,
         };
         let mut settings = config.search.clone();
-        if let Some(bytes) = &mut settings.limits.file_bytes {
-            *bytes = bytes.saturating_sub(preprocessing_bytes(&preprocessor));
-        }
-        settings.limits = shared(settings.limits, members);
+        let limits = network_limits(settings.limits, &preprocessor);
+        settings.limits = shared(limits, networks, task.outputs);
         Ok(CommonSetup {
             trainer,
-            task: network_task(&preprocessor),
+            task,
             settings,
             config: config.clone(),
         })
+    }
+
+    /// What each network of a model may have.
+    pub(crate) fn limits(&self) -> Limits {
+        self.settings.limits
     }
 
     /// What one worker must know: its number makes its random streams its own, and they go on after the
@@ -92,15 +99,55 @@ impl CommonSetup {
     }
 }
 
-/// What each of so many networks may have, if the model that answers in the end is all of them.
-fn shared(limits: Limits, members: u64) -> Limits {
-    let share = |limit: Option<u64>| limit.map(|limit| limit / members);
+/// What the layer costs that makes one network of a model's networks: it takes what all of them put out, and puts out
+/// as much as one of them.
+pub(crate) struct Joining {
+    pub(crate) parameters: u64,
+    pub(crate) flops: u64,
+}
+
+impl Joining {
+    /// Of so many networks that put out so many values each; one alone is joined to nothing.
+    pub(crate) fn of(networks: usize, outputs: u32) -> Joining {
+        let outputs = u64::from(outputs);
+        let weights = networks as u64 * outputs * outputs;
+        match networks {
+            0 | 1 => Joining {
+                parameters: 0,
+                flops: 0,
+            },
+            _ => Joining {
+                parameters: weights + outputs,
+                flops: 2 * weights,
+            },
+        }
+    }
+}
+
+/// What each of so many networks may have, if the model that answers in the end is all of them, joined.
+fn shared(limits: Limits, networks: usize, outputs: u32) -> Limits {
+    let joining = Joining::of(networks, outputs);
+    let share = |limit: Option<u64>, joining: u64| {
+        limit.map(|limit| limit.saturating_sub(joining) / networks as u64)
+    };
     Limits {
-        parameters: share(limits.parameters),
-        flops: share(limits.flops),
+        parameters: share(limits.parameters, joining.parameters),
+        flops: share(limits.flops, joining.flops),
         memory_bytes: limits.memory_bytes,
-        file_bytes: share(limits.file_bytes),
-        latency_micros: share(limits.latency_micros),
+        file_bytes: share(limits.file_bytes, PARAMETER_BYTES * joining.parameters),
+        // What joining takes is not known before it is measured.
+        latency_micros: share(limits.latency_micros, 0),
+        layers: (networks > 1).then(|| layers_max(networks) as u64),
+        networks: (networks > 1).then_some(networks as u64),
+    }
+}
+
+/// What networks may have of what a model may: its file holds the preprocessing, too.
+pub(crate) fn network_limits(limits: Limits, preprocessor: &Preprocessor) -> Limits {
+    let left = |bytes: u64| bytes.saturating_sub(preprocessing_bytes(preprocessor));
+    Limits {
+        file_bytes: limits.file_bytes.map(left),
+        ..limits
     }
 }
 
@@ -117,6 +164,85 @@ fn preprocessing_bytes(preprocessor: &Preprocessor) -> u64 {
         &[],
     );
     exported.map_or(0, |bytes| {
-        (bytes.len() as u64).saturating_sub(4 * linear.cost().parameters)
+        (bytes.len() as u64).saturating_sub(PARAMETER_BYTES * linear.cost().parameters)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use morph::Architecture;
+    use search::limits::file_bytes;
+    use train::ensemble::side_by_side;
+
+    use super::*;
+
+    #[test]
+    fn networks_that_use_all_of_their_share_are_within_the_limits_together() {
+        for (text, networks) in [
+            ("in 4 | dense 8 | bn | relu | dense 3", 5),
+            ("in 4 | dense 1", 6),
+            ("in 4 | dense 8 | relu | dense 3", 1),
+        ] {
+            let network: Architecture = text.parse().unwrap();
+            let together = match networks {
+                1 => network.clone(),
+                _ => side_by_side(&vec![&network; networks]).unwrap(),
+            };
+            let (own, cost) = (network.cost(), together.cost());
+            let joining = Joining::of(networks, network.outputs());
+            let count = networks as u64;
+            assert_eq!(cost.parameters, count * own.parameters + joining.parameters);
+            assert_eq!(cost.flops, count * own.flops + joining.flops);
+            let file = count * file_bytes(&network) + PARAMETER_BYTES * joining.parameters;
+            assert!(file_bytes(&together) <= file, "{text}");
+            let limits = Limits {
+                parameters: Some(cost.parameters),
+                flops: Some(cost.flops),
+                file_bytes: Some(file),
+                ..Limits::default()
+            };
+            let share = Limits {
+                parameters: Some(own.parameters),
+                flops: Some(own.flops),
+                file_bytes: Some(file_bytes(&network)),
+                layers: (networks > 1).then(|| layers_max(networks) as u64),
+                networks: (networks > 1).then_some(count),
+                ..Limits::default()
+            };
+            assert_eq!(shared(limits, networks, network.outputs()), share, "{text}");
+        }
+        let too_little = Limits {
+            parameters: Some(7),
+            ..Limits::default()
+        };
+        assert_eq!(shared(too_little, 5, 2).parameters, Some(0));
+    }
+
+    #[test]
+    fn a_network_and_its_preprocessing_fit_into_one_file() {
+        let preprocessor: Preprocessor = serde_json::from_str(
+            r#"{"format": 1, "task": {"kind": "classification", "classes": ["a", "b", "c"]},
+                "inputs": {"columns": [
+                    {"name": "n", "kind": "numeric", "fill": 2, "missing_indicator": "present",
+                     "shift": 1.5, "scale": 2.5},
+                    {"name": "w", "kind": "category", "levels": ["x", "y"], "missing_indicator": "present"}
+                ]}}"#,
+        )
+        .unwrap();
+        let limits = Limits {
+            parameters: Some(900),
+            file_bytes: Some(100_000),
+            ..Limits::default()
+        };
+        let left = network_limits(limits, &preprocessor);
+        assert_eq!(left.parameters, Some(900));
+        let network: Architecture = "in 5 | dense 64 | relu | dense 3".parse().unwrap();
+        let weights = Weights::fresh(&network, &mut ChaCha8Rng::seed_from_u64(0));
+        let calibration = Calibration::default();
+        let file = export_onnx(&network, &weights, &preprocessor, &calibration, &[]).unwrap();
+        let spent = 100_000 - left.file_bytes.unwrap();
+        assert!(spent > 0 && file.len() as u64 <= spent + file_bytes(&network));
+        let none = Limits::default();
+        assert_eq!(network_limits(none, &preprocessor), none);
+    }
 }

@@ -104,8 +104,6 @@ enum SlotState {
     Training {
         lease: Lease,
         progress: Option<Progress>,
-        /// The best score of its epochs.
-        best: f64,
     },
 }
 
@@ -208,7 +206,6 @@ impl Worker {
                 let training = SlotState::Training {
                     lease: job.lease,
                     progress: None,
-                    best: f64::NEG_INFINITY,
                 };
                 self.slots.insert(slot, training);
                 self.note_served();
@@ -341,8 +338,9 @@ impl Worker {
                 lease,
                 epochs,
                 report,
+                best,
             } => {
-                self.on_epoch(slot, lease, epochs, &report, actions);
+                self.on_epoch(slot, (lease, epochs), &report, best, actions);
             }
             FromTrainer::Checkpoint { lease, checkpoint } => {
                 actions.push(Action::Ask(Ask::Checkpoint { lease, checkpoint }));
@@ -375,16 +373,11 @@ impl Worker {
     fn on_epoch(
         &mut self,
         slot: Slot,
-        lease: Lease,
-        epochs: u32,
+        (lease, epochs): (Lease, u32),
         report: &EpochReport,
+        best: f64,
         actions: &mut Vec<Action>,
     ) {
-        let before = match self.slots.get(&slot) {
-            Some(SlotState::Training { best, .. }) => *best,
-            _ => f64::NEG_INFINITY,
-        };
-        let best = report.score.max(before);
         let progress = Progress {
             trial: lease.trial,
             epoch: report.epoch,
@@ -394,15 +387,13 @@ impl Worker {
         let training = SlotState::Training {
             lease,
             progress: Some(progress),
-            best,
         };
         self.slots.insert(slot, training);
         if let Some(stage) = self.rungs.at(report.epoch, epochs) {
-            let score = best;
             actions.push(Action::Ask(Ask::Look {
                 lease,
                 stage,
-                score,
+                score: best,
             }));
         }
     }
@@ -452,17 +443,18 @@ impl Worker {
 
     fn on_tick(&mut self, actions: &mut Vec<Action>) {
         let (leases, progress) = self.running();
-        actions.push(Action::Ask(Ask::Beat { leases, progress }));
+        actions.push(Action::Ask(Ask::Beat {
+            leases,
+            unnoted: self.reported.values().copied().collect(),
+            progress,
+        }));
     }
 
     fn running(&self) -> (Vec<Lease>, Vec<Progress>) {
         let mut leases = Vec::new();
         let mut reports = Vec::new();
         for state in self.slots.values() {
-            if let SlotState::Training {
-                lease, progress, ..
-            } = state
-            {
+            if let SlotState::Training { lease, progress } = state {
                 leases.push(*lease);
                 reports.extend(progress.clone());
             }

@@ -6,7 +6,7 @@ mod made_up;
 
 use data::Targets;
 use made_up::{EPOCHS, Training, candidate, config, epoch, result};
-use search::Origin;
+use search::{Origin, Rung, Stage, TrialId, Verdict};
 use study::{
     desk::Desk,
     ledger::{Sqlite, StudyRecord, WORKER_CRASHES_MAX},
@@ -67,6 +67,37 @@ impl Scene {
             crash: crash.map(str::to_string),
             checkpoint: None,
         })
+    }
+
+    /// What becomes of a child of the first trial that has this score at its only rung.
+    fn child(&mut self, units: u32, score: f64) -> Verdict {
+        let parent = TrialId(1);
+        let origin = Origin::Variant {
+            parent,
+            morphs: Vec::new(),
+            temperature: 1.0,
+            base_models: vec![parent],
+            targets: vec![parent],
+        };
+        let child = Candidate {
+            origin,
+            ..candidate(units, &self.worker)
+        };
+        self.propose(child);
+        let lease = self.claim().unwrap().lease;
+        let stage = Stage {
+            rung: Rung(1),
+            is_first: true,
+        };
+        let look = Ask::Look {
+            lease,
+            stage,
+            score,
+        };
+        match self.ask(&look).answer {
+            Answer::Verdict { verdict, .. } => verdict,
+            other => panic!("{other:?}"),
+        }
     }
 
     fn finish(&mut self, job: Job) {
@@ -136,4 +167,30 @@ fn a_child_of_weights_that_are_gone_is_trained_as_a_model_without_a_parent() {
     assert_eq!(again.lease.trial, lease.trial);
     assert_eq!(again.inheritance, None);
     assert_eq!(again.recipe.epochs.get(), EPOCHS);
+}
+
+#[test]
+fn a_child_at_its_first_rung_is_held_to_its_parents_first_fold_and_not_to_all_folds() {
+    let cases = [(0.9, 0.6, Verdict::Continue), (0.3, 0.4, Verdict::Stop)];
+    for (of_all_folds, of_the_child, expected) in cases {
+        let mut scene = Scene::new();
+        let first = candidate(8, &scene.worker);
+        scene.propose(first);
+        let job = scene.claim().unwrap();
+        let lease = job.lease;
+        let mut ended = result(Training {
+            job,
+            curve: vec![epoch(1, 0.5)],
+            told: None,
+        });
+        ended.score = of_all_folds;
+        scene.ask(&Ask::Finish {
+            lease,
+            result: ended,
+        });
+        // The others are ahead of it, so that only its parent can speak for it.
+        let others = [(16, 0.95), (24, 0.95)].map(|(units, score)| scene.child(units, score));
+        assert!(others.contains(&Verdict::Continue));
+        assert_eq!(scene.child(32, of_the_child), expected);
+    }
 }

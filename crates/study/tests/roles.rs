@@ -8,7 +8,7 @@ mod made_up;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use data::Targets;
-use made_up::{EPOCHS, RUNGS, Training, candidate, config, early_stop, epoch, result};
+use made_up::{EPOCHS, RUNGS, Training, best, candidate, config, early_stop, epoch, result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use search::{Origin, TrialId};
@@ -159,11 +159,13 @@ impl World {
         } else {
             let report = epoch(training.curve.len() as u32 + 1, score);
             training.curve.push(report.clone());
+            let best = best(&training.curve);
             node.training.insert(slot, training);
             FromTrainer::Epoch {
                 lease,
                 epochs: EPOCHS,
                 report: Box::new(report),
+                best,
             }
         };
         self.tell(name, worker::Event::Trainer(slot, said));

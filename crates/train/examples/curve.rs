@@ -17,8 +17,7 @@ use data::{Examples, Preprocessor, Request, Targets, read};
 use morph::Architecture;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use safetensors::SafeTensors;
-use serde_json::{Value, json};
+use serde_json::json;
 use train::{FitTask, GoOn, Metric, Optimizer, Recipe, Threads, Training, Verdict, Weights};
 
 const NETWORK: &str = "in 1x8x8 | conv 16 k3 | bn | relu | conv 32 k3 | bn | relu | maxpool k2 \
@@ -72,7 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut order = Vec::new();
     while training.ended().is_none() {
         training.epoch(&mut |_| Verdict::Continue)?;
-        order.extend(last_order(&training.pause())?);
+        order.extend_from_slice(training.order());
     }
     let bytes: Vec<u8> = order
         .iter()
@@ -109,12 +108,4 @@ fn write_rows(examples: &Examples, out: &Path) -> Result<(), Box<dyn Error>> {
     fs::write(out.join("inputs.f32"), inputs)?;
     let classes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
     Ok(fs::write(out.join("classes.u32"), classes)?)
-}
-
-/// The order in which the last epoch took the rows, as the paused training's file says it.
-fn last_order(paused: &[u8]) -> Result<Vec<u32>, Box<dyn Error>> {
-    let (_, header) = SafeTensors::read_metadata(paused)?;
-    let metadata = header.metadata().as_ref().ok_or("the file has metadata")?;
-    let progress: Value = serde_json::from_str(&metadata["lehr.training"])?;
-    Ok(serde_json::from_value(progress["order"].clone())?)
 }

@@ -110,12 +110,6 @@ impl Calibration {
         Calibration { offset, ..self }
     }
 
-    /// The same of outputs whose second class lacks so much, before their division.
-    #[must_use]
-    pub fn with_lacking(self, lacking: f64) -> Calibration {
-        self.with_offset(self.offset + lacking / self.temperature)
-    }
-
     /// What divides all logits.
     pub fn temperature(&self) -> f64 {
         self.temperature

@@ -83,6 +83,14 @@ pub fn check_members(architecture: &Architecture, members: usize) -> Result<(), 
     }
 }
 
+/// How many layers each of so many members may have, its input and output among them, so that they can be one network.
+pub fn layers_max(members: usize) -> usize {
+    match members {
+        0 | 1 => Architecture::LAYERS_MAX,
+        _ => (Architecture::LAYERS_MAX - layers_together(&[])) / members + 2,
+    }
+}
+
 /// Layers of the network that these are together: one input and one output for all, and two that join them.
 fn layers_together(networks: &[&Architecture]) -> usize {
     let inner = networks.iter().map(|network| network.nodes().len() - 2);
@@ -357,6 +365,21 @@ mod tests {
         );
         let bytes = members_to_safetensors(&members);
         assert!(members_from_safetensors(&bytes, &architecture).is_err());
+    }
+
+    #[test]
+    fn as_many_layers_as_each_member_may_have_are_not_refused_and_one_more_is() {
+        for members in [2, 5, 15, 100, 200] {
+            let most = layers_max(members);
+            // Beside its input, output and last layer.
+            let of = |layers: usize| -> Architecture {
+                let deep = format!("in 4 {}| dense 2", "| relu ".repeat(layers - 3));
+                deep.parse().unwrap()
+            };
+            assert!(check_members(&of(most), members).is_ok(), "{members}");
+            assert!(check_members(&of(most + 1), members).is_err(), "{members}");
+        }
+        assert_eq!(layers_max(1), Architecture::LAYERS_MAX);
     }
 
     #[test]

@@ -57,6 +57,50 @@ pub fn evaluate_weighted(
     weights: Option<&[f32]>,
     target_scale: f64,
 ) -> Evaluation {
+    evaluated(outputs, targets, weights, target_scale, Areas::Wanted)
+}
+
+/// Evaluates the outputs after an epoch of a training by this metric, which is compared with others by its score and
+/// its loss. Of more than two classes the area under the curve is left out, unless it is the metric: it sorts all rows
+/// once for each class, and could take longer than the epoch.
+///
+/// # Shapes
+/// As [`evaluate_weighted`].
+/// # Units
+/// As [`evaluate_weighted`].
+/// # Errors
+/// None.
+/// # Cost
+/// `O(rows · classes)`; by an area as [`evaluate_weighted`].
+pub(crate) fn evaluate_epoch(
+    outputs: &[f32],
+    targets: &Targets,
+    weights: Option<&[f32]>,
+    target_scale: f64,
+    metric: Metric,
+) -> Evaluation {
+    let areas = match (targets, metric) {
+        (_, Metric::Auc) => Areas::Wanted,
+        (Targets::Classes { count: 3.., .. }, _) => Areas::LeftOut,
+        _ => Areas::Wanted,
+    };
+    evaluated(outputs, targets, weights, target_scale, areas)
+}
+
+/// Whether areas under curves are computed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Areas {
+    Wanted,
+    LeftOut,
+}
+
+fn evaluated(
+    outputs: &[f32],
+    targets: &Targets,
+    weights: Option<&[f32]>,
+    target_scale: f64,
+    areas: Areas,
+) -> Evaluation {
     let rows = match targets {
         Targets::Classes { ids, .. } => ids.len(),
         Targets::Values(values) => values.len(),
@@ -67,7 +111,7 @@ pub fn evaluate_weighted(
         None => vec![1.0; rows],
     };
     let (metrics, loss) = match targets {
-        Targets::Classes { ids, count } => classes(outputs, ids, &weights, *count as usize),
+        Targets::Classes { ids, count } => classes(outputs, ids, &weights, *count as usize, areas),
         Targets::Values(values) => regression(outputs, values, &weights, target_scale),
         Targets::None => (Vec::new(), 0.0),
     };
@@ -79,11 +123,46 @@ pub fn evaluate_weighted(
     }
 }
 
+/// The loss of [`evaluate_weighted`] alone, for whoever asks for it often: no metric is computed, and nothing is
+/// sorted.
+///
+/// # Shapes
+/// As [`evaluate_weighted`].
+/// # Units
+/// As [`Evaluation::loss`].
+/// # Errors
+/// None; without rows that count it is no number.
+/// # Cost
+/// `O(rows · classes)`.
+pub fn loss_weighted(outputs: &[f32], targets: &Targets, weights: Option<&[f32]>) -> f64 {
+    let weight = |row: usize| weights.map_or(1.0, |weights| f64::from(weights[row]));
+    let mean = |rows: usize, of_row: &dyn Fn(usize) -> f64| -> f64 {
+        let sum: f64 = (0..rows).map(|row| weight(row) * of_row(row)).sum();
+        sum / (0..rows).map(weight).sum::<f64>()
+    };
+    match targets {
+        Targets::Classes { ids, count } => {
+            let width = *count as usize;
+            mean(ids.len(), &|row| {
+                let logits = &outputs[row * width..][..width];
+                -share_of(logits, ids[row] as usize)
+                    .max(PROBABILITY_MIN)
+                    .ln()
+            })
+        }
+        Targets::Values(values) => mean(values.len(), &|row| {
+            (f64::from(outputs[row]) - f64::from(values[row])).powi(2)
+        }),
+        Targets::None => 0.0,
+    }
+}
+
 fn classes(
     outputs: &[f32],
     ids: &[u32],
     weights: &[f64],
     count: usize,
+    areas: Areas,
 ) -> (Vec<(Metric, f64)>, f64) {
     let logits = outputs.chunks_exact(count);
     let shares = |row: &[f32]| softmax(row.iter().map(|logit| f64::from(*logit)));
@@ -99,8 +178,13 @@ fn classes(
     let loss = loss / total;
     let of_labels =
         Metric::OF_LABELS.map(|metric| labels.value(metric).map(|value| (metric, value)));
-    let area = area_under_curve(&probabilities, ids, weights, count);
-    let of_probabilities = [(Metric::Auc, area), (Metric::LogLoss, loss)];
+    let area = (areas == Areas::Wanted).then(|| {
+        (
+            Metric::Auc,
+            area_under_curve(&probabilities, ids, weights, count),
+        )
+    });
+    let of_probabilities = area.into_iter().chain([(Metric::LogLoss, loss)]);
     let metrics = of_labels.into_iter().flatten().chain(of_probabilities);
     (metrics.collect(), loss)
 }
@@ -111,6 +195,14 @@ pub(crate) fn softmax(logits: impl Iterator<Item = f64> + Clone) -> Vec<f64> {
     let powers: Vec<f64> = logits.map(|logit| (logit - largest).exp()).collect();
     let sum: f64 = powers.iter().sum();
     powers.iter().map(|power| power / sum).collect()
+}
+
+/// Probability of one class from its row's logits: what [`softmax`] puts in its place.
+fn share_of(logits: &[f32], class: usize) -> f64 {
+    let each = logits.iter().map(|logit| f64::from(*logit));
+    let largest = each.clone().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = each.map(|logit| (logit - largest).exp()).sum();
+    (f64::from(logits[class]) - largest).exp() / sum
 }
 
 /// Index of the largest value; the first among equals.
@@ -290,6 +382,48 @@ mod tests {
         assert!((metrics[&Metric::Mae] - 10.0).abs() < 1e-9);
         assert!((metrics[&Metric::Rmse] - 300.0_f64.sqrt()).abs() < 1e-9);
         assert!((metrics[&Metric::R2] - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn an_epoch_is_evaluated_like_all_but_for_the_area_of_many_classes() {
+        let outputs = [
+            0.2, -0.1, 0.9, 1.5, 0.3, -0.4, 0.9, 0.6, 0.5, -0.7, 2.0, 2.1,
+        ];
+        let of = |count: u32, metric| {
+            let targets = Targets::Classes {
+                ids: vec![0, 1, 1, 0],
+                count,
+            };
+            let outputs = &outputs[..4 * count as usize];
+            let whole = evaluate_weighted(outputs, &targets, None, 1.0);
+            (whole, evaluate_epoch(outputs, &targets, None, 1.0, metric))
+        };
+        for (count, metric) in [(2, Metric::Accuracy), (2, Metric::Auc), (3, Metric::Auc)] {
+            let (whole, epoch) = of(count, metric);
+            assert_eq!(whole, epoch);
+        }
+        let (mut whole, epoch) = of(3, Metric::BalancedAccuracy);
+        assert!(whole.metrics.remove(&Metric::Auc).is_some());
+        assert_eq!(whole, epoch);
+    }
+
+    #[test]
+    fn the_loss_alone_is_that_of_the_evaluation() {
+        let outputs = [
+            0.2, -0.1, 90.0, 1.5, 0.3, -0.4, 0.9, 0.6, 0.5, -0.7, 2.0, 2.0,
+        ];
+        let classes = Targets::Classes {
+            ids: vec![0, 1, 1, 2],
+            count: 3,
+        };
+        let values = Targets::Values(vec![0.0, -1.0, 1.5, 1.0]);
+        for weights in [None, Some(&[0.5, 3.0, 0.0, 1.25][..])] {
+            for (outputs, targets) in [(&outputs[..], &classes), (&outputs[..4], &values)] {
+                let whole = evaluate_weighted(outputs, targets, weights, 3.0);
+                assert_eq!(loss_weighted(outputs, targets, weights), whole.loss);
+            }
+        }
+        assert_eq!(loss_weighted(&[], &Targets::None, None), 0.0);
     }
 
     #[test]

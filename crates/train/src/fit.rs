@@ -17,7 +17,7 @@ use thiserror::Error;
 use crate::{
     augment::Augmenter,
     checkpoint::WeightsError,
-    evaluate::{Evaluation, evaluate_weighted},
+    evaluate::{Evaluation, evaluate_epoch, evaluate_weighted},
     loss::{BatchTargets, Weighting, balanced_weights},
     metric::Metric,
     network::{Network, StepTask},
@@ -29,6 +29,9 @@ use crate::{
     threads::Threads,
     weights::Weights,
 };
+
+/// Stream of random numbers of the first order of rows: those of the same seed before it change and choose examples.
+const FIRST_ORDER: u64 = 1 << 63;
 
 /// What is trained, on what, and how.
 #[derive(Clone, Copy)]
@@ -82,7 +85,8 @@ pub struct EpochReport {
     pub epoch: u32,
     /// Mean loss of its steps.
     pub train_loss: f64,
-    /// How good the network was after it, on the validation rows.
+    /// How good the network was after it, on the validation rows; of more than two classes without the area under
+    /// the curve, unless that is the metric.
     pub validation: Evaluation,
     /// The same as one number, higher is better.
     pub score: f64,
@@ -107,7 +111,7 @@ pub enum Ended {
 pub struct Fitted {
     /// Weights of the epoch that is kept.
     pub weights: Weights,
-    /// That epoch.
+    /// That epoch, with every metric.
     pub kept: EpochReport,
     /// Every epoch.
     pub curve: Vec<EpochReport>,
@@ -252,7 +256,6 @@ pub struct Training<'a> {
     portion: Option<Examples>,
     order: Vec<u32>,
     all_validation: Vec<u32>,
-    rng: ChaCha8Rng,
     class_weights: Vec<f32>,
     batch_ids: Vec<u32>,
     batch_values: Vec<f32>,
@@ -293,8 +296,6 @@ impl<'a> Training<'a> {
         let progress = &paused.progress;
         let fits = training.network.go_on_from(progress.steps, &paused.blocks);
         fits.ok_or(PausedError::OtherTask { what: "size" })?;
-        training.order.clone_from(&progress.order);
-        training.rng.set_word_pos(progress.words());
         training.epochs = progress.epochs;
         training.curve.clone_from(&progress.curve);
         training.kept = progress.kept;
@@ -308,7 +309,7 @@ impl<'a> Training<'a> {
     /// # Cost
     /// Memory of [`Plan::pause_bytes`].
     pub fn pause(&self) -> Vec<u8> {
-        let mut progress = Progress::of(self.task, &self.order, self.rng.get_word_pos());
+        let mut progress = Progress::of(self.task);
         progress.epochs = self.epochs;
         progress.steps = self.network.steps_done();
         progress.curve.clone_from(&self.curve);
@@ -316,6 +317,16 @@ impl<'a> Training<'a> {
         progress.ended = self.ended;
         progress.seconds = self.seconds();
         progress.to_bytes(self.network.lasting_values())
+    }
+
+    /// The epochs that it has done, before it was paused as well.
+    pub fn curve(&self) -> &[EpochReport] {
+        &self.curve
+    }
+
+    /// In which order the last epoch took the rows.
+    pub fn order(&self) -> &[u32] {
+        &self.order
     }
 
     /// How many epochs it is planned to take.
@@ -347,7 +358,6 @@ impl<'a> Training<'a> {
             portion: None,
             order: (0..task.train.len() as u32).collect(),
             all_validation: (0..task.validation.len() as u32).collect(),
-            rng: ChaCha8Rng::seed_from_u64(task.seed),
             class_weights,
             batch_ids: Vec::with_capacity(batch),
             batch_values: Vec::with_capacity(batch),
@@ -386,7 +396,7 @@ impl<'a> Training<'a> {
         }
         let number = self.curve.len() as u32 + 1;
         self.take_portion(number)?;
-        self.order.shuffle(&mut self.rng);
+        self.shuffle(number);
         let batches = self.batches();
         let (mut sum, mut done) = (0.0, 0_u64);
         let mut stopped = false;
@@ -436,6 +446,16 @@ impl<'a> Training<'a> {
         })
     }
 
+    /// Puts the rows into an order of this epoch's own, which its number and the seed alone decide: a paused
+    /// training has nothing to remember of it.
+    fn shuffle(&mut self, epoch: u32) {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.task.seed);
+        rng.set_stream(FIRST_ORDER + u64::from(epoch));
+        self.order.clear();
+        self.order.extend(0..self.task.train.len() as u32);
+        self.order.shuffle(&mut rng);
+    }
+
     /// Reads the rows of an epoch that are not in memory.
     fn take_portion(&mut self, epoch: u32) -> Result<(), FitError> {
         // The rows before are given up first: there is room for one portion.
@@ -463,12 +483,8 @@ impl<'a> Training<'a> {
 
     fn step(&mut self, batch: std::ops::Range<usize>, steps_per_epoch: usize) -> f64 {
         let recipe = self.task.recipe;
-        let per_epoch = steps_per_epoch as f64;
-        let rate = recipe.learning_rate_at(
-            self.network.steps_done() as f64,
-            recipe.warmup_epochs * per_epoch,
-            f64::from(self.epochs) * per_epoch,
-        );
+        let steps = f64::from(self.epochs) * steps_per_epoch as f64;
+        let rate = recipe.learning_rate_at(self.network.steps_done() as f64, steps);
         let rows = &self.order[batch];
         let examples = self.portion.as_ref().unwrap_or(self.task.train);
         let targets = match examples.targets() {
@@ -524,8 +540,9 @@ impl<'a> Training<'a> {
             self.task.validation.targets(),
             self.task.validation.weights(),
         );
-        let validation = evaluate_weighted(&outputs, targets, weights, self.task.target_scale);
-        let score = self.task.metric.score_of(&validation);
+        let (scale, metric) = (self.task.target_scale, self.task.metric);
+        let validation = evaluate_epoch(&outputs, targets, weights, scale, metric);
+        let score = metric.score_of(&validation);
         let seconds = self.seconds();
         Some(EpochReport {
             epoch,
@@ -585,16 +602,25 @@ impl<'a> Training<'a> {
         self.ended.get_or_insert(reason);
     }
 
-    /// The weights that are kept; a training that has not ended is stopped.
+    /// The weights that are kept, with every metric; a training that has not ended is stopped.
     ///
     /// # Errors
     /// If no epoch was done.
     pub fn finish(mut self) -> Result<Fitted, FitError> {
         let kept = self.kept.ok_or(FitError::NotStarted)?;
         self.network.restore();
+        let mut kept = self.curve[kept].clone();
+        let task = self.task;
+        if matches!(task.validation.targets(), Targets::Classes { .. })
+            && !kept.validation.metrics.contains_key(&Metric::Auc)
+        {
+            let outputs = self.network.outputs(task.validation, &self.all_validation);
+            let (targets, weights) = (task.validation.targets(), task.validation.weights());
+            kept.validation = evaluate_weighted(&outputs, targets, weights, task.target_scale);
+        }
         Ok(Fitted {
             weights: self.network.weights(),
-            kept: self.curve[kept].clone(),
+            kept,
             curve: self.curve,
             ended: self.ended.unwrap_or(Ended::Stopped),
         })

@@ -34,6 +34,21 @@ impl LabelCounts {
         }
     }
 
+    /// By how much rows count that are of a class.
+    pub fn is(&self, class: usize) -> f64 {
+        self.is[class]
+    }
+
+    /// By how much rows count that are said to be of a class.
+    pub fn said(&self, class: usize) -> f64 {
+        self.said[class]
+    }
+
+    /// By how much rows count that are of a class and said to be.
+    pub fn right(&self, class: usize) -> f64 {
+        self.right[class]
+    }
+
     /// A metric of labels; not finite if it is not defined for these rows, `None` if it looks at more than labels.
     ///
     /// # Cost

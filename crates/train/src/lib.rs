@@ -40,7 +40,7 @@ pub mod weights;
 pub use augment::{Augmentation, Flip};
 pub use calibration::Calibration;
 pub use checkpoint::WeightsError;
-pub use evaluate::{Evaluation, evaluate, evaluate_weighted};
+pub use evaluate::{Evaluation, evaluate, evaluate_weighted, loss_weighted};
 pub use fit::{Ended, EpochReport, FitError, FitTask, Fitted, GoOn, Training, Verdict, fit};
 pub use labels::LabelCounts;
 pub use loss::BatchTargets;

@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use data::Targets;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -73,6 +74,22 @@ impl Metric {
         self.score(score)
     }
 
+    /// What rows with these targets can be judged by: itself, or the loss where it is not defined for them. Of a
+    /// single class there is no area under a curve, and of equal numbers no variance.
+    #[must_use]
+    pub fn or_loss(self, targets: &Targets) -> Metric {
+        let is_one = match targets {
+            Targets::Classes { ids, .. } => ids.windows(2).all(|pair| pair[0] == pair[1]),
+            Targets::Values(values) => values.windows(2).all(|pair| pair[0] == pair[1]),
+            Targets::None => false,
+        };
+        match self {
+            Metric::Auc if is_one => Metric::LogLoss,
+            Metric::R2 if is_one => Metric::Rmse,
+            _ => self,
+        }
+    }
+
     /// Its name, as in `lehr.toml`.
     pub fn name(self) -> &'static str {
         match self {
@@ -109,6 +126,38 @@ impl FromStr for Metric {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evaluate::evaluate;
+
+    #[test]
+    fn what_stands_in_for_a_metric_is_defined_for_rows_of_one_class_or_number() {
+        let classes = |ids: [u32; 3]| Targets::Classes {
+            ids: ids.to_vec(),
+            count: 2,
+        };
+        let values = |values: [f32; 3]| Targets::Values(values.to_vec());
+        for (metric, one, other, stands_in) in [
+            (
+                Metric::Auc,
+                classes([1; 3]),
+                classes([1, 0, 1]),
+                Metric::LogLoss,
+            ),
+            (
+                Metric::R2,
+                values([2.5; 3]),
+                values([2.5, 1.0, 2.5]),
+                Metric::Rmse,
+            ),
+        ] {
+            assert_eq!(metric.or_loss(&one), stands_in);
+            assert_eq!(metric.or_loss(&other), metric);
+            for targets in [&one, &other] {
+                let evaluation = evaluate(&[0.0; 6], targets, 1.0);
+                assert!(evaluation.metrics.contains_key(&metric.or_loss(targets)));
+            }
+            assert!(!evaluate(&[0.0; 6], &one, 1.0).metrics.contains_key(&metric));
+        }
+    }
 
     #[test]
     fn a_score_is_higher_where_the_value_is_better() {

@@ -25,7 +25,7 @@ use crate::{
 const PROGRESS: &str = "lehr.training";
 
 /// Changes when an older reader would misunderstand the file.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Why a paused training cannot go on.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -58,15 +58,9 @@ pub(crate) struct Progress {
     recipe: Recipe,
     seed: u64,
     rows: usize,
-    /// The order in which the last epoch took the rows: the next one shuffles it again.
-    pub(crate) order: Vec<u32>,
-    /// How many words the generator of orders has given, in two halves.
-    words: [u64; 2],
     pub(crate) epochs: u32,
     pub(crate) steps: u64,
     pub(crate) curve: Vec<EpochReport>,
-    /// Called `best` while there was no other that could be kept.
-    #[serde(alias = "best")]
     pub(crate) kept: Option<usize>,
     pub(crate) ended: Option<Ended>,
     pub(crate) seconds: f64,
@@ -74,15 +68,13 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Notes to which task it belongs; the rest is given.
-    pub(crate) fn of(task: &FitTask<'_>, order: &[u32], words: u128) -> Progress {
+    pub(crate) fn of(task: &FitTask<'_>) -> Progress {
         Progress {
             format: FORMAT,
             architecture: task.architecture.to_string(),
             recipe: task.recipe.clone(),
             seed: task.seed,
             rows: task.train.len(),
-            order: order.to_vec(),
-            words: [(words >> 64) as u64, words as u64],
             epochs: 0,
             steps: 0,
             curve: Vec::new(),
@@ -90,10 +82,6 @@ impl Progress {
             ended: None,
             seconds: 0.0,
         }
-    }
-
-    pub(crate) fn words(&self) -> u128 {
-        u128::from(self.words[0]) << 64 | u128::from(self.words[1])
     }
 
     /// The file of a training that is here and has these blocks; the same training gives the same bytes.
@@ -114,11 +102,6 @@ impl Progress {
     }
 
     fn check(&self, task: &FitTask<'_>) -> Result<(), PausedError> {
-        let is_order = || {
-            let mut sorted = self.order.clone();
-            sorted.sort_unstable();
-            sorted.into_iter().eq(0..self.rows as u32)
-        };
         let differs = [
             (
                 "architecture",
@@ -127,7 +110,6 @@ impl Progress {
             ("recipe", self.recipe != *task.recipe),
             ("seed", self.seed != task.seed),
             ("number of training rows", self.rows != task.train.len()),
-            ("order of rows", !is_order()),
             (
                 "epoch that is kept",
                 self.kept.is_some_and(|kept| kept >= self.curve.len()),

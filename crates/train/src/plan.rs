@@ -189,7 +189,7 @@ impl Plan {
     /// Bytes that a training takes beside [`Plan::memory_bytes`] while it becomes a file: the file, and the
     /// largest block once more on its way into it.
     ///
-    /// Not counted: what is noted about each epoch, and the order of the rows.
+    /// Not counted: what is noted about each epoch.
     ///
     /// # Units
     /// Bytes; 0 for a plan that learns nothing.

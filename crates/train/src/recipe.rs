@@ -144,11 +144,13 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// Learning rate after `step` of `total` steps, `warmup` of which rise.
+    /// Learning rate after `step` of `total` steps. They rise for the share that they would rise of all epochs, so
+    /// that a training that is cut still falls.
     ///
     /// # Source
     /// Cosine without restarts, Loshchilov & Hutter 2017 (arXiv:1608.03983), equation 5.
-    pub(crate) fn learning_rate_at(&self, step: f64, warmup: f64, total: f64) -> f64 {
+    pub(crate) fn learning_rate_at(&self, step: f64, total: f64) -> f64 {
+        let warmup = self.warmup_epochs / f64::from(self.epochs.get()) * total;
         if step < warmup {
             return self.learning_rate * (step + 1.0) / (warmup + 1.0);
         }
@@ -161,14 +163,31 @@ impl Recipe {
 mod tests {
     use super::*;
 
+    fn rising_for_a_tenth() -> Recipe {
+        Recipe {
+            learning_rate: 1.0,
+            epochs: NonZeroU32::new(20).unwrap(),
+            warmup_epochs: 2.0,
+            ..Recipe::default()
+        }
+    }
+
+    #[test]
+    fn of_a_training_that_is_cut_the_rise_is_cut_as_well() {
+        let recipe = rising_for_a_tenth();
+        // Two epochs of ten steps instead of twenty: as many as would have risen.
+        let rates: Vec<f64> = (0..=20)
+            .map(|step| recipe.learning_rate_at(f64::from(step), 20.0))
+            .collect();
+        assert!(rates[2..].windows(2).all(|pair| pair[0] > pair[1]));
+        assert_eq!((rates[2], rates[20]), (1.0, 0.0));
+    }
+
     #[test]
     fn the_learning_rate_rises_then_falls_to_nothing() {
-        let recipe = Recipe {
-            learning_rate: 1.0,
-            ..Recipe::default()
-        };
+        let recipe = rising_for_a_tenth();
         let rates: Vec<f64> = (0..=100)
-            .map(|step| recipe.learning_rate_at(f64::from(step), 10.0, 100.0))
+            .map(|step| recipe.learning_rate_at(f64::from(step), 100.0))
             .collect();
         assert!(rates[..11].windows(2).all(|pair| pair[0] < pair[1]));
         assert!(rates[11..].windows(2).all(|pair| pair[0] > pair[1]));

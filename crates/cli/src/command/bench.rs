@@ -283,7 +283,8 @@ fn rounded(row: &RegretRow) -> RegretRow {
     }
 }
 
-/// Regrets after a quarter, half and all of the evaluations, table by table.
+/// Regrets after a quarter, half and all of the evaluations, table by table; where a searcher has not come so far,
+/// a dash.
 fn summary(rows: &[RegretRow]) -> String {
     let last = rows.iter().map(|row| row.evaluation).max().unwrap_or(1);
     let shown = [last.div_ceil(4), last.div_ceil(2), last];
@@ -300,16 +301,16 @@ fn summary(rows: &[RegretRow]) -> String {
             (&row.table, &row.searcher, row.workers)
                 == (&first.table, &first.searcher, first.workers)
         };
-        let at = |evaluation: usize| {
-            let row = rows
-                .iter()
+        // Searchers that others have run may have gone on for longer, or ended earlier.
+        let at = |evaluation: usize, said: fn(&RegretRow) -> String| {
+            rows.iter()
                 .filter(same)
-                .find(|row| row.evaluation == evaluation);
-            row.unwrap_or(first)
+                .find(|row| row.evaluation == evaluation)
+                .map_or("-".to_string(), said)
         };
         let regrets =
-            shown.map(|evaluation| with_error(at(evaluation).regret, at(evaluation).regret_error));
-        let judged = with_error(at(last).judged, at(last).judged_error);
+            shown.map(|evaluation| at(evaluation, |row| with_error(row.regret, row.regret_error)));
+        let judged = at(last, |row| with_error(row.judged, row.judged_error));
         let names = [
             first.table.clone(),
             first.searcher.clone(),
@@ -371,4 +372,56 @@ fn efforts(jobs: &[Job<'_>], courses: &[Vec<Course>], args: &BenchSearchArgs) ->
 
 fn with_error(mean: f64, error: f64) -> String {
     format!("{mean:.3} ± {error:.3}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A searcher whose regret after n evaluations is 1/n.
+    fn searched(searcher: &str, evaluations: usize) -> Vec<RegretRow> {
+        let row = |evaluation: usize| RegretRow {
+            table: "digits".to_string(),
+            searcher: searcher.to_string(),
+            workers: 1,
+            seeds: 2,
+            evaluation,
+            time: evaluation as f64,
+            regret: 1.0 / evaluation as f64,
+            regret_error: 0.0,
+            judged: 2.0 / evaluation as f64,
+            judged_error: 0.0,
+            normalised: 0.5,
+            normalised_error: 0.0,
+        };
+        (1..=evaluations).map(row).collect()
+    }
+
+    #[test]
+    fn a_searcher_that_has_not_come_so_far_as_another_has_no_regret_there() {
+        let rows = [searched("short", 2), searched("long", 4)].concat();
+        let text = summary(&rows);
+        let cells = |line: usize| -> Vec<&str> {
+            let line = text.lines().nth(line).unwrap_or_default();
+            line.split("  ")
+                .map(str::trim)
+                .filter(|cell| !cell.is_empty())
+                .collect()
+        };
+        let head = [
+            "table", "searcher", "workers", "regret@1", "regret@2", "regret@4", "judged@4",
+        ];
+        assert_eq!(cells(0), head);
+        let short = [
+            "digits",
+            "short",
+            "1",
+            "1.000 ± 0.000",
+            "0.500 ± 0.000",
+            "-",
+            "-",
+        ];
+        assert_eq!(cells(1), short);
+        assert_eq!(cells(2)[5..], ["0.250 ± 0.000", "0.500 ± 0.000"]);
+    }
 }

@@ -1,7 +1,5 @@
 //! `lehr best`: the best model so far, its three scores, and what simple models reach.
 
-use std::fs;
-
 use anyhow::{Context, Result, bail};
 use study::{
     certificate::Certificate,
@@ -9,6 +7,7 @@ use study::{
     folder::StudyFolder,
     front::FrontModel,
     model::Model,
+    replace_durably,
     trial::Bytes,
 };
 use train::Metric;
@@ -51,7 +50,7 @@ pub(crate) fn deliver(
         config,
     } = study;
     let place = folder.best().join("card.md");
-    fs::write(&place, card(conclusion, model))
+    replace_durably(&place, card(conclusion, model).as_bytes())
         .with_context(|| format!("could not write {}", place.display()))?;
     ensemble::write_card(folder, conclusion)?;
     report::write(folder, config, &**ledger, conclusion)?;

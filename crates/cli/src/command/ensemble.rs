@@ -1,13 +1,13 @@
 //! What is said of an ensemble: a few lines below the winner, and the card beside its files.
 
-use std::fs;
-
 use anyhow::{Context, Result};
 use study::{
     conclude::{
-        Conclusion, Ensemble, EnsembleMade, Scored, WithInterval, ensemble::members_in_words,
+        Conclusion, Difference, Ensemble, EnsembleMade, Scored, Shows, WithInterval,
+        ensemble::members_in_words,
     },
     folder::StudyFolder,
+    replace_durably,
 };
 
 use crate::{
@@ -62,13 +62,14 @@ pub(crate) fn none_better(tried: usize) -> String {
 
 /// The difference to the winner, with what it means.
 pub(crate) fn against_winner(made: &EnsembleMade) -> String {
-    let Some(WithInterval { value, low, high }) = made.better_by else {
+    let Some(Difference { interval, shows }) = made.better_by else {
         return "without a vault nothing says whether it is better than the winner".to_string();
     };
-    let meaning = match (low > 0.0, high < 0.0) {
-        (true, _) => "better than the winner",
-        (_, true) => "worse than the winner: use that",
-        _ => "no difference to the winner that these rows can show",
+    let WithInterval { value, low, high } = interval;
+    let meaning = match shows {
+        Shows::Better => "better than the winner",
+        Shows::Worse => "worse than the winner: use that",
+        Shows::Nothing => "no difference to the winner that these rows can show",
     };
     format!(
         "{} ({} to {}): {meaning}",
@@ -84,7 +85,7 @@ pub(crate) fn write_card(folder: &StudyFolder, conclusion: &Conclusion) -> Resul
         return Ok(());
     };
     let path = folder.ensemble().join("card.md");
-    fs::write(&path, card(conclusion, made))
+    replace_durably(&path, card(conclusion, made).as_bytes())
         .with_context(|| format!("could not write {}", path.display()))
 }
 

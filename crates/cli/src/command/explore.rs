@@ -1,7 +1,7 @@
 //! `lehr explore`: makes a study or takes it up, explores it, and shows the winner.
 
 use std::{
-    env, fs,
+    env,
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -16,6 +16,7 @@ use study::{
     master::EndReason,
     open::{Opened, open},
     prepared::PreparedFiles,
+    replace_durably,
 };
 
 use crate::{
@@ -28,9 +29,11 @@ use crate::{
 
 pub(crate) fn run(args: &ExploreArgs) -> Result<Outcome> {
     let told = settings::decide(args)?;
+    let asked = told.config.clone();
     let (study, opened) = open(told.config, &told.out, told.place.as_ref())?;
     let (folder, config) = (study.folder.clone(), study.config.clone());
-    greet(&folder, &config, opened)?;
+    write_config(&folder, &config, &asked)?;
+    greet(&folder, opened)?;
     let interrupt = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&interrupt))
@@ -65,7 +68,24 @@ pub(crate) fn run(args: &ExploreArgs) -> Result<Outcome> {
     })
 }
 
-fn greet(folder: &StudyFolder, config: &StudyConfig, opened: Opened) -> Result<()> {
+/// Writes what is done into the study, where `lehr explore STUDY` reads it again. Of a study that is taken up, too:
+/// it may have another budget now, or have been made by a process that ended before this.
+fn write_config(folder: &StudyFolder, config: &StudyConfig, asked: &StudyConfig) -> Result<()> {
+    let place = LedgerPlace::of(folder)?;
+    // A study knows its data by the paths that it was made with, which may begin at another folder. What was asked
+    // for now are the same data.
+    let config = StudyConfig {
+        data: asked.data.clone(),
+        test: asked.test.clone(),
+        validation: asked.validation.clone(),
+        ..config.clone()
+    };
+    let rendered = settings::render(&config, place.as_ref())?;
+    replace_durably(&folder.config(), rendered.as_bytes())
+        .context("could not write lehr.toml into the study")
+}
+
+fn greet(folder: &StudyFolder, opened: Opened) -> Result<()> {
     let described = PreparedFiles::at(&folder.prepared()).read_described()?;
     let shown = folder.root().display();
     if opened == Opened::TakenUp {
@@ -73,8 +93,6 @@ fn greet(folder: &StudyFolder, config: &StudyConfig, opened: Opened) -> Result<(
         return Ok(());
     }
     let place = LedgerPlace::of(folder)?;
-    let rendered = settings::render(config, place.as_ref())?;
-    fs::write(folder.config(), rendered).context("could not write lehr.toml into the study")?;
     tell(&format!("data    {}", described.data));
     for notice in &described.notices {
         tell(&format!("        {notice}"));

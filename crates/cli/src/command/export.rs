@@ -14,11 +14,18 @@ use study::{
 use crate::{args::ExportArgs, command::load_model};
 
 pub(crate) fn run(args: &ExportArgs) -> Result<String> {
-    let targets = [&args.onnx, &args.safetensors, &args.pytorch, &args.check];
-    if targets.iter().all(|target| target.is_none()) {
+    let targets = [&args.onnx, &args.safetensors, &args.pytorch];
+    let is_written = targets.iter().any(|target| target.is_some());
+    if !is_written && args.check.is_none() {
         bail!(
             "nothing to write: give --onnx FILE, --safetensors FOLDER or --pytorch FOLDER, or \
              --check FILE to look at an ONNX file"
+        );
+    }
+    if is_written && args.model.is_none() {
+        bail!(
+            "no model is named that --onnx, --safetensors or --pytorch could write: name the MODEL that is to be \
+             written, a study's folder or a folder with model.json and model.safetensors"
         );
     }
     let mut said = String::new();
@@ -80,4 +87,30 @@ fn checked(args: &ExportArgs, path: &Path) -> Result<Certificate> {
         }
     }
     Ok(certificate)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn a_model_that_is_to_be_written_has_to_be_named_also_beside_a_check() {
+        let place = tempfile::tempdir().unwrap();
+        let written = place.path().join("b.onnx");
+        let args = ExportArgs {
+            model: None,
+            onnx: Some(written.clone()),
+            safetensors: None,
+            pytorch: None,
+            check: Some(PathBuf::from("a.onnx")),
+        };
+        let refused = run(&args).unwrap_err().to_string();
+        assert!(
+            refused.contains("name the MODEL that is to be written"),
+            "{refused}"
+        );
+        assert!(!written.exists());
+    }
 }

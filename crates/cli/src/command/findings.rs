@@ -20,7 +20,7 @@ const CARD_ROWS_MAX: usize = 20;
 
 /// The verdict with its numbers.
 pub(crate) fn verdict(verdict: &Verdict) -> String {
-    let difference = verdict.difference;
+    let difference = verdict.difference.interval;
     let [value, low, high] = [difference.value, difference.low, difference.high].map(signed);
     format!(
         "{}: difference {value} on the same {} vault rows (95 % interval {low} to {high}; above 0 the \
@@ -261,7 +261,7 @@ pub(crate) fn upper_first(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use study::conclude::{Finding, WithInterval};
+    use study::conclude::{Difference, Finding, Shows, WithInterval};
 
     use super::*;
 
@@ -273,10 +273,13 @@ mod tests {
             against: "gradient-boosted trees".to_string(),
             winner: 0.91,
             other: 0.9,
-            difference: WithInterval {
-                value: 0.01,
-                low: -0.02,
-                high: 0.04,
+            difference: Difference {
+                interval: WithInterval {
+                    value: 0.01,
+                    low: -0.02,
+                    high: 0.04,
+                },
+                shows: Shows::Nothing,
             },
             rows: 120,
             winner_is_linear: false,

@@ -276,7 +276,7 @@ fn columns(columns: &[ColumnProfile], most: usize) -> String {
             ),
         );
     }
-    text += "alone: how much of the target the column explains by itself, on validation rows\n";
+    text += "alone: how much of the target the column explains by itself, on rows held out\n";
     text
 }
 

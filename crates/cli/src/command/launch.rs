@@ -291,20 +291,15 @@ fn wait(time: Duration, interrupt: &AtomicBool) -> bool {
     interrupt.load(Ordering::Relaxed)
 }
 
-/// Those that have not been told to leave, or have not heard it.
-fn remaining(launcher: &mut dyn Launcher) -> Result<Vec<Placed>> {
-    let placed = launcher.placed()?;
-    Ok(placed
-        .into_iter()
-        .filter(|one| one.state != PlacedState::Ending)
-        .collect())
-}
-
 fn stop(launcher: &mut dyn Launcher, group: &GroupName, grace: Duration) -> Result<Outcome> {
-    let found = remaining(launcher)?;
+    let found = launcher.placed()?;
     if found.is_empty() {
         return Ok(format!("{group}: no node is placed\n").into());
     }
+    let (count, seconds) = (found.len(), grace.as_secs());
+    tell(&format!(
+        "{count} nodes are told to leave; those that are still there after {seconds} s are killed"
+    ));
     let mut left = end(launcher, StopHow::Gracefully, grace)?;
     let killed = left.len();
     if killed > 0 {
@@ -313,30 +308,30 @@ fn stop(launcher: &mut dyn Launcher, group: &GroupName, grace: Duration) -> Resu
     if !left.is_empty() {
         let ids: Vec<&str> = left.iter().map(|one| one.id.as_str()).collect();
         bail!(
-            "{} of {} nodes do not end, although they were killed: {}",
+            "{} of {count} nodes do not end, although they were killed: {}",
             ids.len(),
-            found.len(),
             ids.join(", ")
         );
     }
-    Ok(format!(
-        "{group}: {} nodes were there; {killed} of them had to be killed\n",
-        found.len()
-    )
-    .into())
+    Ok(format!("{group}: {count} nodes were there; {killed} of them had to be killed\n").into())
 }
 
-/// Stops all; gives those that are still there after this time.
+/// Stops all; gives those that are still there after this time. One that is leaving is still there: it may be
+/// writing what it has. It has heard that it shall leave, but not that it is killed.
 fn end(launcher: &mut dyn Launcher, how: StopHow, time: Duration) -> Result<Vec<Placed>> {
     let begin = Instant::now();
     let mut told: Option<Instant> = None;
     loop {
-        let left = remaining(launcher)?;
+        let left = launcher.placed()?;
         if left.is_empty() || told.is_some() && begin.elapsed() >= time {
             return Ok(left);
         }
         if told.is_none_or(|told| told.elapsed() >= AGAIN) {
-            launcher.stop(&left, how)?;
+            let hears = |one: &&Placed| how == StopHow::Now || one.state != PlacedState::Ending;
+            let stopped: Vec<Placed> = left.iter().filter(hears).cloned().collect();
+            if !stopped.is_empty() {
+                launcher.stop(&stopped, how)?;
+            }
             told = Some(Instant::now());
         }
         thread::sleep(GLANCE.min(time));

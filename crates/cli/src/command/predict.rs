@@ -1,7 +1,10 @@
 //! `lehr predict`: what a model says of each row or image of files, folders or standard input.
 //!
 //! Rows that cannot be used are told by number and passed over, and so is a file that cannot be read
-//! beside others; the latter is a failure at the end. Standard input is answered as it arrives.
+//! beside others; the latter is a failure at the end. Standard input is answered as it arrives; answers to files
+//! appear in a file when all are there.
+
+mod destination;
 
 use std::{
     fs::{self, File},
@@ -11,6 +14,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use data::{DataKind, Piped, Preprocessor, RawRows, ReadLimits, ReadMax, RowNames, RowStream};
+use destination::{Appears, Destination, file_at};
 use study::predictor::Predictor;
 
 use crate::{
@@ -38,6 +42,10 @@ pub(crate) fn run(args: &PredictArgs) -> Result<String> {
     let preprocessor = &model.card.preprocessor;
     let inputs = inputs(preprocessor, &args.files)?;
     refuse_what_is_read(&inputs, args)?;
+    let appears = match inputs.iter().any(Input::is_piped) {
+        true => Appears::AtOnce,
+        false => Appears::Whole,
+    };
     let mut asked = Asked {
         predictor: Predictor::new(&model)?,
         preprocessor,
@@ -45,8 +53,8 @@ pub(crate) fn run(args: &PredictArgs) -> Result<String> {
             0 | 1 => Several::No,
             _ => Several::Yes,
         },
-        out: Out::open(args)?,
-        bad: BadRows::open(args)?,
+        out: Out::open(args, appears)?,
+        bad: BadRows::open(args, appears)?,
         limits: limits(preprocessor, args.read_mib_max),
         answered: 0,
         notices: 0,
@@ -64,7 +72,10 @@ pub(crate) fn run(args: &PredictArgs) -> Result<String> {
             }
         }
     }
-    asked.finish()?;
+    // Where nothing could be read, there is nothing to put in the place of what is there.
+    if unread.len() < inputs.len() {
+        asked.finish()?;
+    }
     match unread.len() {
         0 => Ok(String::new()),
         count => bail!("{count} of {} files could not be read", inputs.len()),
@@ -75,6 +86,13 @@ pub(crate) fn run(args: &PredictArgs) -> Result<String> {
 enum Input {
     StandardInput,
     Path(PathBuf),
+}
+
+impl Input {
+    /// Whether it may have no end.
+    fn is_piped(&self) -> bool {
+        matches!(self, Input::StandardInput)
+    }
 }
 
 impl std::fmt::Display for Input {
@@ -101,21 +119,16 @@ fn inputs(preprocessor: &Preprocessor, named: &[PathBuf]) -> Result<Vec<Input>> 
     Ok(inputs)
 }
 
-/// What is read at most; a table that was learned from may have had more columns than is usual.
+/// What is read at most.
 fn limits(preprocessor: &Preprocessor, mib: Option<u64>) -> ReadLimits {
-    let usual = ReadMax {
+    let said = ReadMax {
         mib,
         ..ReadMax::default()
-    }
-    .limits();
-    let known = preprocessor.columns().map_or(0, |columns| columns.len());
-    ReadLimits {
-        columns_max: usual.columns_max.max(known.saturating_mul(2)),
-        ..usual
-    }
+    };
+    said.limits().for_rows_of(preprocessor)
 }
 
-/// Writing into a file that is to be read would empty it first.
+/// Writing into a file that is read would destroy it, and of two things that are written into one file one is lost.
 fn refuse_what_is_read(inputs: &[Input], args: &PredictArgs) -> Result<()> {
     let real = |path: &Path| fs::canonicalize(path).ok();
     for place in args.out.iter().chain(&args.bad) {
@@ -129,6 +142,14 @@ fn refuse_what_is_read(inputs: &[Input], args: &PredictArgs) -> Result<()> {
                 place.display()
             );
         }
+    }
+    if let (Some(out), Some(bad)) = (&args.out, &args.bad)
+        && file_at(out).is_some_and(|place| file_at(bad) == Some(place))
+    {
+        bail!(
+            "--out and --bad both name {}, and one would be written over the other: name two files",
+            out.display()
+        );
     }
     Ok(())
 }
@@ -274,13 +295,14 @@ impl Asked<'_> {
         Ok(())
     }
 
+    /// Puts the answers in their place, unless there are none.
     fn finish(mut self) -> Result<()> {
         self.out.flush()?;
         let bad = self.bad.finish()?;
         if self.answered == 0 && bad > 0 {
             bail!("none of the {bad} rows could be used");
         }
-        Ok(())
+        self.out.finish()
     }
 }
 
@@ -303,22 +325,22 @@ fn read_whole(
 /// Where predictions go.
 enum Out {
     Csv {
-        writer: Box<csv::Writer<Box<dyn Write>>>,
+        writer: Box<csv::Writer<Destination>>,
         has_header: bool,
     },
-    JsonLines(BufWriter<Box<dyn Write>>),
+    JsonLines(BufWriter<Destination>),
 }
 
 impl Out {
-    fn open(args: &PredictArgs) -> Result<Out> {
-        let place: Box<dyn Write> = match &args.out {
-            None => Box::new(io::stdout().lock()),
-            Some(path) => Box::new(created(path)?),
+    fn open(args: &PredictArgs, appears: Appears) -> Result<Out> {
+        let destination = match &args.out {
+            None => Destination::StandardOutput(io::stdout().lock()),
+            Some(path) => Destination::open(path, appears)?,
         };
         Ok(match args.json {
-            true => Out::JsonLines(BufWriter::new(place)),
+            true => Out::JsonLines(BufWriter::new(destination)),
             false => Out::Csv {
-                writer: Box::new(csv::Writer::from_writer(place)),
+                writer: Box::new(csv::Writer::from_writer(destination)),
                 has_header: false,
             },
         })
@@ -352,23 +374,29 @@ impl Out {
         }
         Ok(())
     }
-}
 
-fn created(path: &Path) -> Result<File> {
-    File::create(path).with_context(|| format!("could not write {}", path.display()))
+    fn finish(self) -> Result<()> {
+        let destination = match self {
+            Out::Csv { writer, .. } => {
+                (*writer).into_inner().map_err(|error| error.into_error())?
+            }
+            Out::JsonLines(writer) => writer.into_inner().map_err(|error| error.into_error())?,
+        };
+        destination.finish()
+    }
 }
 
 /// Rows that could not be used: the first are told, all are written where `--bad` says.
 struct BadRows {
-    file: Option<csv::Writer<File>>,
+    file: Option<csv::Writer<Destination>>,
     count: u64,
 }
 
 impl BadRows {
-    fn open(args: &PredictArgs) -> Result<BadRows> {
+    fn open(args: &PredictArgs, appears: Appears) -> Result<BadRows> {
         let mut file = match &args.bad {
             None => None,
-            Some(path) => Some(csv::Writer::from_writer(created(path)?)),
+            Some(path) => Some(csv::Writer::from_writer(Destination::open(path, appears)?)),
         };
         if let Some(file) = &mut file {
             file.write_record(["file", "row", "reason"])?;
@@ -390,8 +418,9 @@ impl BadRows {
 
     /// How many there were.
     fn finish(self) -> Result<u64> {
-        if let Some(mut file) = self.file {
-            file.flush()?;
+        if let Some(writer) = self.file {
+            let destination = writer.into_inner().map_err(|error| error.into_error())?;
+            destination.finish()?;
         }
         if self.count > BAD_ROWS_NAMED as u64 {
             let more = self.count - BAD_ROWS_NAMED as u64;

@@ -18,8 +18,9 @@ struct Line {
     values: Vec<(f64, f64)>,
 }
 
-/// Draws the losses and the metric of every epoch.
-pub(crate) fn learning_curve(curve: &[EpochPoint], metric: &MetricShown) -> Markup {
+/// Draws the losses and the metric of every epoch. Of several networks, one for each fold, it is the first that is
+/// drawn, and its fold validates it.
+pub(crate) fn learning_curve(curve: &[EpochPoint], metric: &MetricShown, networks: u32) -> Markup {
     if curve.is_empty() {
         return html! { p.quiet { "No epoch was recorded." } };
     }
@@ -44,12 +45,16 @@ pub(crate) fn learning_curve(curve: &[EpochPoint], metric: &MetricShown) -> Mark
         class: "metric",
         values: by_epoch(|point| point.value),
     }];
-    let title = format!("{} on the validation rows", metric.name);
+    let validating = match networks {
+        1 => "validation rows",
+        _ => "first fold's validation rows",
+    };
+    let title = format!("{} on the {validating}", metric.name);
     html! {
         (line_chart("Loss over epochs", "loss", &losses))
         p.legend {
             (key(&html! { path.train-loss d="M0 5H20" {} }, "training rows"))
-            (key(&html! { path.validation-loss d="M0 5H20" {} }, "validation rows"))
+            (key(&html! { path.validation-loss d="M0 5H20" {} }, validating))
         }
         (line_chart("Metric over epochs", &title, &values))
     }

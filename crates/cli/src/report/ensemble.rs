@@ -50,7 +50,7 @@ fn standing(made: &EnsembleMade, metric: &MetricShown) -> Markup {
     let validation = made.scored.validation.map_or("–".to_string(), score);
     html! {
         @if let Some(difference) = made.better_by {
-            (difference_drawn(difference, "Difference to the winner, with its interval"))
+            (difference_drawn(difference.interval, "Difference to the winner, with its interval"))
         }
         (facts(&[
             Fact::new("against the winner", against_winner(made)),

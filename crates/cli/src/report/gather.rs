@@ -2,7 +2,7 @@
 //!
 //! Reads the ledger and the notices, computes nothing that they do not say, and writes one file.
 
-use std::{collections::BTreeMap, fs};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use data::Severity;
@@ -13,6 +13,7 @@ use study::{
     front::FrontModel,
     ledger::Ledger,
     prepared::PreparedFiles,
+    replace_durably,
     trial::{Bytes, Instant, Run, Trial, TrialResult, TrialState, by_standing},
 };
 use train::Metric;
@@ -32,9 +33,7 @@ pub(crate) fn write(
 ) -> Result<()> {
     let page = render(&gather(folder, config, ledger, conclusion)?);
     let path = folder.report();
-    let beside = path.with_extension("html.new");
-    fs::write(&beside, page)
-        .and_then(|()| fs::rename(&beside, &path))
+    replace_durably(&path, page.as_bytes())
         .with_context(|| format!("could not write the report {}", path.display()))
 }
 
@@ -83,6 +82,7 @@ fn gather(
         leaderboard: leaderboard(&trials, metric),
         progress: progress(&trials, metric),
         curve: curve(result, metric),
+        stopped: stopped(&trials),
         failures: failures(&trials),
         lineage: lineage(ledger, &best, metric)?,
         trainings: conclusion.retrained.iter().map(training).collect(),
@@ -273,6 +273,11 @@ fn curve(result: &TrialResult, metric: Metric) -> Vec<EpochPoint> {
     result.curve.iter().map(point).collect()
 }
 
+fn stopped(trials: &[Trial]) -> u64 {
+    let is_stopped = |trial: &&Trial| matches!(trial.state, TrialState::Stopped { .. });
+    trials.iter().filter(is_stopped).count() as u64
+}
+
 fn failures(trials: &[Trial]) -> Vec<FailureCount> {
     let mut by_kind: BTreeMap<&str, FailureCount> = BTreeMap::new();
     for trial in trials {
@@ -306,7 +311,9 @@ fn lineage(ledger: &dyn Ledger, best: &Trial, metric: Metric) -> Result<Vec<Gene
 
 #[cfg(test)]
 mod tests {
-    use study::trial::{Slot, WorkerName};
+    use search::{Origin, Setting, TrialId};
+    use study::trial::{Candidate, EarlyStop, FailReason, Sequence, Slot, WorkerName};
+    use train::Recipe;
 
     use super::*;
 
@@ -329,6 +336,53 @@ mod tests {
         let explored = Explored::of(runs.iter());
         let at = [1000.0, 1006.0, 1010.0, 3000.0, 5003.0].map(|t| explored.seconds_at(Instant(t)));
         assert_eq!(at, [0.0, 6.0, 10.0, 10.0, 13.0]);
+    }
+
+    fn trial(id: u64, state: TrialState) -> Trial {
+        let name = "linear".to_string();
+        Trial {
+            id: TrialId(id),
+            candidate: Candidate {
+                architecture: "in 4 | dense 2".parse().unwrap(),
+                setting: Setting::default(),
+                origin: Origin::Seed { name },
+                promise: None,
+                latency_seconds: None,
+                proposed_by: WorkerName("master".to_string()),
+            },
+            proposed_at: Instant(0.0),
+            crashes: 0,
+            state,
+        }
+    }
+
+    #[test]
+    fn a_trial_that_was_stopped_early_is_counted_and_is_no_failure() {
+        let behind = |id: u64| TrialState::Stopped {
+            sequence: Sequence(id),
+            run: run(0.0, 1.0),
+            stop: Box::new(EarlyStop {
+                curve: Vec::new(),
+                inheritance: None,
+                seconds: 1.0,
+                memory_bytes: 0,
+                recipe: Recipe::default(),
+            }),
+            expected: 0.5,
+        };
+        let late = TrialState::Failed {
+            sequence: Sequence(3),
+            run: run(0.0, 1.0),
+            reason: FailReason::OutOfTime,
+        };
+        let trials = [trial(1, behind(1)), trial(2, behind(2)), trial(3, late)];
+        assert_eq!(stopped(&trials), 2);
+        let failed = failures(&trials);
+        assert_eq!(failed.len(), 1);
+        assert_eq!(
+            (failed[0].kind.as_str(), failed[0].count),
+            ("out of time", 1)
+        );
     }
 
     #[test]

@@ -77,7 +77,7 @@ fn body(model: &ReportModel) -> Markup {
         ))
         (section(
             "Exploration",
-            "Each dot is a trial, at the time when its training ended. Point at one to read it.",
+            "Each dot is a trial with a score, at the time when its training ended. Point at one to read it.",
             &progress::progress_chart(&model.progress, &model.metric),
         ))
         (section(
@@ -95,10 +95,10 @@ fn body(model: &ReportModel) -> Markup {
                 &certified::certified(certificate),
             ))
         }
-        (section("Best trials", "", &sections::leaderboard(model)))
+        (section("Best trials", &sections::of_networks(model), &sections::leaderboard(model)))
         @if !model.failures.is_empty() {
             (section(
-                "Trials without a score",
+                "Failed trials",
                 "They stay in the pool as failures; nothing was put in their place.",
                 &sections::failures(model),
             ))
@@ -108,7 +108,7 @@ fn body(model: &ReportModel) -> Markup {
             (section(
                 "What the data are like",
                 "Counted before anything was trained. How much a column explains alone was learned on training \
-                 rows and measured on validation rows.",
+                 rows and measured on rows held out.",
                 &profile::profile(found),
             ))
         }
@@ -151,6 +151,24 @@ fn drawn(winner: &Winner) -> &'static str {
     }
 }
 
+/// How long the winner's training was, and which of its epochs is kept. With cross-validation each network has its
+/// own, and only the first is recorded.
+fn trained(model: &ReportModel) -> String {
+    let Winner {
+        networks,
+        seconds,
+        epoch,
+        ..
+    } = &model.winner;
+    let (epochs, time) = (model.curve.len(), show::seconds(*seconds));
+    match networks {
+        1 => format!("{epochs} epochs in {time}; the weights are those of epoch {epoch}"),
+        _ => format!(
+            "the first of {networks} networks: {epochs} epochs, weights of epoch {epoch}; all together {time}"
+        ),
+    }
+}
+
 fn winner(model: &ReportModel) -> Markup {
     html! {
         div.beside {
@@ -159,11 +177,8 @@ fn winner(model: &ReportModel) -> Markup {
                 h3 { "Where it comes from" }
                 (sections::lineage(model))
                 h3 { "Its training" }
-                p.quiet {
-                    (model.curve.len()) " epochs in " (show::seconds(model.winner.seconds))
-                    "; the weights are those of epoch " (model.winner.epoch)
-                }
-                (curve::learning_curve(&model.curve, &model.metric))
+                p.quiet { (trained(model)) }
+                (curve::learning_curve(&model.curve, &model.metric, model.winner.networks))
                 @if !model.trainings.is_empty() { (sections::trainings(model)) }
                 (sections::winner(model))
             }

@@ -42,9 +42,11 @@ pub(crate) struct ReportModel {
     pub(crate) leaderboard: Vec<LeaderRow>,
     /// Every trial with a score, in the order in which they ended.
     pub(crate) progress: Vec<ProgressPoint>,
-    /// The winner, epoch by epoch.
+    /// The winner, epoch by epoch; with cross-validation the first of its networks.
     pub(crate) curve: Vec<EpochPoint>,
-    /// Trials without a score.
+    /// Trials that were stopped early, and have no score.
+    pub(crate) stopped: u64,
+    /// Trials that failed.
     pub(crate) failures: Vec<FailureCount>,
     /// From the winner's first ancestor to the winner.
     pub(crate) lineage: Vec<Generation>,
@@ -157,7 +159,7 @@ pub(crate) struct Winner {
     pub(crate) scores: Scores,
     /// Size of its weights on disk.
     pub(crate) weights_bytes: u64,
-    /// How long it trained.
+    /// How long it trained; with cross-validation all its networks together.
     pub(crate) seconds: f64,
     /// The epoch whose weights it has; with cross-validation that of the first network.
     pub(crate) epoch: u32,
@@ -201,11 +203,11 @@ pub(crate) struct LeaderRow {
     pub(crate) value: f64,
     /// The loss on them.
     pub(crate) loss: f64,
-    /// Size of the network.
+    /// Size of the network; with cross-validation of each of them.
     pub(crate) parameters: u64,
-    /// How long it trained.
+    /// How long it trained; with cross-validation all its networks together.
     pub(crate) seconds: f64,
-    /// Epochs trained.
+    /// Epochs trained; with cross-validation by the first network.
     pub(crate) epochs: usize,
     /// How it came to be.
     pub(crate) origin: String,
@@ -236,7 +238,7 @@ pub(crate) enum Start {
     Inherited,
 }
 
-/// One epoch of the winner.
+/// One epoch of the winner, or of the first of its networks: the validation rows are those of its fold then.
 pub(crate) struct EpochPoint {
     /// From 1.
     pub(crate) epoch: u32,

@@ -39,12 +39,17 @@ fn parts(profile: &Profile) -> Markup {
         TargetProfile::Classification { classes, .. } => classes.as_slice(),
         TargetProfile::Regression { .. } => &[],
     };
+    // Rows that are cross-validated all validate, in turn.
+    let validating = |rows: PartRows| match profile.rows.validation {
+        0 => rows.train,
+        _ => rows.validation,
+    };
     let row = |name: &str, rows: PartRows| {
         html! {
             tr {
                 td { (name) }
                 td.number { (thousands(rows.train as u64)) }
-                td.number { (thousands(rows.validation as u64)) }
+                td.number { (thousands(validating(rows) as u64)) }
                 td.number { (thousands(rows.vault as u64)) }
             }
         }

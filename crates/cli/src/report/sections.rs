@@ -45,6 +45,7 @@ pub(crate) fn tiles(model: &ReportModel) -> Markup {
     let operations = show::significant(cost.flops as f64 / 1e6);
     let rows = |count: usize| format!("{} rows", thousands(count as u64));
     let failed: u64 = model.failures.iter().map(|failure| failure.count).sum();
+    let (stopped, failed) = (thousands(model.stopped), thousands(failed));
     html! {
         div.tiles {
             @if let Some(vault) = winner.scores.vault {
@@ -74,7 +75,7 @@ pub(crate) fn tiles(model: &ReportModel) -> Markup {
             div.tile {
                 b { (thousands(model.progress.len() as u64)) }
                 span { "trials with a score" }
-                span { (thousands(failed)) " without" }
+                span { (stopped) " stopped early, " (failed) " failed" }
             }
         }
     }
@@ -124,8 +125,23 @@ pub(crate) fn lineage(model: &ReportModel) -> Markup {
     }
 }
 
+/// What numbers of the best trials are of one network, and what of all that are a model together.
+pub(crate) fn of_networks(model: &ReportModel) -> String {
+    match model.winner.networks {
+        1 => String::new(),
+        networks => format!(
+            "Each model is the mean of {networks} networks, which differ in their weights: scores and times are \
+             those of all together."
+        ),
+    }
+}
+
 /// The best trials.
 pub(crate) fn leaderboard(model: &ReportModel) -> Markup {
+    let [parameters, trained, epochs] = match model.winner.networks {
+        1 => ["parameters", "trained", "epochs"],
+        _ => ["parameters of one", "trained in all", "epochs of the first"],
+    };
     html! {
         div.scroll {
             table {
@@ -134,9 +150,9 @@ pub(crate) fn leaderboard(model: &ReportModel) -> Markup {
                         th.number { "trial" }
                         th.number { (model.metric.name) }
                         th.number { "loss" }
-                        th.number { "parameters" }
-                        th.number { "trained" }
-                        th.number { "epochs" }
+                        th.number { (parameters) }
+                        th.number { (trained) }
+                        th.number { (epochs) }
                         th { "origin" }
                         th { "network" }
                     }
@@ -160,7 +176,7 @@ pub(crate) fn leaderboard(model: &ReportModel) -> Markup {
     }
 }
 
-/// Trials without a score, by reason.
+/// Failed trials, by reason.
 pub(crate) fn failures(model: &ReportModel) -> Markup {
     html! {
         table {

@@ -5,7 +5,8 @@ use search::TrialId;
 use study::{
     certificate::{Certificate, RowsOf, Tried},
     conclude::{
-        Absent, Details, Ensemble, EnsembleMade, Finding, Scored, Verdict, WithInterval,
+        Absent, Details, Difference, Ensemble, EnsembleMade, Finding, Scored, Shows, Verdict,
+        WithInterval,
         classes::{ClassScores, Confused, Confusion},
         details::{Answers, ToldOf, Weighing},
         importance::{ColumnImportance, Importance},
@@ -61,6 +62,7 @@ fn sample() -> ReportModel {
         leaderboard: (0..8).map(leader_row).collect(),
         progress: (0..80).map(progress_point).collect(),
         curve: (1..=24).map(epoch_point).collect(),
+        stopped: 1_212,
         failures: vec![FailureCount {
             kind: "infeasible".into(),
             count: 3,
@@ -96,7 +98,10 @@ fn ensemble() -> EnsembleMade {
             vault: Some(interval(0.9861, 0.9677, 0.9941)),
             vault_metrics: Default::default(),
         },
-        better_by: Some(interval(0.0028, -0.0056, 0.0111)),
+        better_by: Some(Difference {
+            interval: interval(0.0028, -0.0056, 0.0111),
+            shows: Shows::Nothing,
+        }),
         cost: "in 1x8x8 | flatten | dense 10"
             .parse::<morph::Architecture>()
             .unwrap()
@@ -183,10 +188,13 @@ fn verdict() -> Verdict {
         against: "a linear model".into(),
         winner: 0.9861,
         other: 0.9526,
-        difference: WithInterval {
-            value: 0.0335,
-            low: 0.0131,
-            high: 0.0562,
+        difference: Difference {
+            interval: WithInterval {
+                value: 0.0335,
+                low: 0.0131,
+                high: 0.0562,
+            },
+            shows: Shows::Better,
         },
         rows: 359,
         winner_is_linear: false,
@@ -600,6 +608,49 @@ fn the_page_shows_the_winner_its_ancestors_and_the_failures() {
     ] {
         assert!(page.contains(said), "{said} is missing");
     }
+}
+
+#[test]
+fn the_page_counts_what_was_stopped_early_apart_from_what_failed() {
+    let page = render(&sample());
+    assert!(page.contains("1\u{202f}212 stopped early, 3 failed"));
+    assert!(page.contains("<h2>Failed trials</h2>"));
+    let without_failures = ReportModel {
+        failures: Vec::new(),
+        ..sample()
+    };
+    let page = render(&without_failures);
+    assert!(page.contains("1\u{202f}212 stopped early, 0 failed"));
+    assert!(!page.contains("Failed trials"));
+}
+
+#[test]
+fn the_page_says_of_a_cross_validated_winner_that_its_epochs_are_those_of_the_first_network() {
+    let page = render(&sample());
+    for said in [
+        "24 epochs in 7.4 s; the weights are those of epoch 9",
+        "accuracy on the validation rows",
+        ">trained</th>",
+        ">epochs</th>",
+    ] {
+        assert!(page.contains(said), "{said} is missing");
+    }
+    assert!(!page.contains("first fold"));
+    let mut folded = sample();
+    folded.winner.networks = 5;
+    let page = render(&folded);
+    assert_eq!(unbalanced(&page), Vec::<String>::new());
+    for said in [
+        "the first of 5 networks: 24 epochs, weights of epoch 9; all together 7.4 s",
+        "accuracy on the first fold's validation rows",
+        ">parameters of one</th>",
+        ">trained in all</th>",
+        ">epochs of the first</th>",
+        "Each model is the mean of 5 networks",
+    ] {
+        assert!(page.contains(said), "{said} is missing");
+    }
+    assert!(!page.contains("epochs in 7.4 s"));
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub(crate) fn verdict(verdict: &Verdict, absent: &[Absent], metric: &MetricShown
         Finding::SimpleModelIsBetter => "simple-won",
     };
     let [value, low, high] = {
-        let difference = verdict.difference;
+        let difference = verdict.difference.interval;
         [difference.value, difference.low, difference.high].map(signed)
     };
     html! {
@@ -40,7 +40,7 @@ pub(crate) fn verdict(verdict: &Verdict, absent: &[Absent], metric: &MetricShown
                 }
             }
             (difference_drawn(
-                verdict.difference,
+                verdict.difference.interval,
                 "Difference to the best simple model, with its interval",
             ))
         }

@@ -59,16 +59,22 @@ fn run(state: &State, preprocessor: &Preprocessor, predictor: Predictor) {
         state,
         preprocessor,
         predictor,
-        limits: ReadLimits {
-            image_pixels_max: IMAGE_PIXELS_MAX,
-            rows_max: preprocessor.rows_of_request_max(),
-            ..ReadLimits::default()
-        },
+        limits: limits(preprocessor),
     };
     while let Some(questions) = state.queue.take() {
         // A mistake of ours costs these requests, whose clients hear of it, and no others.
         let _ = catch_unwind(AssertUnwindSafe(|| computer.answer(questions)));
     }
+}
+
+/// What is read of a request at most.
+fn limits(preprocessor: &Preprocessor) -> ReadLimits {
+    let usual = ReadLimits {
+        image_pixels_max: IMAGE_PIXELS_MAX,
+        rows_max: preprocessor.rows_of_request_max(),
+        ..ReadLimits::default()
+    };
+    usual.for_rows_of(preprocessor)
 }
 
 /// A thread's network and what it needs beside it.
@@ -248,4 +254,20 @@ fn json(status: StatusCode, one: &Understood, predictions: &Predictions) -> Repl
     let mut body = serde_json::to_vec(&answer).expect("its keys are strings");
     body.push(b'\n');
     Reply::new(status, JSON, body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::tests::of_columns;
+
+    #[test]
+    fn a_model_of_more_columns_than_usual_is_asked_by_csv() {
+        let count = ReadLimits::default().columns_max + 1;
+        let preprocessor = of_columns(count);
+        let names: Vec<String> = (0..count).map(|place| format!("c{place}")).collect();
+        let body = format!("{}\n{}\n", names.join(","), vec!["1"; count].join(","));
+        let rows = preprocessor.rows_of_csv(body.as_bytes(), &limits(&preprocessor));
+        assert_eq!(rows.unwrap().row_numbers, [1]);
+    }
 }

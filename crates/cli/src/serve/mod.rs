@@ -176,3 +176,26 @@ impl Signals {
         .await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use data::Preprocessor;
+    use serde_json::{Value, json};
+
+    /// What a model of so many columns of numbers knows of its data; they are called `c0`, `c1` and so on.
+    pub(super) fn of_columns(count: usize) -> Preprocessor {
+        let column = |place: usize| {
+            json!({
+                "name": format!("c{place}"), "kind": "numeric", "fill": 0.0,
+                "missing_indicator": "absent", "shift": 0.0, "scale": 1.0,
+            })
+        };
+        let columns: Vec<Value> = (0..count).map(column).collect();
+        let written = json!({
+            "format": 1,
+            "inputs": { "columns": columns },
+            "task": { "kind": "classification", "classes": ["a", "b"] },
+        });
+        serde_json::from_value(written).unwrap()
+    }
+}

@@ -5,7 +5,7 @@
 
 use data::{
     FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedTask, Preprocessor,
-    levels, sent::ROWS_MAX,
+    levels,
 };
 use serde_json::{Map, Value, json};
 
@@ -39,7 +39,7 @@ pub(super) fn openapi(preprocessor: &Preprocessor, access: Access) -> Value {
                 "additionalProperties": false,
                 "properties": { "rows": {
                     "type": "array",
-                    "maxItems": ROWS_MAX,
+                    "maxItems": preprocessor.rows_of_request_max(),
                     "items": { "$ref": "#/components/schemas/Row" },
                 }},
             },
@@ -58,15 +58,17 @@ pub(super) fn openapi(preprocessor: &Preprocessor, access: Access) -> Value {
 
 /// A route that is only read.
 fn asked(route: Route, access: Access) -> Value {
-    let form = match route {
-        Route::Card | Route::OpenApi => "application/json",
-        _ => "text/plain",
+    let forms: &[&str] = match route {
+        Route::Card => &["application/json", "text/html"],
+        Route::OpenApi => &["application/json"],
+        _ => &["text/plain"],
     };
+    let content = forms.iter().map(|form| ((*form).to_string(), json!({})));
     let mut operation = json!({
         "summary": route.purpose(),
         "responses": { "200": {
             "description": route.purpose(),
-            "content": { form: {} },
+            "content": Value::Object(content.collect()),
         }},
     });
     if access == Access::Token && matches!(route, Route::Health | Route::Ready) {
@@ -115,10 +117,11 @@ fn predict(preprocessor: &Preprocessor) -> Value {
             "400": problem("the body is not understood; the message says where"),
             "401": problem("the token is missing or wrong"),
             "408": problem("the body took too long to arrive"),
-            "413": problem("the body is too large"),
+            "413": problem("the body is too large, or has too many rows or columns"),
             "415": problem("the model does not take this content type"),
             "421": problem("the `Host` is not this machine"),
             "422": problem("a column is missing, or none of the rows can be used"),
+            "500": problem("the server made a mistake; its standard error says more"),
             "503": problem("too much to do: come again after `Retry-After` seconds"),
         },
     })
@@ -261,4 +264,32 @@ fn bad_rows() -> Value {
             "properties": { "row": { "type": "integer" }, "reason": { "type": "string" } },
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::tests::of_columns;
+
+    #[test]
+    fn as_many_rows_are_described_as_are_taken() {
+        // Of so many columns, 10,000 rows would become more numbers than a request may.
+        let preprocessor = of_columns(2000);
+        let document = openapi(&preprocessor, Access::Open);
+        let rows = &document["components"]["schemas"]["Rows"]["properties"]["rows"];
+        assert_eq!(rows["maxItems"], 8388);
+        let one_more = json!({ "rows": vec![json!({}); 8389] }).to_string();
+        let refused = preprocessor.rows_of_json(one_more.as_bytes()).unwrap_err();
+        assert!(refused.to_string().contains("takes 8388"), "{refused}");
+    }
+
+    #[test]
+    fn every_form_of_the_card_and_a_mistake_of_the_server_are_described() {
+        let document = openapi(&of_columns(1), Access::Open);
+        let card = &document["paths"]["/"]["get"]["responses"]["200"]["content"];
+        let forms: Vec<&String> = card.as_object().unwrap().keys().collect();
+        assert_eq!(forms, ["application/json", "text/html"]);
+        let predicted = &document["paths"]["/predict"]["post"]["responses"];
+        assert!(predicted["500"]["description"].is_string(), "{predicted}");
+    }
 }

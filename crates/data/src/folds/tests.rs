@@ -117,6 +117,26 @@ fn there_are_not_more_folds_than_groups() {
 }
 
 #[test]
+fn there_are_not_more_folds_than_rows_and_none_is_empty() {
+    let rows: Vec<u32> = (0..16).map(|row| row + row / 4).collect();
+    let numbers = measured((0..20).map(f64::from).collect());
+    let classes = source_of((0..20).map(|row| row % 3).collect());
+    for source in [numbers, classes] {
+        for (count, dealt) in [(20, 16), (16, 16), (15, 15)] {
+            assert_eq!(folds_max(&source, &rows, count), dealt);
+            let folds = folds(&source, &rows, count, &mut rng(2)).unwrap();
+            let by_fold = rows_by_fold(&rows, &folds);
+            assert!(by_fold.keys().copied().eq(0..dealt), "{by_fold:?}");
+        }
+        let error = folds(&source, &rows[..1], 5, &mut rng(2)).unwrap_err();
+        assert!(
+            error.to_string().contains("1 row(s) in one fold"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn folds_that_leave_one_class_to_learn_from_are_refused() {
     let mut source = source_of((0..40).map(|row| row / 20).collect());
     source.facts.sides = Sides::Groups((0..40).map(|row| row / 20).collect());

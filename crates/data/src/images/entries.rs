@@ -7,9 +7,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File},
+    ffi::OsStr,
+    fs::{self, File, FileType},
     io::{self, BufReader, Read},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use flate2::read::MultiGzDecoder;
@@ -25,6 +26,13 @@ use crate::{
 
 /// How a zip archive begins that holds something.
 pub(crate) const ZIP: &[u8] = b"PK\x03\x04";
+
+/// Bytes that tell what a file is: those of a tar archive say so in the first block of 512.
+const START_BYTES: u64 = 512;
+
+/// The memory of an entry is used again for the next, but no more than this is kept of it: hardly any
+/// photograph is larger.
+const KEPT_BYTES: usize = 16 << 20;
 
 /// Bytes that the headers of one tar entry may take, on top of its content: a long name and a
 /// path extension each take two blocks of 512 bytes and more.
@@ -48,7 +56,7 @@ pub(crate) enum Item<'a> {
     Refused(String),
     /// A file of which the content could not be had, for this reason.
     Broken(String),
-    /// A file and its content.
+    /// A file and its content; of a file on disk that is no image, its first bytes.
     File(&'a [u8]),
 }
 
@@ -92,6 +100,15 @@ impl Survey {
             survey.add(name, item, limits)
         })?;
         Ok(survey)
+    }
+
+    /// The same of the files of these names in a folder, whatever else is there.
+    pub(crate) fn of_named(folder: &Path, names: &[&str], limits: &ReadLimits) -> Survey {
+        let mut survey = Survey::default();
+        visit_named(folder, names, limits, &mut |name, item| {
+            survey.add(name, item, limits)
+        });
+        survey
     }
 
     fn add(&mut self, name: &str, item: Item<'_>, limits: &ReadLimits) {
@@ -220,7 +237,9 @@ impl Container {
             return Ok(Container::Folder);
         }
         let mut start = Vec::new();
-        File::open(path)?.take(512).read_to_end(&mut start)?;
+        File::open(path)?
+            .take(START_BYTES)
+            .read_to_end(&mut start)?;
         let name = path
             .file_name()
             .unwrap_or_default()
@@ -249,14 +268,7 @@ pub(crate) fn visit(
     limits: &ReadLimits,
     see: &mut dyn FnMut(&str, Item<'_>),
 ) -> Result<(), DataError> {
-    let mut viewer = Viewer {
-        path,
-        limits,
-        entries: 0,
-        unpacked: 0,
-        content: Vec::new(),
-        see,
-    };
+    let mut viewer = Viewer::new(path, limits, see);
     let open = || File::open(path).map_err(|source| unreadable(path, source));
     match Container::of(path).map_err(|source| unreadable(path, source))? {
         Container::Folder => viewer.folder(),
@@ -271,6 +283,18 @@ pub(crate) fn visit(
     }
 }
 
+/// Shows the files of these names in a folder to `see`, as [`visit`] would, and opens nothing else there. It is not
+/// told of what is not there.
+pub(crate) fn visit_named(
+    folder: &Path,
+    names: &[&str],
+    limits: &ReadLimits,
+    see: &mut dyn FnMut(&str, Item<'_>),
+) {
+    let mut viewer = Viewer::new(folder, limits, see);
+    names.iter().for_each(|name| viewer.named(name));
+}
+
 struct Viewer<'a> {
     path: &'a Path,
     limits: &'a ReadLimits,
@@ -281,7 +305,22 @@ struct Viewer<'a> {
     see: &'a mut dyn FnMut(&str, Item<'_>),
 }
 
-impl Viewer<'_> {
+impl<'a> Viewer<'a> {
+    fn new(
+        path: &'a Path,
+        limits: &'a ReadLimits,
+        see: &'a mut dyn FnMut(&str, Item<'_>),
+    ) -> Viewer<'a> {
+        Viewer {
+            path,
+            limits,
+            entries: 0,
+            unpacked: 0,
+            content: Vec::new(),
+            see,
+        }
+    }
+
     fn folder(&mut self) -> Result<(), DataError> {
         let mut open: Vec<(PathBuf, String)> = vec![(self.path.to_path_buf(), String::new())];
         while let Some((folder, prefix)) = open.pop() {
@@ -296,36 +335,80 @@ impl Viewer<'_> {
                 } else if kind.is_dir() {
                     (self.see)(&name, Item::Folder);
                     open.push((entry.path(), format!("{name}/")));
-                } else if kind.is_symlink() {
-                    (self.see)(&name, Item::Refused("it is a link".into()));
-                } else if kind.is_file() {
-                    self.file_on_disk(&name, &entry.path());
                 } else {
-                    (self.see)(
-                        &name,
-                        Item::Refused("it is a device, pipe or socket".into()),
-                    );
+                    self.no_folder(&name, &entry.path(), kind);
                 }
             }
         }
         Ok(())
     }
 
+    /// A file of the folder by its name, if it is there; nothing on the way to it may be a link.
+    fn named(&mut self, name: &str) {
+        let parts = Path::new(name).components().map(|part| match part {
+            Component::Normal(part) => Some(part),
+            _ => None,
+        });
+        let Some(parts) = parts.collect::<Option<Vec<&OsStr>>>() else {
+            let reason = "its path leads out of the folder".into();
+            (self.see)(name, Item::Refused(reason));
+            return;
+        };
+        if is_litter(name) {
+            (self.see)(name, Item::Litter);
+            return;
+        }
+        let mut path = self.path.to_path_buf();
+        for (number, part) in (1..).zip(&parts) {
+            path.push(part);
+            let kind = match fs::symlink_metadata(&path) {
+                Ok(found) => found.file_type(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+                Err(error) => {
+                    let reason = format!("it could not be read ({error})");
+                    (self.see)(name, Item::Broken(reason));
+                    return;
+                }
+            };
+            if number == parts.len() && kind.is_dir() {
+                (self.see)(name, Item::Folder);
+            } else if number == parts.len() || kind.is_symlink() {
+                self.no_folder(name, &path, kind);
+                return;
+            }
+        }
+    }
+
+    fn no_folder(&mut self, name: &str, path: &Path, kind: FileType) {
+        if kind.is_symlink() {
+            (self.see)(name, Item::Refused("it is a link".into()));
+        } else if kind.is_file() {
+            self.file_on_disk(name, path);
+        } else {
+            let reason = "it is a device, pipe or socket".into();
+            (self.see)(name, Item::Refused(reason));
+        }
+    }
+
     fn file_on_disk(&mut self, name: &str, path: &Path) {
         let limit = self.limits.bytes_max;
-        self.content.clear();
-        let read = File::open(path).and_then(|file| {
-            file.take(limit.saturating_add(1))
-                .read_to_end(&mut self.content)
-        });
+        self.empty();
+        let content = &mut self.content;
+        let read = File::open(path).and_then(|file| read_image(file, limit, content));
         let item = match read {
             Err(error) => Item::Broken(format!("it could not be read ({error})")),
-            Ok(length) if length as u64 > limit => {
+            Ok(()) if self.content.len() as u64 > limit => {
                 Item::Broken(format!("it is larger than {limit} bytes"))
             }
-            Ok(_) => Item::File(&self.content),
+            Ok(()) => Item::File(&self.content),
         };
         (self.see)(name, item);
+    }
+
+    /// Makes room for the next entry.
+    fn empty(&mut self) {
+        self.content.clear();
+        self.content.shrink_to(KEPT_BYTES);
     }
 
     fn zip(&mut self, file: File) -> Result<(), DataError> {
@@ -435,7 +518,7 @@ impl Viewer<'_> {
     /// Reads an entry into `content`. The outer error is the archive's, the inner one the entry's.
     fn unpack(&mut self, entry: &mut dyn Read) -> Result<io::Result<()>, DataError> {
         let left = self.limits.bytes_max.saturating_sub(self.unpacked);
-        self.content.clear();
+        self.empty();
         let read = entry
             .take(left.saturating_add(1))
             .read_to_end(&mut self.content);
@@ -457,6 +540,19 @@ impl Viewer<'_> {
         }
         Ok(())
     }
+}
+
+/// Reads an image up to one byte more than so many; of any other file its first bytes, which tell.
+fn read_image(mut file: File, most: u64, content: &mut Vec<u8>) -> io::Result<()> {
+    let most = most.saturating_add(1);
+    file.by_ref()
+        .take(START_BYTES.min(most))
+        .read_to_end(content)?;
+    if image::guess_format(content).is_ok() {
+        let left = most.saturating_sub(content.len() as u64);
+        file.take(left).read_to_end(content)?;
+    }
+    Ok(())
 }
 
 /// A reader that fails, rather than ends, after so many bytes.

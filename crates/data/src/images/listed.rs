@@ -8,8 +8,9 @@ use std::{
 use super::{
     affordable_item, decode,
     decode::{Header, Size},
-    decode_all,
+    decode_named,
     entries::Survey,
+    is_image_start,
 };
 use crate::{error::DataError, limits::ReadLimits, notice::Notice, read::first_bytes};
 
@@ -57,7 +58,7 @@ pub(crate) fn are_image_names<'a>(
 }
 
 fn is_image(folder: &Path, name: &str) -> bool {
-    // A name that leads elsewhere is none; what is in the folder is surveyed by the rules for all images.
+    // A name that leads elsewhere is none; what is in the folder is read by the rules for all images.
     let is_inside = Path::new(name)
         .components()
         .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
@@ -66,7 +67,7 @@ fn is_image(folder: &Path, name: &str) -> bool {
 
 /// Whether a file can be read and is an image by its first bytes.
 pub(crate) fn begins_like_an_image(path: &Path) -> bool {
-    first_bytes(path).is_ok_and(|start| ::image::guess_format(&start).is_ok())
+    first_bytes(path).is_ok_and(|start| is_image_start(&start))
 }
 
 /// The size of these images, and what has to be done to them if no model has decided on it.
@@ -79,37 +80,35 @@ fn sized(size: Option<Size>, headers: &[Header], limits: &ReadLimits) -> (Size, 
     (size, decode::conversions(headers, size, side_max))
 }
 
-/// Reads the images of these names, as `size` if a model wants it so; else in the size that most of them have.
+/// A name as its file is found by.
+fn plain(name: &str) -> &str {
+    name.strip_prefix("./").unwrap_or(name)
+}
+
+/// Reads the images of these names, as `size` if a model wants it so; else in the size that most of them have. Of
+/// the folder nothing else is looked at.
 ///
 /// # Errors
-/// If the folder cannot be read, or a limit is exceeded, or no name is that of an image.
+/// If a limit is exceeded, or no name is that of an image.
 pub(crate) fn read_listed(
     folder: &Path,
     names: &[Option<&str>],
     size: Option<Size>,
     limits: &ReadLimits,
 ) -> Result<Listed, DataError> {
-    let survey = Survey::of(folder, limits)?;
-    let plain = |name: &'_ str| name.strip_prefix("./").unwrap_or(name).to_string();
-    let names: Vec<Option<String>> = names.iter().map(|name| name.map(plain)).collect();
-    let wanted: BTreeSet<&str> = names
-        .iter()
-        .flatten()
-        .map(String::as_str)
-        .filter(|name| survey.images.contains_key(*name))
-        .collect();
-    let paths: Vec<&str> = wanted.into_iter().collect();
+    let names: Vec<Option<&str>> = names.iter().map(|name| name.map(plain)).collect();
+    let wanted: BTreeSet<&str> = names.iter().flatten().copied().collect();
+    let wanted: Vec<&str> = wanted.into_iter().collect();
+    let survey = Survey::of_named(folder, &wanted, limits);
+    let paths: Vec<&str> = survey.images.keys().map(String::as_str).collect();
     if paths.is_empty() {
-        return Err(survey.nothing_found(folder));
+        return Err(nothing_usable(folder, &survey, &wanted));
     }
-    let headers: Vec<_> = paths
-        .iter()
-        .map(|path| survey.images[*path].header)
-        .collect();
+    let headers: Vec<Header> = survey.images.values().map(|image| image.header).collect();
     let (size, notices) = sized(size, &headers, limits);
     // An image may be named by many rows.
     let item = affordable_item(folder, names.len(), size, limits)?;
-    let decoded = decode_all(folder, &paths, size, limits)?;
+    let decoded = decode_named(folder, &paths, size, limits)?;
     // Where the pixels of each image stand: those that could not be decoded have left no gap.
     let whole = paths
         .iter()
@@ -127,7 +126,7 @@ pub(crate) fn read_listed(
         notices,
     };
     for (row, name) in names.iter().enumerate() {
-        match name.as_deref().and_then(|name| places.get(name)) {
+        match name.and_then(|name| places.get(name)) {
             Some(place) => {
                 listed
                     .bytes
@@ -144,6 +143,22 @@ pub(crate) fn read_listed(
         }
     }
     Ok(listed)
+}
+
+/// That no image of a table can be used, and why the first is none.
+fn nothing_usable(folder: &Path, survey: &Survey, names: &[&str]) -> DataError {
+    let problem = match names.first() {
+        None => "the table names no image in it".to_string(),
+        Some(first) => format!(
+            "none of the {} images that the table names in it can be used: {}",
+            names.len(),
+            problem(survey, &[], &BTreeMap::new(), first)
+        ),
+    };
+    DataError::NothingToLearn {
+        path: folder.to_path_buf(),
+        problem,
+    }
 }
 
 fn problem(

@@ -235,6 +235,17 @@ pub(crate) fn pixels(content: &[u8], size: Size, limits: &ReadLimits) -> Result<
     }
 }
 
+/// Whether a file that begins so is an image, of a format that is read or of another.
+///
+/// Two letters are no mark: a table may begin with `BMI` or `P1`, and portable bitmaps are not read anyway.
+pub(crate) fn is_image_start(start: &[u8]) -> bool {
+    match image::guess_format(start) {
+        Ok(image::ImageFormat::Bmp) => start.get(6..10).is_some_and(|reserved| reserved == [0; 4]),
+        Ok(image::ImageFormat::Pnm) | Err(_) => false,
+        Ok(_) => true,
+    }
+}
+
 /// What all images of a folder or an archive hold together.
 ///
 /// # Errors
@@ -273,43 +284,99 @@ fn affordable_item(
     Ok(item)
 }
 
-/// Decodes the images of the given paths, which are sorted.
+/// Decodes the images of the given paths, which are sorted, of all that stand under a path.
 fn decode_all(
     path: &Path,
     paths: &[&str],
     size: Size,
     limits: &ReadLimits,
 ) -> Result<Decoded, DataError> {
-    let item = affordable_item(path, paths.len(), size, limits)?;
-    let mut bytes = vec![0; item * paths.len()];
-    let gone = "it was gone when it was to be read".to_string();
-    let mut problems: BTreeMap<usize, String> =
-        (0..paths.len()).map(|row| (row, gone.clone())).collect();
-    let mut seen = BTreeSet::new();
-    entries::visit(path, limits, &mut |name, entry| {
-        let Ok(row) = paths.binary_search(&name) else {
+    let mut decoding = Decoding::new(path, paths, size, limits)?;
+    entries::visit(path, limits, &mut |name, entry| decoding.add(name, entry))?;
+    Ok(decoding.finish())
+}
+
+/// Decodes the images of the given names, which are sorted, in a folder of which nothing else is looked at.
+fn decode_named(
+    folder: &Path,
+    names: &[&str],
+    size: Size,
+    limits: &ReadLimits,
+) -> Result<Decoded, DataError> {
+    let mut decoding = Decoding::new(folder, names, size, limits)?;
+    entries::visit_named(folder, names, limits, &mut |name, entry| {
+        decoding.add(name, entry)
+    });
+    Ok(decoding.finish())
+}
+
+/// Images while they are decoded.
+struct Decoding<'a> {
+    /// Those that are asked for, sorted.
+    paths: &'a [&'a str],
+    size: Size,
+    limits: &'a ReadLimits,
+    /// Bytes of one.
+    item: usize,
+    decoded: Decoded,
+    seen: BTreeSet<usize>,
+}
+
+impl<'a> Decoding<'a> {
+    fn new(
+        path: &Path,
+        paths: &'a [&'a str],
+        size: Size,
+        limits: &'a ReadLimits,
+    ) -> Result<Decoding<'a>, DataError> {
+        let item = affordable_item(path, paths.len(), size, limits)?;
+        let gone = "it was gone when it was to be read".to_string();
+        let decoded = Decoded {
+            bytes: vec![0; item * paths.len()],
+            problems: (0..paths.len()).map(|row| (row, gone.clone())).collect(),
+        };
+        Ok(Decoding {
+            paths,
+            size,
+            limits,
+            item,
+            decoded,
+            seen: BTreeSet::new(),
+        })
+    }
+
+    fn add(&mut self, name: &str, entry: Item<'_>) {
+        let Ok(row) = self.paths.binary_search(&name) else {
             return;
         };
-        if !seen.insert(row) {
+        if !self.seen.insert(row) {
             return;
         }
         let pixels = match entry {
-            Item::File(content) => decode::pixels(content, size, limits),
+            Item::File(content) => decode::pixels(content, self.size, self.limits),
             Item::Broken(reason) | Item::Refused(reason) => Err(reason),
             Item::Folder | Item::Litter => return,
         };
+        let Decoded { bytes, problems } = &mut self.decoded;
         match pixels {
             Ok(pixels) => {
-                bytes[row * item..(row + 1) * item].copy_from_slice(&pixels);
+                bytes[row * self.item..(row + 1) * self.item].copy_from_slice(&pixels);
                 problems.remove(&row);
             }
             Err(reason) => {
                 problems.insert(row, reason);
             }
         }
-    })?;
-    close_gaps(&mut bytes, item, paths.len(), &problems);
-    Ok(Decoded { bytes, problems })
+    }
+
+    fn finish(self) -> Decoded {
+        let Decoded {
+            mut bytes,
+            problems,
+        } = self.decoded;
+        close_gaps(&mut bytes, self.item, self.paths.len(), &problems);
+        Decoded { bytes, problems }
+    }
 }
 
 /// Moves the items that are no problem to the front, in place.

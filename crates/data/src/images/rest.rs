@@ -1,7 +1,7 @@
 //! Images that are too many to be held: which of them are, and the others, one small batch at a time.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     thread,
 };
@@ -10,6 +10,7 @@ use super::{
     Row,
     decode::{self, Size},
     entries::{self, Item, Survey},
+    item_bytes,
 };
 use crate::{
     error::DataError,
@@ -33,7 +34,12 @@ const SCORED_SHARE: f64 = 0.25;
 /// So many images of every class are chosen at least, if there are as many.
 const CLASS_ROWS: usize = 20;
 
-/// Bytes of image files that are decoded at once.
+/// Where there is no room for as many of every class, no fewer than these are chosen: one to learn from, one to
+/// validate and one for the vault.
+const CLASS_ROWS_MIN: usize = 3;
+
+/// Bytes of images that are decoded at once: of their files, or of what they become where that is more. A small file
+/// may hold many pixels.
 const BATCH_BYTES: usize = 16 << 20;
 
 /// Images that are not held.
@@ -88,6 +94,9 @@ pub(super) fn chosen(rows: &[Row<'_>], size: Size, limits: &ReadLimits) -> Optio
             .filter(|row| rows[*row].part == part)
             .collect();
         of_part.sort_by_key(|row| mixed(*row as u64));
+        let classes: BTreeSet<&str> = of_part.iter().map(|row| rows[*row].class).collect();
+        let of_each = room as usize / classes.len().max(1);
+        let class_rows = of_each.clamp(CLASS_ROWS_MIN, CLASS_ROWS);
         let (first, others) = of_part.split_at(of_part.len().min(room as usize));
         let mut of_class: BTreeMap<&str, usize> = BTreeMap::new();
         for row in first {
@@ -96,7 +105,7 @@ pub(super) fn chosen(rows: &[Row<'_>], size: Size, limits: &ReadLimits) -> Optio
         chosen.extend(first);
         for row in others {
             let count = of_class.entry(rows[*row].class).or_default();
-            if *count < CLASS_ROWS {
+            if *count < class_rows {
                 *count += 1;
                 chosen.push(*row);
             }
@@ -189,7 +198,7 @@ impl ImagesRest {
                 Item::File(content) if blake3::hash(content) != self.images[place].hash => {
                     counted.add(&self.gone(place, "it was changed while it was read"));
                 }
-                Item::File(content) => batch.add(place, content),
+                Item::File(content) => batch.add(place, content, item_bytes(self.size)),
                 Item::Broken(reason) | Item::Refused(reason) => {
                     counted.add(&self.gone(place, &reason));
                 }
@@ -261,12 +270,13 @@ impl ImagesRest {
 #[derive(Default)]
 struct Batch {
     files: Vec<(usize, Vec<u8>)>,
+    /// Of the files, or of the pixels, whatever is more of each.
     bytes: usize,
 }
 
 impl Batch {
-    fn add(&mut self, place: usize, content: &[u8]) {
-        self.bytes += content.len();
+    fn add(&mut self, place: usize, content: &[u8], item: usize) {
+        self.bytes += content.len().max(item);
         self.files.push((place, content.to_vec()));
     }
 
@@ -296,5 +306,58 @@ impl Batch {
             });
             joined.collect()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of so many images of each class are chosen where so many would fit.
+    fn chosen_of_each(classes: usize, images: usize, fitting: u64) -> BTreeMap<String, usize> {
+        let names: Vec<String> = (0..classes).map(|class| format!("c{class}")).collect();
+        let rows: Vec<Row<'_>> = names
+            .iter()
+            .flat_map(|class| std::iter::repeat_n(class, images))
+            .map(|class| Row {
+                path: class,
+                class,
+                part: Part::Train,
+            })
+            .collect();
+        let size = (16, 16, 1);
+        let limits = ReadLimits {
+            // Half of what may be held is that of chosen images.
+            held_pixel_bytes: 2 * fitting * item_bytes(size) as u64,
+            ..ReadLimits::default()
+        };
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for row in chosen(&rows, size, &limits).unwrap() {
+            *counts.entry(rows[row].class.to_string()).or_default() += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn of_every_class_as_many_images_are_chosen_as_there_is_room_for_and_three_at_least() {
+        for (classes, images, fitting, least) in
+            [(300, 10, 30, 3), (60, 30, 300, 5), (2, 500, 100, 20)]
+        {
+            let counts = chosen_of_each(classes, images, fitting);
+            assert_eq!(counts.len(), classes);
+            assert!(counts.values().all(|count| *count >= least), "{counts:?}");
+            let all: usize = counts.values().sum();
+            let most = fitting as usize + classes * least;
+            assert!(all <= most, "{all} of {classes} classes, {most} at most");
+        }
+    }
+
+    #[test]
+    fn small_files_of_large_images_fill_a_batch_by_their_pixels() {
+        let mut batch = Batch::default();
+        batch.add(0, &[0; 100], 49_152);
+        assert_eq!(batch.bytes, 49_152);
+        batch.add(1, &[0; 60_000], 49_152);
+        assert_eq!(batch.bytes, 49_152 + 60_000);
     }
 }

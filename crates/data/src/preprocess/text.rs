@@ -206,7 +206,7 @@ pub(super) fn codes(fitted: &FittedText, pairs: &Pairs, texts: &Texts, rows: &[u
     let mut codes = vec![FittedText::NOTHING; length * channels * rows.len()];
     for (row, out) in rows.iter().zip(codes.chunks_exact_mut(length * channels)) {
         let text = texts.texts[*row as usize].as_str();
-        if is_missing(text.trim()) {
+        if is_missing(text.trim_ascii()) {
             continue;
         }
         for (form, out) in fitted.unit.pieces(text).zip(out.chunks_exact_mut(channels)) {

@@ -55,7 +55,7 @@ pub struct ColumnProfile {
 /// Share of the target's variance (of the classes' indicators) that one column explains.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alone {
-    /// On validation rows, after learning on training rows; 1 is all, 0 or less nothing.
+    /// On rows that were held out, after learning on others; 1 is all, 0 or less nothing.
     pub explained: f64,
 }
 
@@ -200,9 +200,14 @@ impl NumberProfile {
     }
 }
 
-/// All columns of a table.
-pub(super) fn profiles(source: &Source, table: &Table, split: &Split) -> Vec<ColumnProfile> {
-    let explained = suspects::explained(&table.columns, &table.targets, split);
+/// All columns of a table; how well each alone explains the target is learned and measured on rows that are `apart`.
+pub(super) fn profiles(
+    source: &Source,
+    table: &Table,
+    split: &Split,
+    apart: &Split,
+) -> Vec<ColumnProfile> {
+    let explained = suspects::explained(&table.columns, &table.targets, apart);
     let strays_of = |name: &str| {
         let strays = source.oddities.strays.iter();
         strays.clone().find(|strays| strays.column == name)

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     roles::{Part, Sides},
-    source::{Cells, Dataset, RawTargets, Source},
+    source::{Cells, Dataset, Images, RawTargets, Source},
     split::Split,
 };
 
@@ -37,7 +37,7 @@ pub struct SharedRows {
     pub groups: usize,
 }
 
-type Digest = [u8; 32];
+pub(super) type Digest = [u8; 32];
 
 /// Looks for rows with the same inputs.
 ///
@@ -110,14 +110,17 @@ fn shared(source: &Source, split: &Split, part: Part, digests: &[Digest]) -> Sha
     }
 }
 
+/// A digest of the pixels of each image.
+pub(super) fn of_images(images: &Images) -> Vec<Digest> {
+    let item = images.item_bytes();
+    let each = images.bytes.chunks_exact(item.max(1));
+    each.map(|bytes| *blake3::hash(bytes).as_bytes()).collect()
+}
+
 /// A digest of the inputs of each row.
 fn digests(dataset: &Dataset) -> Vec<Digest> {
     match dataset {
-        Dataset::Images(images) => {
-            let item = images.item_bytes();
-            let each = images.bytes.chunks_exact(item.max(1));
-            each.map(|bytes| *blake3::hash(bytes).as_bytes()).collect()
-        }
+        Dataset::Images(images) => of_images(images),
         Dataset::Series(series) => {
             let of_one = |values: &[f32]| {
                 let mut hasher = blake3::Hasher::new();

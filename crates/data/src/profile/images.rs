@@ -4,7 +4,10 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::near::{self, NearDuplicates};
+use super::{
+    duplicates,
+    near::{self, NearDuplicates},
+};
 use crate::{oddities::ImageFile, roles::Part, source::Images, split::Split};
 
 /// Sizes that are listed; the others are only counted.
@@ -71,6 +74,8 @@ pub(super) fn profile(images: &Images, files: &[ImageFile], split: &Split) -> Im
             .all(|pixel| *pixel == bytes[..pixels])
     };
     let (mean, deviation) = brightness(images);
+    let digests = duplicates::of_images(images);
+    let near = |part: Part| near::find(images, &digests, &split.train, part, split.rows(part));
     ImageProfile {
         height: images.height,
         width: images.width,
@@ -89,7 +94,7 @@ pub(super) fn profile(images: &Images, files: &[ImageFile], split: &Split) -> Im
         near: [Part::Validation, Part::Vault]
             .into_iter()
             .filter(|part| !split.rows(*part).is_empty())
-            .map(|part| near::find(images, &split.train, part, split.rows(part)))
+            .map(near)
             .collect(),
     }
 }

@@ -4,7 +4,8 @@
 //! [`profile`] is a pure function of a source and its split. Statistics are of all rows and decide
 //! nothing; what a model is fitted with still comes from the training rows alone. How well one column
 //! alone explains the target is learned on training rows and measured on validation rows; the targets
-//! of the vault are counted, never compared with a prediction.
+//! of the vault are counted, never compared with a prediction. Of a cross-validation, whose rows are both,
+//! [`profile_folded`] says the same.
 
 mod columns;
 mod duplicates;
@@ -63,7 +64,7 @@ pub struct Profile {
 pub struct PartRows {
     /// Learned from.
     pub train: usize,
-    /// Decide between trials.
+    /// Decide between trials, and are not learned from; none where all rows are cross-validated.
     pub validation: usize,
     /// Seen once, at the end.
     pub vault: usize,
@@ -91,6 +92,27 @@ impl PartRows {
 /// `O(rows log rows)` per column; for images near duplicates are looked for among a limited number of
 /// pairs.
 pub fn profile(source: &Source, split: &Split) -> Profile {
+    of_parts(source, split, split)
+}
+
+/// Looks at data that are cross-validated: all rows outside of the vault are training rows, and there are no others
+/// that validate. How well one column alone explains the target is still measured on rows that it was not learned
+/// from, which are apart in `split`.
+///
+/// # Cost
+/// That of [`profile`].
+pub fn profile_folded(source: &Source, split: &Split) -> Profile {
+    let mut train = [&split.train[..], &split.validation[..]].concat();
+    train.sort_unstable();
+    let folded = Split {
+        train,
+        validation: Vec::new(),
+        vault: split.vault.clone(),
+    };
+    of_parts(source, &folded, split)
+}
+
+fn of_parts(source: &Source, split: &Split, apart: &Split) -> Profile {
     let rows = PartRows {
         train: split.train.len(),
         validation: split.validation.len(),
@@ -101,7 +123,7 @@ pub fn profile(source: &Source, split: &Split) -> Profile {
         rows,
         target: target::profile(source, split),
         columns: match &source.dataset {
-            Dataset::Table(table) => columns::profiles(source, table, split),
+            Dataset::Table(table) => columns::profiles(source, table, split, apart),
             _ => Vec::new(),
         },
         left_out: source.oddities.left_out.clone(),

@@ -6,10 +6,12 @@
 //! never less than that of their projections on one direction, so that sorting by the projection finds
 //! all of them. What is sound about it: a pair that is reported has been compared pixel by pixel.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use super::suspects::spread;
-use crate::{roles::Part, source::Images};
+use super::{duplicates::Digest, suspects::spread};
+use crate::{roles::Part, source::Images, table::chosen::mixed};
 
 /// Pixels of a side of the small copies, at most.
 const SIDE: usize = 8;
@@ -23,6 +25,10 @@ const NEAR_CORRELATION: f64 = 0.99;
 
 /// Pairs of small copies that are compared at most; beyond, fewer images are looked at.
 const PAIRS_MAX: usize = 40_000_000;
+
+/// Bytes of the images of a part that are correlated at most, some seconds of work: of one fixed scene all small
+/// copies are alike, so that every pair would be correlated. Beyond, no further image is looked at.
+const CORRELATED_BYTES_MAX: usize = 1 << 30;
 
 /// Images that give the direction along which the small copies differ most.
 const DIRECTION_IMAGES: usize = 1_000;
@@ -39,16 +45,37 @@ pub struct NearDuplicates {
     pub looked_at: usize,
     /// How many are nearly, but not exactly, a training image.
     pub rows: usize,
+    /// How many there are to look at: those that are not of one colour all over. Where fewer were looked at, all would
+    /// have taken too long.
+    #[serde(default)]
+    pub of: usize,
 }
 
 /// A small copy of zero mean and unit length.
 type Small = Vec<f32>;
 
-/// Counts the images of a part that are nearly, but not exactly, training images.
+/// Counts the images of a part that are nearly, but not exactly, training images; `digests` are those of all images.
 ///
 /// # Cost
-/// `O(pixels)`, and up to 40 million comparisons of small copies.
-pub(super) fn find(images: &Images, train: &[u32], part: Part, rows: &[u32]) -> NearDuplicates {
+/// `O(pixels)`, up to 40 million comparisons of small copies, and correlations of up to 1 GiB of pixels.
+pub(super) fn find(
+    images: &Images,
+    digests: &[Digest],
+    train: &[u32],
+    part: Part,
+    rows: &[u32],
+) -> NearDuplicates {
+    find_within(CORRELATED_BYTES_MAX, images, digests, train, part, rows)
+}
+
+fn find_within(
+    bytes_max: usize,
+    images: &Images,
+    digests: &[Digest],
+    train: &[u32],
+    part: Part,
+    rows: &[u32],
+) -> NearDuplicates {
     let known: Vec<(u32, Small)> = smalls(images, train);
     let direction = direction(&known);
     let along = |small: &Small| dot(small, &direction);
@@ -67,27 +94,48 @@ pub(super) fn find(images: &Images, train: &[u32], part: Part, rows: &[u32]) -> 
         .map(|(_, small)| window(along(small)).len())
         .sum();
     let most = (asked.len() * PAIRS_MAX / pairs.max(PAIRS_MAX)).max(1);
-    let looked_at: Vec<u32> = spread(&(0..asked.len() as u32).collect::<Vec<u32>>(), most);
-    let is_near = |place: &&u32| {
-        let (row, small) = &asked[**place as usize];
-        let mut is_near = false;
-        for (_, (other, known)) in window(along(small)) {
-            if !is_candidate(small, known) {
-                continue;
-            }
-            if pixels(images, *row) == pixels(images, *other) {
-                return false;
-            }
-            is_near |=
-                correlation(pixels(images, *row), pixels(images, *other)) >= NEAR_CORRELATION;
-        }
-        is_near
-    };
+    let mut order: Vec<u32> = spread(&(0..asked.len() as u32).collect::<Vec<u32>>(), most);
+    // Where the work ends early, the images that were looked at are to be as the others.
+    order.sort_by_key(|place| mixed(u64::from(*place)));
+    let copied: BTreeSet<&Digest> = train.iter().map(|row| &digests[*row as usize]).collect();
+    let (mut looked_at, mut near, mut bytes_left) = (0, 0, bytes_max);
+    for place in order {
+        let (row, small) = &asked[place as usize];
+        let candidates = window(along(small)).iter();
+        let candidates = candidates
+            .filter(|(_, (_, known))| is_candidate(small, known))
+            .map(|(_, (other, _))| *other);
+        let found = match copied.contains(&digests[*row as usize]) {
+            true => Some(false),
+            false => is_near(images, *row, candidates, &mut bytes_left),
+        };
+        let Some(found) = found else { break };
+        looked_at += 1;
+        near += usize::from(found);
+    }
     NearDuplicates {
         part,
-        looked_at: looked_at.len(),
-        rows: looked_at.iter().filter(is_near).count(),
+        looked_at,
+        rows: near,
+        of: asked.len(),
     }
+}
+
+/// Whether an image is nearly one of these; nothing if more bytes would have to be correlated than are left.
+fn is_near(
+    images: &Images,
+    row: u32,
+    candidates: impl Iterator<Item = u32>,
+    bytes_left: &mut usize,
+) -> Option<bool> {
+    let own = pixels(images, row);
+    for other in candidates {
+        *bytes_left = bytes_left.checked_sub(own.len())?;
+        if correlation(own, pixels(images, other)) >= NEAR_CORRELATION {
+            return Some(true);
+        }
+    }
+    Some(false)
 }
 
 fn pixels(images: &Images, row: u32) -> &[u8] {
@@ -198,7 +246,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::source::RawTargets;
+    use crate::{profile::duplicates::of_images, source::RawTargets};
 
     /// Photographs of nothing: smooth waves with noise.
     fn image(rng: &mut ChaCha8Rng) -> Vec<u8> {
@@ -237,8 +285,49 @@ mod tests {
         };
         let train: Vec<u32> = (0..200).collect();
         let asked: Vec<u32> = (200..rows as u32).collect();
-        let found = find(&images, &train, Part::Vault, &asked);
-        assert_eq!((found.looked_at, found.rows), (4, 2));
+        let found = find(&images, &of_images(&images), &train, Part::Vault, &asked);
+        assert_eq!((found.looked_at, found.rows, found.of), (4, 2, 4));
+    }
+
+    /// Images of one scene, with noise.
+    fn scene(count: usize, noise: f64) -> Images {
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let pixel = |place: usize| {
+            let along = (place % 24) as f64 / 24.0 * std::f64::consts::TAU;
+            (128.0 + 60.0 * along.sin() + rng.random_range(-noise..noise)) as u8
+        };
+        Images {
+            height: 24,
+            width: 24,
+            channels: 1,
+            bytes: (0..count * 24 * 24).map(pixel).collect(),
+            targets: RawTargets::Unknown(count),
+        }
+    }
+
+    /// What is found of 20 images beside 40 of the same scene, if so many pairs of images may be correlated.
+    fn found_of_scene(noise: f64, pairs_max: usize) -> NearDuplicates {
+        let images = scene(60, noise);
+        let (train, asked): (Vec<u32>, Vec<u32>) = (0..60).partition(|row| *row < 40);
+        let bytes_max = pairs_max * images.item_bytes();
+        let digests = of_images(&images);
+        find_within(bytes_max, &images, &digests, &train, Part::Vault, &asked)
+    }
+
+    #[test]
+    fn an_image_that_is_near_is_compared_with_no_other() {
+        let found = found_of_scene(1.0, 20);
+        assert_eq!((found.looked_at, found.rows, found.of), (20, 20, 20));
+    }
+
+    #[test]
+    fn images_that_are_alike_but_not_near_are_compared_as_far_as_the_limit() {
+        // Small copies correlate with 0.998, all pixels with 0.984.
+        let found = found_of_scene(9.3, 20 * 40);
+        assert_eq!((found.looked_at, found.rows, found.of), (20, 0, 20));
+        let found = found_of_scene(9.3, 5 * 40);
+        assert!((5..20).contains(&found.looked_at), "{found:?}");
+        assert_eq!((found.rows, found.of), (0, 20));
     }
 
     #[test]
@@ -250,7 +339,7 @@ mod tests {
             bytes: vec![1, 2, 3, 4],
             targets: RawTargets::Unknown(1),
         };
-        let found = find(&images, &[], Part::Validation, &[0]);
+        let found = find(&images, &of_images(&images), &[], Part::Validation, &[0]);
         assert_eq!((found.looked_at, found.rows), (1, 0));
     }
 }

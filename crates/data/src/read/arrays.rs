@@ -4,9 +4,12 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    slice,
 };
 
-use super::{Beside, Found, Given, labelled::labelled_images, nothing, refuse_other_kind};
+use super::{
+    Beside, Found, Given, labelled::labelled_images, nothing, refuse_ignored, refuse_other_kind,
+};
 use crate::{
     error::DataError,
     fitted::FittedSeries,
@@ -24,7 +27,7 @@ use crate::{
 };
 
 /// Names of an array of inputs, and of an array of targets; where several are there, the first of these counts.
-pub(crate) const INPUT_NAMES: [&str; 9] = [
+pub const INPUT_NAMES: [&str; 9] = [
     "X",
     "x",
     "data",
@@ -46,8 +49,9 @@ const TARGET_NAMES: [&str; 7] = [
 ];
 
 /// The same of validation and of test rows in one file with the others.
-const VALIDATION_NAMES: (&[&str], &[&str]) = (
-    &[
+const VALIDATION: PartNames = PartNames {
+    what: "validation",
+    inputs: &[
         "X_val",
         "x_val",
         "X_valid",
@@ -56,12 +60,44 @@ const VALIDATION_NAMES: (&[&str], &[&str]) = (
         "x_validation",
         "val_images",
     ],
-    &["y_val", "y_valid", "y_validation", "val_labels"],
-);
-const TEST_NAMES: (&[&str], &[&str]) = (
-    &["X_test", "x_test", "test_images", "test_data"],
-    &["y_test", "test_labels"],
-);
+    targets: &["y_val", "y_valid", "y_validation", "val_labels"],
+    words: &["val", "valid", "validation"],
+};
+const TEST: PartNames = PartNames {
+    what: "test",
+    inputs: &["X_test", "x_test", "test_images", "test_data"],
+    targets: &["y_test", "test_labels"],
+    words: &["test"],
+};
+
+/// What is in the names of arrays to learn from, where the others have a word of their part.
+const TRAIN: &str = "train";
+
+/// How the arrays of rows for one purpose are called.
+struct PartNames {
+    /// The purpose.
+    what: &'static str,
+    inputs: &'static [&'static str],
+    targets: &'static [&'static str],
+    /// What tells the name of such an array from that of one to learn from.
+    words: &'static [&'static str],
+}
+
+impl PartNames {
+    /// Names of the targets; where a user has named those to learn from, `labels` say, `labels_test` and
+    /// `test_labels`.
+    fn targets(&self, named: Option<&str>) -> Vec<String> {
+        let Some(named) = named else {
+            let usual = self.targets.iter();
+            return usual.map(|name| (*name).to_string()).collect();
+        };
+        let with_word = |word: &&str| match named.contains(TRAIN) {
+            true => vec![named.replacen(TRAIN, word, 1)],
+            false => vec![format!("{named}_{word}"), format!("{word}_{named}")],
+        };
+        self.words.iter().flat_map(with_word).collect()
+    }
+}
 
 /// The NPY files of a folder, and the names of their arrays.
 fn npy_files(folder: &Path) -> Vec<(String, PathBuf)> {
@@ -75,15 +111,15 @@ fn npy_files(folder: &Path) -> Vec<(String, PathBuf)> {
     files
 }
 
-/// Whether a folder holds an array of inputs, and of targets, in files of their own.
-pub(super) fn are_in(folder: &Path) -> bool {
+/// Whether a folder holds an array of inputs, and of targets, in files of their own; these may have been named.
+pub(super) fn are_in(folder: &Path, target: Option<&str>) -> bool {
     let files = npy_files(folder);
     let has = |wanted: &[&str]| {
         files
             .iter()
             .any(|(name, _)| wanted.contains(&name.as_str()))
     };
-    has(&INPUT_NAMES) && has(&TARGET_NAMES)
+    has(&INPUT_NAMES) && (has(&TARGET_NAMES) || target.is_some_and(|name| has(&[name])))
 }
 
 /// Named arrays of an NPZ file, or of a folder with a file for each.
@@ -122,42 +158,69 @@ impl NamedArrays<'_> {
         self.take(wanted).map(|(_, saved)| saved.clone())
     }
 
-    /// Inputs and targets that must be there.
-    fn needed(&self) -> Result<(Array, Saved), DataError> {
+    /// Inputs and targets that must be there, and what the user says is predicted.
+    fn needed(&self, target: Option<&str>) -> Result<(Array, Saved), DataError> {
         let inputs = self.inputs(&INPUT_NAMES)?;
         let inputs = inputs.ok_or_else(|| self.lacks(&INPUT_NAMES))?;
-        let targets = self.targets(&TARGET_NAMES);
-        Ok((inputs, targets.ok_or_else(|| self.lacks(&TARGET_NAMES))?))
+        let wanted: &[&str] = match &target {
+            Some(name) => slice::from_ref(name),
+            None => &TARGET_NAMES,
+        };
+        let targets = self.targets(wanted).ok_or_else(|| self.lacks(wanted))?;
+        let is_input = |name: &&str| self.take(&INPUT_NAMES).is_some_and(|(own, _)| own == name);
+        match target.filter(is_input) {
+            None => Ok((inputs, targets)),
+            Some(name) => {
+                let problem = format!(
+                    "`{name}` is what is predicted from, so it cannot be predicted: its arrays are {}",
+                    self.names()
+                );
+                Err(malformed(self.path, problem))
+            }
+        }
+    }
+
+    fn names(&self) -> String {
+        let names: Vec<&str> = self.arrays.iter().map(|(name, _)| name.as_str()).collect();
+        names.join(", ")
     }
 
     fn lacks(&self, wanted: &[&str]) -> DataError {
-        let names: Vec<&str> = self.arrays.iter().map(|(name, _)| name.as_str()).collect();
-        let problem = format!(
-            "it has no array named one of {}: its arrays are {}",
-            wanted.join(", "),
-            names.join(", ")
-        );
+        let wanted = match wanted {
+            [only] => format!("`{only}`"),
+            several => format!("one of {}", several.join(", ")),
+        };
+        let names = self.names();
+        let problem = format!("it has no array named {wanted}: its arrays are {names}");
         malformed(self.path, problem)
     }
 
     /// Rows for one purpose: those of the file itself, or those of the file that was named for it.
     fn given(
         &self,
-        what: &str,
-        (inputs, targets): (&[&str], &[&str]),
+        part: &PartNames,
         file: Option<&Path>,
-        limits: &ReadLimits,
+        request: &Request,
     ) -> Result<Option<(Array, Saved)>, DataError> {
-        let own = self.inputs(inputs)?.zip(self.targets(targets));
+        let target = request.target.as_deref();
+        let targets = part.targets(target);
+        let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
+        let own = (self.inputs(part.inputs)?, self.targets(&targets));
         match (own, file) {
-            (own, None) => Ok(own),
-            (None, Some(path)) => NamedArrays::read(path, limits)?.needed().map(Some),
-            (Some(_), Some(path)) => {
+            // What was named is predicted of all rows, or these are none.
+            ((Some(_), None), None) if target.is_some() => Err(self.lacks(&targets)),
+            ((inputs, targets), None) => Ok(inputs.zip(targets)),
+            ((Some(_), Some(_)), Some(path)) => {
                 let problem = format!(
-                    "it has {what} rows of its own, and {} is named for them, too: give one of the two",
+                    "it has {} rows of its own, and {} is named for them, too: give one of the two",
+                    part.what,
                     path.display()
                 );
                 Err(malformed(self.path, problem))
+            }
+            (_, Some(path)) => {
+                let arrays = NamedArrays::read(path, &request.limits)?;
+                arrays.needed(target).map(Some)
             }
         }
     }
@@ -167,10 +230,9 @@ impl NamedArrays<'_> {
 pub(super) fn find(request: &Request) -> Result<Found, DataError> {
     let (path, limits) = (&request.path, &request.limits);
     let arrays = NamedArrays::read(path, limits)?;
-    let (mut inputs, mut labels) = arrays.needed()?;
-    let validation = request.validation.as_deref();
-    let validation = arrays.given("validation", VALIDATION_NAMES, validation, limits)?;
-    let test = arrays.given("test", TEST_NAMES, request.test.as_deref(), limits)?;
+    let (mut inputs, mut labels) = arrays.needed(request.target.as_deref())?;
+    let validation = arrays.given(&VALIDATION, request.validation.as_deref(), request)?;
+    let test = arrays.given(&TEST, request.test.as_deref(), request)?;
     let mut given = Given::default();
     for (more, count) in [(validation, &mut given.validation), (test, &mut given.test)] {
         let Some((more, more_labels)) = more else {
@@ -186,6 +248,8 @@ pub(super) fn find(request: &Request) -> Result<Found, DataError> {
         return Err(malformed(path, problem));
     }
     if is_series(request, &inputs) {
+        refuse_ignored(request)?;
+        refuse_other_kind(request, DataKind::Series)?;
         let read = array_series(path, &inputs, None)?;
         let (task, targets) = array_targets(request, &labels, &mut Vec::new())?;
         let said = Notice::note(read.said);
@@ -201,6 +265,7 @@ pub(super) fn find(request: &Request) -> Result<Found, DataError> {
         });
     }
     if inputs.shape.len() > 2 {
+        refuse_ignored(request)?;
         let words = classes_of_images(path, &labels)?;
         let images = array_images(path, inputs)?;
         return labelled_images(request, images, &words, given);
@@ -398,11 +463,17 @@ fn find_array_table(
 ) -> Result<Found, DataError> {
     let (mut notices, mut beside) = (Vec::new(), Beside::default());
     let columns = array_columns(request, inputs, &mut notices, &mut beside)?;
+    let columns = some_left(request, columns)?;
     let (task, targets) = array_targets(request, labels, &mut notices)?;
     let is_series = match request.kind {
         None => wide::looks_like_series(&columns),
         Some(kind) => kind == DataKind::Series,
     };
+    let kind = match is_series {
+        true => DataKind::Series,
+        false => DataKind::Table,
+    };
+    refuse_other_kind(request, kind)?;
     let dataset = if is_series {
         if request.kind.is_none() {
             notices.push(wide::taken_for_series(&columns));
@@ -411,13 +482,9 @@ fn find_array_table(
         let series = wide::series_of(&columns, labels.len());
         Dataset::Series(Series { targets, ..series })
     } else {
-        refuse_other_kind(request, DataKind::Table)?;
         let columns =
             table::columns::without_useless(columns, &request.columns, &mut beside.oddities);
-        if columns.is_empty() {
-            let problem = "no column is left to predict from".to_string();
-            return Err(nothing(request, problem));
-        }
+        let columns = some_left(request, columns)?;
         Dataset::Table(Table { columns, targets })
     };
     Ok(Found {
@@ -429,16 +496,32 @@ fn find_array_table(
     })
 }
 
+fn some_left(request: &Request, columns: Vec<Column>) -> Result<Vec<Column>, DataError> {
+    match columns.is_empty() {
+        false => Ok(columns),
+        true => {
+            let problem = "no column is left to predict from".to_string();
+            Err(nothing(request, problem))
+        }
+    }
+}
+
+/// What the array of targets is called.
+fn target_of(request: &Request) -> &str {
+    request.target.as_deref().unwrap_or(TARGET_NAMES[0])
+}
+
 /// Classes if all targets are words or whole, else numbers, unless the user says which.
 fn array_targets(
     request: &Request,
     labels: &Saved,
     notices: &mut Vec<Notice>,
 ) -> Result<(Task, RawTargets), DataError> {
+    let name = target_of(request);
     let labels = match (labels, request.task) {
         (Saved::Words(words), Some(TaskKind::Regression)) => {
             let odd = words.first().map_or("", String::as_str);
-            let problem = format!("`y` holds `{odd}`, so it cannot be predicted as a number");
+            let problem = format!("`{name}` holds `{odd}`, so it cannot be predicted as a number");
             return Err(nothing(request, problem));
         }
         (Saved::Words(words), _) => return array_classes(request, words),
@@ -452,15 +535,15 @@ fn array_targets(
     match (request.task.unwrap_or(looks), odd) {
         (TaskKind::Regression, _) => {
             if request.task.is_none() {
-                notices.push(Notice::note(
-                    "`y` holds fractions, so it is predicted as a number",
-                ));
+                notices.push(Notice::note(format!(
+                    "`{name}` holds fractions, so it is predicted as a number"
+                )));
             }
             array_values(request, &labels)
         }
         (TaskKind::Classification, Some(odd)) => {
             let problem =
-                format!("`y` holds {odd}, which is no class: --task regression predicts it");
+                format!("`{name}` holds {odd}, which is no class: --task regression predicts it");
             Err(nothing(request, problem))
         }
         (TaskKind::Classification, None) => {
@@ -470,7 +553,29 @@ fn array_targets(
     }
 }
 
-/// The columns of an array, named by their places: `x0`, `x1`, …
+/// The place of the column of an array that has this name.
+pub(crate) fn place_named(name: &str) -> Option<usize> {
+    name.strip_prefix('x')?.parse().ok()
+}
+
+/// Refuses to leave out a column that is not there.
+fn check_ignored(request: &Request, width: usize) -> Result<(), DataError> {
+    let is_there = |name: &&String| {
+        let place = place_named(name).filter(|place| *place < width);
+        place.is_some_and(|place| format!("x{place}") == **name)
+    };
+    match request.ignore.iter().find(|name| !is_there(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let problem = format!(
+                "it has no column `{name}`: its {width} columns are named by their places, x0, x1, …"
+            );
+            Err(malformed(&request.path, problem))
+        }
+    }
+}
+
+/// The columns of an array that are left, named by their places: `x0`, `x1`, …
 fn array_columns(
     request: &Request,
     inputs: &Array,
@@ -481,19 +586,24 @@ fn array_columns(
         let problem = format!("its inputs have the shape {:?}", inputs.shape);
         return Err(malformed(&request.path, problem));
     };
+    check_ignored(request, width)?;
+    let named = |column: usize| format!("x{column}");
+    let is_left = |column: &usize| !request.ignore.contains(&named(*column));
+    let left: Vec<usize> = (0..width).filter(is_left).collect();
+    let of_column = |column: usize| (0..rows).map(move |row| row * width + column);
     let values = inputs.values.to_floats();
-    let odd = values.iter().filter(|value| !value.is_finite()).count();
+    let all_left = left.iter().flat_map(|column| of_column(*column));
+    let odd = all_left.filter(|at| !values[*at].is_finite()).count();
     if odd > 0 {
         notices.push(Notice::warning(format!(
             "{odd} value(s) are infinite or not a number and count as missing"
         )));
     }
     let finite = |value: f64| if value.is_finite() { value } else { f64::NAN };
-    let of_column = |column: usize| (0..rows).map(move |row| row * width + column);
-    let named = |column: usize| format!("x{column}");
     let texts = |name: &str| {
-        let column = (0..width).find(|column| named(*column) == name)?;
-        Some(of_column(column).map(|at| values[at].to_string()).collect())
+        let column = left.iter().find(|column| named(**column) == name)?;
+        let cells = of_column(*column).map(|at| values[at].to_string());
+        Some(cells.collect())
     };
     let role_rows = RoleRows {
         cells_of: &texts,
@@ -507,21 +617,19 @@ fn array_columns(
         cells: Cells::Numbers(of_column(column).map(|at| finite(values[at])).collect()),
     };
     let is_input = |column: &usize| !request.roles.columns().any(|role| role == named(*column));
-    Ok((0..width).filter(is_input).map(column).collect())
+    let inputs = left.iter().copied().filter(is_input);
+    Ok(inputs.map(column).collect())
 }
 
 fn array_values(request: &Request, labels: &[f64]) -> Result<(Task, RawTargets), DataError> {
     let differs = labels.iter().any(|label| *label != labels[0]);
+    let target = target_of(request).to_string();
     if !differs || labels.iter().any(|label| !label.is_finite()) {
-        return Err(nothing(
-            request,
-            "`y` must hold different, finite numbers".to_string(),
-        ));
+        let problem = format!("`{target}` must hold different, finite numbers");
+        return Err(nothing(request, problem));
     }
     Ok((
-        Task::Regression {
-            target: "y".to_string(),
-        },
+        Task::Regression { target },
         RawTargets::Values(labels.to_vec()),
     ))
 }
@@ -529,7 +637,12 @@ fn array_values(request: &Request, labels: &[f64]) -> Result<(Task, RawTargets),
 fn array_classes(request: &Request, words: &[String]) -> Result<(Task, RawTargets), DataError> {
     let (classes, ids) = class_ids(words);
     if classes.len() < 2 || classes.len() * 2 > words.len() {
-        let problem = format!("`y` has {} classes in {} rows", classes.len(), words.len());
+        let problem = format!(
+            "`{}` has {} classes in {} rows",
+            target_of(request),
+            classes.len(),
+            words.len()
+        );
         return Err(nothing(request, problem));
     }
     Ok((Task::Classification { classes }, RawTargets::Classes(ids)))

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Beside, Found, Given, format_of, nothing, refuse_other_kind};
+use super::{Beside, Found, Given, format_of, nothing, refuse_columns, refuse_other_kind};
 use crate::{
     error::DataError,
     idx, images,
@@ -19,6 +19,7 @@ pub(super) fn find_idx(
     train: &idx::Pair,
     own_test: Option<idx::Pair>,
 ) -> Result<Found, DataError> {
+    refuse_columns(request)?;
     let pair = |path: &Option<PathBuf>| path.as_deref().map(idx::pair_of).transpose();
     let (validation, test) = (
         pair(&request.validation)?,
@@ -104,6 +105,7 @@ pub(super) fn classes(
 
 /// Images in class folders.
 pub(super) fn find_images(request: &Request) -> Result<Found, DataError> {
+    refuse_columns(request)?;
     let mut read = images::read(&request.path, None, &request.limits)?;
     let size = (read.height, read.width, read.channels);
     for (path, part) in [
@@ -158,6 +160,7 @@ pub(super) fn find_images(request: &Request) -> Result<Found, DataError> {
 /// Series with their classes, or numbers, behind them.
 pub(super) fn find_ts(request: &Request) -> Result<Found, DataError> {
     refuse_other_kind(request, DataKind::Series)?;
+    refuse_columns(request)?;
     let reading = Reading {
         dialect: request.dialect,
         ..Reading::whole(&request.limits)

@@ -20,12 +20,15 @@ use crate::{
     notice::Notice,
     npy,
     oddities::Oddities,
+    piped::refuse_read_once,
     roles::RowFacts,
+    series::check_padded,
     source::{DataKind, Dataset, Fingerprint, Request, Source, Task},
     table::{self, kinds::ColumnKind, text::malformed},
 };
 
-pub(crate) use arrays::{INPUT_NAMES, array_images, array_series};
+pub use arrays::INPUT_NAMES;
+pub(crate) use arrays::{array_images, array_series, place_named};
 pub(crate) use texts::{TextFile, check_size, checked_texts, read_text};
 
 /// Bytes that are enough to know a format by.
@@ -88,6 +91,10 @@ pub fn read(request: &Request) -> Result<Source, DataError> {
             source,
         });
     }
+    let given = [&request.validation, &request.test].into_iter().flatten();
+    for path in given.chain([&request.path]) {
+        refuse_read_once(path, "write it into a file first")?;
+    }
     let Found {
         dataset,
         task,
@@ -110,6 +117,9 @@ pub fn read(request: &Request) -> Result<Source, DataError> {
     if let (Some(column), true) = (request.roles.columns().next(), facts == RowFacts::default()) {
         let problem = format!("it has no columns, so there is no `{column}` to split or weigh by");
         return Err(malformed(&request.path, problem));
+    }
+    if let Dataset::Series(series) = &dataset {
+        check_padded(&request.path, series, series.longest(), &request.limits)?;
     }
     let rows = dataset.rows();
     let given_test_rows = rows - given.test..rows;
@@ -208,7 +218,7 @@ fn find_in_folder(request: &Request) -> Result<Found, DataError> {
     if let Some((train, own)) = idx::pairs_in(path) {
         return labelled::find_idx(request, &train, own);
     }
-    if arrays::are_in(path) {
+    if arrays::are_in(path, request.target.as_deref()) {
         return arrays::find(request);
     }
     if texts::is_class_folder(path) {
@@ -275,7 +285,7 @@ fn not_read(path: &Path, format: &str) -> Result<Option<String>, DataError> {
         path: path.to_path_buf(),
         source,
     })?;
-    if ::image::guess_format(&start).is_ok() || IMAGE_NAMES.contains(&format) {
+    if images::is_image_start(&start) || IMAGE_NAMES.contains(&format) {
         let problem =
             "one image is no data set: bring a folder with one folder of images per class";
         return Ok(Some(problem.to_string()));
@@ -291,6 +301,32 @@ pub(crate) fn nothing(request: &Request, problem: String) -> DataError {
     DataError::NothingToLearn {
         path: request.path.clone(),
         problem,
+    }
+}
+
+/// Refuses what is said of columns of data that have none.
+fn refuse_columns(request: &Request) -> Result<(), DataError> {
+    refuse_ignored(request)?;
+    match &request.target {
+        None => Ok(()),
+        Some(target) => {
+            let problem = format!(
+                "it has no columns, so there is no `{target}` to predict: without --target what stands beside its \
+                 rows is predicted"
+            );
+            Err(malformed(&request.path, problem))
+        }
+    }
+}
+
+/// Refuses to leave out columns of data that have none.
+fn refuse_ignored(request: &Request) -> Result<(), DataError> {
+    match request.ignore.first() {
+        None => Ok(()),
+        Some(name) => {
+            let problem = format!("it has no columns, so there is no `{name}` to leave out");
+            Err(malformed(&request.path, problem))
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    Beside, Found, Given, is_text_file, labelled::classes, name_of, nothing, refuse_other_kind,
+    Beside, Found, Given, is_text_file, labelled::classes, name_of, nothing, refuse_columns,
+    refuse_other_kind,
 };
 use crate::{
     error::DataError,
@@ -62,6 +63,7 @@ pub(super) fn is_class_folder(path: &Path) -> bool {
 /// Texts in class folders, and the validation and test rows that are there or named.
 pub(super) fn find(request: &Request) -> Result<Found, DataError> {
     refuse_other_kind(request, DataKind::Text)?;
+    refuse_columns(request)?;
     let mut notices = Vec::new();
     let [train, validation, test] = folders(request, &mut notices);
     let mut read = Labelled::default();

@@ -7,6 +7,8 @@ use crate::{
     error::DataError,
     fitted::FittedSeries,
     limits::ReadLimits,
+    npy::{Array, Values},
+    read::place_named,
     series::ts,
     source::{Dataset, RawTargets, Series},
     table::dialect::Dialect,
@@ -39,6 +41,27 @@ pub(super) fn of_ts(
     rows.bad.sort_by_key(|bad| bad.row);
     rows.notices.extend(read.notices);
     Ok(rows)
+}
+
+/// The columns of an array that were learned from, where it has more: some were left out.
+pub(super) fn learned_from(fitted: &FittedSeries, array: Array) -> Array {
+    let [rows, width] = array.shape[..] else {
+        return array;
+    };
+    let columns = fitted.columns.iter();
+    let places = columns.map(|name| place_named(name).filter(|place| *place < width));
+    let places: Vec<usize> = match places.collect::<Option<Vec<usize>>>() {
+        Some(places) if (1..width).contains(&places.len()) => places,
+        // Its steps have names of their own, or all are wanted.
+        _ => return array,
+    };
+    let values = array.values.to_floats();
+    let of_row = |row: usize| places.iter().map(move |place| row * width + place);
+    let chosen = (0..rows).flat_map(of_row).map(|at| values[at]);
+    Array {
+        values: Values::Floats(chosen.collect()),
+        shape: vec![rows, places.len()],
+    }
 }
 
 /// The series that a network can take; those that are too long are bad.

@@ -32,7 +32,8 @@ pub(super) fn read(
         taken: Taken::Only(&is_wanted),
         ..kept(dialect, limits)
     };
-    let rows = AllRows::open(path, reading)?;
+    let mut rows = AllRows::open(path, reading)?;
+    let notices = std::mem::take(&mut rows.head.notices);
     let places = places(table, path, &rows.head)?;
     let (columns, decimal) = (rows.head.header.len(), rows.head.decimal);
     let mut gathering = Gathering::new(places, decimal);
@@ -62,7 +63,7 @@ pub(super) fn read(
         names: RowNames::Series(ids.collect()),
         dataset: Dataset::Series(series),
         bad,
-        notices: Vec::new(),
+        notices,
     })
 }
 

@@ -21,6 +21,8 @@ pub(super) enum Given<'a> {
     Missing,
     Flag(bool),
     Number(f64),
+    /// A number without point and exponent, with all of its digits.
+    Whole(i128),
     Word(Cow<'a, str>),
     /// A list of nothing but numbers; `null` in it is not a number.
     Numbers(Vec<f64>),
@@ -35,7 +37,7 @@ impl Given<'_> {
             Given::Missing => "null",
             Given::Flag(true) => "true",
             Given::Flag(false) => "false",
-            Given::Number(_) => "a number",
+            Given::Number(_) | Given::Whole(_) => "a number",
             Given::Word(_) => "a word",
             Given::Numbers(_) | Given::List(_) => "a list",
             Given::Fields(_) => "an object",
@@ -91,11 +93,11 @@ impl<'de> Visitor<'de> for GivenVisitor {
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Given<'de>, E> {
-        Ok(Given::Number(value as f64))
+        Ok(Given::Whole(value.into()))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Given<'de>, E> {
-        Ok(Given::Number(value as f64))
+        Ok(Given::Whole(value.into()))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Given<'de>, E> {
@@ -115,6 +117,7 @@ impl<'de> Visitor<'de> for GivenVisitor {
         while let Some(item) = list.next_element()? {
             match item {
                 Given::Number(value) => numbers.push(value),
+                Given::Whole(value) => numbers.push(value as f64),
                 Given::Missing => numbers.push(f64::NAN),
                 other => return mixed(numbers, other, list),
             }

@@ -3,7 +3,7 @@
 //! A value means what the same word means in a file: `"3"` is the number 3 in a column of numbers, and 3 is
 //! the word `3` in a column of words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Separated, given::Given};
 use crate::{
@@ -20,11 +20,15 @@ use crate::{
 /// How many names a message lists before it stops.
 const NAMES_LISTED: usize = 10;
 
+/// Up to here every whole number is a number of its own in 64 bits.
+const EXACT_MAX: u128 = 1 << 53;
+
 pub(super) fn rows(columns: &[FittedColumn], rows: &[Given<'_>]) -> ReadRows {
     let names = columns.iter().zip(0..).map(|(c, i)| (c.name.as_str(), i));
     let mut reading = Reading {
         columns,
         places: names.collect(),
+        levels: BTreeMap::new(),
         unknown: BTreeMap::new(),
         strays: BTreeMap::new(),
     };
@@ -80,6 +84,8 @@ fn columns_of(fitted: &[FittedColumn], rows: Vec<Vec<Cell>>) -> Table {
 struct Reading<'a> {
     columns: &'a [FittedColumn],
     places: BTreeMap<&'a str, usize>,
+    /// By column, made when a number first stands in one of words.
+    levels: BTreeMap<&'a str, Levels<'a>>,
     /// Names that are no columns, and in how many rows.
     unknown: BTreeMap<String, usize>,
     /// Words in columns of numbers or dates that are none: by column, how many, and the first of them.
@@ -147,6 +153,7 @@ impl<'a> Reading<'a> {
         match (kind_of(column), given) {
             (CellKind::Numbers, Given::Missing) => Ok(Cell::Number(f64::NAN)),
             (CellKind::Numbers, Given::Number(value)) => Ok(Cell::Number(*value)),
+            (CellKind::Numbers, Given::Whole(value)) => Ok(Cell::Number(*value as f64)),
             (CellKind::Numbers, Given::Word(word)) => {
                 Ok(Cell::Number(self.number(column, word.trim())))
             }
@@ -157,7 +164,14 @@ impl<'a> Reading<'a> {
                 Ok(Cell::Word((!is_missing(word)).then(|| word.to_string())))
             }
             (CellKind::Words, Given::Number(value)) => {
-                Ok(Cell::Word(Some(level_of_number(levels(column), *value))))
+                let word = self.word(column, value.to_string(), Some(*value));
+                Ok(Cell::Word(Some(word)))
+            }
+            (CellKind::Words, Given::Whole(value)) => {
+                // Beyond these two numbers may round to one.
+                let exact = (value.unsigned_abs() <= EXACT_MAX).then_some(*value as f64);
+                let word = self.word(column, value.to_string(), exact);
+                Ok(Cell::Word(Some(word)))
             }
             (CellKind::Words, Given::Flag(value)) => {
                 Ok(Cell::Word(Some(level_of_flag(levels(column), *value))))
@@ -170,6 +184,18 @@ impl<'a> Reading<'a> {
                 Ok(Cell::Time(self.or_stray(column, word, seconds)))
             }
             (CellKind::Times(_), _) => wrong("a date as it stood in the training data, or null"),
+        }
+    }
+
+    /// The word for a number in a column of words: as training saw it, `3` or `3.0`.
+    fn word(&mut self, column: &'a FittedColumn, written: String, value: Option<f64>) -> String {
+        let known = self.levels.entry(&column.name);
+        let known = known.or_insert_with(|| Levels::of(levels(column)));
+        match known.words.contains(written.as_str()) {
+            true => written,
+            false => value
+                .and_then(|value| known.of_value(value))
+                .map_or(written, str::to_string),
         }
     }
 
@@ -208,14 +234,35 @@ fn levels(column: &FittedColumn) -> &[String] {
     }
 }
 
-/// The word for a number in a column of words: as training saw it, `3` or `3.0`.
-fn level_of_number(levels: &[String], value: f64) -> String {
-    let written = value.to_string();
-    let same = |level: &&String| level.parse() == Ok(value);
-    match levels.contains(&written) {
-        true => written,
-        false => levels.iter().find(same).cloned().unwrap_or(written),
+/// The words that training saw in a column, to be found by themselves and by the numbers that they are.
+struct Levels<'a> {
+    words: BTreeSet<&'a str>,
+    /// By the bits of the number; of several words that are one number, the first.
+    by_value: BTreeMap<u64, &'a str>,
+}
+
+impl<'a> Levels<'a> {
+    fn of(levels: &'a [String]) -> Levels<'a> {
+        let mut by_value = BTreeMap::new();
+        for level in levels {
+            if let Ok(value) = level.parse() {
+                by_value.entry(bits_of(value)).or_insert(level.as_str());
+            }
+        }
+        Levels {
+            words: levels.iter().map(String::as_str).collect(),
+            by_value,
+        }
     }
+
+    fn of_value(&self, value: f64) -> Option<&'a str> {
+        self.by_value.get(&bits_of(value)).copied()
+    }
+}
+
+/// Equal for equal numbers: the two zeros are one.
+fn bits_of(value: f64) -> u64 {
+    (value + 0.0).to_bits()
 }
 
 /// The word for true or false in a column of words: as training saw it, `true` or `True`.

@@ -5,10 +5,17 @@ pub(crate) mod long;
 pub(crate) mod ts;
 pub(crate) mod wide;
 
+use std::path::Path;
+
 use crate::{
+    error::DataError,
+    limits::ReadLimits,
     notice::Notice,
     source::{RawTargets, Series},
 };
+
+/// Bytes of a value, also of one that is missing.
+const VALUE_BYTES: u64 = size_of::<f32>() as u64;
 
 /// Series while they are read.
 #[derive(Debug)]
@@ -74,6 +81,30 @@ pub(crate) fn too_large(values: impl Iterator<Item = f64>) -> Option<Notice> {
         "{} value(s) of series are too large for a network (as {example:e}) and count as missing",
         1 + found.count()
     )))
+}
+
+/// Refuses series that are too much once a network gets them, all filled up to so many steps.
+///
+/// # Errors
+/// If what they are filled up with takes more than may be read; their own values stood in a file.
+pub(crate) fn check_padded(
+    path: &Path,
+    series: &Series,
+    length: u32,
+    limits: &ReadLimits,
+) -> Result<(), DataError> {
+    let count = series.lengths.len();
+    let steps = (count as u64).saturating_mul(length.into());
+    let values = steps.saturating_mul(series.channels.into());
+    let padding = values.saturating_sub(series.values.len() as u64);
+    match padding.saturating_mul(VALUE_BYTES) > limits.bytes_max {
+        false => Ok(()),
+        true => Err(DataError::TooLarge {
+            path: path.to_path_buf(),
+            what: format!("what {count} series take, each filled up to {length} steps,"),
+            limit: limits.bytes_said(),
+        }),
+    }
 }
 
 /// The first series and behind them the second, without targets.

@@ -6,9 +6,10 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::Growing;
+use super::{Growing, VALUE_BYTES};
 use crate::{
     error::DataError,
+    limits::ReadLimits,
     notice::Notice,
     source::Series,
     table::{
@@ -57,6 +58,9 @@ pub(crate) fn read(path: &Path, reading: Reading<'_>) -> Result<ReadSeries, Data
     let (mut alike, mut labels, mut unread) = (Alike::default(), Vec::new(), BTreeMap::new());
     for (number, (line, text)) in (1..).zip(lines) {
         let case = Case::parse(text, &declared);
+        if let Ok(case) = &case {
+            alike.check_padding(path, case, reading.limits)?;
+        }
         match case.and_then(|case| alike.add(case, &declared)) {
             Ok(label) => labels.extend(label),
             Err(problem) => {
@@ -86,13 +90,36 @@ pub(crate) fn read(path: &Path, reading: Reading<'_>) -> Result<ReadSeries, Data
 struct Alike {
     series: Option<Growing>,
     first_length: usize,
+    /// Values that no line has: of channels that end before others of their series.
+    padding: u64,
 }
 
 impl Alike {
+    /// Refuses series that would become far more than their lines are: one long channel makes others as long.
+    fn check_padding(
+        &mut self,
+        path: &Path,
+        case: &Case,
+        limits: &ReadLimits,
+    ) -> Result<(), DataError> {
+        let length = case.length();
+        let missing = |channel: &Vec<f32>| (length - channel.len()) as u64;
+        self.padding += case.channels.iter().map(missing).sum::<u64>();
+        match self.padding.saturating_mul(VALUE_BYTES) > limits.bytes_max {
+            false => Ok(()),
+            true => Err(DataError::TooLarge {
+                path: path.to_path_buf(),
+                what: "what its series take, all channels of each as long as its longest,"
+                    .to_string(),
+                limit: limits.bytes_said(),
+            }),
+        }
+    }
+
     /// Adds a series, and gives its label back.
     fn add(&mut self, case: Case, declared: &Declared) -> Result<Option<String>, String> {
         let channels = case.channels.len();
-        let length = case.channels.iter().map(Vec::len).max().unwrap_or(0);
+        let length = case.length();
         let series = self.series.get_or_insert_with(|| {
             self.first_length = length;
             Growing::new(channels)
@@ -168,6 +195,12 @@ struct Case {
 }
 
 impl Case {
+    /// Steps of its longest channel.
+    fn length(&self) -> usize {
+        let lengths = self.channels.iter().map(Vec::len);
+        lengths.max().unwrap_or(0)
+    }
+
     fn parse(text: &str, declared: &Declared) -> Result<Case, String> {
         let mut blocks: Vec<&str> = text.split(':').collect();
         let label = match declared.has_labels {

@@ -29,9 +29,9 @@ pub(crate) fn looks_like_series(columns: &[Column]) -> bool {
     if columns.len() < STEPS_MIN {
         return false;
     }
+    // One column of words is enough, also among those that are not compared.
     let numbers: Option<Vec<&Vec<f64>>> = columns
         .iter()
-        .take(COLUMNS_COMPARED)
         .map(|column| match &column.cells {
             Cells::Numbers(values) => Some(values),
             Cells::Words(_) | Cells::Texts(_) | Cells::Times { .. } => None,
@@ -40,7 +40,8 @@ pub(crate) fn looks_like_series(columns: &[Column]) -> bool {
     let Some(numbers) = numbers else {
         return false;
     };
-    let standardised: Vec<Vec<f64>> = numbers.iter().map(|values| standardised(values)).collect();
+    let compared = numbers.iter().take(COLUMNS_COMPARED);
+    let standardised: Vec<Vec<f64>> = compared.map(|values| standardised(values)).collect();
     let (near, any) = correlations(&standardised);
     near >= CORRELATION_MIN && 1.0 - near <= DIFFERENCE_SHARE_MAX * (1.0 - any)
 }
@@ -157,6 +158,11 @@ mod tests {
         assert!(looks_like_series(&columns(40, wave)));
         assert!(!looks_like_series(&columns(40, noise)));
         assert!(!looks_like_series(&columns(8, wave)));
+        let mut with_words = columns(COLUMNS_COMPARED + 20, wave);
+        assert!(looks_like_series(&with_words));
+        let last = with_words.last_mut().unwrap();
+        last.cells = Cells::Words(vec![Some("word".to_string()); 60]);
+        assert!(!looks_like_series(&with_words));
     }
 
     #[test]

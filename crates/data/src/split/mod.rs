@@ -165,14 +165,14 @@ fn wanted(source: &Source, shares: SplitShares) -> Result<Wanted, DataError> {
 }
 
 fn check(source: &Source, shares: SplitShares, split: &Split) -> Result<(), DataError> {
+    if split.train.is_empty() {
+        return Err(refused("no row is left to learn from".to_string()));
+    }
     if split.validation.is_empty() {
         return Err(refused(format!(
             "no row is left to validate with a share of {}",
             shares.validation
         )));
-    }
-    if split.train.is_empty() {
-        return Err(refused("no row is left to learn from".to_string()));
     }
     if let (RawTargets::Classes(ids), Task::Classification { classes }) =
         (source.dataset.targets(), &source.task)

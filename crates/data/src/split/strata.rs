@@ -66,7 +66,7 @@ pub(crate) fn ordered(values: &[f64], rows: &mut [u32], rng: &mut ChaCha8Rng) {
 /// alike.
 ///
 /// # Errors
-/// If a class, or all rows, are too few for every part to get one.
+/// If a class that is there, or all rows, are too few for every part to get one.
 /// # Cost
 /// `O(rows log rows)`.
 pub(super) fn stratified(
@@ -91,6 +91,10 @@ pub(super) fn stratified(
     }
     let mut split = Split::default();
     for (class, mut rows) in strata_of(source, rows).into_iter().enumerate() {
+        // A class of rows alone that were given for one purpose: the profile warns that nothing is learned of it.
+        if rows.is_empty() {
+            continue;
+        }
         rows.shuffle(rng);
         let name = match &source.task {
             Task::Classification { classes } => format!("class `{}`", classes[class]),

@@ -309,6 +309,24 @@ fn given_rows_serve_the_purpose_they_were_given_for() {
 }
 
 #[test]
+fn a_class_that_only_given_rows_have_is_warned_of_and_the_others_are_split() {
+    let mut ids: Vec<u32> = (0..100).map(|row| row % 2).collect();
+    ids[95..].fill(2);
+    let mut source = source_of(ids);
+    source.given_validation_rows = 80..80;
+    source.given_test_rows = 80..100;
+    let made = check_split(&source, SplitShares::default(), 8);
+    assert_eq!(
+        (made.train.len(), made.validation.len(), made.vault.len()),
+        (64, 16, 20)
+    );
+    let findings = crate::profile(&source, &made).findings;
+    let said: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    let warning = "no training row is of class `c`: nothing can be learned of them";
+    assert!(said.iter().any(|text| text == warning), "{said:?}");
+}
+
+#[test]
 fn training_rows_of_one_class_are_refused() {
     let mut source = source(100, &mut rng(6));
     let RawTargets::Classes(ids) = source.dataset.targets().clone() else {

@@ -17,6 +17,8 @@ enum Kind {
     Number,
     /// Any words.
     Words,
+    /// Dates or times.
+    Times,
     /// One of these.
     OneOf(Vec<String>),
 }
@@ -35,18 +37,19 @@ pub(super) fn read(path: &Path, reading: Reading<'_>) -> Result<Records, DataErr
     let attributes = declarations(path, &mut lines)?;
     let header: Vec<String> = attributes.iter().map(|a| a.name.clone()).collect();
     check_header(path, &header, reading.limits)?;
-    let mut judged = Judged::default();
+    let mut judged = Judged::new();
     for (line, text) in lines {
         let cells = match text.strip_prefix('{') {
             Some(rest) => sparse_cells(rest, &attributes),
             None => dense_cells(text, &attributes),
         };
         let cells = cells.map_err(|odd| format!("line {line}: {odd}"));
-        judged.add(path, reading.ragged, line, cells)?;
+        judged.add(path, reading, line, cells)?;
     }
     let declared = attributes.iter().map(|attribute| match attribute.kind {
         Kind::Number => Declared::Number,
         Kind::Words | Kind::OneOf(_) => Declared::Words,
+        Kind::Times => Declared::Times,
     });
     Ok(Records {
         header,
@@ -112,7 +115,8 @@ fn attribute(text: &str) -> Result<Attribute, String> {
     let (word, _) = first_word(rest, char::is_whitespace);
     let kind = match word.to_ascii_lowercase().as_str() {
         "numeric" | "real" | "integer" => Kind::Number,
-        "string" | "date" => Kind::Words,
+        "string" => Kind::Words,
+        "date" => Kind::Times,
         "relational" => {
             return Err(format!(
                 "`{name}` is relational, which is not read: bring series as a .ts file"
@@ -150,27 +154,39 @@ fn sparse_cells(text: &str, attributes: &[Attribute]) -> Result<Vec<String>, Str
         .iter()
         .map(|attribute| match &attribute.kind {
             Kind::OneOf(values) => values.first().cloned().unwrap_or_default(),
-            Kind::Number | Kind::Words => "0".to_string(),
+            Kind::Number | Kind::Words | Kind::Times => "0".to_string(),
         })
         .collect();
-    for pair in list
-        .split(',')
-        .map(str::trim)
-        .filter(|pair| !pair.is_empty())
-    {
-        let (place, value) = pair
-            .split_once(char::is_whitespace)
-            .ok_or_else(|| format!("`{pair}` is no pair of a column's number and a value"))?;
-        let place = place
-            .parse::<usize>()
-            .ok()
-            .filter(|place| *place < cells.len());
-        let place = place.ok_or_else(|| format!("`{pair}` names no column"))?;
-        let (value, _) = first_word(value.trim(), |_| false);
-        check(&value, &attributes[place])?;
-        cells[place] = value;
+    let mut rest = behind_commas(list);
+    while !rest.is_empty() {
+        let is_end = |letter: char| letter == ',' || letter.is_whitespace();
+        let (place, behind) = rest.split_at(rest.find(is_end).unwrap_or(rest.len()));
+        let value = behind.trim_start();
+        if value.is_empty() || value.starts_with(',') {
+            return Err(format!(
+                "`{place}` is no pair of a column's number and a value"
+            ));
+        }
+        let column = place.parse::<usize>().ok();
+        let column = column.filter(|column| *column < cells.len());
+        let column = column.ok_or_else(|| format!("`{place}` names no column"))?;
+        let (value, behind) = first_word(value, |letter| letter == ',');
+        let behind = behind.trim_start();
+        if !behind.is_empty() && !behind.starts_with(',') {
+            return Err(format!(
+                "behind the quotes of `{value}` stands `{behind}`, where a comma is expected"
+            ));
+        }
+        check(&value, &attributes[column])?;
+        cells[column] = value;
+        rest = behind_commas(behind);
     }
     Ok(cells)
+}
+
+/// A text without the commas and blanks that it begins with.
+fn behind_commas(text: &str) -> &str {
+    text.trim_start_matches(|letter: char| letter == ',' || letter.is_whitespace())
 }
 
 fn check(cell: &str, attribute: &Attribute) -> Result<(), String> {
@@ -227,6 +243,7 @@ fn first_word(text: &str, is_end: impl Fn(char) -> bool) -> (String, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::ReadLimits;
 
     #[test]
     fn quoted_names_and_values_lose_their_quotes() {
@@ -246,6 +263,10 @@ mod tests {
             ["1.5", "y", "0"]
         );
         assert_eq!(sparse_cells("}", &attributes).unwrap(), ["0", "x", "0"]);
+        assert_eq!(
+            sparse_cells("0 3,,\t1  y ,}", &attributes).unwrap(),
+            ["3", "y", "0"]
+        );
         assert!(
             sparse_cells("1 z}", &attributes)
                 .unwrap_err()
@@ -256,5 +277,42 @@ mod tests {
                 .unwrap_err()
                 .contains("no column")
         );
+    }
+
+    #[test]
+    fn a_comma_within_quotes_separates_no_pairs_of_a_sparse_row() {
+        let attributes = ["a string", "c {'x, y',z}", "b real"].map(|a| attribute(a).unwrap());
+        assert_eq!(
+            sparse_cells("0 'one, 2 three', 1 'x, y',2 4}", &attributes).unwrap(),
+            ["one, 2 three", "x, y", "4"]
+        );
+        let refused = |row: &str| sparse_cells(row, &attributes).unwrap_err();
+        assert!(refused("0 'one' two, 2 4}").contains("stands `two, 2 4`"));
+        assert!(refused("0, 2 4}").contains("`0` is no pair"));
+        assert!(refused("0 'one', 2}").contains("`2` is no pair"));
+    }
+
+    fn records(text: &str, limits: &ReadLimits) -> Result<Records, DataError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.arff");
+        std::fs::write(&path, text).unwrap();
+        read(&path, Reading::whole(limits))
+    }
+
+    #[test]
+    fn sparse_rows_of_many_columns_are_refused_before_they_take_all_memory() {
+        let columns = (0..100).map(|column| format!("@attribute a{column} numeric\n"));
+        let head = format!("@relation r\n{}@data\n", columns.collect::<String>());
+        let limits = ReadLimits {
+            bytes_max: 20_000,
+            ..ReadLimits::default()
+        };
+        let read = |rows: usize| records(&format!("{head}{}", "{0 1}\n".repeat(rows)), &limits);
+        assert_eq!(read(5).unwrap().rows.len(), 5);
+        let Err(refused) = read(500) else {
+            panic!("they were read");
+        };
+        let told = refused.to_string();
+        assert!(told.contains("exceeds the limit of 20000 bytes"), "{told}");
     }
 }

@@ -24,11 +24,14 @@ use arrow_schema::{ArrowError, SchemaRef};
 
 use super::{
     Projection, Reading,
-    flow::{CELL_BYTES_MIN, batch_rows},
+    flow::{BATCH_BYTES, CELL_BYTES_MIN, batch_rows},
     guarded::guarded,
+    held::{Held, text_bytes},
     text::{Records, Row, check_header, malformed},
 };
 use crate::{error::DataError, limits::ReadLimits};
+
+pub(super) use cells::instant_of_nanos;
 
 /// What an Arrow file begins and ends with.
 pub(crate) const MAGIC: &[u8] = b"ARROW1";
@@ -66,10 +69,12 @@ pub(super) fn read(path: &Path, reading: Reading<'_>) -> Result<Records, DataErr
             return Err(too_large(path, "its content", limits));
         }
         let mut reader = Reader::open(path, reading)?;
-        let mut rows = Vec::new();
+        let (mut rows, mut held) = (Vec::new(), Held::words());
         while let Some(batch) = reader.next()? {
             for row in 0..batch.num_rows() {
-                rows.push(row_of(&batch, &reader.projection, row, rows.len()));
+                let row = row_of(&batch, &reader.projection, row, rows.len());
+                held.add(path, &row.cells, limits)?;
+                rows.push(row);
             }
         }
         Ok(Records::named(reader.header, rows))
@@ -134,13 +139,18 @@ impl Batches {
                 return Ok(Vec::new());
             };
             let projection = &self.reader.projection;
-            let rows = batch_rows(projection.width);
-            let end = batch.num_rows().min(self.given + rows);
+            let end = batch
+                .num_rows()
+                .min(self.given + batch_rows(projection.width));
             let before = self.done as usize - self.given;
-            let rows = (self.given..end).map(|row| row_of(batch, projection, row, before + row));
-            let rows: Vec<Row> = rows.collect();
+            let (mut rows, mut bytes) = (Vec::new(), 0);
+            while self.given < end && bytes < BATCH_BYTES {
+                let row = row_of(batch, projection, self.given, before + self.given);
+                bytes += text_bytes(&row.cells);
+                rows.push(row);
+                self.given += 1;
+            }
             self.done += rows.len() as u64;
-            self.given = end;
             Ok(rows)
         })
     }

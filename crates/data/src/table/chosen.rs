@@ -15,8 +15,9 @@ use std::{
 use super::{
     Reading,
     columns::{is_missing, number},
+    dialect::Decimal,
     flow::{FileContent, Flow, Form, Part, Seen},
-    read::{find_target, ignore_columns, is_role},
+    read::{find_target, ignore_columns, is_few_whole_numbers, is_role},
     text::{Records, Row, malformed},
 };
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
     large::{Unheld, threads},
     levels,
     notice::Notice,
-    source::Request,
+    source::{Request, TaskKind},
 };
 
 /// Of the text that may be held, this share is that of the chosen rows: they are looked at as a whole.
@@ -56,6 +57,8 @@ pub(crate) struct Chosen {
     pub(crate) lines: Vec<u64>,
     /// Columns that count the rows.
     pub(crate) counting: Vec<String>,
+    /// What is predicted, as far as the labels of all rows tell more than those of the chosen ones.
+    pub(crate) task: Option<TaskKind>,
     pub(crate) content: FileContent,
 }
 
@@ -90,10 +93,11 @@ pub(crate) fn choose(
         locked(&tally).take(shown);
         Ok(())
     })?;
-    let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     if expected.is_some_and(|bytes| bytes != content.bytes) {
         return Err(malformed(path, "it was changed while it was read".into()));
     }
+    notices.append(&mut tally.notices);
     if tally.without_target > 0 {
         notices.push(Notice::warning(format!(
             "{} row(s) without a value in `{target}` are left out",
@@ -103,8 +107,11 @@ pub(crate) fn choose(
     let counting = tally.counting_columns(&form.header, |name| {
         is_label(name) || is_role(request, name)
     });
-    let rows = tally.rows;
-    let kept = tally.chosen(place);
+    let inputs = inputs_of(&form, request, &target);
+    let (rows, decimal) = (tally.rows, form.decimal);
+    let task = request.task.or_else(|| tally.labels.task(decimal));
+    let values = |rows: &[Kept]| values_per_row(rows, &inputs, decimal);
+    let kept = tally.chosen(place, task, &values);
     notices.push(said(path, kept.len() as u64, rows, unheld));
     let mut records = Records {
         header: form.header.clone(),
@@ -117,6 +124,7 @@ pub(crate) fn choose(
             target,
             rows,
             counting,
+            task,
             content,
         }),
         ..head
@@ -124,6 +132,15 @@ pub(crate) fn choose(
     records.rows.extend(kept.into_iter().map(|kept| kept.row));
     ignore_columns(&mut records, request)?;
     Ok(records)
+}
+
+/// Places of the columns that are predicted from.
+fn inputs_of(form: &Form, request: &Request, target: &str) -> Vec<usize> {
+    let is_input = |place: &usize| {
+        let name = &form.header[*place];
+        name != target && !is_role(request, name) && !request.ignore.contains(name)
+    };
+    (0..form.header.len()).filter(is_input).collect()
 }
 
 fn locked(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
@@ -178,6 +195,8 @@ struct Tally {
     labels: Labels,
     /// For each column, whether it counts the rows; the last number of those that do.
     counting: Vec<Counting>,
+    /// What is to be said of parts.
+    notices: Vec<Notice>,
 }
 
 /// The first rows of each class; nothing once there are too many classes.
@@ -222,6 +241,7 @@ struct Shown {
     kept: Vec<Kept>,
     labels: BTreeMap<String, Vec<Kept>>,
     counting: Vec<(usize, Counting)>,
+    notice: Option<Notice>,
 }
 
 fn look(form: &Form, target: usize, part: &Part, state: &Snapshot) -> Result<Shown, DataError> {
@@ -235,6 +255,7 @@ fn look(form: &Form, target: usize, part: &Part, state: &Snapshot) -> Result<Sho
             .iter()
             .map(|column| (*column, Counting::Unknown))
             .collect(),
+        notice: part.notice(),
     };
     form.each(part, &mut |line, row| {
         let number = shown.rows;
@@ -303,6 +324,7 @@ impl Tally {
                 classes_max,
             },
             counting: vec![Counting::Unknown; columns],
+            notices: Vec::new(),
         }
     }
 
@@ -318,6 +340,7 @@ impl Tally {
     }
 
     fn take(&mut self, shown: Shown) {
+        self.notices.extend(shown.notice);
         let before = self.rows + self.without_target;
         let numbered = |kept: Kept| Kept {
             number: before + kept.number + 1,
@@ -361,8 +384,14 @@ impl Tally {
             .collect()
     }
 
-    /// The chosen rows in the order of the file, those of rare classes among them.
-    fn chosen(mut self, target: usize) -> Vec<Kept> {
+    /// The chosen rows in the order of the file, those of rare classes among them; `values_per_row` says how many
+    /// values they become.
+    fn chosen(
+        mut self,
+        target: usize,
+        task: Option<TaskKind>,
+        values_per_row: &dyn Fn(&[Kept]) -> usize,
+    ) -> Vec<Kept> {
         let values = values_per_row(&self.kept).max(1);
         while self.kept.len() * values > VALUES_MAX && self.kept.len() > 1 {
             self.halve();
@@ -372,7 +401,12 @@ impl Tally {
             *of_class.entry(&kept.row.cells[target]).or_default() += 1;
         }
         let mut more = Vec::new();
-        for (label, first) in self.labels.first.unwrap_or_default() {
+        // Of numbers that are predicted, the rare ones would stand too often among the chosen.
+        let classes = match task {
+            Some(TaskKind::Regression) => None,
+            Some(TaskKind::Classification) | None => self.labels.first,
+        };
+        for (label, first) in classes.unwrap_or_default() {
             let there = of_class.get(label.as_str()).copied().unwrap_or(0);
             let lacking = CLASS_ROWS.saturating_sub(there);
             let others = first.into_iter().filter(|kept| kept.key > self.threshold);
@@ -385,6 +419,14 @@ impl Tally {
 }
 
 impl Labels {
+    /// That numbers are predicted, if the labels of all rows look so, as they would in a small table.
+    fn task(&self, decimal: Decimal) -> Option<TaskKind> {
+        let labels = self.first.as_ref()?.keys();
+        let numbers: Option<Vec<f64>> = labels.map(|label| number(label, decimal)).collect();
+        let are_measured = numbers.is_some_and(|numbers| !is_few_whole_numbers(&numbers));
+        are_measured.then_some(TaskKind::Regression)
+    }
+
     fn add(&mut self, more: impl Iterator<Item = (String, Vec<Kept>)>) {
         let Some(first) = &mut self.first else {
             return;
@@ -400,14 +442,15 @@ impl Labels {
     }
 }
 
-/// How many values a row becomes, as far as its first rows tell.
-fn values_per_row(rows: &[Kept]) -> usize {
+/// How many values a row becomes by its columns that are inputs, as far as the first rows tell.
+fn values_per_row(rows: &[Kept], inputs: &[usize], decimal: Decimal) -> usize {
     let rows = &rows[..rows.len().min(ROWS_MEASURED)];
-    let columns = rows.first().map_or(0, |kept| kept.row.cells.len());
     let of_column = |column: usize| {
         let cells = rows.iter().map(|kept| kept.row.cells[column].as_str());
         let present: Vec<&str> = cells.filter(|cell| !is_missing(cell)).collect();
-        let numbers = present.iter().filter(|cell| cell.parse::<f64>().is_ok());
+        let numbers = present
+            .iter()
+            .filter(|cell| number(cell, decimal).is_some());
         if 2 * numbers.count() >= present.len() {
             return 2;
         }
@@ -423,5 +466,76 @@ fn values_per_row(rows: &[Kept]) -> usize {
         };
         different.len().min(levels::OWN) + 1 + shared
     };
-    (0..columns).map(of_column).sum()
+    inputs.iter().copied().map(of_column).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{limits::ReadLimits, table::read::reading};
+
+    /// Some rows of a table of which only these are held.
+    fn chosen_of(text: &str, task: Option<TaskKind>) -> Records {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        fs::write(&path, text).unwrap();
+        let request = Request {
+            path: path.clone(),
+            task,
+            limits: ReadLimits {
+                held_text_bytes: 8 << 10,
+                ..ReadLimits::default()
+            },
+            ..Request::default()
+        };
+        choose(&path, &request, reading(&request), Unheld::LearnedFrom).unwrap()
+    }
+
+    /// Every fiftieth row has a number of its own, which is large; the others have small ones.
+    fn with_a_tail() -> String {
+        let target = |row: usize| match row % 50 {
+            0 => 1_000 + row,
+            other => other % 10,
+        };
+        let rows = (0..5_000).map(|row| format!("{},{}\n", row % 7, target(row)));
+        format!("x,y\n{}", rows.collect::<String>())
+    }
+
+    #[test]
+    fn rare_numbers_that_are_predicted_are_chosen_as_often_as_all_rows_and_rare_classes_always() {
+        let of_tail = |task: Option<TaskKind>| {
+            let records = chosen_of(&with_a_tail(), task);
+            let tail = records.rows.iter().filter(|row| row.cells[1].len() > 1);
+            (
+                tail.count(),
+                records.rows.len(),
+                records.chosen.unwrap().task,
+            )
+        };
+        for task in [None, Some(TaskKind::Regression)] {
+            let (tail, all, found) = of_tail(task);
+            assert!((100..1_000).contains(&all), "{all}");
+            // One row in fifty.
+            assert!(tail * 20 < all, "{tail} of {all}");
+            assert_eq!(found, Some(TaskKind::Regression));
+        }
+        assert_eq!(of_tail(Some(TaskKind::Classification)).0, 100);
+    }
+
+    #[test]
+    fn numbers_with_a_decimal_comma_are_one_value_with_a_gap_and_only_inputs_count() {
+        let kept = |row: u64| Kept {
+            key: 0,
+            number: row,
+            row: Row {
+                line: row,
+                cells: [format!("1,{row}"), format!("name {row}")].to_vec(),
+            },
+        };
+        let rows: Vec<Kept> = (1..500).map(kept).collect();
+        assert_eq!(values_per_row(&rows, &[0], Decimal::Comma), 2);
+        assert!(values_per_row(&rows, &[0, 1], Decimal::Comma) > levels::OWN);
+    }
 }

@@ -91,6 +91,14 @@ impl Delimiter {
         }
     }
 
+    /// How many cells a line has, if none is quoted.
+    pub(super) fn cells_in(self, line: &str) -> usize {
+        match self {
+            Delimiter::Byte(byte) => 1 + line.bytes().filter(|other| *other == byte).count(),
+            Delimiter::Blanks => line.split_whitespace().count(),
+        }
+    }
+
     /// Whether a cell may begin behind this byte, as long as it is not known what separates cells.
     pub(crate) fn may_separate(byte: u8) -> bool {
         USUAL.contains(&byte)

@@ -97,8 +97,9 @@ pub(super) fn decode_part(
     path: &Path,
     bytes: &[u8],
     lines_before: u64,
+    notices: &mut Vec<Notice>,
 ) -> Result<String, DataError> {
-    let text = as_found(path, bytes, &mut Vec::new())?;
+    let text = as_found(path, bytes, notices)?;
     refuse_nul(path, text, lines_before)
 }
 

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     error::DataError,
     limits::ReadLimits,
+    notice::Notice,
     read::{first_bytes, format_of},
 };
 
@@ -37,6 +38,9 @@ pub(super) const CELL_BYTES_MIN: u64 = 8;
 /// Rows of a part that comes as cells, and the cells from which on it has fewer rows.
 const BATCH_ROWS: usize = 8 << 10;
 const BATCH_CELLS: usize = 512 << 10;
+
+/// Bytes of its text from which on it is not filled further: a word may stand once in its file and in all rows.
+pub(super) const BATCH_BYTES: usize = 64 << 20;
 
 /// How many rows with so many columns are read at once from a file that is not held as a whole.
 pub(super) fn batch_rows(columns: usize) -> usize {
@@ -52,6 +56,7 @@ pub(crate) struct Form {
     names: Names,
     pub(super) decimal: Decimal,
     dialect: Dialect,
+    limits: ReadLimits,
     /// Columns whose cells are not wanted.
     passed_over: Vec<String>,
 }
@@ -80,6 +85,16 @@ enum Packing {
 pub(crate) struct Part {
     content: Content,
     is_first: bool,
+}
+
+impl Part {
+    /// What is to be said of a part behind the first.
+    pub(super) fn notice(&self) -> Option<Notice> {
+        match &self.content {
+            Content::Text(part) if !self.is_first => part.notice.clone(),
+            Content::Text(_) | Content::Rows(_) => None,
+        }
+    }
 }
 
 enum Content {
@@ -156,10 +171,14 @@ impl Form {
                 records.each(&mut |line, record| checked(line, Seen::Record(record)))
             }
             (Content::Text(part), _) => {
+                let reading = Reading {
+                    taken: self.taken(),
+                    ..Reading::whole(&self.limits)
+                };
                 let rows = json::rows_of(
                     &self.path,
                     &self.header,
-                    self.taken(),
+                    reading,
                     &part.text,
                     part.lines_before,
                 )?;
@@ -284,7 +303,7 @@ impl Flow {
         let format = format(path).unwrap_or(Format::Parquet);
         let mut flow = Flow::begin(path, format, reading)?;
         let first = flow.read_part()?;
-        let head = match (&first, format) {
+        let mut head = match (&first, format) {
             (Some(Content::Rows(rows)), _) => {
                 let mut head = match format {
                     Format::Arrow => arrow::Batches::open(path, reading)?.1,
@@ -307,6 +326,9 @@ impl Flow {
                 return Err(malformed(path, problem.into()));
             }
         };
+        if let Some(Content::Text(part)) = &first {
+            head.notices.extend(part.notice.clone());
+        }
         let format = match (&first, format) {
             (Some(Content::Text(part)), Format::Delimited { packing, .. }) => {
                 let delimiter = reading.dialect.delimiter_of(&part.text);
@@ -325,6 +347,7 @@ impl Flow {
             names: head.names,
             decimal: head.decimal,
             dialect: reading.dialect,
+            limits: *reading.limits,
             passed_over: reading.taken.passed_over(&head.header),
         };
         flow.know(format);

@@ -41,11 +41,11 @@ pub(super) fn first_lines(
 pub(super) fn rows_of(
     path: &Path,
     header: &[String],
-    taken: Taken<'_>,
+    reading: Reading<'_>,
     text: &str,
     lines_before: u64,
 ) -> Result<Vec<Row>, DataError> {
-    let judged = judged(path, header, (taken, Ragged::Refuse), text, lines_before)?;
+    let judged = judged(path, header, reading, text, lines_before)?;
     Ok(judged.rows)
 }
 
@@ -53,26 +53,26 @@ pub(super) fn rows_of(
 pub(crate) fn judged(
     path: &Path,
     header: &[String],
-    (taken, ragged): (Taken<'_>, Ragged),
+    reading: Reading<'_>,
     text: &str,
     lines_before: u64,
 ) -> Result<Judged, DataError> {
-    judge(path, header, (taken, ragged), of_lines(text, lines_before))
+    judge(path, header, reading, of_lines(text, lines_before))
 }
 
 fn judge(
     path: &Path,
     header: &[String],
-    (taken, ragged): (Taken<'_>, Ragged),
+    reading: Reading<'_>,
     objects: impl Iterator<Item = Numbered>,
 ) -> Result<Judged, DataError> {
     let places: BTreeMap<&str, usize> = header.iter().map(String::as_str).zip(0..).collect();
     let place = |key: &str| places.get(key).copied();
-    let mut judged = Judged::default();
+    let mut judged = Judged::new();
     for found in objects {
         let line = found.0;
-        let cells = cells_of(found, header.len(), &place, taken);
-        judged.add(path, ragged, line, cells)?;
+        let cells = cells_of(found, header.len(), &place, reading.taken);
+        judged.add(path, reading, line, cells)?;
     }
     Ok(judged)
 }
@@ -105,8 +105,7 @@ fn records_of(
         return Err(malformed(path, odd.clone()));
     }
     check_header(path, &header, reading.limits)?;
-    let how = (reading.taken, reading.ragged);
-    let judged = judge(path, &header, how, objects.into_iter())?;
+    let judged = judge(path, &header, reading, objects.into_iter())?;
     Ok(Records {
         unread: judged.unread,
         ..Records::named(header, judged.rows)
@@ -268,6 +267,28 @@ mod tests {
         let records = records.unwrap();
         assert_eq!(records.header, ["size", "colour", "age"]);
         assert_eq!(records.rows[1].cells, ["", "2", "3"]);
+    }
+
+    #[test]
+    fn lines_with_a_key_each_are_refused_before_they_take_what_their_square_does() {
+        let lines = |count: usize| -> String {
+            let line = |line: usize| format!("{{\"k{line}\": 1}}\n");
+            (0..count).map(line).collect()
+        };
+        let limits = ReadLimits {
+            bytes_max: 20_000,
+            ..ReadLimits::default()
+        };
+        let read = |count: usize| {
+            let reading = Reading::whole(&limits);
+            first_lines(Path::new("t.jsonl"), &lines(count), reading)
+        };
+        assert_eq!(read(20).unwrap().rows.len(), 20);
+        let Err(refused) = read(200) else {
+            panic!("they were read");
+        };
+        let told = refused.to_string();
+        assert!(told.contains("exceeds the limit of 20000 bytes"), "{told}");
     }
 
     #[test]

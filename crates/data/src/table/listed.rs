@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::read::ReadTable;
+use super::{origins::Origins, read::ReadTable};
 use crate::{
     error::DataError,
     images::listed::{Listed, are_image_names, folder_of, read_listed},
@@ -13,7 +13,9 @@ use crate::{
 };
 
 /// What is known of the rows beside their images.
-pub(super) struct Rows {
+pub(super) struct Rows<'a> {
+    /// Where they were read.
+    pub(super) origins: &'a Origins,
     /// Where the rows of the data, of the validation file and of the test file end.
     pub(super) ends: Vec<usize>,
     pub(super) task: Task,
@@ -37,7 +39,7 @@ pub(super) fn image_names<'a>(request: &Request, columns: &'a [Column]) -> Optio
 pub(super) fn read_images(
     request: &Request,
     column: &Column,
-    rows: Rows,
+    rows: Rows<'_>,
     mut notices: Vec<Notice>,
 ) -> Result<ReadTable, DataError> {
     let Some(names) = column.cells.written() else {
@@ -54,8 +56,8 @@ pub(super) fn read_images(
     if let Some((row, reason)) = listed.bad.first() {
         let count = listed.bad.len();
         notices.push(Notice::warning(format!(
-            "{count} row(s) without an image that can be used are left out, the first row {}: {reason}",
-            row + 1
+            "{count} row(s) without an image that can be used are left out, the first is {}: {reason}",
+            rows.origins.called(*row, request)
         )));
     }
     let good = &listed.good;

@@ -11,6 +11,7 @@ pub(crate) mod encoding;
 pub(crate) mod flow;
 mod guarded;
 pub(crate) mod header;
+mod held;
 pub(crate) mod json;
 pub(crate) mod kinds;
 mod listed;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use parquet::{
+    basic::{LogicalType, TimeUnit},
     errors::ParquetError,
     file::{
         metadata::RowGroupMetaData,
@@ -18,8 +19,10 @@ use parquet::{
 
 use super::{
     Projection, Reading,
-    flow::{CELL_BYTES_MIN, batch_rows},
+    arrow::instant_of_nanos,
+    flow::{BATCH_BYTES, CELL_BYTES_MIN, batch_rows},
     guarded::guarded,
+    held::{Held, text_bytes},
     text::{Records, Row, check_header, malformed},
 };
 use crate::error::DataError;
@@ -31,7 +34,7 @@ pub(crate) const MAGIC: &[u8] = b"PAR1";
 pub(super) struct Batches {
     path: PathBuf,
     rows: RowIter<'static>,
-    projection: Projection,
+    columns: Columns,
     /// Rows that are read at once.
     batch: usize,
     done: u64,
@@ -42,15 +45,16 @@ impl Batches {
     pub(super) fn open(path: &Path, reading: Reading<'_>) -> Result<(Batches, Records), DataError> {
         guarded(path, "Parquet", || {
             let reader = reader(path)?;
-            let (header, projection) = columns(path, &reader, reading)?;
+            let columns = Columns::of(path, &reader, reading)?;
+            let head = Records::named(columns.header.clone(), Vec::new());
             let batches = Batches {
                 path: path.to_path_buf(),
-                rows: rows(path, reader, &projection)?,
-                projection,
-                batch: batch_rows(header.len()),
+                rows: rows(path, reader, &columns.projection)?,
+                batch: batch_rows(columns.header.len()),
+                columns,
                 done: 0,
             };
-            Ok((batches, Records::named(header, Vec::new())))
+            Ok((batches, head))
         })
     }
 
@@ -59,22 +63,24 @@ impl Batches {
         let Batches {
             path,
             rows,
-            projection,
+            columns,
             batch,
             done,
         } = self;
-        let read = guarded(path, "Parquet", || {
-            let mut read = Vec::new();
-            for row in rows.take(*batch) {
+        guarded(path, "Parquet", || {
+            let (mut read, mut bytes) = (Vec::new(), 0);
+            while read.len() < *batch
+                && bytes < BATCH_BYTES
+                && let Some(row) = rows.next()
+            {
                 *done += 1;
-                read.push(Row {
-                    line: *done,
-                    cells: cells(&row.map_err(|error| damaged(path, &error))?, projection),
-                });
+                let row = row.map_err(|error| damaged(path, &error))?;
+                let cells = columns.cells(&row);
+                bytes += text_bytes(&cells);
+                read.push(Row { line: *done, cells });
             }
             Ok(read)
-        })?;
-        Ok(read)
+        })
     }
 }
 
@@ -96,24 +102,52 @@ fn reader(path: &Path) -> Result<SerializedFileReader<File>, DataError> {
     SerializedFileReader::new(file).map_err(|error| damaged(path, &error))
 }
 
-/// The names of all columns, and which of them are read.
-fn columns(
-    path: &Path,
-    reader: &SerializedFileReader<File>,
-    reading: Reading<'_>,
-) -> Result<(Vec<String>, Projection), DataError> {
-    let fields = reader.metadata().file_metadata().schema().get_fields();
-    let is_nested = |field: &&Arc<Type>| field.is_group() && reading.taken.is_taken(field.name());
-    if let Some(nested) = fields.iter().find(is_nested) {
-        return Err(malformed(path, super::nested(nested.name())));
+/// The columns of a file, and which of them are read.
+struct Columns {
+    header: Vec<String>,
+    projection: Projection,
+    /// Of each that is read, whether it holds instants in nanoseconds: the library takes these for numbers.
+    are_nanos: Vec<bool>,
+}
+
+impl Columns {
+    fn of(
+        path: &Path,
+        reader: &SerializedFileReader<File>,
+        reading: Reading<'_>,
+    ) -> Result<Columns, DataError> {
+        let fields = reader.metadata().file_metadata().schema().get_fields();
+        let is_nested =
+            |field: &&Arc<Type>| field.is_group() && reading.taken.is_taken(field.name());
+        if let Some(nested) = fields.iter().find(is_nested) {
+            return Err(malformed(path, super::nested(nested.name())));
+        }
+        let names = fields.iter().map(|field| field.name().to_string());
+        let header: Vec<String> = names.collect();
+        check_header(path, &header, reading.limits)?;
+        let projection = Projection::of(&header, reading.taken);
+        let are_nanos = projection
+            .places
+            .iter()
+            .map(|place| is_nanos(&fields[*place]));
+        Ok(Columns {
+            are_nanos: are_nanos.collect(),
+            header,
+            projection,
+        })
     }
-    let header: Vec<String> = fields
-        .iter()
-        .map(|field| field.name().to_string())
-        .collect();
-    check_header(path, &header, reading.limits)?;
-    let projection = Projection::of(&header, reading.taken);
-    Ok((header, projection))
+
+    /// The cells of a row.
+    fn cells(&self, row: &ParquetRow) -> Vec<String> {
+        let read = row.get_column_iter().zip(&self.are_nanos);
+        let texts = read.map(|((_, field), is_nanos)| text(field, *is_nanos));
+        self.projection.row(texts)
+    }
+}
+
+fn is_nanos(field: &Type) -> bool {
+    let kind = field.get_basic_info().logical_type_ref();
+    matches!(kind, Some(LogicalType::Timestamp(time)) if time.unit == TimeUnit::NANOS)
 }
 
 /// The rows of a file; of its columns only those that are read.
@@ -159,20 +193,22 @@ fn read_whole(path: &Path, reading: Reading<'_>) -> Result<Records, DataError> {
             limit: reading.limits.bytes_said(),
         });
     }
-    let (header, projection) = columns(path, &reader, reading)?;
-    let mut read = Vec::new();
-    for (index, row) in rows(path, reader, &projection)?.enumerate() {
-        read.push(Row {
-            line: index as u64 + 1,
-            cells: cells(&row.map_err(|error| damaged(path, &error))?, &projection),
-        });
+    let columns = Columns::of(path, &reader, reading)?;
+    let (mut read, mut held) = (Vec::new(), Held::words());
+    for (index, row) in rows(path, reader, &columns.projection)?.enumerate() {
+        let row = row.map_err(|error| damaged(path, &error))?;
+        let (line, cells) = (index as u64 + 1, columns.cells(&row));
+        held.add(path, &cells, reading.limits)?;
+        read.push(Row { line, cells });
     }
-    Ok(Records::named(header, read))
+    Ok(Records::named(columns.header, read))
 }
 
-fn cells(row: &ParquetRow, projection: &Projection) -> Vec<String> {
-    let text = |field: &Field| match field {
+/// The cell of a value; of a number it may be known that it counts nanoseconds.
+fn text(field: &Field, is_nanos: bool) -> String {
+    match field {
         Field::Null => String::new(),
+        Field::Long(nanos) if is_nanos => instant_of_nanos(*nanos),
         Field::Str(text) => text.trim().to_string(),
         Field::Bytes(bytes) => String::from_utf8_lossy(bytes.data()).trim().to_string(),
         // What these print is not what they are read from elsewhere.
@@ -180,8 +216,7 @@ fn cells(row: &ParquetRow, projection: &Projection) -> Vec<String> {
         Field::Double(value) => value.to_string(),
         Field::Bool(value) => value.to_string(),
         other => other.to_string(),
-    };
-    projection.row(row.get_column_iter().map(|(_, field)| text(field)))
+    }
 }
 
 #[cfg(test)]
@@ -232,17 +267,48 @@ mod tests {
         bytes
     }
 
+    /// A column of numbers and one of words, both without gaps.
+    fn numbers_and_words(kind: &str, numbers: &[i64], words: &[&str]) -> Vec<u8> {
+        let schema = format!(
+            "message schema {{ REQUIRED INT64 at{kind}; REQUIRED BYTE_ARRAY word (UTF8); }}"
+        );
+        let schema = Arc::new(parse_message_type(&schema).unwrap());
+        let mut bytes = Vec::new();
+        let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::default()).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let written = column.typed::<Int64Type>();
+        written.write_batch(numbers, None, None).unwrap();
+        column.close().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let words: Vec<ByteArray> = words.iter().map(|word| ByteArray::from(*word)).collect();
+        let written = column.typed::<ByteArrayType>();
+        written.write_batch(&words, None, None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        writer.close().unwrap();
+        bytes
+    }
+
     fn read_bytes(name: &str, bytes: &[u8]) -> Result<Records, DataError> {
         read_taken(name, bytes, Taken::All)
     }
 
     fn read_taken(name: &str, bytes: &[u8], taken: Taken<'_>) -> Result<Records, DataError> {
+        read_limited(name, bytes, taken, &ReadLimits::default())
+    }
+
+    fn read_limited(
+        name: &str,
+        bytes: &[u8],
+        taken: Taken<'_>,
+        limits: &ReadLimits,
+    ) -> Result<Records, DataError> {
         let path: PathBuf = std::env::temp_dir().join(format!("{}-{name}", std::process::id()));
         fs::write(&path, bytes).unwrap();
-        let limits = ReadLimits::default();
         let reading = Reading {
             taken,
-            ..Reading::whole(&limits)
+            ..Reading::whole(limits)
         };
         let records = read(&path, reading);
         fs::remove_file(&path).unwrap();
@@ -268,6 +334,47 @@ mod tests {
             ];
             assert_eq!(rows, expected, "{compression}");
         }
+    }
+
+    #[test]
+    fn instants_in_nanoseconds_are_written_as_those_of_arrow_files() {
+        let nanos = [0, 1_709_994_600_500_000_000];
+        let expected = [
+            "1970-01-01 00:00:00.000000000 +00:00",
+            "2024-03-09 14:30:00.500000000 +00:00",
+        ];
+        let without = ["word".to_string()];
+        for kind in [" (TIMESTAMP(NANOS,false))", " (TIMESTAMP(NANOS,true))"] {
+            let bytes = numbers_and_words(kind, &nanos, &["a", "b"]);
+            for taken in [Taken::All, Taken::Without(&without)] {
+                let records = read_taken("nanos.parquet", &bytes, taken).unwrap();
+                let rows = records.rows.iter();
+                let cells: Vec<&str> = rows.map(|row| row.cells[0].as_str()).collect();
+                assert_eq!(cells, expected, "{kind}");
+            }
+        }
+        let numbers = numbers_and_words("", &nanos, &["a", "b"]);
+        let records = read_bytes("numbers.parquet", &numbers).unwrap();
+        assert_eq!(records.rows[1].cells[0], "1709994600500000000");
+    }
+
+    #[test]
+    fn a_long_word_that_stands_once_for_all_rows_counts_as_often_as_it_is_read() {
+        let word = "word".repeat(250);
+        let without = ["word".to_string()];
+        let numbers: Vec<i64> = (0..100).collect();
+        let bytes = numbers_and_words("", &numbers, &[word.as_str(); 100]);
+        let limits = ReadLimits {
+            bytes_max: 20_000,
+            ..ReadLimits::default()
+        };
+        let read = |taken| read_limited("words.parquet", &bytes, taken, &limits);
+        let Err(refused) = read(Taken::All) else {
+            panic!("it was read");
+        };
+        let told = refused.to_string();
+        assert!(told.contains("its first 21 rows take in memory"), "{told}");
+        assert_eq!(read(Taken::Without(&without)).unwrap().rows.len(), 100);
     }
 
     const NESTED: &str = "message schema {

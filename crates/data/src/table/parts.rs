@@ -10,7 +10,7 @@ use super::{
     encoding::{PACKED, UTF16, decode_part},
     text::{UTF8_MARK, malformed},
 };
-use crate::error::DataError;
+use crate::{error::DataError, notice::Notice};
 
 /// Bytes of one row, its quoted line ends among them.
 const ROW_BYTES_MAX: usize = 16 << 20;
@@ -24,6 +24,8 @@ pub(crate) struct TextParts<R> {
     lines_done: u64,
     parts_done: usize,
     is_ended: bool,
+    /// Whether something was said of a part.
+    has_said: bool,
 }
 
 /// Whole rows of a text.
@@ -31,6 +33,8 @@ pub(crate) struct TextPart {
     pub(crate) text: String,
     /// Lines of the file before it.
     pub(crate) lines_before: u64,
+    /// What is to be said of it, and was not said of one before.
+    pub(crate) notice: Option<Notice>,
 }
 
 impl<R: Read> TextParts<R> {
@@ -44,6 +48,7 @@ impl<R: Read> TextParts<R> {
             lines_done: 0,
             parts_done: 0,
             is_ended: false,
+            has_said: false,
         }
     }
 
@@ -73,10 +78,16 @@ impl<R: Read> TextParts<R> {
             return Ok(None);
         }
         let lines_before = self.lines_done;
-        let text = decode_part(&self.name, &bytes, lines_before)?;
+        let mut notices = Vec::new();
+        let text = decode_part(&self.name, &bytes, lines_before, &mut notices)?;
+        let is_new = !notices.is_empty() && !std::mem::replace(&mut self.has_said, true);
         self.lines_done += text.bytes().filter(|byte| *byte == b'\n').count() as u64;
         self.parts_done += 1;
-        Ok(Some(TextPart { text, lines_before }))
+        Ok(Some(TextPart {
+            text,
+            lines_before,
+            notice: notices.pop().filter(|_| is_new),
+        }))
     }
 
     fn read_block(&mut self) -> Result<(), DataError> {
@@ -190,5 +201,21 @@ impl Waiting {
         self.scanned -= self.whole;
         self.whole = 0;
         std::mem::replace(&mut self.bytes, rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_part_is_read_as_is_said_of_the_first_such_one() {
+        let text = &b"a,b\n1,2\n\xe4,2\n\xe4,3\n1,2\n"[..];
+        let mut parts = TextParts::new(Path::new("t.csv"), text, 4);
+        let mut said = Vec::new();
+        while let Some(part) = parts.next().unwrap() {
+            said.push(part.notice.is_some());
+        }
+        assert_eq!(said, [false, false, true, false, false]);
     }
 }

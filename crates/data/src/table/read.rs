@@ -10,6 +10,7 @@ use super::{
     chosen::{self, Chosen},
     columns::{NUMBERS_SHARE, Written, is_missing, number},
     dataset::dataset_of,
+    dialect::Decimal,
     flow, kinds, listed,
     origins::Origins,
     rest::TableRest,
@@ -79,7 +80,13 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
         );
         return Err(malformed(path, problem));
     }
-    let (task, targets) = decide_task(request, &records, target, &mut notices)?;
+    // All rows of a large file may have shown more than the chosen ones do.
+    let shown = chosen.as_ref().and_then(|chosen| chosen.task);
+    let asked = Request {
+        task: request.task.or(shown),
+        ..request.clone()
+    };
+    let (task, targets) = decide_task(&asked, &records, target, &mut notices)?;
     kinds::check(path, request, &records, target)?;
     let called = |row: usize| origins.called(row, request);
     let facts = row_facts(request, &records, target, &called, &mut notices)?;
@@ -94,6 +101,7 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
     if let Some(names) = listed::image_names(request, &columns) {
         refuse_beyond(request, beyond.as_ref(), &names.name)?;
         let rows = listed::Rows {
+            origins: &origins,
             ends,
             task,
             targets,
@@ -269,6 +277,7 @@ fn append(
         super::records(test, reading)?
     };
     records.notices.append(&mut more.notices);
+    records.decimal = common_decimal((request.path.as_path(), &*records), (test, &more))?;
     let place = |name: &String| more.header.iter().position(|other| other == name);
     let order: Vec<usize> = records
         .header
@@ -296,6 +305,37 @@ fn append(
         records.rows.push(row);
     }
     Ok(())
+}
+
+/// The decimal mark of the rows of two files, which are read alike.
+///
+/// # Errors
+/// If one has commas in its fractions, and the other has points or may have some.
+fn common_decimal(
+    first: (&Path, &Records),
+    second: (&Path, &Records),
+) -> Result<Decimal, DataError> {
+    let ((path, pointed), (other, _)) = match (first.1.decimal, second.1.decimal) {
+        (Decimal::Point, Decimal::Comma) => (first, second),
+        (Decimal::Comma, Decimal::Point) => (second, first),
+        (same, _) => return Ok(same),
+    };
+    // Not all rows of a large file are here.
+    let may_have_points = pointed.numbers.is_some() || has_points(&pointed.rows);
+    if !may_have_points {
+        return Ok(Decimal::Comma);
+    }
+    let problem = format!(
+        "its fractions are read with a point, those of {} with a comma: write both alike, or say with --decimal \
+         what both have",
+        other.display()
+    );
+    Err(malformed(path, problem))
+}
+
+fn has_points(rows: &[Row]) -> bool {
+    let is_pointed = |cell: &String| cell.contains('.') && number(cell, Decimal::Point).is_some();
+    rows.iter().flat_map(|row| &row.cells).any(is_pointed)
 }
 
 /// Numbers of rows of one file, from 1.
@@ -476,7 +516,8 @@ pub(crate) fn decide_task(
     }
 }
 
-fn is_few_whole_numbers(values: &[f64]) -> bool {
+/// Whether these are classes rather than measurements, if nobody says what they are.
+pub(super) fn is_few_whole_numbers(values: &[f64]) -> bool {
     let mut different: Vec<f64> = values.to_vec();
     different.sort_by(f64::total_cmp);
     different.dedup();

@@ -305,6 +305,9 @@ impl Preparing<'_> {
             Ok(())
         })?;
         let examples = self.examples(cells, targets, weights)?;
+        let too_long = counted.rows - examples.len() as u64;
+        counted.rows -= too_long;
+        counted.unusable += too_long;
         Ok(Ready { examples, counted })
     }
 
@@ -324,25 +327,91 @@ impl Preparing<'_> {
         Ok(Some((weight * scale) as f32))
     }
 
+    /// Rows as a network takes them; series that are too long for it are not among them.
     fn examples(
         &self,
         cells: Vec<Cells>,
         targets: RawTargets,
         weights: Option<Vec<f32>>,
     ) -> Result<Examples, DataError> {
-        let rows: Vec<u32> = (0..targets.len() as u32).collect();
+        let rows = targets.len();
         let columns = self.wanted.iter().zip(cells).map(|((name, ..), cells)| {
             let name = (*name).to_string();
             Column { name, cells }
         });
         let table = Table {
             columns: columns.collect(),
-            targets: RawTargets::Unknown(rows.len()),
+            targets: RawTargets::Unknown(rows),
         };
         let read = ReadRows::all(Dataset::Table(table));
-        let dataset = self.preprocessor.of_table(read).dataset;
-        let targets = self.preprocessor.targets(&targets, &rows);
-        let examples = self.preprocessor.apply(&dataset, &rows)?;
+        let read = self.preprocessor.of_table(read);
+        let places = read.row_numbers.iter().map(|number| *number as u32 - 1);
+        let places: Vec<u32> = places.collect();
+        let targets = self.preprocessor.targets(&targets, &places);
+        let weights = weights.map(|weights| -> Vec<f32> {
+            let kept = places.iter().map(|place| weights[*place as usize]);
+            kept.collect()
+        });
+        let all: Vec<u32> = (0..places.len() as u32).collect();
+        let examples = self.preprocessor.apply(&read.dataset, &all)?;
         Ok(examples.with_answers(targets, weights))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fmt::Write as _, fs};
+
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::{
+        source::{DataKind, Request},
+        split::{SplitShares, split},
+        table::chosen::mixed,
+    };
+
+    #[test]
+    fn a_series_that_is_longer_than_all_that_are_held_is_left_out_and_counted() {
+        const ROWS: u64 = 2_000;
+        // The row with the largest hash is never chosen, and none of the first of its class.
+        let long = (100..ROWS).max_by_key(|row| mixed(row + 2)).unwrap();
+        let mut text = String::from("kind,t0,t1,t2,t3\n");
+        for row in 0..ROWS {
+            let kind = ["a", "b"][row as usize % 2];
+            // What is too large for a network is missing, so that all others end before the last column.
+            let last = if row == long { "1" } else { "1e39" };
+            let (x, y, z) = (row % 7, row % 5, row % 3);
+            writeln!(text, "{kind},{x},{y},{z},{last}").unwrap();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        fs::write(&path, text).unwrap();
+        let source = crate::read::read(&Request {
+            path,
+            target: Some("kind".to_string()),
+            kind: Some(DataKind::Series),
+            limits: ReadLimits {
+                held_text_bytes: 10 << 10,
+                ..ReadLimits::default()
+            },
+            ..Request::default()
+        });
+        let source = source.unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let split = split(&source, SplitShares::default(), &mut rng).unwrap();
+        let preprocessor = Preprocessor::fit(&source, &split.train).unwrap();
+        let held = preprocessor.apply(&source.dataset, &split.train).unwrap();
+        let task = RestTask {
+            source: &source,
+            split: &split,
+            preprocessor: &preprocessor,
+        };
+        let beyond = source.beyond.as_ref().unwrap();
+        let rows = folder.path().join("rows.shards");
+        let counted = beyond.convert(&task, &held, &rows).unwrap();
+        let expected = (beyond.rows_left() - 1, 1);
+        assert_eq!((counted.rows, counted.unusable), expected);
     }
 }

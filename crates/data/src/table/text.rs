@@ -17,11 +17,15 @@ use super::{
     dialect::{Decimal, Delimiter, Dialect, decimal_mark},
     encoding::decode,
     header::{HeaderLine, is_header, numbered},
+    held::Held,
 };
 use crate::{error::DataError, limits::ReadLimits, notice::Notice};
 
-/// A cell with more than this many line ends is an unbalanced quote, not text.
+/// A cell with more than this many line ends may be what follows a quote that was left open.
 const CELL_LINES_MAX: usize = 200;
+
+/// It is, if at least this share of its lines have as many cells as a record: of a text, hardly any have.
+const RECORDS_SHARE: f64 = 0.9;
 
 /// How a text may begin to say that it is UTF-8.
 pub(crate) const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -74,6 +78,8 @@ pub(crate) enum Names {
 pub(crate) enum Declared {
     Number,
     Words,
+    /// Dates or times, in a way of writing that is found out.
+    Times,
 }
 
 /// A record and the line where it starts.
@@ -83,26 +89,34 @@ pub(crate) struct Row {
 }
 
 /// Rows of a format that says of each by itself whether it is one.
-#[derive(Default)]
 pub(crate) struct Judged {
     pub(crate) rows: Vec<Row>,
     /// As in [`Records`].
     pub(crate) unread: BTreeMap<usize, String>,
+    held: Held,
 }
 
 impl Judged {
+    pub(super) fn new() -> Judged {
+        Judged {
+            rows: Vec::new(),
+            unread: BTreeMap::new(),
+            held: Held::cells(),
+        }
+    }
+
     /// Adds a row; of one that could not be read only its line, if such rows are kept.
     ///
     /// # Errors
-    /// What is wrong with it, if they are not.
+    /// What is wrong with it, if they are not; or that all rows take too much.
     pub(super) fn add(
         &mut self,
         path: &Path,
-        ragged: Ragged,
+        reading: Reading<'_>,
         line: u64,
         cells: Result<Vec<String>, String>,
     ) -> Result<(), DataError> {
-        let cells = match (cells, ragged) {
+        let cells = match (cells, reading.ragged) {
             (Ok(cells), _) => cells,
             (Err(odd), Ragged::Refuse) => return Err(malformed(path, odd)),
             (Err(odd), Ragged::Keep) => {
@@ -110,6 +124,7 @@ impl Judged {
                 Vec::new()
             }
         };
+        self.held.add(path, &cells, reading.limits)?;
         self.rows.push(Row { line, cells });
         Ok(())
     }
@@ -156,11 +171,14 @@ pub(crate) fn read_from(
         Names::Written => rows.remove(0).cells,
         Names::Numbered => {
             let header = numbered(rows[0].cells.len());
-            notices.push(Notice::note(format!(
-                "the first line is taken for data, so the columns are called {} \
-                 (--header present says otherwise)",
-                shown(&header)
-            )));
+            // Of new rows nobody is asked what their first line is.
+            if reading.header == HeaderLine::Guess && reading.ragged == Ragged::Refuse {
+                notices.push(Notice::note(format!(
+                    "the first line is taken for data, so the columns are called {} \
+                     (--header present says otherwise)",
+                    shown(&header)
+                )));
+            }
             header
         }
     };
@@ -386,13 +404,14 @@ impl Delimited<'_> {
             .from_reader(text.as_bytes());
         let path = self.path;
         let mut record = csv::StringRecord::new();
+        let mut width = None;
         while reader
             .read_record(&mut record)
             .map_err(|error| malformed(path, error.to_string()))?
         {
             let line = self.lines_before + record.position().map_or(0, |at| line_at(&text, at));
-            if let Some(cell) = record.iter().find(|cell| line_ends(cell) > CELL_LINES_MAX) {
-                let lines = line_ends(cell);
+            let width = *width.get_or_insert(record.len());
+            if let Some(lines) = self.lines_behind_open_quote(&record, width) {
                 let problem = format!(
                     "line {line} opens a quote that runs over {lines} lines: close it, or double it"
                 );
@@ -401,6 +420,22 @@ impl Delimited<'_> {
             see(line, &record)?;
         }
         Ok(())
+    }
+
+    /// Lines that a quote swallows which was left open; nothing if a long cell can be a text: its record then has
+    /// as many cells as the first one, and its lines are none of their own.
+    fn lines_behind_open_quote(&self, record: &csv::StringRecord, width: usize) -> Option<usize> {
+        let are_records = |text: &str| {
+            let lines = text.lines().skip(1);
+            let is_record = |line: &&str| self.delimiter.cells_in(line) == width;
+            let records = lines.clone().filter(is_record).count();
+            width > 1 && records as f64 >= RECORDS_SHARE * lines.count() as f64
+        };
+        let is_open = |cell: &&str| record.len() != width || are_records(cell);
+        let mut long = record
+            .iter()
+            .filter(|cell| line_ends(cell) > CELL_LINES_MAX);
+        long.find(is_open).map(line_ends)
     }
 }
 
@@ -553,6 +588,31 @@ mod tests {
         let lines: Vec<u64> = rows.iter().map(|row| row.line).collect();
         assert_eq!(lines, [11, 12, 14, 17, 18]);
         assert_eq!(rows[2].cells, ["3", "x\r\ny"]);
+    }
+
+    #[test]
+    fn a_text_of_many_lines_is_a_cell_and_what_an_open_quote_swallows_is_refused() {
+        let (path, limits) = (Path::new("t.csv"), ReadLimits::default());
+        let read = |text: &str| rows_of(path, text, Delimiter::COMMA, Quoting::Used, 0, &limits);
+        let lines = "a line, of which some have a comma\nand this one has none\n".repeat(150);
+        let rows = read(&format!("1,\"{lines}\",2\n3,word,4\n5,\"{lines}\",6\n")).unwrap();
+        assert_eq!(rows.len(), 3);
+        assert_eq!(rows[2].cells[2], "6");
+        let swallowed = "3,word,4\n".repeat(300);
+        for text in [
+            format!("1,word,2\n1,\"word,2\n{swallowed}1,word\",2\n"),
+            format!("1,word,2\n1,\"word,2\n{swallowed}1,word\",2,3\n"),
+            format!("1,\"word,2\n{swallowed}1,\"word,2\n"),
+        ] {
+            let Err(refused) = read(&text) else {
+                panic!("it was read");
+            };
+            let told = refused.to_string();
+            assert!(
+                told.contains("opens a quote that runs over 301 lines"),
+                "{told}"
+            );
+        }
     }
 
     #[test]

@@ -62,7 +62,8 @@ const SHRINKING: [(Kind, u32); 4] = [
 const GROWING_ROWS: [(Kind, u32); 1] = [(Kind::AddFrequencies, 1)];
 const SHRINKING_ROWS: [(Kind, u32); 1] = [(Kind::DropFrequencies, 1)];
 
-/// A dense layer in a block has the square of its width as weights; wider blocks cost millions.
+/// A dense layer in a block has the square of its width as weights; wider blocks cost millions. So nothing is
+/// inserted behind a wider input: that some networks for it have hidden layers is the seeds' work.
 const BLOCK_FEATURES_MAX: u32 = 1024;
 /// Larger kernels are not drawn: two layers of 3×3 see as much for less.
 const KERNEL_DRAWN_MAX: u8 = 7;
@@ -85,7 +86,8 @@ impl Morph {
     /// A random morph that can be applied, or `None` if there is none in this direction.
     ///
     /// # Cost
-    /// `O(layers²)` to find the places, and one application for each place tried.
+    /// `O(layers²)` to find the places, times the layers again where many of them are far enough apart for a
+    /// skip, and one application for each place tried.
     pub fn draw(
         architecture: &Architecture,
         direction: Direction,
@@ -371,7 +373,16 @@ impl<'a> View<'a> {
     }
 
     fn is_add_skip(&self, from: LayerId, to: LayerId) -> bool {
-        let is_end = match self.architecture.layer(to) {
+        // Who reads a layer is asked last: that looks at all of them.
+        self.depends[to.index()][from.index()]
+            && self.depth[to.index()] >= self.depth[from.index()] + 2
+            && self.is_skip_end(to)
+            && !self.is_added(from, to)
+    }
+
+    /// Sums stand behind a norm, behind another sum, or where no norm follows.
+    fn is_skip_end(&self, to: LayerId) -> bool {
+        match self.architecture.layer(to) {
             Layer::BatchNorm | Layer::LayerNorm | Layer::Add => true,
             // Before a norm or behind it is the same place; behind it is usual.
             Layer::Conv { .. } | Layer::Dense { .. } => {
@@ -381,11 +392,7 @@ impl<'a> View<'a> {
                     .any(|id| !matches!(self.architecture.layer(*id), Layer::BatchNorm))
             }
             _ => false,
-        };
-        is_end
-            && self.depends[to.index()][from.index()]
-            && self.depth[to.index()] >= self.depth[from.index()] + 2
-            && !self.is_added(from, to)
+        }
     }
 
     /// Whether `to + from` or `to + P·from` is computed already.

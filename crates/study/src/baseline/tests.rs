@@ -6,7 +6,10 @@ use rand_chacha::ChaCha8Rng;
 use train::evaluate;
 
 use super::*;
-use crate::prepared::{PreparedData, prepare, tests::config_of};
+use crate::{
+    folder::FolderError,
+    prepared::{PreparedData, prepare, tests::config_of},
+};
 
 #[test]
 fn trees_get_a_twentieth_of_the_time_but_neither_nothing_nor_more_than_half_a_minute() {
@@ -215,4 +218,63 @@ fn trees_of_a_small_table_are_grown_written_and_read_back() {
     record.write(&setup.record).unwrap();
     let read = serde_json::from_slice(&fs::read(&setup.record).unwrap()).unwrap();
     assert_eq!(record, read);
+}
+
+#[test]
+fn trees_are_grown_again_where_they_have_failed_or_may_take_clearly_longer() {
+    let place = tempfile::tempdir().unwrap();
+    let mut text = "a,answer\n".to_string();
+    for row in 0..60 {
+        text += &format!("{},{}\n", row % 7, ["no", "yes"][row % 2]);
+    }
+    let path = place.path().join("rows.csv");
+    fs::write(&path, text).unwrap();
+    let mut config = config_of(path);
+    config.metric = Some(Metric::Accuracy);
+    let root = place.path().join("study");
+    let folder = StudyFolder::create::<FolderError>(&root, |_| Ok(())).unwrap();
+    let prepared = prepare(&config).unwrap();
+    let files = PreparedFiles::at(&folder.prepared());
+    files.write(&prepared).unwrap();
+    let still_to_grow = |seconds: f64| {
+        let mut config = config.clone();
+        config.budget.seconds = Some(seconds);
+        let setup = TreesSetup::still_to_grow(&folder, &config).unwrap();
+        setup.map(|setup| setup.seconds_max)
+    };
+    assert_eq!(still_to_grow(100.0), Some(5.0));
+    let failed = TreesRecord::Failed {
+        reason: "they needed more memory than a trainer has".to_string(),
+    };
+    failed.write(&folder.trees()).unwrap();
+    assert_eq!(still_to_grow(100.0), Some(5.0));
+    for (growth, seconds_max, has_grown_at_200) in [
+        (Growth::CutShort, 5.0, false),
+        (Growth::Unfinished, 5.0, false),
+        (Growth::CutShort, 30.0, true),
+        (Growth::Whole, 5.0, true),
+    ] {
+        let grown = GrownTrees {
+            format: FORMAT,
+            leaves_max: 31,
+            learning_rate: 0.1,
+            ways_tried: 1,
+            growth,
+            seconds: 0.1,
+            seconds_max,
+            validation: BTreeMap::new(),
+            ensembles: Vec::new(),
+        };
+        let next = "; with a budget of 150 s or more they are grown again";
+        assert_eq!(grown.about().ends_with(next), !has_grown_at_200);
+        let record = TreesRecord::Grown(Box::new(grown));
+        record.write(&folder.trees()).unwrap();
+        // Once for all who come with as much time, or hardly more.
+        assert_eq!(still_to_grow(100.0), None);
+        assert_eq!(still_to_grow(140.0), None);
+        assert_eq!(still_to_grow(200.0).is_none(), has_grown_at_200);
+        // Trees cut short are more than none.
+        failed.write(&folder.trees()).unwrap();
+        assert_eq!(TreesRecord::read(&folder), Some(record));
+    }
 }

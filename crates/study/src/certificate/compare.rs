@@ -204,9 +204,10 @@ fn code_points(text: &str, places: usize) -> impl Iterator<Item = i64> {
     points.chain(std::iter::repeat(0)).take(places)
 }
 
-/// As the description of an input of texts asks for it.
+/// As the description of an input of texts asks for it: a text ends with a line end where it is a file.
 fn with_blanks(text: &str) -> String {
-    text.replace(|letter: char| letter.is_ascii_whitespace(), " ")
+    text.trim_ascii()
+        .replace(|letter: char| letter.is_ascii_whitespace(), " ")
 }
 
 fn raw_cells(

@@ -1,5 +1,6 @@
 //! Certificates: given for what is right, refused for what is not, broken by every change.
 
+use data::{Dataset, RawTargets, TextUnit, Texts};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use search::{Setting, TrialId};
@@ -24,6 +25,20 @@ fn model(task: &str, seed: u64) -> Model {
     );
     let outputs = if task == CLASSES { 3 } else { 1 };
     let notation = format!("in 5 | dense 8 | gelu | dense {outputs}");
+    model_of(&preprocessor, &notation, seed)
+}
+
+/// A model of texts by their words.
+fn text_model() -> Model {
+    let preprocessor = format!(
+        r#"{{"format": 1, "task": {CLASSES}, "inputs": {{"text": {{
+            "name": "text", "length": 4, "codes": 4, "forms": {{"good": 2, "bad": 3}}
+        }}}}}}"#
+    );
+    model_of(&preprocessor, "in 1x4 | embed 4 3 | flatten | dense 3", 1)
+}
+
+fn model_of(preprocessor: &str, notation: &str, seed: u64) -> Model {
     let architecture = notation.parse().unwrap();
     let weights = Weights::fresh(&architecture, &mut ChaCha8Rng::seed_from_u64(seed));
     let card = ModelCard {
@@ -32,7 +47,7 @@ fn model(task: &str, seed: u64) -> Model {
         members: Vec::new(),
         architecture,
         setting: Setting::default(),
-        preprocessor: serde_json::from_str(&preprocessor).unwrap(),
+        preprocessor: serde_json::from_str(preprocessor).unwrap(),
         calibration: train::Calibration::new(1.7, 0.3).unwrap(),
         weights: Digest::of(&weights.to_safetensors()),
     };
@@ -83,6 +98,24 @@ fn a_file_of_other_weights_is_refused_by_its_row() {
             "{said}"
         );
     }
+}
+
+/// Every editor ends a file with a line end.
+#[test]
+fn texts_with_blanks_and_line_ends_around_them_are_certified_nothing_among_them() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("model.onnx");
+    let texts = ["?\n", " NA\r\n", "\n", "good\tbad\n", "good ?\n"];
+    let dataset = Dataset::Texts(Texts {
+        name: "text".to_string(),
+        texts: texts.map(str::to_string).to_vec(),
+        unit: TextUnit::Word,
+        targets: RawTargets::Unknown(texts.len()),
+    });
+    let sample = Sample::of(&dataset, &[0, 1, 2, 3, 4], texts.len());
+    let real = Some((RowsOf::Vault, &sample));
+    let certificate = write_certified(&text_model(), real, 10, &path).unwrap();
+    assert_eq!(certificate.tried[0].rows, texts.len());
 }
 
 #[test]

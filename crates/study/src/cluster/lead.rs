@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::{
     config::StudyConfig,
     desk::{Happening, Rank},
-    helm::{EndReason, Helm},
+    helm::{EndReason, Helm, Present},
     ledger::{Ledger, LedgerError, Node, Term},
     message::Progress,
     trial::{Instant, Sequence, Trial, TrialState, WorkerName},
@@ -99,9 +99,13 @@ impl Lead {
             .filter(|node| node.is_alive(lease_secs, at))
             .cloned()
             .collect();
-        let exhausted = alive.iter().filter(|node| node.is_exhausted).count();
+        let present = Present {
+            workers: alive.len(),
+            exhausted: alive.iter().filter(|node| node.is_exhausted).count(),
+            slots: alive.iter().map(|node| u32::from(node.slots)).sum(),
+        };
         let helm = self.helm.as_mut().expect("it was made above");
-        helm.decide(ledger, (alive.len(), exhausted), at)?;
+        helm.decide(ledger, present, at)?;
         let ending = helm.ending().cloned();
         let mut happened = self.follow(ledger)?;
         happened.extend(self.departures(nodes, lease_secs, at));

@@ -87,12 +87,20 @@ impl Link {
 
     /// A lease does not wait until a long queue has been answered. A look for work goes before a queue once: where the
     /// ledger is slow, the next look would be due before the question that brings work is asked.
+    ///
+    /// Nothing goes before the greeting: what is told before it would be told again after it.
     fn due_beat(&self, now: Instant) -> Option<&Ask> {
+        if matches!(self.waiting.front(), Some(Ask::Hello { .. })) {
+            return None;
+        }
         let is_due = now.since(self.contact_at) >= 0.0;
         let is_urgent = |beat: &Ask| match beat {
-            Ask::Beat { leases, .. } if leases.len() < self.slots => {
+            Ask::Beat {
+                leases, unnoted, ..
+            } if leases.len() < self.slots => {
                 let is_lease_old = now.since(self.told_at) >= self.beat_secs;
-                !self.has_looked || (is_lease_old && !leases.is_empty())
+                let holds_any = !(leases.is_empty() && unnoted.is_empty());
+                !self.has_looked || (is_lease_old && holds_any)
             }
             _ => true,
         };
@@ -188,6 +196,7 @@ mod tests {
         };
         Ask::Beat {
             leases: (0..leases).map(lease).collect(),
+            unnoted: Vec::new(),
             progress: Vec::new(),
         }
     }
@@ -271,6 +280,18 @@ mod tests {
         }
         // It looks once, and its lease is told four times in a minute all the same.
         assert_eq!(claims, 17);
+    }
+
+    #[test]
+    fn nothing_goes_before_a_greeting_that_was_not_answered() {
+        let mut link = Link::new(2, 60.0, 1, Instant(0.0));
+        let hello = Ask::Hello { slots: 2 };
+        link.offer(hello.clone(), Instant(0.0));
+        link.unanswered(Instant(0.0));
+        link.offer(beat(2), Instant(20.0));
+        assert_eq!(link.next(Instant(20.0)), Some(&hello));
+        link.answered(&reply(), Instant(20.0));
+        assert_eq!(link.next(Instant(20.0)), Some(&beat(2)));
     }
 
     #[test]

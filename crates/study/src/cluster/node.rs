@@ -20,12 +20,12 @@ use crate::{
     cluster::{
         invitation::{Invitation, InvitationError},
         link::Link,
-        porter,
+        porter::Porter,
         share::{Shared, receive},
     },
     config::{Resources, StudyConfig},
     desk::{Desk, Happening},
-    explore::now,
+    explore::{Clock, now},
     ledger::{Ending, Keeping, LedgerError, Operations, Postgres, Reading},
     message::{Ask, Reply, WorkerSetup},
     prepared::{PrepareError, PreparedFiles},
@@ -33,7 +33,7 @@ use crate::{
     setup::CommonSetup,
     spool::Spool,
     store::{NodeWeights, StoreError},
-    trial::{Instant, WorkerName},
+    trial::{Digest, WorkerName},
 };
 
 /// Seconds between two tries to reach a ledger that is away when a node starts.
@@ -102,7 +102,38 @@ pub enum Farewell {
 }
 
 /// Hears what happens on a node.
-type Tell<'a> = &'a (dyn Fn(&Happening) + Sync);
+pub(super) type Tell<'a> = &'a (dyn Fn(&Happening) + Sync);
+
+/// Says why something is waited for, once for each reason.
+pub(super) struct Waiting<'a> {
+    tell: Tell<'a>,
+    said: String,
+}
+
+impl<'a> Waiting<'a> {
+    /// Has said nothing yet.
+    pub(super) fn silent(tell: Tell<'a>) -> Waiting<'a> {
+        Waiting {
+            tell,
+            said: String::new(),
+        }
+    }
+
+    pub(super) fn say(&mut self, error: &dyn std::error::Error) {
+        let causes = std::iter::successors(error.source(), |cause| cause.source());
+        let causes = causes.map(|cause| format!(": {cause}"));
+        let reason = error.to_string() + &causes.collect::<String>();
+        if reason != self.said {
+            self.said.clone_from(&reason);
+            (self.tell)(&Happening::Waiting { reason });
+        }
+    }
+
+    /// It is there again: if it goes away once more, that is said once more.
+    pub(super) fn is_over(&mut self) {
+        self.said.clear();
+    }
+}
 
 /// Joins a study and works for it until it is over, or `leave` is set: by whoever tells the node to go, or by itself
 /// when its trainers die. `tell` hears what happens.
@@ -116,24 +147,31 @@ pub fn run(
     tell: Tell<'_>,
 ) -> Result<Farewell, NodeError> {
     let invitation = Invitation::read(invitation)?;
-    let mut ledger = patient(leave, || Postgres::admitted(&invitation.admission))?;
-    let record = patient(leave, || ledger.record())?;
+    let mut ledger = patient(leave, tell, || Postgres::admitted(&invitation.admission))?;
+    let record = patient(leave, tell, || ledger.record())?;
     let mut config: StudyConfig =
         serde_json::from_str(&record.config).map_err(NodeError::Config)?;
     config.resources = options.resources;
+    let spools = spools_of(options, &invitation);
+    let spool = spool_within(&spools, &options.name)?;
+    if spool.all().map_err(failed("read the spool"))?.is_empty() {
+        // Whoever had this name is gone. A launcher would take this node for the silent one, and kill it, as long as
+        // it fetches the rows. Results that are left go to the ledger first: with their trials another one may begin.
+        patient(leave, tell, || ledger.leave(&options.name, now()))?;
+    }
     let cache = options.scratch.join("cache");
     let received = receive(&invitation.share, &cache, options.cache_bytes_max, leave);
     let shared = match received {
         Err(StoreError::Stopped { .. }) => return Ok(Farewell::Told),
         received => received?,
     };
-    let spools = spools_of(options, &invitation);
-    let spool = spool_within(&spools, &options.name)?;
-    take_in_spooled(&spools, &shared.weights, &mut ledger, leave)?;
+    take_in_spooled(&spools, &shared.weights, &mut ledger, (leave, tell))?;
     let (name, slots) = (&options.name, options.resources.slots);
-    let joined = patient(leave, || ledger.join(name, &options.host, slots, now()))?;
+    let joined = patient(leave, tell, || {
+        ledger.join(name, &options.host, slots, now())
+    })?;
     let number = joined.number;
-    let made = patient(leave, || ledger.proposals_of(name))?;
+    let made = patient(leave, tell, || ledger.proposals_of(name))?;
     let lease_secs = ledger.lease_secs();
     let common = CommonSetup::read(&shared.prepared, &shared.weights.directory(), &config)?;
     let setup = common.of_worker(name, number, made, spool.directory());
@@ -147,27 +185,31 @@ pub fn run(
         name: name.clone(),
         clock,
         leave,
+        unsaid: &AtomicBool::new(false),
         tell,
+        waiting: Waiting::silent(tell),
     };
-    staff(setup, counter, &shared, leave)
+    staff(setup, counter, &shared)
 }
 
 /// The worker, its desk, and who carries weights for it, each in a thread of its own.
-fn staff(
-    setup: WorkerSetup,
-    counter: Counter<'_>,
-    shared: &Shared,
-    leave: &AtomicBool,
-) -> Result<Farewell, NodeError> {
-    let weights = &shared.weights;
+fn staff(setup: WorkerSetup, counter: Counter<'_>, shared: &Shared) -> Result<Farewell, NodeError> {
+    let leave = counter.leave;
+    let porter = Porter {
+        weights: &shared.weights,
+        leave,
+        unsaid: counter.unsaid,
+        tell: counter.tell,
+    };
+    let porter = &porter;
     let (asks, asked) = channel();
     let (finishes, finished) = channel();
     let (answers, answered) = channel();
     let (provided, replies) = channel();
     thread::scope(|scope| {
         let published = asks.clone();
-        scope.spawn(move || porter::publish(weights, finished, &published, leave));
-        scope.spawn(move || porter::provide(weights, answered, &provided, leave));
+        scope.spawn(move || porter.publish(finished, &published));
+        scope.spawn(move || porter.provide(answered, &provided));
         let counter = scope.spawn(move || counter.serve(&asked, answers));
         let upward = Upward::Desk { asks, finishes };
         let worked = work(setup, upward, replies, leave);
@@ -195,7 +237,7 @@ fn take_in_spooled(
     spools: &Path,
     weights: &NodeWeights,
     ledger: &mut dyn Operations,
-    leave: &AtomicBool,
+    (leave, tell): (&AtomicBool, Tell<'_>),
 ) -> Result<(), NodeError> {
     let read = failed("read the spools");
     for entry in fs::read_dir(spools).map_err(&read)? {
@@ -212,7 +254,7 @@ fn take_in_spooled(
                     published => published?,
                 }
                 let ending = Ending::Finished(Box::new(result));
-                patient(leave, || ledger.finish(lease, &ending, now()))?;
+                patient(leave, tell, || ledger.finish(lease, &ending, now()))?;
                 Ok(())
             },
         )?;
@@ -224,9 +266,13 @@ fn failed(action: &'static str) -> impl Fn(io::Error) -> NodeError {
     move |source| NodeError::Process { action, source }
 }
 
-/// Where the nodes of a study on this machine have their spools.
+/// Where the nodes of a study on this machine have their spools. Another study of the same name, in another database,
+/// has another password and so another place: its results are none of this one.
 fn spools_of(options: &NodeOptions, invitation: &Invitation) -> PathBuf {
-    let study = invitation.admission.study.to_string();
+    let admission = &invitation.admission;
+    let password = admission.password.as_deref().unwrap_or_default();
+    let own = Digest::of(password.as_bytes());
+    let study = format!("{}-{}", admission.study, &own.as_str()[..12]);
     options.scratch.join(study).join("spool")
 }
 
@@ -237,14 +283,17 @@ fn spool_within(spools: &Path, name: &WorkerName) -> Result<Spool, NodeError> {
     Ok(Spool::at(&directory))
 }
 
-/// Tries again while the ledger is away, until the node is told to leave.
+/// Tries again while the ledger is away, and says why, until the node is told to leave.
 fn patient<T>(
     leave: &AtomicBool,
+    tell: Tell<'_>,
     mut ask: impl FnMut() -> Result<T, LedgerError>,
 ) -> Result<T, LedgerError> {
+    let mut waiting = Waiting::silent(tell);
     loop {
         match ask() {
             Err(error) if error.may_pass() && !leave.load(Ordering::Relaxed) => {
+                waiting.say(&error);
                 thread::sleep(Duration::from_secs_f64(RETRY_SECS));
             }
             answer => return answer,
@@ -259,26 +308,10 @@ struct Counter<'a> {
     name: WorkerName,
     clock: Clock,
     leave: &'a AtomicBool,
+    /// Whether a result stays in the spool that the ledger has not heard of.
+    unsaid: &'a AtomicBool,
     tell: Tell<'a>,
-}
-
-/// The time since a node began: the machine's own clock may be set while it works, and no lease may wait for that.
-struct Clock {
-    begun: Moment,
-    begun_at: Instant,
-}
-
-impl Clock {
-    fn start() -> Clock {
-        Clock {
-            begun: Moment::now(),
-            begun_at: now(),
-        }
-    }
-
-    fn now(&self) -> Instant {
-        self.begun_at.plus(self.begun.elapsed().as_secs_f64())
-    }
+    waiting: Waiting<'a>,
 }
 
 impl Counter<'_> {
@@ -319,6 +352,7 @@ impl Counter<'_> {
         log.iter().for_each(self.tell);
         match answered {
             Ok(reply) => {
+                self.waiting.is_over();
                 self.link.answered(&reply, at);
                 if self.desk.is_quarantined(&self.name) {
                     // It leaves as if it were told to: trainings that are well go on elsewhere.
@@ -327,6 +361,7 @@ impl Counter<'_> {
                 Ok(Some(reply))
             }
             Err(error) if error.may_pass() => {
+                self.waiting.say(&error);
                 self.link.unanswered(self.clock.now());
                 Ok(None)
             }
@@ -346,7 +381,7 @@ impl Counter<'_> {
             }
         }
         let is_quarantined = self.desk.is_quarantined(&self.name);
-        if !self.link.is_empty() {
+        if !self.link.is_empty() || self.unsaid.load(Ordering::Relaxed) {
             // What it has computed is on its disk: to give the trial back now would be to train it twice. The
             // lease runs out by itself, if the node does not come again before.
             return Ok(is_quarantined);
@@ -415,7 +450,7 @@ pub(super) mod tests {
     }
 
     /// Whose beats are always due.
-    fn counter<'a>(leave: &'a AtomicBool, tell: Tell<'a>) -> Counter<'a> {
+    fn counter<'a>(leave: &'a AtomicBool, unsaid: &'a AtomicBool, tell: Tell<'a>) -> Counter<'a> {
         let targets = Targets::Values(vec![0.0; 10]);
         let config = config_of("rows.csv".into());
         let desk = Desk::new(Box::new(ledger()), config, targets, "host".to_string());
@@ -426,7 +461,9 @@ pub(super) mod tests {
             name: worker(),
             clock,
             leave,
+            unsaid,
             tell,
+            waiting: Waiting::silent(tell),
         }
     }
 
@@ -439,13 +476,19 @@ pub(super) mod tests {
         }
         let late = Mutex::new(Some(asks));
         let tell = |_: &Happening| {
-            let (leases, progress) = (Vec::new(), Vec::new());
             let asks = late.lock().unwrap().take().unwrap();
-            asks.send(Ask::Beat { leases, progress }).unwrap();
+            asks.send(Ask::Beat {
+                leases: Vec::new(),
+                unnoted: Vec::new(),
+                progress: Vec::new(),
+            })
+            .unwrap();
         };
         let (answers, replies) = channel();
         let leave = AtomicBool::new(false);
-        let is_unfit = counter(&leave, &tell).serve(&asked, answers).unwrap();
+        let unsaid = AtomicBool::new(false);
+        let is_unfit = counter(&leave, &unsaid, &tell);
+        let is_unfit = is_unfit.serve(&asked, answers).unwrap();
         assert!(!is_unfit && !leave.load(Ordering::Relaxed));
         let answers: Vec<Answer> = replies.try_iter().map(|reply| reply.answer).collect();
         let is_between = matches!(
@@ -485,7 +528,9 @@ pub(super) mod tests {
         drop(asks);
         let (answers, _replies) = channel();
         let leave = AtomicBool::new(false);
-        let is_unfit = counter(&leave, &|_| {}).serve(&asked, answers).unwrap();
+        let unsaid = AtomicBool::new(false);
+        let is_unfit = counter(&leave, &unsaid, &|_| {});
+        let is_unfit = is_unfit.serve(&asked, answers).unwrap();
         assert!(is_unfit && leave.load(Ordering::Relaxed));
     }
 
@@ -515,7 +560,7 @@ pub(super) mod tests {
         fs::write(place.path().join(there), b"weights").unwrap();
         let weights = NodeWeights::InPlace(place.path().to_path_buf());
         let leave = AtomicBool::new(false);
-        take_in_spooled(&spools, &weights, &mut ledger, &leave).unwrap();
+        take_in_spooled(&spools, &weights, &mut ledger, (&leave, &|_| {})).unwrap();
         let counts = ledger.counts().unwrap();
         assert_eq!((counts.finished, counts.running), (1, 1));
         for name in ["dead-1", "dead-2"] {

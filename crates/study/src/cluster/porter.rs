@@ -13,6 +13,7 @@ use std::{
 
 use search::TrialId;
 
+use super::node::{Tell, Waiting};
 use crate::{
     message::{Answer, Ask, Reply},
     process::checkpoints::CHECKPOINTS_KEPT,
@@ -62,93 +63,105 @@ impl Stored {
     }
 }
 
-/// Passes on results and paused trainings whose weights are where every node finds them. What is not when the
-/// node leaves stays in its spool and its cache.
-pub(crate) fn publish(
-    weights: &NodeWeights,
-    finishes: Receiver<Ask>,
-    asks: &Sender<Ask>,
-    leave: &AtomicBool,
-) {
-    let mut stored = Stored::default();
-    for ask in finishes {
-        let published = ask
-            .stored()
-            .is_none_or(|digest| persistently(leave, || weights.publish(digest)).is_ok());
-        let old = match (published, &ask) {
-            // A newer one has replaced it while the store was away.
-            (false, Ask::Checkpoint { .. }) => continue,
-            (false, _) => return,
-            (true, _) => stored.note(&ask),
-        };
-        if asks.send(ask).is_err() {
-            return;
-        }
-        old.iter().for_each(|old| weights.withdraw(old));
-    }
+/// Who carries for a node.
+pub(super) struct Porter<'a> {
+    pub(super) weights: &'a NodeWeights,
+    pub(super) leave: &'a AtomicBool,
+    /// Set when a result stays in the spool that the ledger has not heard of.
+    pub(super) unsaid: &'a AtomicBool,
+    pub(super) tell: Tell<'a>,
 }
 
-/// Passes on answers; one that gives out a child waits until the weights of its parent are here, and they stay
-/// while the slot has it. A child whose parent's weights no store has any more goes back, to be given out as one that
-/// inherits nothing: only the desk knows what else that changes.
-pub(crate) fn provide(
-    weights: &NodeWeights,
-    replies: Receiver<Reply>,
-    answers: &Sender<Reply>,
-    leave: &AtomicBool,
-) {
-    let mut held: BTreeMap<Slot, Vec<InUse>> = BTreeMap::new();
-    for mut reply in replies {
-        if let Answer::Work { slot, job } = &reply.answer {
-            let (slot, lease) = (*slot, job.lease);
-            let provided = |digest: &Digest| persistently(leave, || weights.provide(digest));
-            let inherited = job.inheritance.as_ref().map(|from| &from.artifact);
-            let parent = inherited.map(provided);
-            // A checkpoint that is lost is not gone on from: the training begins anew.
-            let paused = job.checkpoint.as_ref().map(provided);
-            if let (Some(weights), Some(Err(StoreError::Missing { .. }))) = (inherited, &parent) {
-                let weights = weights.clone();
-                reply.answer = Answer::Weightless {
-                    slot,
-                    lease,
-                    weights,
-                };
+impl Porter<'_> {
+    /// Passes on results and paused trainings whose weights are where every node finds them. What is not when the
+    /// node leaves stays in its spool and its cache.
+    pub(super) fn publish(&self, finishes: Receiver<Ask>, asks: &Sender<Ask>) {
+        let mut stored = Stored::default();
+        for ask in finishes {
+            let published = ask
+                .stored()
+                .is_none_or(|digest| self.persistently(|| self.weights.publish(digest)).is_ok());
+            let old = match (published, &ask) {
+                // A newer one has replaced it while the store was away.
+                (false, Ask::Checkpoint { .. }) => continue,
+                (false, _) => {
+                    self.unsaid.store(true, Ordering::Relaxed);
+                    return;
+                }
+                (true, _) => stored.note(&ask),
+            };
+            if asks.send(ask).is_err() {
+                return;
             }
-            let here = parent.into_iter().chain(paused);
-            held.insert(slot, here.flatten().collect());
-        }
-        if answers.send(reply).is_err() {
-            return;
+            old.iter().for_each(|old| self.weights.withdraw(old));
         }
     }
-}
 
-/// Tries again while the store is away, until the node leaves or has left, or it is known that it will never be.
-fn persistently<T>(
-    leave: &AtomicBool,
-    mut carry: impl FnMut() -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    loop {
-        let carried = carry();
-        let may_pass = !matches!(
-            carried,
-            Ok(_) | Err(StoreError::Missing { .. } | StoreError::Stopped { .. })
-        );
-        if !may_pass || leave.load(Ordering::Relaxed) {
-            return carried;
+    /// Passes on answers; one that gives out a child waits until the weights of its parent are here, and they stay
+    /// while the slot has it. A child whose parent's weights no store has any more goes back, to be given out as one
+    /// that inherits nothing: only the desk knows what else that changes.
+    pub(super) fn provide(&self, replies: Receiver<Reply>, answers: &Sender<Reply>) {
+        let mut held: BTreeMap<Slot, Vec<InUse>> = BTreeMap::new();
+        for mut reply in replies {
+            if let Answer::Work { slot, job } = &reply.answer {
+                let (slot, lease) = (*slot, job.lease);
+                let provided = |digest: &Digest| self.persistently(|| self.weights.provide(digest));
+                let inherited = job.inheritance.as_ref().map(|from| &from.artifact);
+                let parent = inherited.map(provided);
+                // A checkpoint that is lost is not gone on from: the training begins anew.
+                let paused = job.checkpoint.as_ref().map(provided);
+                if let (Some(weights), Some(Err(StoreError::Missing { .. }))) = (inherited, &parent)
+                {
+                    let weights = weights.clone();
+                    reply.answer = Answer::Weightless {
+                        slot,
+                        lease,
+                        weights,
+                    };
+                }
+                let here = parent.into_iter().chain(paused);
+                held.insert(slot, here.flatten().collect());
+            }
+            if answers.send(reply).is_err() {
+                return;
+            }
         }
-        thread::sleep(RETRY);
+    }
+
+    /// Tries again while the store is away, and says why, until the node leaves or has left, or it is known that it
+    /// will never be.
+    fn persistently<T>(
+        &self,
+        mut carry: impl FnMut() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut waiting = Waiting::silent(self.tell);
+        loop {
+            let carried = carry();
+            match &carried {
+                Ok(_) | Err(StoreError::Missing { .. } | StoreError::Stopped { .. }) => {
+                    return carried;
+                }
+                Err(_) if self.leave.load(Ordering::Relaxed) => return carried,
+                Err(error) => waiting.say(error),
+            }
+            thread::sleep(RETRY);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, sync::mpsc::channel};
+    use std::{
+        fs,
+        sync::{Mutex, mpsc::channel},
+    };
 
     use search::TrialId;
 
     use super::*;
     use crate::{
+        cluster::node::tests::result,
+        desk::Happening,
         message::{Course, News},
         store::ObjectName,
         trial::{Inheritance, Job, Lease, LeaseEpoch, tests::job},
@@ -182,6 +195,59 @@ mod tests {
                 course: Course::Explore,
             },
         }
+    }
+
+    fn of<'a>(
+        weights: &'a NodeWeights,
+        leave: &'a AtomicBool,
+        unsaid: &'a AtomicBool,
+        tell: Tell<'a>,
+    ) -> Porter<'a> {
+        Porter {
+            weights,
+            leave,
+            unsaid,
+            tell,
+        }
+    }
+
+    #[test]
+    fn what_stays_behind_when_a_node_leaves_and_why_a_store_is_waited_for_is_said() {
+        let weights = NodeWeights::InPlace(".".into());
+        let (leave, unsaid) = (AtomicBool::new(false), AtomicBool::new(false));
+        let said = Mutex::new(Vec::new());
+        let tell = |happening: &Happening| said.lock().unwrap().push(happening.clone());
+        let store = || "s3://ours/lehr".to_string();
+        let mut tried = 0;
+        let carried = of(&weights, &leave, &unsaid, &tell).persistently::<()>(|| {
+            tried += 1;
+            match tried {
+                1 => Err(StoreError::Refused {
+                    store: store(),
+                    said: "the key may not write".to_string(),
+                }),
+                _ => Err(StoreError::Stopped { store: store() }),
+            }
+        });
+        assert!(carried.is_err());
+        let said = said.into_inner().unwrap();
+        assert!(
+            matches!(&said[..], [Happening::Waiting { reason }] if reason.contains("may not write")),
+            "{said:?}"
+        );
+
+        // Its weights are nowhere: it cannot be told.
+        let lease = Lease {
+            trial: TrialId(7),
+            epoch: LeaseEpoch(1),
+        };
+        let (finishes, waiting) = channel();
+        let (asks, _passed) = channel();
+        let result = Box::new(result(7));
+        finishes.send(Ask::Finish { lease, result }).unwrap();
+        drop(finishes);
+        of(&weights, &leave, &unsaid, &|_| {}).publish(waiting, &asks);
+        assert!(unsaid.load(Ordering::Relaxed));
     }
 
     #[test]
@@ -235,7 +301,8 @@ mod tests {
                 .unwrap();
         }
         drop(finishes);
-        publish(&weights, waiting, &asks, &AtomicBool::new(false));
+        let no = AtomicBool::new(false);
+        of(&weights, &no, &no, &|_| {}).publish(waiting, &asks);
         let checkpoint = there;
         let passed: Vec<Ask> = passed.try_iter().collect();
         assert_eq!(passed, [Ask::Checkpoint { lease, checkpoint }]);
@@ -253,7 +320,8 @@ mod tests {
         replies.send(work(0, &there)).unwrap();
         replies.send(work(1, &gone)).unwrap();
         drop(replies);
-        provide(&weights, waiting, &answers, &AtomicBool::new(false));
+        let no = AtomicBool::new(false);
+        of(&weights, &no, &no, &|_| {}).provide(waiting, &answers);
         let passed: Vec<Answer> = passed.try_iter().map(|reply| reply.answer).collect();
         assert!(matches!(&passed[0], Answer::Work { job, .. } if job.inheritance.is_some()));
         let back = Answer::Weightless {
@@ -269,8 +337,9 @@ mod tests {
 
     #[test]
     fn a_transfer_that_was_stopped_is_not_tried_again() {
-        let mut tried = 0;
-        let carried = persistently::<()>(&AtomicBool::new(false), || {
+        let (mut tried, no) = (0, AtomicBool::new(false));
+        let weights = NodeWeights::InPlace(".".into());
+        let carried = of(&weights, &no, &no, &|_| {}).persistently::<()>(|| {
             tried += 1;
             let store = "s3://ours/lehr".to_string();
             Err(StoreError::Stopped { store })

@@ -3,6 +3,8 @@
 //! Rows are counted one by one; precision, recall and what is made of them count rows by their weights, as
 //! the metrics do.
 
+use std::{cmp::Reverse, collections::BTreeMap};
+
 use serde::{Deserialize, Serialize};
 use train::{LabelCounts, Metric};
 
@@ -53,61 +55,71 @@ pub struct Confused {
 }
 
 /// Counts answers; `said` and `ids` are classes by number, all rows weigh the same without weights.
+///
+/// # Cost
+/// `O(rows log rows + classes)`, in memory too: of thousands of classes most pairs never come up.
 pub(super) fn confusion(
     names: &[String],
     ids: &[u32],
     said: &[usize],
     weights: Option<&[f32]>,
 ) -> Confusion {
-    let mut matrix = vec![vec![0_u64; names.len()]; names.len()];
-    let mut weighed = vec![vec![0.0; names.len()]; names.len()];
+    let mut pairs: BTreeMap<(usize, usize), u64> = BTreeMap::new();
+    let mut rows_of = vec![0_u64; names.len()];
     let mut labels = LabelCounts::of_no_rows(names.len());
     for (row, (id, said)) in ids.iter().zip(said).enumerate() {
-        matrix[*id as usize][*said] += 1;
+        let truth = *id as usize;
+        *pairs.entry((truth, *said)).or_default() += 1;
+        rows_of[truth] += 1;
         let weight = weights.map_or(1.0, |weights| f64::from(weights[row]));
-        weighed[*id as usize][*said] += weight;
-        labels.count(*id as usize, *said, weight);
+        labels.count(truth, *said, weight);
     }
-    let classes: Vec<ClassScores> = (0..names.len())
-        .map(|class| ClassScores {
-            rows: matrix[class].iter().sum(),
-            ..class_scores(&names[class], class, &weighed)
-        })
-        .collect();
-    let mut confused: Vec<Confused> = Vec::new();
-    for (truth, row) in matrix.iter().enumerate() {
-        for (said, rows) in row.iter().enumerate() {
-            if truth != said && *rows > 0 {
-                confused.push(Confused {
-                    truth: names[truth].clone(),
-                    said: names[said].clone(),
-                    rows: *rows,
-                });
-            }
-        }
-    }
-    confused.sort_by_key(|pair| std::cmp::Reverse(pair.rows));
-    confused.truncate(CONFUSED_MAX);
+    let classes = names.iter().enumerate().map(|(class, name)| ClassScores {
+        rows: rows_of[class],
+        ..class_scores(name, class, &labels)
+    });
     Confusion {
         matrix: match names.len() <= MATRIX_CLASSES_MAX {
-            true => matrix,
+            true => matrix(&pairs, names.len()),
             false => Vec::new(),
         },
-        classes,
+        classes: classes.collect(),
         // Without rows there is none.
         f1_macro: labels
             .value(Metric::F1Macro)
             .filter(|value| value.is_finite())
             .unwrap_or(0.0),
-        confused,
+        confused: confused(&pairs, names),
     }
 }
 
+/// Every pair of classes, those that never came up among them: `[true][said]`.
+fn matrix(pairs: &BTreeMap<(usize, usize), u64>, classes: usize) -> Vec<Vec<u64>> {
+    let mut matrix = vec![vec![0; classes]; classes];
+    for ((truth, said), rows) in pairs {
+        matrix[*truth][*said] = *rows;
+    }
+    matrix
+}
+
+/// The pairs that are confused most.
+fn confused(pairs: &BTreeMap<(usize, usize), u64>, names: &[String]) -> Vec<Confused> {
+    let wrong = pairs.iter().filter(|((truth, said), _)| truth != said);
+    let mut wrong: Vec<_> = wrong.collect();
+    // A stable sort: pairs that come up as often stay in the order of the classes.
+    wrong.sort_by_key(|(_, rows)| Reverse(**rows));
+    wrong.truncate(CONFUSED_MAX);
+    let named = |((truth, said), rows): (&(usize, usize), &u64)| Confused {
+        truth: names[*truth].clone(),
+        said: names[*said].clone(),
+        rows: *rows,
+    };
+    wrong.into_iter().map(named).collect()
+}
+
 /// Scores of a class by what its rows weigh, which are not counted yet.
-fn class_scores(name: &str, class: usize, weighed: &[Vec<f64>]) -> ClassScores {
-    let right = weighed[class][class];
-    let there: f64 = weighed[class].iter().sum();
-    let said: f64 = weighed.iter().map(|row| row[class]).sum();
+fn class_scores(name: &str, class: usize, labels: &LabelCounts) -> ClassScores {
+    let (there, said, right) = (labels.is(class), labels.said(class), labels.right(class));
     let share = |of: f64| (of > 0.0).then(|| right / of);
     ClassScores {
         class: name.to_string(),
@@ -193,5 +205,26 @@ mod tests {
             (found.confused[0].rows, found.confused[0].said.as_str()),
             (2, "9")
         );
+    }
+
+    #[test]
+    fn of_twenty_thousand_classes_only_pairs_that_come_up_take_memory() {
+        let names: Vec<String> = (0..20_000).map(|class| class.to_string()).collect();
+        let found = confusion(&names, &[7, 19_999, 7], &[7, 7, 19_999], None);
+        assert_eq!(found.classes.len(), 20_000);
+        let scores = |class: usize| {
+            let ClassScores {
+                rows,
+                precision,
+                recall,
+                ..
+            } = found.classes[class];
+            (rows, precision, recall)
+        };
+        assert_eq!(scores(7), (2, Some(0.5), Some(0.5)));
+        assert_eq!(scores(19_999), (1, Some(0.0), Some(0.0)));
+        assert_eq!(scores(8), (0, None, None));
+        let pairs = found.confused.iter().map(|pair| pair.truth.as_str());
+        assert_eq!(pairs.collect::<Vec<_>>(), ["7", "19999"]);
     }
 }

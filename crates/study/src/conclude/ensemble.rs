@@ -8,19 +8,21 @@ use std::{
     path::Path,
 };
 
+use data::Examples;
 use morph::{Architecture, Cost};
 use search::{Limits, TrialId};
 use serde::{Deserialize, Serialize};
 use train::{
     Calibration, Metric, Weights,
     ensemble::{Member, side_by_side, weighed},
+    evaluate_weighted, loss_weighted,
 };
 
 use super::{
     ConcludeError, Ground,
     export::Exporter,
     members_of,
-    scores::{Contender, Scored, Standing, WithInterval},
+    scores::{Contender, Difference, Scored, Standing},
 };
 use crate::{
     certificate::{Certificate, ROWS_MAX},
@@ -28,6 +30,7 @@ use crate::{
     folder::StudyFolder,
     latency::measured_latency,
     model::{EnsembleMember, Model, ModelError},
+    setup::network_limits,
     trial::{Trial, TrialResult},
 };
 
@@ -70,9 +73,8 @@ pub struct EnsembleMade {
     pub members: Vec<EnsembleMember>,
     /// Its scores; the validation rows have chosen the members, so that score flatters.
     pub scored: Scored,
-    /// By how much it is better than the winner on the vault, row by row; below 0 if it is worse. Absent
-    /// without a vault.
-    pub better_by: Option<WithInterval>,
+    /// By how much it is better than the winner on the vault, row by row. Absent without a vault.
+    pub better_by: Option<Difference>,
     /// Size of all members together.
     #[serde(skip, default = "super::no_cost")]
     pub cost: Cost,
@@ -126,11 +128,11 @@ pub(super) fn ensemble(
     Ok(Together::Found(Box::new(found), certificate))
 }
 
-/// A trial with what it says of the validation rows, on the scale of calibrated probabilities.
+/// A trial with what its networks put out for the validation rows.
 struct Candidate<'a> {
     trial: &'a Trial,
     calibration: Calibration,
-    outputs: Vec<f32>,
+    told: Vec<f32>,
 }
 
 /// Chooses an ensemble of at most so many trials. Nothing is found if none is better than the best trial;
@@ -139,7 +141,8 @@ struct Candidate<'a> {
 /// # Errors
 /// If weights are damaged, or a network cannot be built.
 /// # Cost
-/// A pass of each candidate over the validation rows, and at most 30 · 20 evaluations of 20,000 rows.
+/// A pass of each candidate over the validation rows, and at most 30 · 20 losses of 20,000 rows; where the latency is
+/// limited, a measurement of each set that was about to answer, at most 190.
 fn find(
     ground: &Ground,
     folder: &StudyFolder,
@@ -151,18 +154,18 @@ fn find(
     let rows = chosen_rows(ground.validation.len());
     let part = ground.validation.chosen(&rows);
     let width = ground.outputs();
+    // Members are chosen on the scale of calibrated probabilities.
     let outputs: Vec<Vec<f32>> = candidates
         .iter()
-        .map(|candidate| rows_of(&candidate.outputs, &rows, width))
+        .map(|candidate| {
+            let told = rows_of(&candidate.told, &rows, width);
+            candidate.calibration.scaled(&told)
+        })
         .collect();
-    let lack_of = |outputs: &[f32]| {
-        let plain = Calibration::default();
-        let found = plain.evaluate(outputs, part.targets(), part.weights(), ground.scale);
-        lack(ground.metric, found.loss, &found.metrics)
-    };
+    let lack_of = |outputs: &[f32]| lack_on(&part, outputs, ground.metric, ground.scale);
+    let limits = network_limits(config.search.limits, &ground.preprocessor);
     let mut may_answer = |members: &BTreeSet<usize>| {
-        members.len() <= members_max
-            && is_within(&config.search.limits, members, &candidates, ground)
+        members.len() <= members_max && is_within(&limits, members, &candidates, ground)
     };
     let counts = choose(&outputs, &lack_of, &mut may_answer);
     let tried = candidates.len();
@@ -207,13 +210,11 @@ fn candidates<'a>(
             Err(error) if error.is_missing() => continue,
             Err(error) => return Err(error),
         };
-        let (targets, weights) = (ground.validation.targets(), ground.validation.weights());
-        // Of numbers it does nothing.
-        let calibration = Calibration::fit(&told, targets, weights, ground.metric);
         found.push(Candidate {
             trial,
-            outputs: calibration.scaled(&told),
-            calibration,
+            // Of numbers it does nothing.
+            calibration: ground.calibration_of(&told),
+            told,
         });
     }
     Ok(found)
@@ -225,6 +226,19 @@ fn lack(metric: Metric, loss: f64, metrics: &BTreeMap<Metric, f64>) -> f64 {
     match metric {
         Metric::Mae => metrics.get(&metric).copied().unwrap_or(f64::INFINITY),
         _ => loss,
+    }
+}
+
+/// What is lacking where this is said of some rows. Metrics, of which one sorts the rows once for each class, are
+/// computed only where one is asked for.
+fn lack_on(rows: &Examples, outputs: &[f32], metric: Metric, scale: f64) -> f64 {
+    let (targets, weights) = (rows.targets(), rows.weights());
+    match metric {
+        Metric::Mae => {
+            let found = evaluate_weighted(outputs, targets, weights, scale);
+            lack(metric, found.loss, &found.metrics)
+        }
+        _ => loss_weighted(outputs, targets, weights),
     }
 }
 
@@ -241,7 +255,7 @@ fn rows_of(outputs: &[f32], rows: &[u32], width: usize) -> Vec<f32> {
     rows.iter().flat_map(row).copied().collect()
 }
 
-/// Whether these trials together are no larger or slower than any model of the study may be.
+/// Whether these trials together are no larger or slower than any network of the study may be.
 ///
 /// How much memory a trainer may take does not matter: nothing is trained.
 fn is_within(
@@ -288,6 +302,8 @@ fn choose(
     let mut counts = vec![0_u32; outputs.len()];
     let mut best: Option<(f64, Vec<u32>)> = None;
     let mut sum = vec![0.0_f32; outputs.first().map_or(0, Vec::len)];
+    // Nobody is asked about twice: every round tries the same sets again, and an answer may take a measurement.
+    let mut answers: BTreeMap<BTreeSet<usize>, bool> = BTreeMap::new();
     for round in 1..=ROUNDS {
         let mean_with = |candidate: &Vec<f32>| -> Vec<f32> {
             let both = sum.iter().zip(candidate);
@@ -305,8 +321,13 @@ fn choose(
         let added = ranked.into_iter().find(|(candidate, _)| {
             // One alone is a trial, which was allowed when it was proposed.
             members.contains(candidate) || members.is_empty() || {
-                let with = members.iter().copied().chain([*candidate]).collect();
-                may_answer(&with)
+                let with: BTreeSet<usize> = members.iter().copied().chain([*candidate]).collect();
+                let known = answers.get(&with).copied();
+                known.unwrap_or_else(|| {
+                    let may = may_answer(&with);
+                    answers.insert(with, may);
+                    may
+                })
             }
         });
         let Some((candidate, reached)) = added else {
@@ -338,33 +359,57 @@ fn join(
         .map(|(candidate, count)| (candidate, f64::from(*count) / f64::from(total)))
         .collect();
     chosen.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-    let mut outputs = vec![0.0_f32; candidates[0].outputs.len()];
-    for (candidate, share) in &chosen {
-        for (sum, output) in outputs.iter_mut().zip(&candidate.outputs) {
-            *sum += *share as f32 * output;
-        }
-    }
-    let targets = ground.validation.targets();
-    let weights = ground.validation.weights();
-    // What joins the networks adds up what they put out, without the offsets of their probabilities.
-    let offset =
-        |(candidate, share): &(&Candidate<'_>, f64)| share * candidate.calibration.offset();
-    let lacking: f64 = chosen.iter().map(offset).sum();
-    let calibration =
-        Calibration::fit(&outputs, targets, weights, ground.metric).with_lacking(lacking);
-    // As every trial was scored: not by a calibration that was fitted on these very rows.
-    let plain = Calibration::default();
-    let evaluation = plain.evaluate(&outputs, targets, weights, ground.scale);
+    let calibrated: Vec<(f64, Calibration)> = chosen
+        .iter()
+        .map(|(candidate, share)| (*share, candidate.calibration))
+        .collect();
+    let factors = factors(&calibrated);
+    let told: Vec<&[f32]> = chosen
+        .iter()
+        .map(|(candidate, _)| candidate.told.as_slice())
+        .collect();
+    let outputs = joined(&told, &factors);
+    let (targets, weights) = (ground.validation.targets(), ground.validation.weights());
+    // As every trial was scored: by what its network puts out, not by a calibration that was fitted on these very
+    // rows, whose offset says a rare class less often than the network does.
+    let evaluation = evaluate_weighted(&outputs, targets, weights, ground.scale);
+    let calibration = ground.calibration_of(&outputs);
     Ok(Found {
         validation: evaluation.metrics.get(&ground.metric).copied(),
-        model: model_of(ground, folder, &chosen, calibration)?,
+        model: model_of(ground, folder, &chosen, &factors, calibration)?,
     })
+}
+
+/// What each member's outputs are multiplied by before the joined network adds them up: as its share of the mean of
+/// calibrated outputs asks, and 1 in all, so that the sum lies where the outputs of a single network do.
+///
+/// # Shapes
+/// `[members]`, shares with calibrations; returns `[members]`.
+fn factors(members: &[(f64, Calibration)]) -> Vec<f64> {
+    let divided = |(share, calibration): &(f64, Calibration)| share / calibration.temperature();
+    let sum: f64 = members.iter().map(divided).sum();
+    members.iter().map(|member| divided(member) / sum).collect()
+}
+
+/// What the network puts out that joins others with these factors.
+///
+/// # Shapes
+/// `told: [members][rows · width]`, `factors: [members]`; returns `[rows · width]`.
+fn joined(told: &[&[f32]], factors: &[f64]) -> Vec<f32> {
+    let mut outputs = vec![0.0_f32; told.first().map_or(0, |told| told.len())];
+    for (told, factor) in told.iter().zip(factors) {
+        for (sum, output) in outputs.iter_mut().zip(*told) {
+            *sum += *factor as f32 * output;
+        }
+    }
+    outputs
 }
 
 fn model_of(
     ground: &Ground,
     folder: &StudyFolder,
     chosen: &[(&Candidate<'_>, f64)],
+    factors: &[f64],
     calibration: Calibration,
 ) -> Result<Model, ConcludeError> {
     let networks: Vec<Vec<Weights>> = chosen
@@ -373,9 +418,10 @@ fn model_of(
         .collect::<Result<_, _>>()?;
     let members: Vec<Member<'_>> = chosen
         .iter()
+        .zip(factors)
         .zip(&networks)
-        .flat_map(|((candidate, share), networks)| {
-            let share = share / candidate.calibration.temperature() / networks.len() as f64;
+        .flat_map(|(((candidate, _), factor), networks)| {
+            let share = factor / networks.len() as f64;
             networks.iter().map(move |weights| Member {
                 architecture: &candidate.trial.candidate.architecture,
                 weights,
@@ -456,7 +502,9 @@ pub fn members_in_words(members: &[EnsembleMember]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use data::{ItemShape, Targets};
     use proptest::prelude::*;
+    use train::Evaluation;
 
     use super::*;
 
@@ -503,10 +551,62 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_asked_about_twice() {
+        let outputs = [vec![1.0], vec![-1.0], vec![-3.0]];
+        let mut asked: Vec<BTreeSet<usize>> = Vec::new();
+        let mut nobody = |members: &BTreeSet<usize>| {
+            asked.push(members.clone());
+            false
+        };
+        choose(&outputs, &near_zero, &mut nobody);
+        assert_eq!(asked, [BTreeSet::from([0, 1]), BTreeSet::from([0, 2])]);
+    }
+
+    #[test]
     fn absolute_errors_are_asked_for_by_name_and_all_else_is_as_good_as_its_loss() {
         let metrics = BTreeMap::from([(Metric::Accuracy, 0.9), (Metric::Mae, 3.0)]);
         assert_eq!(lack(Metric::Accuracy, 0.2, &metrics), 0.2);
         assert_eq!(lack(Metric::Mae, 0.2, &metrics), 3.0);
+        let values = Targets::Values(vec![1.0, 3.0]);
+        let rows = Examples::from_floats(ItemShape::Features(1), vec![0.0; 2], values);
+        assert_eq!(lack_on(&rows, &[0.0, 0.0], Metric::Mae, 10.0), 20.0);
+        assert_eq!(lack_on(&rows, &[0.0, 0.0], Metric::Rmse, 10.0), 5.0);
+    }
+
+    #[test]
+    fn equal_members_together_score_as_each_does_alone_also_where_a_class_is_rare() {
+        // Seven to one, and a network that was trained as if both were as common.
+        let ids: Vec<u32> = (0..800).map(|row| u32::from(row % 8 == 0)).collect();
+        let logits = |(row, id): (usize, &u32)| {
+            let share = ((row / 8) as f32 + 0.5) / 100.0;
+            [0.0, 2.0 * *id as f32 - 1.0 + (share / (1.0 - share)).ln()]
+        };
+        let told: Vec<f32> = ids.iter().enumerate().flat_map(logits).collect();
+        let targets = Targets::Classes { ids, count: 2 };
+        let evaluated = |outputs: &[f32]| evaluate_weighted(outputs, &targets, None, 1.0);
+        let alone = evaluated(&told);
+        let metric = Metric::BalancedAccuracy;
+        let calibration = Calibration::fit(&told, &targets, None, metric);
+        for members in 1..4 {
+            let share = 1.0 / members as f64;
+            let factors = factors(&vec![(share, calibration); members]);
+            assert!((factors.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+            let together = evaluated(&joined(&vec![&told[..]; members], &factors));
+            let score = |found: &Evaluation| found.metrics[&metric];
+            assert!((score(&together) - score(&alone)).abs() < 1e-9);
+            assert!((together.loss - alone.loss).abs() < 1e-5);
+        }
+        // As probabilities the rare class is hardly ever the more probable one.
+        let probable = evaluated(&calibration.scaled(&told)).metrics[&metric];
+        assert!(probable < alone.metrics[&metric] - 0.1, "{probable}");
+    }
+
+    #[test]
+    fn who_was_too_sure_counts_less_before_the_outputs_are_added_up() {
+        let of = |temperature: f64| Calibration::new(temperature, 0.5).unwrap();
+        let factors = factors(&[(0.75, of(3.0)), (0.25, of(1.0))]);
+        assert_eq!(factors, [0.5, 0.5]);
+        assert_eq!(joined(&[&[4.0, 8.0], &[0.0, 4.0]], &factors), [2.0, 6.0]);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub use self::{
     details::Details,
     ensemble::{Ensemble, EnsembleMade},
     export::{Refused, export, write_script},
-    scores::{Scored, WithInterval},
+    scores::{Difference, Scored, Shows, WithInterval},
     verdict::{Finding, Verdict},
 };
 use self::{
@@ -334,16 +334,16 @@ impl Ground {
     fn open(folder: &StudyFolder, config: &StudyConfig) -> Result<Ground, ConcludeError> {
         let files = PreparedFiles::at(&folder.prepared());
         let preprocessor = files.read_preprocessor()?;
+        let metric = config
+            .metric
+            .expect("a study's metric is decided when it is made");
         Ok(Ground {
-            constant: constant(&PreparedFiles::load(&files.train)?),
+            constant: constant(&PreparedFiles::load(&files.train)?, metric),
             validation: PreparedFiles::load(&files.validation)?,
             vault: PreparedFiles::load(&files.vault)?,
-            // Studies of earlier versions did not write down what their rows are called.
-            row_names: files.read_row_names().unwrap_or_default(),
+            row_names: row_names(&files)?,
             folds: files.read_folds()?,
-            metric: config
-                .metric
-                .expect("a study's metric is decided when it is made"),
+            metric,
             scale: target_scale(&preprocessor),
             seed: config.seed,
             preprocessor,
@@ -477,10 +477,7 @@ impl Ground {
                 let (linear, _) = self.calibrated(folder, trial)?;
                 found.push(self.contender("a linear model", &linear, trial)?);
             }
-            None => miss(
-                "a linear model",
-                "its training has not ended with a score".into(),
-            ),
+            None => miss("a linear model", why_no_linear_model(trials).into()),
         }
         match (self.preprocessor.columns(), TreesRecord::read(folder)) {
             (None, _) => miss(TREES, "they are compared on tables only".into()),
@@ -499,7 +496,10 @@ impl Ground {
                     calibration: self.calibration_of(&validation),
                 });
             }
-            (_, Some(TreesRecord::Failed { reason })) => miss(TREES, reason),
+            (_, Some(TreesRecord::Failed { reason })) => {
+                let reason = format!("{reason}; the same command grows them again");
+                miss(TREES, reason);
+            }
             (_, None) => miss(
                 TREES,
                 "they have not been grown yet: the same command goes on".into(),
@@ -528,6 +528,15 @@ impl Ground {
     }
 }
 
+/// What rows are called, and their groups. Studies of earlier versions did not write it down; where it was and cannot
+/// be read, rows of one group must not pass for so many.
+fn row_names(files: &PreparedFiles) -> Result<RowNames, PrepareError> {
+    match files.row_names.exists() {
+        true => files.read_row_names(),
+        false => Ok(RowNames::default()),
+    }
+}
+
 /// All trainings of the winner, if there was more than one.
 fn retrained(best: &Trial, trials: &[Trial], metric: Metric) -> Vec<Retrained> {
     let first = best.candidate.retrains().unwrap_or(best.id);
@@ -550,9 +559,19 @@ fn retrained(best: &Trial, trials: &[Trial], metric: Metric) -> Vec<Retrained> {
 }
 
 pub(crate) fn is_linear_baseline(trial: &Trial) -> bool {
-    let named =
-        |origin: &Origin| matches!(origin, Origin::Seed { name } if name == LINEAR_BASELINE);
-    trial.result().is_some() && named(&trial.candidate.origin)
+    trial.result().is_some() && is_named_linear(trial)
+}
+
+fn is_named_linear(trial: &Trial) -> bool {
+    matches!(&trial.candidate.origin, Origin::Seed { name } if name == LINEAR_BASELINE)
+}
+
+/// Why there is no score of a linear model.
+fn why_no_linear_model(trials: &[Trial]) -> &'static str {
+    match trials.iter().any(is_named_linear) {
+        true => "its training has not ended with a score",
+        false => "it is larger or slower than the limits of the study allow",
+    }
 }
 
 /// The networks that a finished trial has trained: one, or one for each fold of each deal.
@@ -572,4 +591,35 @@ fn members_of(folder: &StudyFolder, trial: &Trial) -> Result<Vec<Weights>, Concl
         &bytes,
         &trial.candidate.architecture,
     )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::store::sweep::tests::{running, seed, trial};
+
+    #[test]
+    fn a_linear_model_that_was_never_tried_is_absent_for_another_reason_than_one_without_a_score() {
+        let tried = trial(1, seed(LINEAR_BASELINE), running());
+        let other = trial(2, seed("mlp"), running());
+        let why = why_no_linear_model(&[other.clone(), tried]);
+        assert_eq!(why, "its training has not ended with a score");
+        let why = why_no_linear_model(&[other]);
+        assert!(why.contains("the limits of the study"), "{why}");
+    }
+
+    #[test]
+    fn names_of_rows_may_be_missing_but_not_damaged() {
+        let place = tempfile::tempdir().unwrap();
+        let files = PreparedFiles::at(place.path());
+        assert_eq!(row_names(&files).unwrap(), RowNames::default());
+        let whole = r#"{"validation": [], "vault": ["1"], "vault_groups": [4]}"#;
+        fs::write(&files.row_names, whole).unwrap();
+        assert_eq!(row_names(&files).unwrap().vault_groups, [4]);
+        fs::write(&files.row_names, &whole[..40]).unwrap();
+        let error = row_names(&files).unwrap_err().to_string();
+        assert!(error.contains("rows.json"), "{error}");
+    }
 }

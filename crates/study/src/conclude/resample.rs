@@ -5,6 +5,9 @@
 //! A draw says how often each row counts. Metrics are computed from these counts directly, so that nothing
 //! is copied and no row is sorted twice; a test compares them with copied rows.
 //! Efron & Tibshirani 1993, chapters 13 and 16.
+//!
+//! Draws of few units scatter less than new ones would: where two groups favour a model, all draws do.
+//! So it is also counted how many units tell two models apart at all.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +24,7 @@ const DRAWS: usize = 1000;
 /// Draws of a bootstrap at least.
 const DRAWS_MIN: usize = 200;
 
-/// Rows that are drawn in all, as far as the least number of draws allows.
+/// Rows that a model goes through in all draws, as far as the least number of these allows.
 const ROWS_DRAWN_MAX: usize = 20_000_000;
 
 /// No probability counts as less, as in the metric.
@@ -107,6 +110,44 @@ impl Scored {
             Scored::Undefined => f64::NAN,
         };
         value.is_finite().then_some(value)
+    }
+
+    /// How often all rows are gone through for one value.
+    fn passes(&self) -> usize {
+        match self {
+            Scored::Ranks { of_class, .. } => of_class.len().max(1),
+            _ => 1,
+        }
+    }
+
+    /// Whether these rows, each by its weight, are together worth something else to this model than to another.
+    ///
+    /// A rank is worth nothing alone, so all rows that count may tell.
+    fn is_apart(&self, other: &Scored, rows: &[u32], weights: &[f64]) -> bool {
+        let rows = rows.iter().map(|row| *row as usize);
+        let mut counting = rows.filter(|row| weights[*row] > 0.0);
+        match (self, other) {
+            (Scored::Mean(one), Scored::Mean(other))
+            | (Scored::Root(one), Scored::Root(other))
+            | (Scored::Explained { squares: one, .. }, Scored::Explained { squares: other, .. }) => {
+                let apart = counting.map(|row| weights[row] * (one[row] - other[row]));
+                apart.sum::<f64>() != 0.0
+            }
+            (
+                Scored::Labels {
+                    metric: Metric::BalancedAccuracy,
+                    said: one,
+                    ids,
+                    ..
+                },
+                Scored::Labels { said: other, .. },
+            ) => counting.any(|row| (one[row] == ids[row]) != (other[row] == ids[row])),
+            (Scored::Labels { said: one, .. }, Scored::Labels { said: other, .. }) => {
+                counting.any(|row| one[row] != other[row])
+            }
+            (Scored::Ranks { .. }, Scored::Ranks { .. }) => counting.next().is_some(),
+            _ => false,
+        }
     }
 }
 
@@ -205,21 +246,48 @@ fn area(class: u32, ranked: &[(f64, u32)], ids: &[u32], counts: &[f64]) -> f64 {
 pub(super) enum Units {
     /// Rows, each for itself.
     Rows(usize),
+    /// So many rows of one group, which says nothing about others: its rows are drawn, but all of them are one unit.
+    OneGroup(usize),
     /// Groups of rows, two at least.
     Groups(Vec<Vec<u32>>),
 }
 
 impl Units {
-    /// The groups of rows whose numbers these are, one for each row; the rows themselves if there are no numbers,
-    /// or only one group, which says nothing about others.
+    /// The groups of rows whose numbers these are, one for each row; the rows themselves if there are no numbers.
     pub(super) fn of(groups: &[u32], rows: usize) -> Units {
         let mut members: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for (row, group) in (0..).zip(groups) {
             members.entry(*group).or_default().push(row);
         }
-        match groups.len() == rows && members.len() > 1 {
-            true => Units::Groups(members.into_values().collect()),
-            false => Units::Rows(rows),
+        match members.len() {
+            _ if groups.len() != rows => Units::Rows(rows),
+            0 => Units::Rows(rows),
+            1 => Units::OneGroup(rows),
+            _ => Units::Groups(members.into_values().collect()),
+        }
+    }
+
+    /// How many units tell two models apart: those that are worth something else to one than to the other.
+    ///
+    /// # Shapes
+    /// `weights: [rows]`; both models have as many rows, reduced to the same metric.
+    /// # Units
+    /// Rows or groups.
+    /// # Errors
+    /// None.
+    /// # Cost
+    /// `O(rows)`.
+    /// # Source
+    /// McNemar 1947, and Dixon & Mood 1946 for the sign test: pairs that are alike do not say which is better.
+    pub(super) fn telling_apart(&self, one: &Scored, other: &Scored, weights: &[f64]) -> usize {
+        let tells = |rows: &[u32]| one.is_apart(other, rows, weights);
+        match self {
+            Units::Rows(rows) => (0..*rows as u32).filter(|row| tells(&[*row])).count(),
+            Units::OneGroup(rows) => {
+                let all: Vec<u32> = (0..*rows as u32).collect();
+                usize::from(tells(&all))
+            }
+            Units::Groups(groups) => groups.iter().filter(|rows| tells(rows)).count(),
         }
     }
 
@@ -228,7 +296,7 @@ impl Units {
         counts.fill(0.0);
         let mut count = |row: usize| counts[row] += weights[row];
         match self {
-            Units::Rows(rows) => {
+            Units::Rows(rows) | Units::OneGroup(rows) => {
                 (0..*rows).for_each(|_| count(rng.random_range(0..*rows)));
             }
             Units::Groups(groups) => {
@@ -251,7 +319,8 @@ impl Units {
 /// # Errors
 /// None; a metric that is not defined for a draw is absent.
 /// # Cost
-/// `O(draws · rows · models)`; draws are fewer where rows are many.
+/// `O(draws · rows · models)`, of ranks times the classes that are asked; draws are fewer, down to a least number,
+/// where rows are many, or rows times classes.
 /// # Source
 /// Efron & Tibshirani 1993, chapter 6.
 pub(super) fn bootstrap(
@@ -264,7 +333,7 @@ pub(super) fn bootstrap(
     if rows == 0 {
         return Vec::new();
     }
-    let draws = (ROWS_DRAWN_MAX / rows).clamp(DRAWS_MIN, DRAWS);
+    let draws = draws_of(models, rows);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut counts = vec![0.0; rows];
     (0..draws)
@@ -273,6 +342,12 @@ pub(super) fn bootstrap(
             models.iter().map(|model| model.value(&counts)).collect()
         })
         .collect()
+}
+
+/// How many draws of so many rows are affordable.
+fn draws_of(models: &[Scored], rows: usize) -> usize {
+    let passes = models.iter().map(Scored::passes).max().unwrap_or(1);
+    (ROWS_DRAWN_MAX / rows.saturating_mul(passes).max(1)).clamp(DRAWS_MIN, DRAWS)
 }
 
 /// A value with the middle 95 % of the draws around it.
@@ -407,7 +482,57 @@ mod tests {
         let by_row = interval(&Units::of(&[], 1000));
         assert!(by_row.high - by_row.low < 0.07, "{by_row:?}");
         // One group says nothing about others, and neither do numbers of other rows.
-        assert!(matches!(Units::of(&[3; 50], 50), Units::Rows(50)));
+        assert!(matches!(Units::of(&[3; 50], 50), Units::OneGroup(50)));
         assert!(matches!(Units::of(&groups, 50), Units::Rows(50)));
+    }
+
+    #[test]
+    fn only_what_is_worth_something_else_to_one_of_two_models_tells_them_apart() {
+        let apart = |groups: &[u32], one: &Scored, other: &Scored| {
+            let weights = [1.0, 1.0, 2.0, 1.0, 0.0, 1.0];
+            Units::of(groups, 6).telling_apart(one, other, &weights)
+        };
+        let one = Scored::Mean(vec![1.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
+        let other = Scored::Mean(vec![0.0, 1.0, 1.0, 0.0, 0.0, 1.0]);
+        // The fifth row does not count.
+        assert_eq!(apart(&[], &one, &other), 3);
+        // In the first group each is right where the other is wrong, once.
+        assert_eq!(apart(&[0, 0, 0, 1, 1, 1], &one, &other), 1);
+        assert_eq!(apart(&[7; 6], &one, &other), 1);
+        assert_eq!(apart(&[], &one, &one), 0);
+        assert_eq!(apart(&[7; 6], &one, &one), 0);
+    }
+
+    #[test]
+    fn labels_tell_models_apart_as_far_as_their_metric_looks_at_them() {
+        let apart = |metric: Metric| {
+            let of = |said: [u32; 6]| Scored::Labels {
+                metric,
+                said: said.to_vec(),
+                ids: vec![0; 6],
+                count: 3,
+            };
+            let (one, other) = (of([1, 1, 1, 1, 1, 1]), of([2, 2, 1, 0, 1, 1]));
+            Units::Rows(6).telling_apart(&one, &other, &[1.0; 6])
+        };
+        // Another wrong class changes what the classes said are worth, but not what is found of each.
+        assert_eq!(apart(Metric::BalancedAccuracy), 1);
+        assert_eq!(apart(Metric::Mcc), 3);
+    }
+
+    #[test]
+    fn ranks_count_all_units_and_are_drawn_less_often_of_many_classes() {
+        let ranks = |classes: u32| Scored::Ranks {
+            of_class: (0..classes).map(|class| (class, Vec::new())).collect(),
+            ids: vec![0; 6],
+        };
+        let apart = |units: &Units| {
+            units.telling_apart(&ranks(1), &ranks(1), &[1.0, 1.0, 1.0, 1.0, 1.0, 0.0])
+        };
+        assert_eq!(apart(&Units::of(&[], 6)), 5);
+        assert_eq!(apart(&Units::of(&[0, 0, 1, 1, 2, 2], 6)), 3);
+        assert_eq!(draws_of(&[ranks(1)], 1000), DRAWS);
+        assert_eq!(draws_of(&[Scored::Undefined, ranks(40)], 1000), DRAWS / 2);
+        assert_eq!(draws_of(&[ranks(5000)], 1000), DRAWS_MIN);
     }
 }

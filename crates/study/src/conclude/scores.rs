@@ -19,6 +19,48 @@ pub struct WithInterval {
     pub high: f64,
 }
 
+/// By how much one model is better than another on the same rows, and what that shows.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Below 0 if it is worse, also where less is better; the interval is that of a paired bootstrap.
+    #[serde(flatten)]
+    pub interval: WithInterval,
+    /// What chance does not explain of it.
+    pub shows: Shows,
+}
+
+/// What a difference shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shows {
+    /// The one is better.
+    Better,
+    /// The one is worse.
+    Worse,
+    /// Neither: chance may explain it.
+    Nothing,
+}
+
+/// Rows, or groups of rows, that must tell two models apart before anything is said: if chance decided whom each
+/// favours, six would favour the same one once in 32 times, five once in 16.
+///
+/// Dixon & Mood 1946, the sign test, both sides at 5 %. Draws of fewer units scatter less than new ones would, so
+/// that their interval alone would claim more.
+const TELLING_MIN: usize = 6;
+
+impl Difference {
+    /// Of models that so many units tell apart.
+    fn of(interval: WithInterval, telling: usize) -> Difference {
+        let shows = match interval {
+            _ if telling < TELLING_MIN => Shows::Nothing,
+            WithInterval { low, .. } if low > 0.0 => Shows::Better,
+            WithInterval { high, .. } if high < 0.0 => Shows::Worse,
+            _ => Shows::Nothing,
+        };
+        Difference { interval, shows }
+    }
+}
+
 /// One model beside others: the winner, or a baseline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scored {
@@ -50,24 +92,21 @@ pub(super) struct Standing {
     pub(super) scored: Vec<Scored>,
     /// `[draws][contenders]`.
     pub(super) draws: Vec<Vec<Option<f64>>>,
+    /// How many units tell one contender apart from another: `[contenders][contenders]`.
+    telling: Vec<Vec<usize>>,
 }
 
 impl Standing {
-    /// By how much one contender is better than another on the same rows, also where less is better, with
-    /// the interval of a paired bootstrap; `None` where either has no score.
-    pub(super) fn better_by(
-        &self,
-        one: usize,
-        other: usize,
-        metric: Metric,
-    ) -> Option<WithInterval> {
+    /// By how much one contender is better than another on the same rows; `None` where either has no score.
+    pub(super) fn better_by(&self, one: usize, other: usize, metric: Metric) -> Option<Difference> {
         let better_by = |one: f64, other: f64| metric.score(one) - metric.score(other);
         let value = |place: usize| self.scored[place].vault.map(|vault| vault.value);
         let draws = self
             .draws
             .iter()
             .filter_map(|draw| Some(better_by(draw[one]?, draw[other]?)));
-        Some(with_interval(better_by(value(one)?, value(other)?), draws))
+        let interval = with_interval(better_by(value(one)?, value(other)?), draws);
+        Some(Difference::of(interval, self.telling[one][other]))
     }
 }
 
@@ -98,6 +137,12 @@ pub(super) fn score(
     };
     let units = Units::of(groups, rows);
     let draws = bootstrap(&reduced, &units, &weights, seed);
+    let telling = |one: &resample::Scored| -> Vec<usize> {
+        let others = reduced.iter();
+        others
+            .map(|other| units.telling_apart(one, other, &weights))
+            .collect()
+    };
     let one = |(index, contender): (usize, &Contender)| {
         let metrics = match rows {
             0 => BTreeMap::new(),
@@ -112,7 +157,11 @@ pub(super) fn score(
         let value = metrics.get(&metric).copied();
         let drawn = || draws.iter().filter_map(|draw| draw[index]);
         let interval = |value: f64| match (metric, &units) {
-            (Metric::Accuracy, Units::Rows(_)) if vault.weights().is_none() => wilson(value, rows),
+            (Metric::Accuracy, Units::Rows(_) | Units::OneGroup(_))
+                if vault.weights().is_none() =>
+            {
+                wilson(value, rows)
+            }
             _ => with_interval(value, drawn()),
         };
         Scored {
@@ -125,13 +174,14 @@ pub(super) fn score(
     };
     Standing {
         scored: contenders.iter().enumerate().map(one).collect(),
+        telling: reduced.iter().map(telling).collect(),
         draws,
     }
 }
 
-/// What always saying the same would put out for one row: the commonest class, or the mean, by the weights of
-/// the rows.
-pub(super) fn constant(train: &Examples) -> (&'static str, Vec<f32>) {
+/// What always saying the same would put out for one row, by the weights of the rows: the commonest class, or the
+/// number with the least errors by this metric, absolute ones the median and squared ones the mean.
+pub(super) fn constant(train: &Examples, metric: Metric) -> (&'static str, Vec<f32>) {
     let weight = |row: usize| {
         train
             .weights()
@@ -148,6 +198,9 @@ pub(super) fn constant(train: &Examples) -> (&'static str, Vec<f32>) {
             let logit = |count: &f64| (count.max(0.5) / total).ln() as f32;
             ("the commonest class", counts.iter().map(logit).collect())
         }
+        Targets::Values(values) if metric == Metric::Mae => {
+            ("the median", vec![median(values, &weight)])
+        }
         // Values are standardised: their plain mean is 0.
         Targets::Values(values) if train.weights().is_some() => {
             let each = values.iter().enumerate();
@@ -159,6 +212,24 @@ pub(super) fn constant(train: &Examples) -> (&'static str, Vec<f32>) {
         }
         _ => ("the mean", vec![0.0]),
     }
+}
+
+/// The value below and above which lie no more than half of all weights; between two such values their middle.
+fn median(values: &[f32], weight: &dyn Fn(usize) -> f64) -> f32 {
+    let mut order: Vec<usize> = (0..values.len()).filter(|row| weight(*row) > 0.0).collect();
+    order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
+    let half = order.iter().map(|row| weight(*row)).sum::<f64>() / 2.0;
+    let mut below = 0.0;
+    for (place, row) in order.iter().enumerate() {
+        below += weight(*row);
+        if below >= half {
+            let next = order.get(place + 1).filter(|_| below == half);
+            let next = next.map_or(values[*row], |next| values[*next]);
+            return f32::midpoint(values[*row], next);
+        }
+    }
+    // Without rows that count nothing is better than the mean of all, which is 0.
+    0.0
 }
 
 /// The interval of a share, right also near 0 and 1.
@@ -190,14 +261,38 @@ mod tests {
             Examples::from_floats(ItemShape::Features(1), vec![0.0; rows], targets)
         };
         let ids = vec![0, 0, 1];
-        let (_, said) = constant(
-            &examples(Targets::Classes { ids, count: 2 }, 3).with_weights(&[1.0, 0.0, 4.0]),
-        );
+        let classes =
+            examples(Targets::Classes { ids, count: 2 }, 3).with_weights(&[1.0, 0.0, 4.0]);
+        let (_, said) = constant(&classes, Metric::Accuracy);
         assert!((said[0].exp() - 0.2).abs() < 1e-6 && (said[1].exp() - 0.8).abs() < 1e-6);
         let values = vec![-1.0, 1.0, 4.0];
-        let (_, said) =
-            constant(&examples(Targets::Values(values), 3).with_weights(&[3.0, 1.0, 0.0]));
-        assert_eq!(said, [-0.5]);
+        let numbers = examples(Targets::Values(values), 3).with_weights(&[3.0, 1.0, 0.0]);
+        assert_eq!(constant(&numbers, Metric::Rmse), ("the mean", vec![-0.5]));
+        assert_eq!(constant(&numbers, Metric::Mae), ("the median", vec![-1.0]));
+    }
+
+    #[test]
+    fn of_absolute_errors_the_constant_is_the_median_which_no_other_number_beats() {
+        let values = [-1.0, 0.5, -0.9, 4.0, -0.8, 0.1_f32];
+        for weights in [[1.0; 6], [1.0, 2.0, 0.0, 5.0, 1.0, 3.0]] {
+            let inputs = vec![0.0; 6];
+            let targets = Targets::Values(values.to_vec());
+            let plain = Examples::from_floats(ItemShape::Features(1), inputs, targets);
+            let rows = plain.with_weights(&weights);
+            let (_, said) = constant(&rows, Metric::Mae);
+            let error = |constant: f32| -> f64 {
+                let each = values.iter().zip(weights);
+                each.map(|(value, weight)| weight * f64::from((value - constant).abs()))
+                    .sum()
+            };
+            for other in -50..50 {
+                assert!(error(said[0]) <= error(other as f32 / 10.0) + 1e-5);
+            }
+        }
+        let two = Targets::Values(vec![3.0, 1.0]);
+        let two = Examples::from_floats(ItemShape::Features(1), vec![0.0; 2], two);
+        assert_eq!(constant(&two, Metric::Mae), ("the median", vec![2.0]));
+        assert_eq!(constant(&two, Metric::R2), ("the mean", vec![0.0]));
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! Whether deep learning paid off: the winner against the best of the simple models, row by row.
 //!
 //! Both are scored on the same draws of the same rows, so what makes a row hard for both cancels out: a
-//! paired bootstrap, over groups of rows where these stay together. What it cannot see is that another split or
-//! another training might end differently.
+//! paired bootstrap, over groups of rows where these stay together. Where fewer than six rows or groups tell the
+//! two apart, nothing is claimed. What it cannot see is that another split or another training might end
+//! differently.
 
 use serde::{Deserialize, Serialize};
 use train::Metric;
 
 use super::{
     TREES,
-    scores::{Scored, Standing, WithInterval},
+    scores::{Difference, Scored, Shows, Standing},
 };
 
 /// What was found.
@@ -35,8 +36,8 @@ pub struct Verdict {
     pub winner: f64,
     /// That model's metric on the vault.
     pub other: f64,
-    /// By how much the winner is better; below 0 if it is worse, also where less is better.
-    pub difference: WithInterval,
+    /// By how much the winner is better.
+    pub difference: Difference,
     /// On so many rows.
     pub rows: usize,
     /// Of so many groups, if rows come in groups.
@@ -58,13 +59,11 @@ pub(super) fn verdict(
     let other = &others[chosen];
     let (winner_value, other_value) = (winner.vault?.value, other.vault?.value);
     let difference = standing.better_by(0, chosen + 1, metric)?;
-    let finding = match difference {
-        // One group says nothing about others.
-        _ if groups == Some(1) && !winner_is_linear => Finding::NoDifferenceShown,
-        WithInterval { high, .. } if high < 0.0 => Finding::SimpleModelIsBetter,
+    let finding = match difference.shows {
+        Shows::Worse => Finding::SimpleModelIsBetter,
         _ if winner_is_linear => Finding::SimpleModelIsBetter,
-        WithInterval { low, .. } if low > 0.0 => Finding::DeepLearningPaidOff,
-        _ => Finding::NoDifferenceShown,
+        Shows::Better => Finding::DeepLearningPaidOff,
+        Shows::Nothing => Finding::NoDifferenceShown,
     };
     Some(Verdict {
         finding,
@@ -112,7 +111,7 @@ impl Verdict {
                 let rows = rows_in_words(*rows, self.groups);
                 format!("no difference to {against} that {rows} can show")
             }
-            Finding::SimpleModelIsBetter if self.difference.high < 0.0 => {
+            Finding::SimpleModelIsBetter if self.difference.shows == Shows::Worse => {
                 let it = if against.starts_with(TREES) {
                     "them"
                 } else {
@@ -128,8 +127,14 @@ impl Verdict {
 
     /// What is to be done about it.
     pub fn advice(&self) -> &'static str {
+        let interval = self.difference.interval;
         match self.finding {
             Finding::DeepLearningPaidOff => "the network is worth its price on these data",
+            // Whoever reads the interval beside it has to know why that is not enough.
+            Finding::NoDifferenceShown if interval.low > 0.0 || interval.high < 0.0 => {
+                "fewer than six rows or groups tell the two apart, too few for the interval to mean anything: the \
+                 simpler model is the safer choice, unless more rows change this"
+            }
             Finding::NoDifferenceShown => {
                 "the simpler model is the safer choice, unless more rows or more time change this"
             }
@@ -150,32 +155,52 @@ mod tests {
         *,
     };
 
-    /// Two models that are right on these shares of the rows, the first rows of each being wrong.
-    fn judged(rows: usize, winner: f64, other: f64, winner_is_linear: bool) -> Verdict {
+    /// Whether a model is wrong about a row.
+    type Wrong<'a> = &'a dyn Fn(usize) -> bool;
+
+    /// The winner and trees, which are wrong about these rows; these are of so many groups, if there are any.
+    fn compared(
+        rows: usize,
+        groups: Option<usize>,
+        [winner, other]: [Wrong<'_>; 2],
+        winner_is_linear: bool,
+    ) -> Verdict {
         let targets = Targets::Classes {
             ids: vec![1; rows],
             count: 2,
         };
         let inputs = vec![0.0; rows];
         let vault = Examples::from_floats(ItemShape::Features(1), inputs, targets);
-        let contender = |name: &str, share: f64| {
-            let wrong = ((1.0 - share) * rows as f64).round() as usize;
-            let output = |row: usize| if row < wrong { [1.0, 0.0] } else { [0.0, 1.0] };
+        let contender = |name: &str, validation: f64, wrong: Wrong<'_>| {
+            let output = |row: usize| if wrong(row) { [1.0, 0.0] } else { [0.0, 1.0] };
             Contender {
                 name: name.to_string(),
                 about: String::new(),
-                validation: Some(share),
+                validation: Some(validation),
                 vault: (0..rows).flat_map(output).collect(),
                 calibration: Calibration::default(),
             }
         };
         let contenders = [
-            contender("the winner", winner),
-            contender("a model that is never right", 0.0),
-            contender(TREES, other),
+            contender("the winner", 0.9, winner),
+            contender("a model that is never right", 0.0, &|_| true),
+            contender(TREES, 0.8, other),
         ];
-        let standing = score(&contenders, &vault, &[], Metric::Accuracy, 1.0, 5);
-        verdict(&standing, Metric::Accuracy, (rows, None), winner_is_linear).unwrap()
+        let numbers: Vec<u32> = match groups {
+            Some(groups) => (0..rows).map(|row| (row * groups / rows) as u32).collect(),
+            None => Vec::new(),
+        };
+        let standing = score(&contenders, &vault, &numbers, Metric::Accuracy, 1.0, 5);
+        let (of, metric) = ((rows, groups), Metric::Accuracy);
+        verdict(&standing, metric, of, winner_is_linear).unwrap()
+    }
+
+    /// Two models that are right on these shares of the rows, the first rows of each being wrong.
+    fn judged(rows: usize, winner: f64, other: f64, winner_is_linear: bool) -> Verdict {
+        let wrong = |share: f64| ((1.0 - share) * rows as f64).round() as usize;
+        let (winner, other) = (wrong(winner), wrong(other));
+        let wrong: [Wrong<'_>; 2] = [&|row| row < winner, &|row| row < other];
+        compared(rows, None, wrong, winner_is_linear)
     }
 
     #[test]
@@ -190,7 +215,7 @@ mod tests {
         let better = judged(500, 0.95, 0.85, false);
         assert_eq!(better.finding, Finding::DeepLearningPaidOff);
         assert_eq!(better.against, TREES);
-        assert!((better.difference.value - 0.1).abs() < 1e-9);
+        assert!((better.difference.interval.value - 0.1).abs() < 1e-9);
         let worse = judged(500, 0.85, 0.95, false);
         assert_eq!(worse.finding, Finding::SimpleModelIsBetter);
         assert_eq!(
@@ -203,7 +228,8 @@ mod tests {
     fn a_difference_that_chance_explains_is_none() {
         let verdict = judged(100, 0.91, 0.90, false);
         assert_eq!(verdict.finding, Finding::NoDifferenceShown);
-        assert!(verdict.difference.low <= 0.0 && verdict.difference.high > 0.0);
+        let interval = verdict.difference.interval;
+        assert!(interval.low <= 0.0 && interval.high > 0.0);
         assert!(verdict.headline().contains("100 rows can show"));
     }
 
@@ -212,6 +238,36 @@ mod tests {
         // Each score alone scatters by 0.05, their difference does not: the same rows are wrong.
         let verdict = judged(400, 0.62, 0.58, false);
         assert_eq!(verdict.finding, Finding::DeepLearningPaidOff);
+    }
+
+    #[test]
+    fn a_few_groups_show_nothing_though_each_favours_the_same_model() {
+        let (tenth, fifth): (Wrong<'_>, Wrong<'_>) = (&|row| row % 10 == 0, &|row| row % 10 < 2);
+        for groups in [1, 2, 5] {
+            let found = compared(200, Some(groups), [tenth, fifth], false);
+            assert!(found.difference.interval.low > 0.0, "{found:?}");
+            assert_eq!(found.finding, Finding::NoDifferenceShown, "{groups}");
+            assert!(found.advice().contains("fewer than six rows or groups"));
+            let linear = compared(200, Some(groups), [fifth, tenth], true);
+            assert!(linear.difference.interval.high < 0.0, "{linear:?}");
+            assert!(linear.headline().contains("no network was better"));
+        }
+        let found = compared(200, Some(8), [tenth, fifth], false);
+        assert_eq!(found.finding, Finding::DeepLearningPaidOff);
+    }
+
+    #[test]
+    fn a_few_rows_that_tell_two_models_apart_show_nothing_whatever_is_drawn() {
+        // McNemar's exact test, both sides: 0.125, 0.0625 and 0.03125.
+        let findings = [
+            (4, Finding::NoDifferenceShown),
+            (5, Finding::NoDifferenceShown),
+            (6, Finding::DeepLearningPaidOff),
+        ];
+        for (telling, finding) in findings {
+            let found = compared(30, None, [&|_| false, &|row| row < telling], false);
+            assert_eq!(found.finding, finding, "{telling}");
+        }
     }
 
     #[test]

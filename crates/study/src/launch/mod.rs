@@ -73,7 +73,7 @@ pub enum PlacedState {
         /// Where, if the engine says so.
         node: Option<NodeName>,
     },
-    /// It is leaving.
+    /// It is leaving: it was told to, and may still write what it has.
     Ending,
 }
 
@@ -102,7 +102,7 @@ mod closed {
 
 /// An engine that starts nodes. Four of them are here; every other one is reached by [`command`].
 pub trait Launcher: closed::Closed {
-    /// All of this group that have not ended, oldest first.
+    /// All of this group that have not ended, oldest first; also those that are leaving, until they have left.
     ///
     /// # Errors
     /// If the engine cannot be asked, or says what is not understood.
@@ -115,7 +115,8 @@ pub trait Launcher: closed::Closed {
     fn start(&mut self, count: NonZeroU32, avoided: &BTreeSet<NodeName>)
     -> Result<(), LaunchError>;
 
-    /// Stops some of those listed. One that is gone already is no error.
+    /// Stops some of those listed, also those that are leaving: their time may be over. One that is gone already is
+    /// no error.
     ///
     /// # Errors
     /// If the engine refuses.

@@ -218,9 +218,7 @@ impl Slurm {
                 .run();
             let Err(cause) = cancelled else { continue };
             // It complains of jobs that are gone, which is all that was wanted.
-            let is_there = |one: &Placed| {
-                one.state != PlacedState::Ending && ids.iter().any(|id| **id == one.id)
-            };
+            let is_there = |one: &Placed| ids.iter().any(|id| **id == one.id);
             let is_missing = matches!(cause, OutsideError::Missing { .. });
             if is_missing || list(&self.group)?.iter().any(is_there) {
                 return Err(failed(
@@ -283,7 +281,7 @@ fn array_lengths(count: NonZeroU32) -> Vec<u32> {
 fn read_listing(line: &str, answer: &str) -> Result<Vec<Placed>, LaunchError> {
     let lines = answer.lines().filter(|text| !text.trim().is_empty());
     let mut placed: Vec<Placed> = lines
-        .map(|text| read_job(line, text))
+        .filter_map(|text| read_job(line, text).transpose())
         .collect::<Result<_, _>>()?;
     placed.sort_by_key(|one| numbers(&one.id));
     Ok(placed)
@@ -296,7 +294,8 @@ fn numbers(id: &PlacedId) -> (u64, u64) {
     (number(job), number(element))
 }
 
-fn read_job(line: &str, text: &str) -> Result<Placed, LaunchError> {
+/// A job that has not ended; a node that was told to leave is one that runs until it has left.
+fn read_job(line: &str, text: &str) -> Result<Option<Placed>, LaunchError> {
     let misread = |rule| LaunchError::Answer {
         line: line.to_string(),
         part: text.to_string(),
@@ -319,16 +318,18 @@ fn read_job(line: &str, text: &str) -> Result<Placed, LaunchError> {
                 node: node.parse().ok(),
             }
         }
+        // Slurm ends whatever is left of these and clears away behind them, for a machine that is down as long as
+        // it is down: nobody can hurry it, and whoever waited for it might wait for ever.
         "BOOT_FAIL" | "CANCELLED" | "COMPLETED" | "COMPLETING" | "DEADLINE" | "FAILED"
         | "NODE_FAIL" | "OUT_OF_MEMORY" | "PREEMPTED" | "REVOKED" | "STAGE_OUT" | "TIMEOUT" => {
-            PlacedState::Ending
+            return Ok(None);
         }
         _ => return Err(misread("the state is none that Slurm 22 to 25 know")),
     };
     let id = id
         .parse()
         .map_err(|_| misread("a line begins with a job's number"))?;
-    Ok(Placed { id, state })
+    Ok(Some(Placed { id, state }))
 }
 
 fn is_held(reason: &str) -> bool {
@@ -448,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_is_read_into_states_oldest_first() {
+    fn a_listing_is_read_into_states_oldest_first_without_what_has_ended() {
         let answer = "12_10|PENDING||Priority\n12_2|RUNNING|n1|None\n9_0|COMPLETING|n3|None\n\
                       12_3|PENDING||BeginTime\n13_0|PENDING||launch failed requeued held\n";
         let placed = read_listing("squeue", answer).unwrap();
@@ -459,7 +460,6 @@ mod tests {
         assert_eq!(
             shown,
             [
-                "9_0 Ending",
                 "12_2 Running { node: Some(NodeName(\"n1\")) }",
                 "12_3 Held { reason: \"BeginTime\" }",
                 "12_10 Waiting { reason: \"Priority\" }",

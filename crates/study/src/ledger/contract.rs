@@ -57,7 +57,7 @@ pub trait Operations {
     fn note_checkpoint(&mut self, lease: Lease, checkpoint: &Digest) -> Result<bool, LedgerError>;
 
     /// Records how a trial ended, at the next place of the history, and keeps the best up to date;
-    /// saying it twice changes nothing, and a result whose lease was lost is kept as a stray.
+    /// saying it twice changes nothing, and a result whose trial was given to another is kept as a stray.
     ///
     /// # Errors
     /// If there is no such trial.
@@ -216,7 +216,8 @@ pub trait Reading {
     /// Where trainings that have no end yet were paused.
     fn checkpoints(&self) -> Result<Vec<Digest>, LedgerError>;
 
-    /// How many trainers of this worker have died, one after the other.
+    /// How many trials of this worker have killed their trainers, one after the other; those that had killed one
+    /// before are not counted.
     fn crashes_of(&self, worker: &WorkerName) -> Result<u32, LedgerError>;
 
     /// All that a worker has not heard yet, at once.

@@ -207,8 +207,8 @@ pub struct Parent {
     pub candidate: Candidate,
     /// Its weights.
     pub artifact: Digest,
-    /// Its score.
-    pub score: f64,
+    /// The best score of its epochs, with cross-validation of those of the first fold.
+    pub best_score: f64,
 }
 
 /// How a trial ended.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use train::EpochReport;
 
 use super::Ending;
-use crate::trial::{Sequence, Trial, TrialState};
+use crate::trial::{Sequence, Trial, TrialResult, TrialState};
 
 /// The course of a training that has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,6 +81,18 @@ impl Track {
     }
 }
 
+impl TrialResult {
+    /// The best score of its epochs; its own if none of them has a finite one.
+    ///
+    /// With cross-validation the epochs are those of the first fold. A child is compared with its parent while it
+    /// trains on that fold, and what all folds came to together says nothing of how hard the rows of one of them are.
+    pub(super) fn best_of_epochs(&self) -> f64 {
+        let scores = self.curve.iter().map(|epoch| epoch.score);
+        let best = scores.filter(|score| score.is_finite()).reduce(f64::max);
+        best.unwrap_or(self.score)
+    }
+}
+
 impl Ended {
     /// Of a trial, if it has ended.
     pub fn of(trial: &Trial) -> Option<Ended> {
@@ -109,11 +121,10 @@ mod tests {
     use train::Evaluation;
 
     use super::*;
+    use crate::trial::Digest;
 
-    #[test]
-    fn a_track_knows_the_best_of_every_beginning_that_was_trained() {
-        let scores = [0.3, 0.2, 0.5, 0.5, 0.4];
-        let epoch = |(number, score): (u32, f64)| EpochReport {
+    fn curve(scores: &[f64]) -> Vec<EpochReport> {
+        let epoch = |(number, score): (u32, &f64)| EpochReport {
             epoch: number,
             train_loss: 1.0,
             validation: Evaluation {
@@ -121,11 +132,40 @@ mod tests {
                 loss: 1.0,
                 metrics: BTreeMap::new(),
             },
-            score,
+            score: *score,
             seconds: 1.0,
         };
-        let curve: Vec<EpochReport> = (1..).zip(scores).map(epoch).collect();
-        let track = Track::along(&curve, 8, false);
+        (1..).zip(scores).map(epoch).collect()
+    }
+
+    #[test]
+    fn the_best_epoch_is_one_of_the_first_fold_whatever_all_folds_came_to() {
+        let best = |scores: &[f64]| {
+            let result = TrialResult {
+                score: 0.9,
+                loss: 1.0,
+                metrics: BTreeMap::new(),
+                epoch: 1,
+                curve: curve(scores),
+                ended: train::Ended::AllEpochs,
+                artifact: Digest::of(b"weights"),
+                artifact_bytes: 7,
+                inheritance: None,
+                seconds: 1.0,
+                memory_bytes: 1,
+                recipe: train::Recipe::default(),
+            };
+            result.best_of_epochs()
+        };
+        assert_eq!(best(&[0.3, 0.5, 0.4]), 0.5);
+        assert_eq!(best(&[0.3, f64::INFINITY, f64::NAN]), 0.3);
+        assert_eq!(best(&[]), 0.9);
+    }
+
+    #[test]
+    fn a_track_knows_the_best_of_every_beginning_that_was_trained() {
+        let scores = [0.3, 0.2, 0.5, 0.5, 0.4];
+        let track = Track::along(&curve(&scores), 8, false);
         assert_eq!(track.bests, [(1, 0.3), (3, 0.5)]);
         for epochs in 1..=5_u32 {
             let first = &scores[..epochs as usize];

@@ -13,7 +13,9 @@ use std::{
 use morph::{Architecture, ArchitectureHash};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use search::{BudgetFraction, Objective, Pool, PoolError, SearchSettings, Surrogate};
+use search::{
+    BudgetFraction, Limits, Objective, Pool, PoolError, SearchError, SearchSettings, Surrogate,
+};
 
 use crate::{
     latency::{Pace, measured_latency},
@@ -163,7 +165,7 @@ impl Generator {
         let Some(limit_micros) = self.setup.settings.limits.latency_micros else {
             return self.next_candidates();
         };
-        let (mut slow, mut fastest) = (0, f64::INFINITY);
+        let (mut slow, mut fastest_micros) = (0, f64::INFINITY);
         while slow < TOO_SLOW_MAX {
             let mut fast = Vec::new();
             for candidate in self.next_candidates()? {
@@ -173,7 +175,7 @@ impl Generator {
                 if share <= 1.0 {
                     fast.push(candidate);
                 } else {
-                    fastest = fastest.min(micros);
+                    fastest_micros = fastest_micros.min(micros);
                     slow += 1;
                     self.pool.refuse(candidate.fingerprint());
                 }
@@ -182,11 +184,42 @@ impl Generator {
                 return Ok(fast);
             }
         }
-        Err(format!(
-            "each of the last {TOO_SLOW_MAX} models that were proposed takes longer for one example than \
-             `limits.latency` = {limit_micros} µs, the fastest of them {fastest:.0} µs on this machine: raise \
-             the limit",
-        ))
+        let which = format!("each of the last {TOO_SLOW_MAX} models that were proposed");
+        Err(self.too_slow(&which, limit_micros, fastest_micros))
+    }
+
+    /// That models are too slow, with the limit as each network has it: of a model of several networks it is a part
+    /// of what was asked for.
+    fn too_slow(&self, which: &str, limit_micros: u64, fastest_micros: f64) -> String {
+        let of_each = match self.setup.settings.limits.networks {
+            Some(networks) => format!(" for each of {networks} networks"),
+            None => String::new(),
+        };
+        format!(
+            "{which} takes longer for one example than `limits.latency` allows, {limit_micros} µs{of_each}; the \
+             fastest takes {fastest_micros:.0} µs on this machine: raise the limit"
+        )
+    }
+
+    /// Why nothing was proposed within these limits, in terms of what was asked for: a limit of operations that
+    /// measuring suggests is one of latency.
+    fn reason(&self, error: &SearchError, limits: Limits) -> String {
+        let asked = self.setup.settings.limits;
+        let paced = asked.latency_micros.filter(|_| limits != asked);
+        let (SearchError::NothingFits { .. }, Some(limit_micros)) = (error, paced) else {
+            return error.to_string();
+        };
+        let measured = self.latencies.values().map(|seconds| seconds * 1e6);
+        let fastest_micros = measured.fold(f64::INFINITY, f64::min);
+        if fastest_micros > limit_micros as f64 {
+            let which = "every model that was measured";
+            return self.too_slow(which, limit_micros, fastest_micros);
+        }
+        let exhausted = SearchError::Exhausted {
+            ended: self.pool.entries().len(),
+            pending: self.pool.pending(),
+        };
+        exhausted.to_string()
     }
 
     /// As many proposals as are wanted, from one look at the pool, if there are so many: where trainings are shorter
@@ -205,7 +238,7 @@ impl Generator {
         let proposals = search::propose_several(
             wanted, &self.pool, surrogate, used, task, &settings, &mut rng,
         )
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| self.reason(&error, settings.limits))?;
         self.made += proposals.len() as u64;
         let is_latency_asked = settings.limits.latency_micros.is_some()
             || settings.objectives.contains(&Objective::Latency);
@@ -271,6 +304,24 @@ mod tests {
             pending,
             budget_used: 0.1,
         }
+    }
+
+    #[test]
+    fn limits_that_nothing_meets_are_said_as_they_are_for_each_network() {
+        let mut generator = generator();
+        generator.hear(TellGenerator::Make { count: 1 }).unwrap();
+        let limits = &mut generator.setup.settings.limits;
+        (limits.latency_micros, limits.networks) = (Some(0), Some(5));
+        let said = generator.fast_enough_candidates().unwrap_err();
+        let told = "than `limits.latency` allows, 0 µs for each of 5 networks; the fastest takes";
+        assert!(said.contains(told), "{said}");
+        // What measuring suggested is no limit that anybody has set.
+        assert!(!said.contains("operations"), "{said}");
+        let limits = &mut generator.setup.settings.limits;
+        (limits.latency_micros, limits.parameters) = (None, Some(1));
+        let said = generator.fast_enough_candidates().unwrap_err();
+        let told = "for each of 5 networks at most 1 parameters";
+        assert!(said.contains(told), "{said}");
     }
 
     #[test]

@@ -17,8 +17,8 @@ use std::{
 use data::Examples;
 use morph::Architecture;
 use train::{
-    Ended, EpochReport, Evaluation, FitError, FitTask, Fitted, GoOn, Kept, Network, Plan, Purpose,
-    Recipe, Threads, Training, Verdict, Weights,
+    Ended, EpochReport, Evaluation, FitError, FitTask, Fitted, GoOn, Kept, Metric, Network, Plan,
+    Purpose, Recipe, Threads, Training, Verdict, Weights,
     ensemble::{check_members, members_to_safetensors},
     evaluate_weighted,
 };
@@ -192,6 +192,8 @@ impl Run {
     /// The recipe as it is carried out.
     fn recipe(&self) -> Recipe {
         let mut recipe = self.job.recipe.clone();
+        // The learning rate rises for the same share of fewer epochs.
+        recipe.warmup_epochs *= f64::from(self.planned.get()) / f64::from(recipe.epochs.get());
         recipe.epochs = self.planned;
         recipe
     }
@@ -311,7 +313,7 @@ impl Trainer {
             train: &train,
             validation: &validation,
             recipe: &recipe,
-            metric: self.setup.metric,
+            metric: self.metric_on(&validation),
             target_scale: self.setup.target_scale,
             threads: self.threads,
             seed: job.seed.wrapping_add(part as u64),
@@ -321,6 +323,8 @@ impl Trainer {
         let mut training = begin(&task, underway, start).map_err(fail_reason)?;
         // A training that goes on may have been cut before.
         let mut planned = NonZeroU32::new(training.epochs()).unwrap_or(recipe.epochs);
+        let scores = training.curve().iter().map(|epoch| epoch.score);
+        let mut best = scores.fold(f64::NEG_INFINITY, f64::max);
         let mut observe = |report: &EpochReport| {
             if part > 0 {
                 return Verdict::Continue;
@@ -329,7 +333,8 @@ impl Trainer {
             if let Verdict::EndAfter(epochs) = verdict {
                 planned = epochs;
             }
-            self.report(job, report, planned);
+            best = best.max(report.score);
+            self.report(job, report, planned, best);
             verdict
         };
         while training.ended().is_none() {
@@ -352,6 +357,15 @@ impl Trainer {
         run.planned = planned;
         let fitted = training.finish().map_err(fail_reason)?;
         Ok(PartTrained::Fitted(fitted))
+    }
+
+    /// What chooses among the epochs of a network. What decides between trials is the score of all folds together; one
+    /// of them may be of a single class.
+    fn metric_on(&self, validation: &Examples) -> Metric {
+        match self.parts() {
+            1 => self.setup.metric,
+            _ => self.setup.metric.or_loss(validation.targets()),
+        }
     }
 
     fn is_leaving(&self) -> bool {
@@ -437,11 +451,12 @@ impl Trainer {
         }
     }
 
-    fn report(&self, job: &Job, report: &EpochReport, planned: NonZeroU32) {
+    fn report(&self, job: &Job, report: &EpochReport, planned: NonZeroU32, best: f64) {
         say(&FromTrainer::Epoch {
             lease: job.lease,
             epochs: planned.get(),
             report: Box::new(report.clone()),
+            best,
         });
     }
 }
@@ -507,7 +522,6 @@ mod tests {
 
     use data::{ItemShape, Targets};
     use search::TrialId;
-    use train::Metric;
 
     use super::*;
     use crate::{

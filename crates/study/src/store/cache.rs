@@ -24,7 +24,7 @@ use crate::trial::Digest;
 const LOCK_EVERY: Duration = Duration::from_millis(50);
 
 /// A file that was begun and not ended is nobody's after so long.
-pub(super) const BROKEN_AFTER: Duration = Duration::from_secs(24 * 3_600);
+pub(crate) const BROKEN_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
 /// A directory of this node, for things that are in a store, too.
 #[derive(Clone, Debug)]

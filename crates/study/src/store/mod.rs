@@ -432,7 +432,7 @@ fn check_file(name: &ObjectName, path: &Path) -> Result<u64, StoreError> {
 const UNFINISHED: &str = "part";
 
 /// The name under which a file is written before it has its own; no two writers on any node have the same.
-fn unfinished(file: &Path) -> PathBuf {
+pub(crate) fn unfinished(file: &Path) -> PathBuf {
     let mut name = file.file_name().unwrap_or_default().to_os_string();
     let number = u64::from_le_bytes(random_bytes());
     name.push(format!(".{number:016x}.{UNFINISHED}"));

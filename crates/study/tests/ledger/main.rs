@@ -18,8 +18,10 @@ use std::{
 use bench::{Bench, candidate, early_stop, node, record, recorded, result};
 use repeats::{
     a_claim_that_comes_after_a_later_one_gives_nothing,
-    a_claim_that_is_repeated_gives_the_same_lease_again, a_worker_that_joins_again_claims_anew,
-    what_is_written_after_the_end_of_a_term_is_refused,
+    a_claim_that_is_repeated_gives_the_same_lease_again,
+    a_result_of_a_trial_that_was_given_back_counts_until_another_takes_it,
+    a_trial_that_kills_every_trainer_is_to_blame_and_not_its_worker,
+    a_worker_that_joins_again_claims_anew, what_is_written_after_the_end_of_a_term_is_refused,
 };
 use search::{Origin, Outcome, TrialId};
 use servers::PostgresServer;
@@ -87,6 +89,8 @@ facts! {
     a_claim_that_is_repeated_gives_the_same_lease_again,
     a_claim_that_comes_after_a_later_one_gives_nothing,
     a_worker_that_joins_again_claims_anew,
+    a_result_of_a_trial_that_was_given_back_counts_until_another_takes_it,
+    a_trial_that_kills_every_trainer_is_to_blame_and_not_its_worker,
     workers_are_numbered_as_they_come_and_known_when_they_come_again,
     trainers_that_die_one_after_the_other_are_counted_for_their_worker,
     a_trial_that_ends_well_clears_its_worker,
@@ -306,7 +310,7 @@ fn a_child_is_claimed_with_its_parents_network_and_weights(bench: &mut Bench<'_>
     let parent = claim.parent.unwrap();
     assert_eq!(parent.candidate.architecture, candidate(8).architecture);
     assert_eq!(parent.artifact, Digest::of(b"weights"));
-    assert_eq!(parent.score, 0.5);
+    assert_eq!(parent.best_score, 0.5);
 }
 
 fn a_stopped_trial_has_its_place_in_the_history_and_is_never_the_best(bench: &mut Bench<'_>) {

@@ -1,11 +1,11 @@
 //! What a ledger makes of requests that are repeated, come late, or come from a master that is none any more.
 
 use study::{
-    ledger::{ClaimKey, Ending, LedgerError, Release},
+    ledger::{ClaimKey, Ending, FinishOutcome, LedgerError, Release},
     trial::{FailReason, Instant, Slot},
 };
 
-use crate::bench::{Bench, node};
+use crate::bench::{Bench, node, recorded};
 
 fn key(incarnation: u32, number: u64) -> ClaimKey {
     let slot = Slot(0);
@@ -86,6 +86,43 @@ pub(super) fn a_worker_that_joins_again_claims_anew(bench: &mut Bench<'_>) {
     assert_ne!(first.lease.trial, second.lease.trial);
     assert_eq!(bench.claim_as(1, key(before, 1)), None);
     assert_eq!(bench.claim_as(1, key(before, 2)), None);
+}
+
+pub(super) fn a_result_of_a_trial_that_was_given_back_counts_until_another_takes_it(
+    bench: &mut Bench<'_>,
+) {
+    bench.propose(8);
+    bench.propose(9);
+    bench.join(1);
+    let leases = [bench.claim(1).unwrap(), bench.claim(1).unwrap()];
+    let now = bench.now();
+    assert_eq!(bench.ledger.leave(&node(1), now).unwrap(), 2);
+    // Its spool is found by the next node of this machine.
+    assert_eq!(bench.finish(leases[0], 0.5), recorded(1, true));
+    let ended = bench.ledger.trial(leases[0].trial).unwrap();
+    let run = ended.run().unwrap();
+    assert!(run.worker == node(1) && run.claimed_at.0 > 0.0);
+    let taken = bench.claim(2).unwrap();
+    assert_eq!(taken.trial, leases[1].trial);
+    assert_eq!(bench.finish(leases[1], 0.9), FinishOutcome::Stray);
+    let counts = bench.ledger.counts().unwrap();
+    assert_eq!((counts.finished, counts.running, counts.queued), (1, 1, 0));
+}
+
+pub(super) fn a_trial_that_kills_every_trainer_is_to_blame_and_not_its_worker(
+    bench: &mut Bench<'_>,
+) {
+    bench.join(1);
+    bench.propose(8);
+    let crash = Release::Crashed {
+        message: "signal 9".to_string(),
+    };
+    while let Some(lease) = bench.claim(1) {
+        bench.release(lease, &crash);
+    }
+    assert_eq!(bench.ledger.counts().unwrap().failed, 1);
+    let worker = &bench.ledger.nodes().unwrap()[0];
+    assert!(worker.crashes == 1 && !worker.is_quarantined());
 }
 
 pub(super) fn what_is_written_after_the_end_of_a_term_is_refused(bench: &mut Bench<'_>) {

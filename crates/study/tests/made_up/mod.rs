@@ -102,6 +102,7 @@ pub(crate) fn epoch(number: u32, score: f64) -> EpochReport {
     }
 }
 
+/// The best score of these epochs.
 pub(crate) fn best(curve: &[EpochReport]) -> f64 {
     let scores = curve.iter().map(|epoch| epoch.score);
     scores.reduce(f64::max).unwrap_or_default()

@@ -20,7 +20,7 @@ use train::EpochReport;
 
 use crate::{
     access::Access,
-    made_up::{EPOCHS, RUNGS, Training, candidate, early_stop, epoch, result},
+    made_up::{EPOCHS, RUNGS, Training, best, candidate, early_stop, epoch, result},
     shared::Mistake,
 };
 
@@ -246,6 +246,7 @@ impl SimNode {
             _ => {
                 let report = epoch(training.curve.len() as u32 + 1, rng.random());
                 training.curve.push(report.clone());
+                let best = best(&training.curve);
                 let kept = rng.random_bool(0.5) && !self.disk.is_full;
                 let checkpoint = checkpoint_of(lease, training.curve.len());
                 if kept {
@@ -263,6 +264,7 @@ impl SimNode {
                     lease,
                     epochs: EPOCHS,
                     report: Box::new(report),
+                    best,
                 }
             }
         };

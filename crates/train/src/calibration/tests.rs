@@ -252,6 +252,22 @@ fn one_heavy_row_does_not_move_the_threshold() {
 }
 
 #[test]
+fn the_threshold_of_a_network_that_has_run_away_is_one_that_is_read_back() {
+    for (outputs, ids) in [
+        ([0.0, -400.0].repeat(40), [0, 1, 1, 1].repeat(10)),
+        // The steepest line that is allowed needs an offset of 41, of which the sigmoid is 1.
+        (vec![0.0, -2.1, 0.0, -2.0], vec![0, 1]),
+    ] {
+        let targets = Targets::Classes { ids, count: 2 };
+        for metric in [Metric::BalancedAccuracy, Metric::F1Macro, Metric::Mcc] {
+            let fitted = Calibration::fit(&outputs, &targets, None, metric);
+            let text = serde_json::to_string(&fitted).unwrap();
+            assert_eq!(serde_json::from_str::<Calibration>(&text).unwrap(), fitted);
+        }
+    }
+}
+
+#[test]
 fn what_is_written_is_read_back_and_nonsense_is_refused() {
     let calibration = Calibration::new(1.7, 0.31).unwrap();
     let text = serde_json::to_string(&calibration).unwrap();

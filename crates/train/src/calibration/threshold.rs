@@ -5,14 +5,17 @@ use std::ops::Range;
 use super::{Calibration, Row, line::sigmoid};
 use crate::{labels::LabelCounts, metric::Metric};
 
+/// The largest threshold.
+const BELOW_ONE: f64 = 1.0 - f64::EPSILON;
+
 /// The threshold at which a metric of labels is best; that of the network itself if none is better by more than its own
 /// error.
 ///
 /// # Cost
 /// `O(rows log rows)`.
 pub(super) fn fitted_threshold(calibration: &Calibration, rows: &[Row<'_>], metric: Metric) -> f64 {
-    // Where the network itself says both classes alike.
-    let own = sigmoid(calibration.offset);
+    // Where the network itself says both classes alike; of large offsets the sigmoid rounds to 1, which is none.
+    let own = sigmoid(calibration.offset).min(BELOW_ONE);
     if (0..2).any(|id| rows.iter().all(|row| row.id != id)) {
         return own;
     }

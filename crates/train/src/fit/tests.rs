@@ -138,7 +138,7 @@ fn a_small_network_tells_two_moons_apart() {
         Recipe::default().optimizer,
         Optimizer::Sgd { momentum: 0.9 },
     ] {
-        let mut case = Case::moons(30);
+        let mut case = Case::moons(40);
         case.recipe.optimizer = optimizer;
         if let Optimizer::Sgd { .. } = optimizer {
             (case.recipe.learning_rate, case.recipe.weight_decay) = (0.1, 1e-4);
@@ -146,7 +146,7 @@ fn a_small_network_tells_two_moons_apart() {
         let fitted = case.fit().unwrap();
         assert!(fitted.kept.score > 0.98, "{optimizer:?}: {:?}", fitted.kept);
         assert_eq!(fitted.ended, Ended::AllEpochs);
-        assert_eq!(fitted.curve.len(), 30);
+        assert_eq!(fitted.curve.len(), 40);
     }
 }
 

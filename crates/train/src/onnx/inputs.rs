@@ -1,10 +1,11 @@
 //! The fitted preprocessing as ONNX operations: from raw cells or pixels to what the network takes.
 //!
-//! Columns come one by one, as `[rows, 1]`: a column of a data frame is an input as it is. Numbers are
-//! worked on together and in `f64`, as lehr itself does (those with long tails in `quantiles`); a column whose numbers are large beside their
-//! spread (a time stamp) is a `double` input, because a `float` would have rounded it before anything
-//! could be subtracted. A missing number is NaN; a missing word is empty, or what `data` takes for one.
-//! ONNX cannot read dates from text, so a column of dates is a `double` input too: seconds since 1970.
+//! Columns come one by one, as `[rows, 1]`: a column of a data frame is an input as it is, and called as it is.
+//! Numbers are worked on together and in `f64`, as lehr itself does (those with long tails in `quantiles`); a
+//! column whose numbers are large beside their spread (a time stamp) is a `double` input, because a `float`
+//! would have rounded it before anything could be subtracted. A missing number is NaN; a missing word is
+//! empty, or what `data` takes for one. ONNX cannot read dates from text, so a column of dates is a `double`
+//! input too: seconds since 1970.
 
 use data::{
     Cycle, FittedColumn, FittedImage, FittedKind, FittedTime, Indicator, Scaling, fitted::CLIP,
@@ -59,17 +60,23 @@ pub(super) fn add_image(builder: &mut GraphBuilder, image: &FittedImage) -> Valu
 
 /// Adds one input per column and what makes numbers of its cells; returns `[rows][features]`.
 pub(super) fn add_columns(builder: &mut GraphBuilder, columns: &[FittedColumn]) -> ValueName {
+    // All inputs come first: whoever runs the model gives them by the names of their columns, and what is computed
+    // of one column may be called as another column is.
+    let inputs: Vec<ValueName> = columns
+        .iter()
+        .map(|column| add_input(builder, column))
+        .collect();
     // Groups of features are computed at once; `offset` is where the next column's features belong.
     let mut offset = 0;
     let (mut numbers, mut others) = (Vec::new(), Vec::new());
-    for column in columns {
+    for (column, raw) in columns.iter().zip(inputs) {
         match &column.kind {
             FittedKind::Numeric {
                 fill,
                 missing_indicator,
                 scaling,
             } => {
-                let raw = number_input(builder, column, scaling);
+                let raw = RawNumber::of(raw, scaling);
                 let indicator = (*missing_indicator == Indicator::Present).then_some(offset + 1);
                 let (fill, feature) = (*fill, offset);
                 match scaling {
@@ -98,24 +105,17 @@ pub(super) fn add_columns(builder: &mut GraphBuilder, columns: &[FittedColumn]) 
                 levels,
                 missing_indicator,
             } => {
-                others.extend(add_category(
-                    builder,
-                    column,
-                    levels,
-                    *missing_indicator,
-                    offset,
-                ));
+                let missing = *missing_indicator;
+                let groups = add_category(builder, column, &raw, levels, missing, offset);
+                others.extend(groups);
             }
-            FittedKind::Text {
-                forms,
-                words: count,
-            } => {
-                let values = sequences::add_bag(builder, &column.name, forms, *count);
+            FittedKind::Text { forms, words } => {
+                let values = sequences::add_bag(builder, &column.name, &raw, forms, *words);
                 let features = (offset..offset + column.width()).collect();
                 others.extend(values.map(|values| Group { values, features }));
             }
             FittedKind::Time(time) => {
-                let (number, cycles) = add_time(builder, &column.name, time, offset);
+                let (number, cycles) = add_time(builder, &column.name, raw, time, offset);
                 numbers.push(number);
                 others.extend(cycles);
             }
@@ -145,36 +145,50 @@ pub(super) enum RawNumber {
     Double(ValueName),
 }
 
+impl RawNumber {
+    fn of(input: ValueName, scaling: &Scaling) -> RawNumber {
+        match are_floats(scaling) {
+            true => RawNumber::Float(input),
+            false => RawNumber::Double(input),
+        }
+    }
+}
+
 /// Values side by side, and which features of the network they are.
 pub(super) struct Group {
     pub(super) values: ValueName,
     pub(super) features: Vec<usize>,
 }
 
-fn number_input(builder: &mut GraphBuilder, column: &FittedColumn, scaling: &Scaling) -> RawNumber {
-    let is_float = match scaling {
+/// Adds the input of a column.
+fn add_input(builder: &mut GraphBuilder, column: &FittedColumn) -> ValueName {
+    let (element, meaning) = match &column.kind {
+        FittedKind::Numeric { scaling, .. } => {
+            let element = match are_floats(scaling) {
+                true => ElementType::Float,
+                false => ElementType::Double,
+            };
+            (element, "a number; NaN if it is missing")
+        }
+        FittedKind::Time(_) => {
+            let meaning = "seconds since 1970-01-01 00:00 UTC; NaN if it is missing";
+            (ElementType::Double, meaning)
+        }
+        FittedKind::Category { .. } => (ElementType::Text, "a word; empty if it is missing"),
+        FittedKind::Text { .. } => (ElementType::Text, sequences::TEXT_MEANING),
+    };
+    let sizes = [Size::Rows, Size::Fixed(1)];
+    builder.input(&column.name, element, &sizes, meaning)
+}
+
+/// Whether the numbers of a column can be given as `float`.
+fn are_floats(scaling: &Scaling) -> bool {
+    match scaling {
         Scaling::Deviation { shift, scale } => fits_float(*shift, *scale),
         Scaling::Quantiles { knots } => knots.pieces().all(|piece| {
             let farthest = piece.edge.abs().max((piece.edge + piece.width).abs());
             fits_float(farthest, piece.width / piece.rise)
         }),
-    };
-    let element = if is_float {
-        ElementType::Float
-    } else {
-        ElementType::Double
-    };
-    let sizes = [Size::Rows, Size::Fixed(1)];
-    let name = builder.input(
-        &column.name,
-        element,
-        &sizes,
-        "a number; NaN if it is missing",
-    );
-    if is_float {
-        RawNumber::Float(name)
-    } else {
-        RawNumber::Double(name)
     }
 }
 
@@ -267,12 +281,10 @@ fn all_doubles(builder: &mut GraphBuilder, ordered: &[&Number]) -> ValueName {
 fn add_time(
     builder: &mut GraphBuilder,
     name: &str,
+    raw: ValueName,
     time: &FittedTime,
     offset: usize,
 ) -> (Number, Vec<Group>) {
-    let sizes = [Size::Rows, Size::Fixed(1)];
-    let meaning = "seconds since 1970-01-01 00:00 UTC; NaN if it is missing";
-    let raw = builder.input(name, ElementType::Double, &sizes, meaning);
     let groups = add_cycles(builder, name, &raw, time, offset + 1);
     let is_told = time.missing_indicator == Indicator::Present;
     let number = Number {
@@ -341,13 +353,11 @@ fn add_cycles(
 fn add_category(
     builder: &mut GraphBuilder,
     column: &FittedColumn,
+    raw: &ValueName,
     levels: &[String],
     missing_indicator: Indicator,
     offset: usize,
 ) -> Vec<Group> {
-    let sizes = [Size::Rows, Size::Fixed(1)];
-    let meaning = "a word; empty if it is missing";
-    let raw = builder.input(&column.name, ElementType::Text, &sizes, meaning);
     if column.width() == 0 {
         return Vec::new();
     }
@@ -365,7 +375,7 @@ fn add_category(
     let unseen = width + rarer.len();
     let name = &column.name;
     let (keys, level) = (Keys::Texts(&words), format!("{name} level"));
-    let level = encoded(builder, &raw, keys, &numbers, unseen as i64, &level);
+    let level = encoded(builder, raw, keys, &numbers, unseen as i64, &level);
     let places: Vec<i64> = (0..width as i64).collect();
     let all = builder.ints(&format!("{name} levels"), &[1, width], &places);
     let is_level = builder.node("Equal", &[&level, &all], &[], &format!("{name} is level"));
@@ -493,4 +503,44 @@ pub(super) fn cast(
     name: &str,
 ) -> ValueName {
     builder.node("Cast", &[input], &[("to", Argument::Type(element))], name)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn inputs_are_called_as_their_columns_whatever_operations_are_called() {
+        let number = |name: &str| {
+            json!({
+                "name": name, "kind": "numeric", "fill": 1.0, "missing_indicator": "present",
+                "shift": 0.0, "scale": 1.0,
+            })
+        };
+        let columns: Vec<Value> = vec![
+            json!({
+                "name": "a", "kind": "category", "levels": ["x", "y"], "missing_indicator": "present",
+            }),
+            json!({ "name": "b", "kind": "text", "forms": { "good": 0 }, "words": 1 }),
+            json!({
+                "name": "c", "kind": "time", "format": "%Y-%m-%d", "fill": 0.0,
+                "missing_indicator": "absent", "shift": 0.0, "scale": 1e9, "cycles": ["week"],
+            }),
+            number("a level"),
+            number("a levels"),
+            number("b words"),
+            number("c phase"),
+            number("number fill"),
+            number("features"),
+        ];
+        let columns: Vec<FittedColumn> = serde_json::from_value(Value::from(columns)).unwrap();
+        let mut builder = GraphBuilder::default();
+        add_columns(&mut builder, &columns);
+        let graph = builder.finish();
+        let called: Vec<&str> = graph.input.iter().map(|input| &*input.name).collect();
+        let names: Vec<&str> = columns.iter().map(|column| &*column.name).collect();
+        assert_eq!(called, names);
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! A text is split at blanks, and every piece is looked up as it is written; a text of which `data` says that
 //! it is missing has no words. `data` also splits at tabs and line ends; the operator would by its
-//! description, but ONNX Runtime 1.32 knows blanks only, so whoever runs the model replaces the others.
+//! description, but ONNX Runtime 1.32 knows blanks only, so whoever runs the model replaces the others, and takes
+//! away those around the text, by which a missing one would not be known.
 //! A text that is read by characters is given as their code points: no operator takes a text apart.
 
 use std::collections::BTreeMap;
@@ -20,7 +21,8 @@ use super::{
 pub(super) const SPLIT: &str = "StringSplit";
 
 /// What an input of texts is, for whoever runs the model.
-const TEXT_MEANING: &str = "a text with blanks for tabs and line ends; empty if it is missing";
+pub(super) const TEXT_MEANING: &str =
+    "a text with blanks for tabs and line ends and none around it; empty if it is missing";
 
 /// What an input of characters is.
 const CHARACTERS_MEANING: &str =
@@ -187,8 +189,10 @@ fn is_missing_word(builder: &mut GraphBuilder, raw: &ValueName, name: &str) -> V
 fn add_words(builder: &mut GraphBuilder, text: &FittedText) -> ValueName {
     let unknown = i64::from(FittedText::UNKNOWN);
     let nothing = i64::from(FittedText::NOTHING);
-    let codes = add_pieces(builder, &text.name, &text.forms, [nothing, unknown]);
     let name = &text.name;
+    let sizes = [Size::Rows, Size::Fixed(1)];
+    let raw = builder.input(name, ElementType::Text, &sizes, TEXT_MEANING);
+    let codes = add_pieces(builder, name, &raw, &text.forms, [nothing, unknown]);
     let length = i64::from(text.length);
     // As many places as are read stand behind the last word, so that there are always enough.
     let pads = builder.ints(&format!("{name} places"), &[6], &[0, 0, 0, 0, 0, length]);
@@ -205,15 +209,15 @@ fn add_words(builder: &mut GraphBuilder, text: &FittedText) -> ValueName {
     )
 }
 
-/// Adds the input of texts beside other columns; returns which words stand in each, `[rows][words]`, or
-/// nothing if no word is known.
+/// Which words stand in each text of a column beside others, `[rows][words]`; nothing if no word is known.
 pub(super) fn add_bag(
     builder: &mut GraphBuilder,
     name: &str,
+    raw: &ValueName,
     forms: &BTreeMap<String, u16>,
     words: u32,
 ) -> Option<ValueName> {
-    let places = add_pieces(builder, name, forms, [NO_PLACE, NO_PLACE]);
+    let places = add_pieces(builder, name, raw, forms, [NO_PLACE, NO_PLACE]);
     if words == 0 {
         return None;
     }
@@ -231,21 +235,20 @@ pub(super) fn add_bag(
     ))
 }
 
-/// Adds an input of texts; returns the code of each piece, `[rows][1][pieces]`: that of its form, or the
-/// second of `others` if it is not known; the first where there is nothing.
+/// The code of each piece of texts, `[rows][1][pieces]`: that of its form, or the second of `others` if it is not
+/// known; the first where there is nothing.
 fn add_pieces(
     builder: &mut GraphBuilder,
     name: &str,
+    raw: &ValueName,
     forms: &BTreeMap<String, u16>,
     others: [i64; 2],
 ) -> ValueName {
     let [nothing, unknown] = others;
-    let sizes = [Size::Rows, Size::Fixed(1)];
-    let raw = builder.input(name, ElementType::Text, &sizes, TEXT_MEANING);
     // A delimiter that is empty takes several blanks for one.
     let pieces = builder.node_with_rest(
         SPLIT,
-        &[&raw],
+        &[raw],
         &[("delimiter", Argument::Text(""))],
         &format!("{name} split"),
     );
@@ -264,7 +267,7 @@ fn add_pieces(
     let gone = vec![0; MISSING_WORDS.len()];
     let is_there = encoded(
         builder,
-        &raw,
+        raw,
         Keys::Texts(&MISSING_WORDS),
         &gone,
         1,

@@ -22,12 +22,10 @@ def main(path):
     inputs, places = prepared(path)
     labels, probabilities = answers(inputs)
     table = csv.writer(sys.stdout, lineterminator="\n")
-    # A place is the number of a row; in a folder, its file and its number.
-    named = ["file", "row"] if places and isinstance(places[0], tuple) else ["row"]
-    table.writerow([*named, "label", *(f"probability of {name}" for name in CLASSES)])
-    for place, label, row in zip(places, labels, probabilities):
-        place = place if isinstance(place, tuple) else (place,)
-        table.writerow([*place, label, *(f"{share:.6f}" for share in row)])
+    names, rows = named(places)
+    table.writerow([*names, "label", *(f"probability of {name}" for name in CLASSES)])
+    for row, label, shares in zip(rows, labels, probabilities):
+        table.writerow([*row, label, *(f"{share:.6f}" for share in shares)])
 
 
 if __name__ == "__main__":

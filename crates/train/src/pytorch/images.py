@@ -1,9 +1,7 @@
 def read_images(path):
     """Pixels of all images at a path, and the number of each; what cannot be read is passed over."""
     if path.suffix in (".npz", ".npy"):
-        pixels = numpy.load(path)
-        if not isinstance(pixels, numpy.ndarray):
-            pixels = pixels[next(name for name in ("X", "x", "data", "images", "inputs") if name in pixels)]
+        pixels = inputs_in(path)
         return pixels, list(range(1, len(pixels) + 1))
     if "images-idx3-ubyte" in path.name:
         raw = path.read_bytes()
@@ -17,8 +15,8 @@ def read_images(path):
 def read_files(path):
     """One image, or those of a folder at any depth, in the order of their paths.
 
-    Decoders of JPEG differ in the last bit, and so may colours that are read as gray; probabilities may then
-    differ by some thousandths from lehr's own.
+    Decoders of JPEG differ in the last bit, and so may colours that are read as gray or have 16 bits;
+    probabilities may then differ by some thousandths from lehr's own.
     """
     from PIL import Image
 
@@ -41,10 +39,14 @@ def read_files(path):
 
 def pixels_of(image):
     """Height x width x channels: upright, without transparency, of the size that was trained on."""
-    from PIL import ImageOps
+    from PIL import Image, ImageOps
 
     image = ImageOps.exif_transpose(image)
-    is_gray = image.mode in ("1", "L", "LA", "I", "I;16")
+    if image.mode.startswith("I"):
+        # Gray of 16 bits, of which Pillow would take all that is above 255 for white.
+        deep = numpy.asarray(image).astype(numpy.int64).clip(0, 65535)
+        image = Image.fromarray(((deep + 128) // 257).astype(numpy.uint8))
+    is_gray = image.mode in ("1", "L", "LA")
     pixels = numpy.asarray(image.convert("L" if is_gray and CHANNELS == 1 else "RGB"), numpy.uint32)
     if CHANNELS == 1 and not is_gray:
         # As screens weigh colours.

@@ -1,34 +1,45 @@
 //! Preprocessing and answers as Python: what was fitted as constants, what is done with it as functions.
 
 use data::{
-    FittedColumn, FittedImage, FittedInputs, FittedKind, FittedSeries, FittedTask, FittedText,
-    Indicator, Preprocessor, Scaling, TextUnit, fitted::CLIP, levels,
+    FittedColumn, FittedImage, FittedInputs, FittedKind, FittedTask, FittedText, Indicator,
+    Preprocessor, Scaling, TextUnit, fitted::CLIP, levels, read::INPUT_NAMES,
 };
 
-use super::literal::{in_lines, numbers, text, texts, truth};
+use super::{
+    dialect,
+    literal::{in_lines, numbers, text, texts, truth},
+    series,
+};
 use crate::calibration::Calibration;
 
-/// How tables are read.
-const DELIMITED: &str = include_str!("delimited.py");
+/// How tables and arrays are read.
+pub(super) const DELIMITED: &str = include_str!("delimited.py");
+const ARRAYS: &str = include_str!("arrays.py");
+const NAMES_PLACE: &str = "@NAMES@";
 
 /// What is done with every table, and with the kinds of columns that not every table has.
 const TABLE: &str = include_str!("table.py");
 const WORDS: &str = include_str!("words.py");
 const MANY_LEVELS: &str = include_str!("many_levels.py");
 const SHARED_PLACE: &str = "@SHARED@";
-const TIME: &str = include_str!("time.py");
 const QUANTILES: &str = include_str!("quantiles.py");
 const MORE_PLACE: &str = "@MORE@\n\n\n";
+
+/// How dates are read, and what a column of them becomes.
+pub(super) const DATES: &str = include_str!("dates.py");
+const TIME: &str = include_str!("time.py");
 
 /// Where words are looked up, and how a text becomes words.
 const STORED: &str = include_str!("stored.py");
 const PIECES: &str = include_str!("pieces.py");
 const PAIRS: &str = include_str!("pairs.py");
 
-/// What is done with all images, series and texts.
+/// What is done with all images and texts.
 const IMAGES: &str = include_str!("images.py");
-const SERIES: &str = include_str!("series.py");
 const TEXT: &str = include_str!("text.py");
+
+/// What rows are called beside their answers.
+pub(super) const ROWS: &str = include_str!("rows.py");
 
 /// From outputs to classes, and to a number.
 const CLASSES: &str = include_str!("classes.py");
@@ -39,7 +50,7 @@ pub(super) fn takes(preprocessor: &Preprocessor) -> &'static str {
     match preprocessor.inputs() {
         FittedInputs::Columns(_) => "TABLE.csv",
         FittedInputs::Image(_) => "IMAGES (a folder, one image, or a file of .npz, .npy or IDX)",
-        FittedInputs::Series(_) => "SERIES (a file of .ts, .npz, .npy, or a table of steps)",
+        FittedInputs::Series(fitted) => series::takes(fitted),
         FittedInputs::Text(_) => "TEXTS (a table, a .txt file, or a folder of such files)",
     }
 }
@@ -106,29 +117,38 @@ pub(super) fn answers(task: &FittedTask, calibration: &Calibration) -> String {
 
 /// Everything before the network.
 pub(super) fn inputs(preprocessor: &Preprocessor) -> String {
+    let written = dialect::constants(preprocessor.dialect());
     let parts = match preprocessor.inputs() {
-        FittedInputs::Columns(columns) => table(columns),
-        FittedInputs::Image(image) => vec![image_constants(image), IMAGES.to_string()],
-        FittedInputs::Series(series) => vec![
-            series_constants(series),
-            DELIMITED.to_string(),
-            SERIES.to_string(),
+        FittedInputs::Columns(columns) => table(columns, written),
+        FittedInputs::Image(image) => vec![
+            image_constants(image),
+            arrays(),
+            IMAGES.to_string(),
+            ROWS.to_string(),
         ],
+        FittedInputs::Series(fitted) => series::parts(fitted, written),
         FittedInputs::Text(text) => vec![
             text_constants(text),
+            written,
             DELIMITED.to_string(),
             STORED.to_string(),
             match text.unit {
                 TextUnit::Word => format!("{}\n\n\n{TEXT}", PIECES.trim_end()),
                 TextUnit::Character => characters(text),
             },
+            ROWS.to_string(),
         ],
     };
     let parts: Vec<&str> = parts.iter().map(|part| part.trim_end()).collect();
     parts.join("\n\n\n")
 }
 
-fn table(columns: &[FittedColumn]) -> Vec<String> {
+/// How arrays are read, as lehr knows them by their names.
+pub(super) fn arrays() -> String {
+    ARRAYS.replace(NAMES_PLACE, &texts(&INPUT_NAMES.map(str::to_string), 0))
+}
+
+fn table(columns: &[FittedColumn], written: String) -> Vec<String> {
     let lines: String = columns.iter().map(column).collect();
     let columns_list = format!(
         "{}\n\n\
@@ -136,7 +156,7 @@ fn table(columns: &[FittedColumn]) -> Vec<String> {
          COLUMNS = [\n{lines}]",
         clip(),
     );
-    let mut parts = vec![DELIMITED.to_string()];
+    let mut parts = vec![written, DELIMITED.to_string(), arrays()];
     let mut more = String::new();
     if columns.iter().any(is_stored) {
         parts.push(STORED.to_string());
@@ -157,31 +177,14 @@ fn table(columns: &[FittedColumn]) -> Vec<String> {
         .iter()
         .any(|column| matches!(column.kind, FittedKind::Time(_)))
     {
-        more += &format!("{}\n\n\n", TIME.trim_end());
+        more += &format!("{}\n\n\n{}\n\n\n", DATES.trim_end(), TIME.trim_end());
     }
     parts.push(TABLE.replace(MORE_PLACE, &more));
-    parts.push(columns_list);
+    parts.extend([columns_list, ROWS.to_string()]);
     parts
 }
 
-fn series_constants(series: &FittedSeries) -> String {
-    format!(
-        "# Steps and channels of the longest series, mean and standard deviation of each channel of the\n\
-         # training series, and whether a channel behind the others tells where something was measured.\n\
-         LENGTH, CHANNELS = {}, {}\nSERIES_SHIFT = numpy.array({}, numpy.float32)\n\
-         SERIES_SCALE = numpy.array({}, numpy.float32)\nTELLS_PRESENCE = {}\n\n\
-         # Columns of a table that are the steps.\nCOLUMNS = {}\n\n{}",
-        series.length,
-        series.channels,
-        numbers(&series.shift),
-        numbers(&series.scale),
-        truth(series.presence == Indicator::Present),
-        texts(&series.columns, 0),
-        clip(),
-    )
-}
-
-fn clip() -> String {
+pub(super) fn clip() -> String {
     format!(
         "# Largest value, in scales, that reaches the network: one wild cell must not drown a row.\n\
          CLIP = {CLIP:?}"
@@ -302,5 +305,72 @@ pub(super) fn predictions(task: &FittedTask) -> String {
     match task {
         FittedTask::Classification { .. } => CLASSES.to_string(),
         FittedTask::Regression { .. } => NUMBER.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn script(fitted: Value, dialect: Value) -> String {
+        let task = json!({ "kind": "classification", "classes": ["a", "b"] });
+        let fitted = json!({ "format": 1, "inputs": fitted, "task": task, "dialect": dialect });
+        inputs(&serde_json::from_value(fitted).unwrap())
+    }
+
+    fn check_says(script: &str, lines: &[&str]) {
+        for line in lines {
+            assert!(script.contains(line), "{line} is not in\n{script}");
+        }
+        for place in [NAMES_PLACE, SHARED_PLACE, "@MORE@"] {
+            assert!(!script.contains(place), "{place} is left in\n{script}");
+        }
+    }
+
+    #[test]
+    fn a_script_reads_tables_as_was_said_and_arrays_by_all_names_that_lehr_knows() {
+        let column = json!({
+            "name": "day", "kind": "time", "format": "%Y-%m-%d", "fill": 0.0,
+            "missing_indicator": "absent", "shift": 0.0, "scale": 1.0, "cycles": [],
+        });
+        let dialect = json!({ "delimiter": "blanks", "encoding": "shift_jis" });
+        let script = script(json!({ "columns": [column] }), dialect);
+        let said = r#"DELIMITER, DECIMAL, ENCODING = "blanks", None, "cp932""#;
+        check_says(&script, &[said, "class DateForm:", "class Time:"]);
+        let names = script.lines().find(|line| line.starts_with("INPUT_NAMES"));
+        for name in INPUT_NAMES {
+            let is_there = names.is_some_and(|line| line.contains(&text(name)));
+            assert!(is_there, "{name} is not in {names:?}");
+        }
+    }
+
+    #[test]
+    fn a_script_of_series_says_how_they_stand_in_a_table() {
+        let series = |steps: Value| {
+            script(
+                json!({ "series": {
+                    "steps": steps, "channels": 2, "length": 9, "shift": [0.0, 0.0],
+                    "scale": [1.0, 1.0], "presence": "absent",
+                }}),
+                json!({}),
+            )
+        };
+        let time = json!({ "column": "when", "format": "%d.%m.%Y" });
+        let dated = series(json!({ "id": "who", "time": time, "channels": ["x", "y"] }));
+        let lines = [
+            r#"STEP_ID, STEP_TIME = "who", "when""#,
+            r#"STEP_CHANNELS = ["x", "y"]"#,
+            r#"STEP_DATES = DateForm("%d.%m.%Y")"#,
+            "else STEP_DATES.seconds(cell)",
+            r#"return ["row", "series"]"#,
+        ];
+        check_says(&dated, &lines);
+        let ordered = series(json!({ "id": "who", "channels": ["x", "y"] }));
+        check_says(&ordered, &[r#"STEP_ID, STEP_TIME = "who", None"#]);
+        assert!(!ordered.contains("DateForm"), "{ordered}");
+        let of_files = series(Value::Null);
+        check_says(&of_files, &["COLUMNS = []", r#"["file", "row"]"#]);
     }
 }

@@ -9,11 +9,12 @@ class ManyLevels(Category):
         super().__init__(name, levels, tells_missing)
         stored = next(column["levels"] for column in stored_inputs()["columns"] if column["name"] == name)
         self.rarer = {level: place for place, level in enumerate(stored[len(levels) :])}
+        self.known.update(self.rarer)
 
     def features(self, cells):
         shared = numpy.zeros((len(cells), SHARED))
         for row, cell in enumerate(cells):
-            place = self.rarer.get(as_word(cell))
+            place = self.rarer.get(self.word(cell))
             if place is not None:
                 shared[row, shared_places(place)] = 1.0
         return numpy.hstack([super().features(cells), shared])

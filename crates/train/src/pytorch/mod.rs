@@ -2,13 +2,15 @@
 //!
 //! It needs PyTorch, safetensors and numpy, and the weights' file beside it; nothing of lehr. Nothing in
 //! it interprets an architecture: every layer is a line. Read in this order: [`script`] here, `network`
-//! (the `nn.Module`), `inputs` (preprocessing and answers), `literal` (values as Python writes them);
-//! the `.py` files beside them are the parts that are the same for every model of their kind.
-//! No file is written here.
+//! (the `nn.Module`), `inputs` (preprocessing and answers; `series` of series, `dialect` how tables are
+//! written), `literal` (values as Python writes them); the `.py` files beside them are the parts that are the
+//! same for every model of their kind. No file is written here.
 
+mod dialect;
 mod inputs;
 mod literal;
 mod network;
+mod series;
 
 use data::Preprocessor;
 use morph::Architecture;

@@ -14,12 +14,10 @@ def predict(source):
 def main(path):
     inputs, places = prepared(path)
     table = csv.writer(sys.stdout, lineterminator="\n")
-    # A place is the number of a row; in a folder, its file and its number.
-    named = ["file", "row"] if places and isinstance(places[0], tuple) else ["row"]
-    table.writerow([*named, TARGET])
-    for place, value in zip(places, answers(inputs).tolist()):
-        place = place if isinstance(place, tuple) else (place,)
-        table.writerow([*place, value])
+    names, rows = named(places)
+    table.writerow([*names, TARGET])
+    for row, value in zip(rows, answers(inputs).tolist()):
+        table.writerow([*row, value])
 
 
 if __name__ == "__main__":

@@ -23,11 +23,17 @@ class Category:
         self.places = {level: place for place, level in enumerate(levels)}
         if tells_missing:
             self.places[None] = len(levels)
+        self.known = set(self.places)
+
+    def word(self, cell):
+        """The first way of writing a cell that is known, if there is one."""
+        ways = ways_of_writing(cell)
+        return next((word for word in ways if word in self.known), ways[0])
 
     def features(self, cells):
         features = numpy.zeros((len(cells), len(self.places)))
         for row, cell in enumerate(cells):
-            place = self.places.get(as_word(cell))
+            place = self.places.get(self.word(cell))
             if place is not None:
                 features[row, place] = 1.0
         return features
@@ -36,18 +42,22 @@ class Category:
 @MORE@
 
 
-def as_word(cell):
-    """A cell as a word; None for what is missing."""
+def ways_of_writing(cell):
+    """The words by which a file may have a cell, or None for one that is missing: a program has more than words."""
     word = str(cell).strip()
-    is_missing = word in MISSING or (not isinstance(cell, str) and word in {"<NA>", "NaT"})
-    return None if is_missing else word
+    if word in MISSING or (not isinstance(cell, str) and word in {"<NA>", "NaT"}):
+        return [None]
+    if isinstance(cell, (bool, numpy.bool_)):
+        return [word, word.lower(), word.upper()]
+    # A column of whole numbers of which some are missing becomes one of fractions.
+    if isinstance(cell, (float, numpy.floating)) and float(cell).is_integer():
+        return [word, str(int(cell))]
+    return [word]
 
 
 def read_arrays(path):
     """The columns x0, x1 and so on of an array of rows and columns."""
-    array = numpy.load(path)
-    if not isinstance(array, numpy.ndarray):
-        array = array[next(name for name in ("X", "x", "data", "images", "inputs") if name in array)]
+    array = inputs_in(path)
     columns = {f"x{place}": array[:, place] for place in range(array.shape[1])}
     return columns, list(range(1, len(array) + 1))
 

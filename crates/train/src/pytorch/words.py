@@ -8,7 +8,7 @@ class Words:
     def features(self, cells):
         features = numpy.zeros((len(cells), self.words))
         for row, cell in enumerate(cells):
-            for form in words_of(as_word(cell) or ""):
+            for form in words_of(ways_of_writing(cell)[0] or ""):
                 if form in self.places:
                     features[row, self.places[form]] = 1.0
         return features

@@ -1,7 +1,7 @@
 //! What is worth saying about rows: duplicates, the sides of the split, weights, images.
 
 use super::{
-    super::{PartRows, Profile, SharedRows},
+    super::{PartRows, Profile, SharedRows, near::NearDuplicates},
     DUPLICATE_SHARE, Finding, FindingKind as Kind,
     Importance::{Detail, Note, Warning},
     percent,
@@ -193,23 +193,61 @@ fn images(profile: &Profile) -> Vec<Finding> {
         let found = format!("{} images are of one colour all over", images.blank);
         findings.push(Finding::new(Note, Kind::Blank, &[], found, "they are kept"));
     }
-    for near in images.near.iter().filter(|near| near.rows > 0) {
-        let part = near.part.name();
-        let found = format!(
-            "{} of {} {part} images are nearly the same as images to learn from",
-            near.rows, near.looked_at
-        );
-        let done = "they are kept; if they are copies, the score on them flatters";
-        // A few pairs are alike by chance where all images are alike, as handwritten digits.
-        let is_many = near.rows as f64 >= NEAR_SHARE * near.looked_at as f64;
-        let importance = if is_many { Warning } else { Detail };
-        findings.push(Finding::new(
-            importance,
-            Kind::NearDuplicates,
-            &[part],
-            found,
-            done,
-        ));
-    }
+    findings.extend(images.near.iter().filter_map(near_duplicates));
     findings
+}
+
+/// What is to be said of images that are nearly those to learn from, or may be.
+fn near_duplicates(near: &NearDuplicates) -> Option<Finding> {
+    let (part, others) = (near.part.name(), near.of.saturating_sub(near.looked_at));
+    if near.rows == 0 && others == 0 {
+        return None;
+    }
+    let unknown = match others {
+        0 => String::new(),
+        others => format!("; {others} others were not compared, because that takes too long"),
+    };
+    let found = format!(
+        "{} of {} {part} images are nearly the same as images to learn from{unknown}",
+        near.rows, near.looked_at
+    );
+    let done = "they are kept; if they are copies, the score on them flatters";
+    // A few pairs are alike by chance where all images are alike, as handwritten digits.
+    let is_many = near.rows > 0 && near.rows as f64 >= NEAR_SHARE * near.looked_at as f64;
+    let importance = if is_many { Warning } else { Detail };
+    Some(Finding::new(
+        importance,
+        Kind::NearDuplicates,
+        &[part],
+        found,
+        done,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_that_were_not_compared_are_said_even_if_none_is_a_copy() {
+        let of = |rows: usize, looked_at: usize| {
+            near_duplicates(&NearDuplicates {
+                part: Part::Vault,
+                looked_at,
+                rows,
+                of: 20,
+            })
+        };
+        assert!(of(0, 20).is_none());
+        let whole = of(3, 20).unwrap();
+        let expected = "3 of 20 vault images are nearly the same as images to learn from";
+        assert_eq!(
+            (whole.importance, whole.found.as_str()),
+            (Warning, expected)
+        );
+        let cut = of(0, 5).unwrap();
+        let expected = "0 of 5 vault images are nearly the same as images to learn from; 15 others were not \
+                        compared, because that takes too long";
+        assert_eq!((cut.importance, cut.found.as_str()), (Detail, expected));
+    }
 }

@@ -182,7 +182,7 @@ fn time(column: &ArrayRef, row: usize) -> Option<String> {
         }
         DataType::Timestamp(TimeUnit::Nanosecond, _) => {
             let time = value::<TimestampNanosecondType>(column, row);
-            Some(instant(DateTime::from_timestamp_nanos(time), "%.9f"))
+            Some(instant_of_nanos(time))
         }
         DataType::Time32(TimeUnit::Second) => {
             let second = i64::from(value::<Time32SecondType>(column, row));
@@ -208,6 +208,11 @@ fn time(column: &ArrayRef, row: usize) -> Option<String> {
 fn date(days: i64) -> Option<String> {
     let time = DateTime::from_timestamp(days.checked_mul(DAY_SECONDS)?, 0)?;
     Some(time.format("%Y-%m-%d").to_string())
+}
+
+/// An instant, given in nanoseconds since 1970, UTC.
+pub(crate) fn instant_of_nanos(nanos: i64) -> String {
+    instant(DateTime::from_timestamp_nanos(nanos), "%.9f")
 }
 
 fn instant(time: DateTime<Utc>, fraction: &str) -> String {

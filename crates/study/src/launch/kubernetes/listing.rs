@@ -1,7 +1,8 @@
 //! What `kubectl get jobs,pods` says of a group, as nodes that are placed.
 //!
 //! An index that is neither completed nor failed is a node, with or without a pod at this moment: between
-//! two pods of an index there is nothing to see, and counting pods would start too many.
+//! two pods of an index there is nothing to see, and counting pods would start too many. A pod that no index
+//! needs any more is a node that is leaving: jobs are gone, or shorter, minutes before the last of their pods.
 
 use std::collections::BTreeMap;
 
@@ -156,12 +157,13 @@ impl Listing {
                 Item::Pod(pod) => pods.push(pod),
             }
         }
-        raw.sort_by_key(|job| number_of(&job.metadata.name).unwrap_or(u32::MAX));
         let read = |job: RawJob| {
             let name = job.metadata.name.clone();
             Job::read(job, &pods).ok_or_else(|| misread(name, "indexes are numbers and ranges"))
         };
-        let jobs = raw.into_iter().map(read).collect::<Result<_, _>>()?;
+        let mut jobs = raw.into_iter().map(read).collect::<Result<Vec<Job>, _>>()?;
+        add_leaving(&mut jobs, &pods);
+        jobs.sort_by_key(|job| number_of(&job.name).unwrap_or(u32::MAX));
         Ok(Listing { jobs })
     }
 
@@ -251,12 +253,18 @@ impl Job {
         open.map(|(index, _)| *index).collect()
     }
 
-    /// The pod of an index, if it runs.
-    pub(super) fn running_pod(&self, index: u32) -> Option<String> {
-        match self.indexes.get(&index) {
-            Some((PlacedState::Running { .. }, pod)) => pod.clone(),
+    /// All that have not ended, in order.
+    pub(super) fn all(&self) -> impl Iterator<Item = u32> {
+        self.indexes.keys().copied()
+    }
+
+    /// Those pods of these indexes that run or are leaving.
+    pub(super) fn begun_pods(&self, indexes: impl IntoIterator<Item = u32>) -> Vec<String> {
+        let begun = |index: u32| match self.indexes.get(&index) {
+            Some((PlacedState::Running { .. } | PlacedState::Ending, pod)) => pod.clone(),
             _ => None,
-        }
+        };
+        indexes.into_iter().filter_map(begun).collect()
     }
 }
 
@@ -280,20 +288,41 @@ fn indexes(text: &str) -> Option<Vec<(u32, u32)>> {
 
 /// The pod of an index that has not ended; the newest, should there be two.
 fn newest_pod<'a>(job: &str, index: u32, pods: &'a [RawPod]) -> Option<&'a RawPod> {
-    let of_index = pods.iter().filter(|pod| {
-        let named = JOB_LABELS.iter().any(|label| {
-            pod.metadata
-                .labels
-                .get(*label)
-                .is_some_and(|name| name == job)
-        });
-        let numbered = pod.metadata.annotations.get(INDEX_ANNOTATION);
-        named && numbered.is_some_and(|number| number.parse() == Ok(index)) && !pod.has_ended()
-    });
+    let of_index = pods
+        .iter()
+        .filter(|pod| pod.place() == Some((job, index)) && !pod.has_ended());
     of_index.max_by_key(|pod| pod.metadata.creation_timestamp.clone())
 }
 
+/// Adds pods that have not ended, and that no index of these jobs has: their job is over, deleted or shorter than it
+/// was.
+fn add_leaving(jobs: &mut Vec<Job>, pods: &[RawPod]) {
+    for pod in pods.iter().filter(|pod| !pod.has_ended()) {
+        let Some((name, index)) = pod.place() else {
+            continue;
+        };
+        let known = jobs.iter().position(|job| job.name == name);
+        let place = known.unwrap_or(jobs.len());
+        if known.is_none() {
+            jobs.push(Job {
+                name: name.to_string(),
+                indexes: BTreeMap::new(),
+            });
+        }
+        let leaving = (PlacedState::Ending, Some(pod.metadata.name.clone()));
+        jobs[place].indexes.entry(index).or_insert(leaving);
+    }
+}
+
 impl RawPod {
+    /// The job and the index that it was made for.
+    fn place(&self) -> Option<(&str, u32)> {
+        let labels = &self.metadata.labels;
+        let job = JOB_LABELS.iter().find_map(|label| labels.get(*label))?;
+        let index = self.metadata.annotations.get(INDEX_ANNOTATION)?;
+        Some((job.as_str(), index.parse().ok()?))
+    }
+
     fn has_ended(&self) -> bool {
         matches!(self.status.phase.as_str(), "Succeeded" | "Failed")
     }

@@ -318,32 +318,32 @@ impl Launcher for Kubernetes {
 
     /// A whole job is deleted, its last indexes by making it shorter, others by deleting their pods: a node
     /// that is told to leave ends with success, and its index is not filled again. An index in the middle that waits
-    /// cannot be taken out: it holds no machine, and may go on waiting.
+    /// cannot be taken out: it holds no machine, and may go on waiting. A pod that is leaving may take the time that
+    /// it was given; to be killed it is deleted once more, with hardly any.
     fn stop(&mut self, stopped: &[Placed], how: StopHow) -> Result<(), LaunchError> {
         let listing = self.list()?;
+        let ids: BTreeSet<&str> = stopped.iter().map(|one| one.id.as_str()).collect();
         for job in listing.jobs() {
+            let is_meant = |index: &u32| ids.contains(job.id(*index).as_str());
             let open = job.open();
-            let ended: Vec<u32> = open
-                .iter()
-                .copied()
-                .filter(|index| stopped.iter().any(|one| one.id.as_str() == job.id(*index)))
-                .collect();
-            let Some(first) = ended.first().copied() else {
-                continue;
-            };
-            let is_tail = open
-                .iter()
-                .all(|index| *index < first || ended.contains(index));
-            let pods: Vec<String> = ended
-                .iter()
-                .filter_map(|index| job.running_pod(*index))
-                .collect();
-            if ended.len() == open.len() {
+            let ended: Vec<u32> = open.iter().copied().filter(is_meant).collect();
+            let is_whole = !ended.is_empty() && ended.len() == open.len();
+            if is_whole {
                 self.delete_job(job.name())?;
-            } else if is_tail && how == StopHow::Gracefully {
-                self.shrink(job.name(), first)?;
-            } else {
+            }
+            if how == StopHow::Now {
+                let pods = job.begun_pods(job.all().filter(is_meant));
                 self.delete_pods(&pods, how)?;
+            } else if let Some(first) = ended.first().copied()
+                && !is_whole
+            {
+                let is_tail = open
+                    .iter()
+                    .all(|index| *index < first || ended.contains(index));
+                match is_tail {
+                    true => self.shrink(job.name(), first)?,
+                    false => self.delete_pods(&job.begun_pods(ended), how)?,
+                }
             }
         }
         Ok(())

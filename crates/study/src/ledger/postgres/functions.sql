@@ -13,9 +13,9 @@ $$ select extract(epoch from clock_timestamp())::float8 $$;
 create or replace function see(who text) returns void language sql volatile as
 $$ update node set seen_at = clock(), has_left = false where worker = who $$;
 
+-- Who had it stays known: a result of theirs may still come.
 create or replace function requeue(which bigint) returns void language sql volatile as
-$$ update trial set state = 'queued', worker = null, slot = null, claimed_at = null, lease_until = null
-   where id = which $$;
+$$ update trial set state = 'queued', lease_until = null where id = which $$;
 
 -- The next place in the history is taken from the study's row in the transaction that ends a trial: places
 -- are given in the order of commits, without gaps. The caller has locked the trial.
@@ -155,7 +155,8 @@ begin
     if t.epoch = (r->>'epoch')::integer and t.sequence is not null then
         return jsonb_build_object('is', 'again', 'sequence', t.sequence);
     end if;
-    if t.epoch <> (r->>'epoch')::integer or t.state <> 'running' then
+    -- One that waits again was given back, but to nobody else since: its epoch would be another.
+    if t.epoch <> (r->>'epoch')::integer or t.state not in ('running', 'queued') then
         insert into stray (trial, epoch, result, at)
         values (t.id, (r->>'epoch')::integer,
                 coalesce(r->>'result', r->>'stop', r->>'failure'), clock());
@@ -190,7 +191,8 @@ begin
     else
         perform requeue(t.id);
     end if;
-    update node set crashes = crashes + 1 where worker = t.worker;
+    -- A trial that crashes again says more of itself than of its node.
+    update node set crashes = crashes + 1 where worker = t.worker and t.crashes = 0;
     return jsonb_build_object('is', case when t.crashes + 1 >= (r->>'crashes_max')::integer
                                          then 'given_up' else 'queued' end);
 end $$;
@@ -220,7 +222,7 @@ declare
     returned integer;
 begin
     with mine as (
-        update trial set state = 'queued', worker = null, slot = null, claimed_at = null, lease_until = null
+        update trial set state = 'queued', lease_until = null
         where state = 'running' and worker = r->>'worker' returning id
     )
     select count(*) into returned from mine;

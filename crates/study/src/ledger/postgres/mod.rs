@@ -1,15 +1,20 @@
 //! The ledger of a cluster: a schema in a PostgreSQL database, one for each study. Every node writes for
 //! itself; the functions of `functions.sql` are the contract, and the database's clock is everybody's.
 
+mod admission;
 mod client;
 
 use std::sync::{Mutex, PoisonError};
 
 use search::TrialId;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use self::client::{Client, quoted};
+pub use self::admission::Admission;
+use self::{
+    admission::random_password,
+    client::{Client, quoted},
+};
 use super::{
     CLAIMABLE_MAX, CRASHES_MAX, Claim, ClaimKey, Counts, Ended, Ending, FinishOutcome,
     HISTORY_PAGE, Joined, Keeping, LedgerAddress, LedgerError, Node, OLDEST_VERSION, Operations,
@@ -28,23 +33,6 @@ use crate::{
 
 const FUNCTIONS: &str = include_str!("functions.sql");
 const GRANT: &str = include_str!("grant.sql");
-
-/// What a worker needs to enter a study.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Admission {
-    /// The database, and the role by which workers enter.
-    pub ledger: LedgerAddress,
-    /// The study's name.
-    pub study: StudyName,
-    /// The role's password; absent where the database asks for none, or the environment knows it.
-    pub password: Option<String>,
-}
-
-impl std::fmt::Debug for Admission {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Admission({}, {})", self.ledger, self.study)
-    }
-}
 
 /// A study in a PostgreSQL database.
 #[derive(Debug)]
@@ -268,17 +256,6 @@ impl Postgres {
     }
 }
 
-fn random_password() -> Result<String, LedgerError> {
-    let mut bytes = [0; 24];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).map_err(
-        |error| LedgerError::Refused {
-            action: "be created",
-            message: format!("no random numbers: {error}"),
-        },
-    )?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 fn ending_row(lease: Lease, ending: &Ending) -> Value {
     let mut row = json!({ "trial": lease.trial.0, "epoch": lease.epoch.0 });
     // Numbers go as texts: they may be infinite, and JSON knows no such thing.
@@ -346,8 +323,8 @@ impl Operations for Postgres {
                 let result: TrialResult = from_json("result", &result)?;
                 Some(Parent {
                     candidate: from_json("candidate", &candidate)?,
+                    best_score: result.best_of_epochs(),
                     artifact: result.artifact,
-                    score: result.score,
                 })
             }
             (_, None, Some(trial)) => return Err(LedgerError::NoSuchTrial { trial }),
@@ -439,8 +416,7 @@ impl Operations for Postgres {
             "take leases back",
             "1 where false;
              with taken as (
-                 update trial set state = 'queued', worker = null, slot = null, claimed_at = null,
-                 lease_until = null where state = 'running' returning 1
+                 update trial set state = 'queued', lease_until = null where state = 'running' returning 1
              ) select count(*) from taken",
         )
     }
@@ -583,8 +559,19 @@ impl Reading for Postgres {
         rows.iter().map(|text| from_json("process", text)).collect()
     }
 
+    /// In pages: the answer to a question has to come in seconds, however long the study is.
     fn trials(&self) -> Result<Vec<Trial>, LedgerError> {
-        self.read_trials("order by id")
+        let mut trials: Vec<Trial> = Vec::new();
+        loop {
+            let last = trials.last().map_or(0, |trial| trial.id.0);
+            let page = self.read_trials(&format!(
+                "where id > {last} order by id limit {HISTORY_PAGE}"
+            ))?;
+            if page.is_empty() {
+                return Ok(trials);
+            }
+            trials.extend(page);
+        }
     }
 
     fn trial(&self, id: TrialId) -> Result<Trial, LedgerError> {

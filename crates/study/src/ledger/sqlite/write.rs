@@ -20,10 +20,10 @@ use crate::{
     },
 };
 
-/// Puts running trials back into the queue: all, or those that a further condition names.
+/// Puts running trials back into the queue: all, or those that a further condition names. Who had one stays known: a
+/// result of theirs may still come.
 pub(super) const REQUEUE: &str =
-    "update trial set state = 'queued', worker = null, slot = null, claimed_at = null,
-     lease_until = null where state = 'running'";
+    "update trial set state = 'queued', lease_until = null where state = 'running'";
 
 impl Operations for Sqlite {
     fn propose(&mut self, candidate: &Candidate, now: Instant) -> Result<Proposed, LedgerError> {
@@ -163,7 +163,8 @@ impl Operations for Sqlite {
             .ok_or(LedgerError::NoSuchTrial { trial: lease.trial })?;
         let outcome = match (epoch == lease.epoch.0, sequence) {
             (true, Some(sequence)) => FinishOutcome::Again(Sequence(sequence)),
-            (true, None) if state == "running" => {
+            // One that waits again was given back, but to nobody else since: its epoch would be another.
+            (true, None) if ["running", "queued"].contains(&state.as_str()) => {
                 forgive(&transaction, lease.trial)?;
                 let sequence = end_trial(&transaction, lease.trial, ending, now)?;
                 let is_best = is_best(&transaction, lease.trial)?;
@@ -390,8 +391,8 @@ fn parent_of(transaction: &Transaction<'_>, parent: TrialId) -> Result<Parent, L
     let result: TrialResult = from_json("result", &result)?;
     Ok(Parent {
         candidate,
+        best_score: result.best_of_epochs(),
         artifact: result.artifact,
-        score: result.score,
     })
 }
 
@@ -503,16 +504,17 @@ fn record_crash(
             params![row_id(lease.trial), lease.epoch.0, now.0, message],
         )
         .map_err(failed(action))?;
+    // A trial that crashes again says more of itself than of its node.
     transaction
         .change(
-            "update trial set crashes = crashes + 1 where id = ?1",
+            "update node set crashes = crashes + 1
+             where worker = (select worker from trial where id = ?1 and crashes = 0)",
             [row_id(lease.trial)],
         )
         .map_err(failed(action))?;
     transaction
         .change(
-            "update node set crashes = crashes + 1
-             where worker = (select worker from trial where id = ?1)",
+            "update trial set crashes = crashes + 1 where id = ?1",
             [row_id(lease.trial)],
         )
         .map_err(failed(action))?;

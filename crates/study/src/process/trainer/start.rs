@@ -6,8 +6,11 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use train::{Weights, ensemble::members_from_safetensors};
 
-use super::Trainer;
-use crate::trial::{FailReason, Inheritance, InheritanceProof, Job};
+use super::{Trainer, Trouble};
+use crate::{
+    artifact::ArtifactError,
+    trial::{FailReason, Inheritance, InheritanceProof, Job},
+};
 
 /// Rows on which parent and child are compared.
 const PROOF_ROWS: usize = 32;
@@ -79,21 +82,22 @@ impl Trainer {
     }
 
     /// What the parent has learned from each part; nothing if there is no parent.
-    pub(super) fn parents(&self, job: &Job) -> Result<Vec<Weights>, FailReason> {
+    pub(super) fn parents(&self, job: &Job) -> Result<Vec<Weights>, Trouble> {
         let Some(inheritance) = &job.inheritance else {
             return Ok(Vec::new());
         };
         let refused = |message| FailReason::Refused { message };
-        let bytes = self
-            .artifacts
-            .get(&inheritance.artifact)
-            .map_err(|error| refused(format!("the parent's weights: {error}")))?;
+        let bytes = self.artifacts.get(&inheritance.artifact);
+        let bytes = bytes.map_err(|error| match error {
+            ArtifactError::Io { .. } => Trouble::Machine(error),
+            error => refused(format!("the parent's weights: {error}")).into(),
+        })?;
         let members = members_from_safetensors(&bytes, &inheritance.architecture)
             .map_err(|error| refused(format!("the parent's weights: {error}")))?;
         let (found, needed) = (members.len(), self.parts());
         if found != needed {
             let problem = format!("the parent was trained on {found} fold(s), not on {needed}");
-            return Err(refused(problem));
+            return Err(refused(problem).into());
         }
         Ok(members)
     }
