@@ -26,18 +26,17 @@ use train::{ClassWeights, Metric, Precision};
 use crate::args::{DataArgs, ExploreArgs};
 
 mod ledger;
+mod memory;
 mod rows;
 #[cfg(test)]
 mod tests;
 
 use ledger::LedgerToml;
+pub(crate) use memory::{free_memory_bytes, trainer_memory_bytes};
 use rows::{ReadToml, SeriesToml, SplitToml};
 
 /// How long a study explores if nobody says.
 const DEFAULT_SECONDS: f64 = 600.0;
-
-/// Share of the free memory that all trainers together may have.
-const MEMORY_SHARE: f64 = 0.8;
 
 /// A `lehr.toml`. Paths are relative to the file; everything but `data` has a default.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -595,30 +594,6 @@ fn resources(typed: &ResourcesToml) -> Resources {
         threads,
         memory_bytes_max,
     }
-}
-
-/// Memory of each of so many trainers: as was said, or its share of what is free.
-pub(crate) fn trainer_memory_bytes(said_mib: Option<u64>, trainers: u64) -> Option<u64> {
-    let share = |bytes: u64| (bytes as f64 * MEMORY_SHARE) as u64 / trainers;
-    said_mib
-        .map(|mib| mib << 20)
-        .or_else(|| free_memory_bytes().map(share))
-}
-
-/// Memory that is free now, or what the container may have, whichever is less.
-pub(crate) fn free_memory_bytes() -> Option<u64> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text
-        .lines()
-        .find(|line| line.starts_with("MemAvailable:"))?;
-    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    let limit = [
-        "/sys/fs/cgroup/memory.max",
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-    ]
-    .iter()
-    .find_map(|path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok());
-    Some(limit.map_or(kibibytes << 10, |limit| limit.min(kibibytes << 10)))
 }
 
 /// A decided study as a `lehr.toml`, with every default visible.

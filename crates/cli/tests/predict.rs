@@ -169,6 +169,35 @@ fn bad_rows_are_told_by_number_and_cost_no_other() {
 }
 
 #[test]
+fn what_could_not_be_used_is_kept_where_the_reader_of_the_answers_goes_away() {
+    let place = tempfile::tempdir().unwrap();
+    let (model, _) = models::rents(place.path());
+    let rows = place.path().join("new.csv");
+    // It goes away before the last answers are written, or in the midst of them.
+    for more in [0, 2000] {
+        let bad = place.path().join(format!("bad_{more}.csv"));
+        let text = "area,town,floor\n50,Bern,1\n51,Bern\n".to_string();
+        fs::write(&rows, text + &"60,Basel,2\n".repeat(more)).unwrap();
+        let mut program = Command::new(env!("CARGO_BIN_EXE_lehr"))
+            .arg("predict")
+            .arg(&model)
+            .arg(&rows)
+            .arg("--bad")
+            .arg(&bad)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(program.stdout.take());
+        assert!(program.wait().unwrap().success());
+        assert_eq!(
+            fs::read_to_string(&bad).unwrap(),
+            "file,row,reason\n,2,\"line 3 has 2 cells, the header 3\"\n"
+        );
+    }
+}
+
+#[test]
 fn several_files_and_folders_are_answered_with_the_file_of_each_row() {
     let place = tempfile::tempdir().unwrap();
     let (model, _) = models::rents(place.path());

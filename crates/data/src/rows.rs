@@ -23,10 +23,10 @@ use crate::{
     },
     limits::ReadLimits,
     notice::Notice,
-    npy::{self, Array, Saved},
+    npy::{self, Array},
     piped::refuse_read_once,
     preprocess::Preprocessor,
-    read::{array_images, array_series, format_of, is_text_file, place_named},
+    read::{INPUT_NAMES, array_images, array_series, format_of, is_text_file, place_named},
     series::{check_padded, too_large, wide},
     source::{Cells, Column, Dataset, Images, RawTargets, Table},
     table::{
@@ -475,13 +475,18 @@ fn read_array(path: &Path, limits: &ReadLimits) -> Result<Array, DataError> {
     }
     let arrays = npy::read_npz(path, limits)?;
     let names: Vec<String> = arrays.iter().map(|(name, _)| name.clone()).collect();
-    let is_input = |(name, _): &(String, Saved)| crate::read::INPUT_NAMES.contains(&name.as_str());
-    let (name, saved) = arrays.into_iter().find(is_input).ok_or_else(|| {
+    // As in training, the first of the names counts, wherever its array stands in the file.
+    let place_of = |wanted: &&str| names.iter().position(|name| name == wanted);
+    let place = INPUT_NAMES.iter().find_map(place_of).ok_or_else(|| {
         unfit(
             path,
             format!("it has no array `X`: it has {}", names.join(", ")),
         )
     })?;
+    let (name, saved) = arrays
+        .into_iter()
+        .nth(place)
+        .expect("the array of this name was found there");
     saved.numbers(path, &name)
 }
 

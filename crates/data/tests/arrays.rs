@@ -208,6 +208,61 @@ fn check_read_again(source: &Source, path: &Path) {
 }
 
 #[test]
+fn of_several_arrays_new_rows_come_from_the_one_that_was_learned_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let others: Vec<f64> = (0..120).rev().map(f64::from).collect();
+    let arrays = [
+        ("data", npy(&[40, 3], &others)),
+        ("X", numbers(40)),
+        ("y", classes(40)),
+    ];
+    let path = packed(folder.path(), "both.npz", &arrays);
+    let source = data::read(&request(path.clone(), None)).unwrap();
+    check_read_again(&source, &path);
+}
+
+#[test]
+fn more_classes_than_are_allowed_are_refused_with_what_allows_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let targets: Vec<f64> = (0..40).map(|row| f64::from(row % 10)).collect();
+    let arrays = [("X", numbers(40)), ("y", npy(&[40], &targets))];
+    let path = packed(folder.path(), "many.npz", &arrays);
+    let read = |classes_max: usize| {
+        data::read(&Request {
+            limits: ReadLimits {
+                classes_max,
+                ..ReadLimits::default()
+            },
+            ..request(path.clone(), None)
+        })
+    };
+    assert!(read(10).is_ok());
+    let refused = read(9).unwrap_err().to_string();
+    let expected = "`y` with 10 classes exceeds the limit of 9 classes (--classes-max allows more)";
+    assert!(refused.ends_with(expected), "{refused}");
+}
+
+#[test]
+fn a_column_of_a_table_that_is_called_nearly_as_one_of_an_array_is_not_found_in_an_array() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |row: usize| format!("{},{},{}\n", row % 7, row % 5, ["a", "b"][row % 2]);
+    let rows: String = (0..40).map(row).collect();
+    let new = folder.path().join("new.npy");
+    fs::write(&new, numbers(4)).unwrap();
+    let read = |header: &str| {
+        let table = folder.path().join("t.csv");
+        fs::write(&table, format!("{header}\n{rows}")).unwrap();
+        let source = data::read(&request(table, None)).unwrap();
+        let all: Vec<u32> = (0..40).collect();
+        let preprocessor = Preprocessor::fit(&source, &all).unwrap();
+        preprocessor.read_rows(&new, &ReadLimits::default())
+    };
+    assert_eq!(read("x0,x1,label").unwrap().row_numbers, [1, 2, 3, 4]);
+    let refused = read("x01,x02,label").unwrap_err().to_string();
+    assert!(refused.contains("do not include `x01`"), "{refused}");
+}
+
+#[test]
 fn a_column_of_an_array_that_is_ignored_is_not_learned_from() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), "train.npz", &[("X", "y", 40)]);

@@ -340,6 +340,27 @@ fn files_with_other_decimal_marks_are_read_alike_or_refused() {
 }
 
 #[test]
+fn where_a_format_always_has_points_it_is_the_other_file_that_is_to_be_written_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let commas = format!("x;y;label\n{}", "2,5;2;a\n1,5;3;b\n".repeat(10));
+    let objects = |x: &str| format!("{{\"x\": {x}, \"y\": 2, \"label\": \"a\"}}\n");
+    let read = |objects: &str| {
+        let train = written(folder.path(), "train.csv", commas.as_bytes());
+        data::read(&Request {
+            test: Some(written(folder.path(), "test.jsonl", objects.as_bytes())),
+            ..request(&train, Dialect::default())
+        })
+    };
+    let told = read(&objects("2.5")).unwrap_err().to_string();
+    assert!(
+        told.contains("train.csv with a comma: its format has points whatever is said")
+            && !told.contains("--decimal"),
+        "{told}"
+    );
+    assert!(read(&objects("2")).is_ok());
+}
+
+#[test]
 fn that_a_text_is_read_as_latin_1_is_said_once_also_of_parts() {
     let folder = tempfile::tempdir().unwrap();
     let row = |row: usize| {

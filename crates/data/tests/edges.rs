@@ -57,6 +57,25 @@ fn a_table_without_columns_is_refused() {
 }
 
 #[test]
+fn json_files_of_a_folder_are_rows_to_learn_from_and_to_test_with() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, rows) in [("train.json", 40), ("test.json", 10)] {
+        let object = |row: usize| {
+            let label = ["a", "b"][row % 2];
+            format!("{{\"x\": {}, \"label\": \"{label}\"}}", row % 7)
+        };
+        let objects: Vec<String> = (0..rows).map(object).collect();
+        let text = format!("[{}]", objects.join(","));
+        written(folder.path(), name, text.as_bytes());
+    }
+    let source = data::read(&Request {
+        path: folder.path().to_path_buf(),
+        ..Request::default()
+    });
+    assert_eq!(source.unwrap().given_test_rows, 40..50);
+}
+
+#[test]
 fn test_rows_that_are_a_single_number_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let train = npz(&[

@@ -302,6 +302,17 @@ fn an_image_is_known_by_its_content_not_by_its_name() {
 }
 
 #[test]
+fn a_text_that_begins_with_two_letters_of_an_image_is_no_broken_image() {
+    let place = place("letters");
+    for (name, content) in two_classes("") {
+        put(&place, &name, &content);
+    }
+    put(&place, "cat/notes.txt", b"BMI of all cats\n");
+    put(&place, "dog/sizes.csv", b"P1,P2\n1,2\n");
+    assert_eq!(warnings(&read(&place)), "");
+}
+
+#[test]
 fn images_of_several_sizes_take_the_most_common_one() {
     let place = place("sizes");
     for (name, content) in two_classes("") {

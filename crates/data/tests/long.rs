@@ -179,16 +179,17 @@ fn a_row_that_is_no_step_costs_its_own_series_and_is_told_by_number() {
     let preprocessor = Preprocessor::fit(&source, &[0, 1, 2, 3]).unwrap();
     let new = "who,t,x\na,1,0.5\nb,1,0.5\na,0,0.25\nb,2,large\n,3,0.5\nc,1,1\nc,1,2\nd,now,1\ne,5\nf,1,\n";
     let new = write(&folder, "new.csv", new);
-    let rows = preprocessor
-        .read_rows(&new, &ReadLimits::default())
-        .unwrap();
-    assert_eq!(rows.names, RowNames::Series(vec!["a".into(), "f".into()]));
-    assert_eq!(rows.row_numbers, [1, 10]);
-    let bad: Vec<String> = rows
-        .bad
-        .iter()
-        .map(|bad| format!("{}: {}", bad.row, bad.reason))
-        .collect();
+    let read = |limits: &ReadLimits| {
+        let rows = preprocessor.read_rows(&new, limits).unwrap();
+        let bad = rows.bad.iter();
+        let bad: Vec<String> = bad
+            .map(|bad| format!("{}: {}", bad.row, bad.reason))
+            .collect();
+        (rows.names, rows.row_numbers, bad)
+    };
+    let (names, row_numbers, bad) = read(&ReadLimits::default());
+    assert_eq!(names, RowNames::Series(vec!["a".into(), "f".into()]));
+    assert_eq!(row_numbers, [1, 10]);
     assert_eq!(
         bad,
         [
@@ -200,6 +201,12 @@ fn a_row_that_is_no_step_costs_its_own_series_and_is_told_by_number() {
             "9: it has 2 cells, the header 3; series `e` is not answered without it",
         ]
     );
+    // So it is in a file that is too large to be held.
+    let few = ReadLimits {
+        held_text_bytes: 10,
+        ..ReadLimits::default()
+    };
+    assert_eq!(read(&few), (names, row_numbers, bad));
     let mut steps = String::from("who,t,x\n");
     (0..20).for_each(|step| writeln!(steps, "a,{step},1").unwrap());
     let longer = write(&folder, "longer.csv", &steps);

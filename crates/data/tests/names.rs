@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use data::{Request, Roles, SplitBy, read};
+use data::{ReadLimits, Request, Roles, SplitBy, read};
 
 #[test]
 fn rows_are_called_by_their_number_in_their_own_file_even_if_some_are_left_out() {
@@ -46,6 +46,32 @@ fn rows_are_called_by_their_number_in_their_own_file_even_if_some_are_left_out()
     let names: Vec<String> = (0..10).map(|row| source.row_name(row)).collect();
     let expected = ["1", "2", "3", "4", "1", "2", "3", "4", "1", "2"];
     assert_eq!(names, expected);
+}
+
+#[test]
+fn validation_rows_have_their_own_numbers_beside_test_rows_that_are_not_all_held() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, rows: usize| {
+        let row = |row: usize| format!("{},{}\n", row % 9, ["a", "b"][row % 2]);
+        let rows: String = (0..rows).map(row).collect();
+        let path = folder.path().join(name);
+        fs::write(&path, format!("size,class\n{rows}")).unwrap();
+        path
+    };
+    let source = read(&Request {
+        path: write("rows.csv", 4),
+        validation: Some(write("more.csv", 3)),
+        test: Some(write("test.csv", 1_000)),
+        limits: ReadLimits {
+            held_text_bytes: 400,
+            ..ReadLimits::default()
+        },
+        ..Request::default()
+    })
+    .unwrap();
+    assert!(source.given_test_rows.len() < 1_000);
+    let names: Vec<String> = (0..7).map(|row| source.row_name(row)).collect();
+    assert_eq!(names, ["1", "2", "3", "4", "1", "2", "3"]);
 }
 
 #[test]

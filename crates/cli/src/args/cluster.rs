@@ -56,7 +56,7 @@ pub(crate) struct JoinArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LaunchCommand {
-    /// Nodes in a Slurm cluster, through sbatch, squeue and scancel.
+    /// Nodes in a Slurm cluster, through sbatch, squeue, sinfo and scancel.
     Slurm(LaunchSlurmArgs),
     /// Nodes in a Kubernetes cluster, through kubectl.
     Kubernetes(LaunchKubernetesArgs),

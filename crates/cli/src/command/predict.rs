@@ -63,8 +63,11 @@ pub(crate) fn run(args: &PredictArgs) -> Result<String> {
     for input in &inputs {
         match asked.ask(input) {
             Ok(()) => {}
-            // A reader that has seen enough, as `head`, is no failure.
-            Err(error) if is_broken_pipe(&error) => return Ok(String::new()),
+            Err(error) if is_broken_pipe(&error) => {
+                // What could not be used until then is kept all the same.
+                as_far_as_read(asked.bad.finish())?;
+                return Ok(String::new());
+            }
             Err(error) if inputs.len() == 1 => return Err(error),
             Err(error) => {
                 tell(&format!("{input} is passed over: {}", show::chain(&error)));
@@ -297,8 +300,11 @@ impl Asked<'_> {
 
     /// Puts the answers in their place, unless there are none.
     fn finish(mut self) -> Result<()> {
-        self.out.flush()?;
+        let flushed = as_far_as_read(self.out.flush());
         let bad = self.bad.finish()?;
+        if flushed?.is_none() {
+            return Ok(());
+        }
         if self.answered == 0 && bad > 0 {
             bail!("none of the {bad} rows could be used");
         }
@@ -427,6 +433,14 @@ impl BadRows {
             tell(&format!("{more} more rows are passed over"));
         }
         Ok(self.count)
+    }
+}
+
+/// What came of writing; nothing where the reader has gone away. One that has seen enough, as `head`, is no failure.
+fn as_far_as_read<T>(written: Result<T>) -> Result<Option<T>> {
+    match written {
+        Err(error) if is_broken_pipe(&error) => Ok(None),
+        written => written.map(Some),
     }
 }
 

@@ -12,6 +12,7 @@ use image::{
     metadata::Orientation,
 };
 
+use super::is_image_start;
 use crate::{limits::ReadLimits, notice::Notice, oddities::ImageFile};
 
 /// Bytes that a decoder may hold at once, for each pixel of the largest image allowed: 16-bit
@@ -53,7 +54,7 @@ pub(crate) type Size = (u32, u32, u32);
 ///
 /// Why an image cannot be used.
 pub(crate) fn header(content: &[u8], limits: &ReadLimits) -> Result<Option<Header>, String> {
-    if image::guess_format(content).is_err() {
+    if !is_image_start(content) {
         return Ok(None);
     }
     let mut decoder = decoder(content, limits)?;

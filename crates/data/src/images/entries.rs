@@ -16,7 +16,10 @@ use std::{
 use flate2::read::MultiGzDecoder;
 use tar::EntryType;
 
-use super::decode::{self, Header};
+use super::{
+    decode::{self, Header},
+    is_image_start,
+};
 use crate::{
     error::DataError,
     limits::ReadLimits,
@@ -149,8 +152,10 @@ impl Survey {
                 self.others.insert(name.into());
             }
             Ok(None) => {
-                self.broken
-                    .insert(name.into(), "its content is that of no image".into());
+                self.broken.insert(
+                    name.into(),
+                    "its content is that of no image that is read".into(),
+                );
             }
             Err(reason) => {
                 self.broken.insert(name.into(), reason);
@@ -548,7 +553,7 @@ fn read_image(mut file: File, most: u64, content: &mut Vec<u8>) -> io::Result<()
     file.by_ref()
         .take(START_BYTES.min(most))
         .read_to_end(content)?;
-    if image::guess_format(content).is_ok() {
+    if is_image_start(content) {
         let left = most.saturating_sub(content.len() as u64);
         file.take(left).read_to_end(content)?;
     }

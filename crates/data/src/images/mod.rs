@@ -231,7 +231,7 @@ pub(crate) fn read_unlabelled(
 pub(crate) fn pixels(content: &[u8], size: Size, limits: &ReadLimits) -> Result<Vec<u8>, String> {
     match decode::header(content, limits)? {
         Some(_) => decode::pixels(content, size, limits),
-        None => Err("its content is that of no image".to_string()),
+        None => Err("its content is that of no image that is read".to_string()),
     }
 }
 

@@ -23,7 +23,12 @@ use crate::{
         Cells, Column, DataKind, Dataset, Images, RawTargets, Request, Series, Table, Task,
         TaskKind,
     },
-    table::{self, dialect::Decimal, read::class_ids, text::malformed},
+    table::{
+        self,
+        dialect::Decimal,
+        read::{class_ids, refuse_many_classes},
+        text::malformed,
+    },
 };
 
 /// Names of an array of inputs, and of an array of targets; where several are there, the first of these counts.
@@ -553,17 +558,20 @@ fn array_targets(
     }
 }
 
-/// The place of the column of an array that has this name.
+/// The place of the column of an array that has this name; `x01` and `x+1` are names of none.
 pub(crate) fn place_named(name: &str) -> Option<usize> {
-    name.strip_prefix('x')?.parse().ok()
+    let place = name.strip_prefix('x')?.parse::<usize>().ok()?;
+    (name_at(place) == name).then_some(place)
+}
+
+/// The name of the column of an array at this place.
+fn name_at(place: usize) -> String {
+    format!("x{place}")
 }
 
 /// Refuses to leave out a column that is not there.
 fn check_ignored(request: &Request, width: usize) -> Result<(), DataError> {
-    let is_there = |name: &&String| {
-        let place = place_named(name).filter(|place| *place < width);
-        place.is_some_and(|place| format!("x{place}") == **name)
-    };
+    let is_there = |name: &&String| place_named(name).is_some_and(|place| place < width);
     match request.ignore.iter().find(|name| !is_there(name)) {
         None => Ok(()),
         Some(name) => {
@@ -587,8 +595,7 @@ fn array_columns(
         return Err(malformed(&request.path, problem));
     };
     check_ignored(request, width)?;
-    let named = |column: usize| format!("x{column}");
-    let is_left = |column: &usize| !request.ignore.contains(&named(*column));
+    let is_left = |column: &usize| !request.ignore.contains(&name_at(*column));
     let left: Vec<usize> = (0..width).filter(is_left).collect();
     let of_column = |column: usize| (0..rows).map(move |row| row * width + column);
     let values = inputs.values.to_floats();
@@ -601,7 +608,7 @@ fn array_columns(
     }
     let finite = |value: f64| if value.is_finite() { value } else { f64::NAN };
     let texts = |name: &str| {
-        let column = left.iter().find(|column| named(**column) == name)?;
+        let column = left.iter().find(|column| name_at(**column) == name)?;
         let cells = of_column(*column).map(|at| values[at].to_string());
         Some(cells.collect())
     };
@@ -613,10 +620,10 @@ fn array_columns(
     beside.facts = read_facts(&request.roles, &role_rows, notices)
         .map_err(|problem| malformed(&request.path, problem))?;
     let column = |column: usize| Column {
-        name: named(column),
+        name: name_at(column),
         cells: Cells::Numbers(of_column(column).map(|at| finite(values[at])).collect()),
     };
-    let is_input = |column: &usize| !request.roles.columns().any(|role| role == named(*column));
+    let is_input = |column: &usize| !request.roles.columns().any(|role| role == name_at(*column));
     let inputs = left.iter().copied().filter(is_input);
     Ok(inputs.map(column).collect())
 }
@@ -645,5 +652,6 @@ fn array_classes(request: &Request, words: &[String]) -> Result<(Task, RawTarget
         );
         return Err(nothing(request, problem));
     }
+    refuse_many_classes(request, target_of(request), classes.len())?;
     Ok((Task::Classification { classes }, RawTargets::Classes(ids)))
 }

@@ -9,10 +9,13 @@ use super::{format_of, name_of};
 use crate::error::DataError;
 
 /// Ends of names that data have.
-const DATA_FORMATS: [&str; 12] = [
+const DATA_FORMATS: [&str; 13] = [
     "csv", "tsv", "parquet", "arrow", "feather", "arrows", "arff", "ts", "jsonl", "ndjson", "npz",
-    "txt",
+    "txt", JSON,
 ];
+
+/// A file of this kind beside others is rather about the data than data.
+const JSON: &str = "json";
 
 /// What people call rows to learn from, and rows to test with.
 const TRAIN: &str = "train";
@@ -46,6 +49,9 @@ pub(super) fn data_files(folder: &Path) -> Result<DataFiles, DataError> {
         if path.is_file() && !is_hidden && DATA_FORMATS.contains(&format_of(&path)) {
             files.push(path);
         }
+    }
+    if files.iter().any(|path| format_of(path) != JSON) {
+        files.retain(|path| format_of(path) != JSON);
     }
     files.sort();
     let names: Vec<String> = files.iter().map(|path| name_of(path)).collect();
@@ -97,4 +103,26 @@ fn pair(first: &Path, second: &Path) -> Option<DataFiles> {
             name_of(test)
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_files_are_data_unless_there_are_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str| fs::write(folder.path().join(name), "").unwrap();
+        let found = || {
+            let files = data_files(folder.path()).unwrap();
+            (name_of(&files.data), files.test.as_deref().map(name_of))
+        };
+        put("train.json");
+        assert_eq!(found(), ("train.json".to_string(), None));
+        put("test.json");
+        let test = Some("test.json".to_string());
+        assert_eq!(found(), ("train.json".to_string(), test));
+        put("rows.csv");
+        assert_eq!(found(), ("rows.csv".to_string(), None));
+    }
 }

@@ -1,6 +1,6 @@
 //! Data whose labels lie beside them: images in class folders, IDX pairs, series with their classes.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use super::{Beside, Found, Given, format_of, nothing, refuse_columns, refuse_other_kind};
 use crate::{
@@ -84,7 +84,8 @@ pub(super) fn classes(
 ) -> Result<(Task, RawTargets), DataError> {
     let own = labels.len() - given.sum();
     let (classes, ids) = class_ids(labels);
-    let unknown = ids[own..].iter().find(|id| !ids[..own].contains(id));
+    let known: BTreeSet<u32> = ids[..own].iter().copied().collect();
+    let unknown = ids[own..].iter().find(|id| !known.contains(*id));
     if let Some(id) = unknown {
         let class = &classes[*id as usize];
         let problem =
@@ -232,4 +233,28 @@ fn values(request: &Request, labels: &[String]) -> Result<(Task, RawTargets), Da
     }
     let target = "target".to_string();
     Ok((Task::Regression { target }, RawTargets::Values(values)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_rows_have_the_classes_of_the_others_however_many_rows_are_sorted_by_class() {
+        const ROWS: usize = 50_000;
+        let given = Given {
+            validation: 0,
+            test: ROWS + 1,
+        };
+        let read = |last: &str| {
+            let names = ["ant", "bee"].into_iter().chain(["bee"; 2]);
+            let sorted = names.flat_map(|name| std::iter::repeat_n(name, ROWS / 2));
+            let labels = sorted.chain([last]).map(str::to_string);
+            classes(&Request::default(), &labels.collect::<Vec<_>>(), given)
+        };
+        let classes = ["ant", "bee"].map(str::to_string).to_vec();
+        assert_eq!(read("ant").unwrap().0, Task::Classification { classes });
+        let told = read("cat").unwrap_err().to_string();
+        assert!(told.contains("have the class `cat`"), "{told}");
+    }
 }

@@ -38,14 +38,15 @@ pub(super) fn find(request: &Request, columns: &StepColumns) -> Result<Found, Da
     let mut notices = std::mem::take(&mut table.head.notices);
     let target = find_target(&request.path, &table.head, request, &mut notices)?;
     let form = Form::of(request, columns, &table.head, target)?;
-    let mut files = vec![File::read(&form, Part::Train, &request.path, table)?];
+    let first = File::read(&form, Part::Train, &request.path, table, &mut notices)?;
+    let mut files = vec![first];
     for (part, path) in [
         (Part::Validation, &request.validation),
         (Part::Vault, &request.test),
     ] {
         if let Some(path) = path {
             let table = AllRows::open(path, reading(request))?;
-            files.push(File::read(&form, part, path, table)?);
+            files.push(File::read(&form, part, path, table, &mut notices)?);
         }
     }
     let time = order(columns, &mut files, &mut notices)?;
@@ -212,13 +213,21 @@ struct File {
 }
 
 impl File {
-    fn read(form: &Form, part: Part, path: &Path, table: AllRows) -> Result<File, DataError> {
+    fn read(
+        form: &Form,
+        part: Part,
+        path: &Path,
+        mut table: AllRows,
+        notices: &mut Vec<Notice>,
+    ) -> Result<File, DataError> {
+        notices.append(&mut table.head.notices);
         let places = form.places(path, &table.head)?;
         let mut gathering = Gathering::new(places, table.head.decimal);
-        table.each(&mut |number, row| {
+        let more = table.each(&mut |number, row| {
             let added = gathering.add(number, &row.cells);
             added.map_err(|odd| refused(path, &odd))
         })?;
+        notices.extend(more);
         Ok(File {
             part,
             path: path.to_path_buf(),

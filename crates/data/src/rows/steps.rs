@@ -33,12 +33,12 @@ pub(super) fn read(
         ..kept(dialect, limits)
     };
     let mut rows = AllRows::open(path, reading)?;
-    let notices = std::mem::take(&mut rows.head.notices);
+    let mut notices = std::mem::take(&mut rows.head.notices);
     let places = places(table, path, &rows.head)?;
     let (columns, decimal) = (rows.head.header.len(), rows.head.decimal);
     let mut gathering = Gathering::new(places, decimal);
     let mut bad = Vec::new();
-    rows.each(&mut |number, row| {
+    let more = rows.each(&mut |number, row| {
         let added = match row.cells.len() == columns {
             true => gathering.add(number, &row.cells),
             false => gathering.add_ragged(number, &row.cells, columns),
@@ -46,6 +46,7 @@ pub(super) fn read(
         bad.extend(added.err().filter(OddRow::is_of_no_series).map(bad_row));
         Ok(())
     })?;
+    notices.extend(more);
     let format = table.time.as_ref().and_then(|time| time.format.as_ref());
     gathering.order(format);
     let mut good = Vec::new();

@@ -9,7 +9,7 @@ use super::{
     records,
     text::{Records, Row},
 };
-use crate::{error::DataError, large::threads};
+use crate::{error::DataError, large::threads, notice::Notice};
 
 /// A table that is gone through once.
 pub(crate) struct AllRows {
@@ -34,18 +34,18 @@ impl AllRows {
         Ok(AllRows { head, flow: None })
     }
 
-    /// Shows each row with its number, from 1.
+    /// Shows each row with its number, from 1; returns what is to be said of rows that the head has not seen.
     ///
     /// # Errors
     /// The first that `see` gives, or what is wrong with a part that had not been read yet.
     pub(crate) fn each(
         self,
         see: &mut dyn FnMut(u64, &Row) -> Result<(), DataError>,
-    ) -> Result<(), DataError> {
+    ) -> Result<Vec<Notice>, DataError> {
         let Some((flow, form)) = self.flow else {
-            return (1..)
-                .zip(&self.head.rows)
-                .try_for_each(|(number, row)| see(number, row));
+            let mut rows = (1..).zip(&self.head.rows);
+            rows.try_for_each(|(number, row)| see(number, row))?;
+            return Ok(Vec::new());
         };
         let rows_of = |part: &Part| {
             let mut rows = Vec::new();
@@ -53,15 +53,65 @@ impl AllRows {
                 rows.push(row.to_row(line));
                 Ok(())
             })?;
-            Ok(rows)
+            Ok(Shown {
+                rows,
+                notice: part.notice(),
+            })
         };
-        let mut number = 0;
-        flow.in_order(threads(), &rows_of, &mut |rows: Vec<Row>| {
-            rows.iter().try_for_each(|row| {
+        let (mut number, mut notices) = (0, Vec::new());
+        flow.in_order(threads(), &rows_of, &mut |shown: Shown| {
+            notices.extend(shown.notice);
+            shown.rows.iter().try_for_each(|row| {
                 number += 1;
                 see(number, row)
             })
         })?;
-        Ok(())
+        Ok(notices)
+    }
+}
+
+/// What a part holds.
+struct Shown {
+    rows: Vec<Row>,
+    notice: Option<Notice>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{limits::ReadLimits, table::header::HeaderLine};
+
+    #[test]
+    fn what_is_found_behind_the_first_part_of_a_large_table_is_said_once() {
+        const ROWS: usize = 4_300;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        // Three parts, of which the last two are no UTF-8.
+        let row = |first: u8| [&b"1,"[..], &[first], &[b'a'; 1_000], b"\n"].concat();
+        let head = b"x,word\n".to_vec();
+        let text = [head, row(b'a').repeat(ROWS), row(0xe4).repeat(ROWS)].concat();
+        fs::write(&path, text).unwrap();
+        let limits = ReadLimits {
+            held_text_bytes: 100,
+            ..ReadLimits::default()
+        };
+        let reading = Reading {
+            header: HeaderLine::Present,
+            ..Reading::whole(&limits)
+        };
+        let table = AllRows::open(&path, reading).unwrap();
+        assert!(table.head.notices.is_empty());
+        let mut last = 0;
+        let notices = table.each(&mut |number, _| {
+            last = number;
+            Ok(())
+        });
+        let notices = notices.unwrap();
+        assert_eq!(last, 2 * ROWS as u64);
+        assert_eq!(notices.len(), 1);
+        let told = &notices[0].text;
+        assert!(told.contains("read as Latin-1"), "{told}");
     }
 }

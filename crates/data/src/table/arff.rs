@@ -2,7 +2,7 @@
 //!
 //! Dense and sparse rows; columns of whole series (`relational`) are refused.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use super::{
     Reading,
@@ -20,7 +20,22 @@ enum Kind {
     /// Dates or times.
     Times,
     /// One of these.
-    OneOf(Vec<String>),
+    OneOf(Values),
+}
+
+/// The values that a column may have.
+struct Values {
+    /// In the order in which the file declares them.
+    declared: Vec<String>,
+    /// The same, to be looked up: there may be thousands, and every cell is one of them.
+    known: BTreeSet<String>,
+}
+
+impl Values {
+    fn of(declared: Vec<String>) -> Values {
+        let known = declared.iter().cloned().collect();
+        Values { declared, known }
+    }
 }
 
 struct Attribute {
@@ -106,7 +121,7 @@ fn attribute(text: &str) -> Result<Attribute, String> {
     if let Some(list) = rest.strip_prefix('{') {
         let list = list.trim_end().strip_suffix('}');
         let list = list.ok_or_else(|| format!("the values of `{name}` have no closing brace"))?;
-        let values = split(list);
+        let values = Values::of(split(list));
         return Ok(Attribute {
             name,
             kind: Kind::OneOf(values),
@@ -153,7 +168,7 @@ fn sparse_cells(text: &str, attributes: &[Attribute]) -> Result<Vec<String>, Str
     let mut cells: Vec<String> = attributes
         .iter()
         .map(|attribute| match &attribute.kind {
-            Kind::OneOf(values) => values.first().cloned().unwrap_or_default(),
+            Kind::OneOf(values) => values.declared.first().cloned().unwrap_or_default(),
             Kind::Number | Kind::Words | Kind::Times => "0".to_string(),
         })
         .collect();
@@ -193,9 +208,9 @@ fn check(cell: &str, attribute: &Attribute) -> Result<(), String> {
     let name = &attribute.name;
     match &attribute.kind {
         _ if cell == "?" => Ok(()),
-        Kind::OneOf(values) if !values.iter().any(|value| value == cell) => Err(format!(
+        Kind::OneOf(values) if !values.known.contains(cell) => Err(format!(
             "`{cell}` is not among the declared values of `{name}` ({})",
-            values.join(", ")
+            values.declared.join(", ")
         )),
         Kind::Number if cell.parse::<f64>().is_err() => Err(format!(
             "`{cell}` is no number, but `{name}` is declared as one"
@@ -252,7 +267,18 @@ mod tests {
         let Kind::OneOf(values) = parsed.kind else {
             panic!("it has values")
         };
-        assert_eq!(values, ["0 to 4", "it's", "it's", "plain"]);
+        assert_eq!(values.declared, ["0 to 4", "it's", "it's", "plain"]);
+    }
+
+    #[test]
+    fn a_value_is_known_wherever_it_is_declared_and_others_are_told_with_those_in_their_order() {
+        let attributes = [attribute("c {v2, v10, v1, v2}").unwrap()];
+        for value in ["v1", "v2", "v10", "?"] {
+            assert_eq!(dense_cells(value, &attributes).unwrap(), [value]);
+        }
+        let refused = dense_cells("v3", &attributes).unwrap_err();
+        let expected = "`v3` is not among the declared values of `c` (v2, v10, v1, v2)";
+        assert_eq!(refused, expected);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::{
     encoding::{Decoded, GZIP, UTF16},
     json, parquet,
     parts::{TextPart, TextParts},
-    text::{self, Delimited, Names, Quoting, Records, Row, malformed},
+    text::{self, Delimited, Names, Quoting, Ragged, Records, Row, malformed},
 };
 use crate::{
     error::DataError,
@@ -57,6 +57,8 @@ pub(crate) struct Form {
     pub(super) decimal: Decimal,
     dialect: Dialect,
     limits: ReadLimits,
+    /// What happens to a row with another number of cells.
+    ragged: Ragged,
     /// Columns whose cells are not wanted.
     passed_over: Vec<String>,
 }
@@ -139,15 +141,16 @@ impl Form {
     /// Goes through the rows of a part.
     ///
     /// # Errors
-    /// The first that `see` gives, or a row that has more or fewer cells than there are columns.
+    /// The first that `see` gives, or a row that has more or fewer cells than there are columns, unless such rows are
+    /// kept for `see` to judge.
     pub(crate) fn each(&self, part: &Part, see: See<'_>) -> Result<(), DataError> {
         let mut is_header = part.is_first && self.names == Names::Written;
         let mut checked = |line: u64, row: Seen<'_>| {
             if std::mem::take(&mut is_header) {
                 return Ok(());
             }
-            if row.width() != self.header.len() {
-                return Err(self.ragged(line, row.width()));
+            if row.width() != self.header.len() && self.ragged == Ragged::Refuse {
+                return Err(self.refused(line, row.width()));
             }
             see(line, row)
         };
@@ -172,6 +175,7 @@ impl Form {
             }
             (Content::Text(part), _) => {
                 let reading = Reading {
+                    ragged: self.ragged,
                     taken: self.taken(),
                     ..Reading::whole(&self.limits)
                 };
@@ -192,7 +196,7 @@ impl Form {
         Taken::Without(&self.passed_over)
     }
 
-    fn ragged(&self, line: u64, cells: usize) -> DataError {
+    fn refused(&self, line: u64, cells: usize) -> DataError {
         let problem = format!(
             "the header has {} columns, but line {line} has {cells} cells",
             self.header.len()
@@ -348,6 +352,7 @@ impl Flow {
             decimal: head.decimal,
             dialect: reading.dialect,
             limits: *reading.limits,
+            ragged: reading.ragged,
             passed_over: reading.taken.passed_over(&head.header),
         };
         flow.know(format);

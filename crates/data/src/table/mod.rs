@@ -144,3 +144,11 @@ pub(crate) fn records(path: &Path, reading: Reading<'_>) -> Result<Records, Data
         _ => text::read(path, reading),
     }
 }
+
+/// Whether a table is of a format that has a point in its fractions, whatever is said of it.
+fn always_has_points(path: &Path) -> bool {
+    let start = first_bytes(path).unwrap_or_default();
+    start.starts_with(parquet::MAGIC)
+        || arrow::is_arrow(&start)
+        || ["arff", "json", "jsonl", "ndjson"].contains(&format_of(path))
+}

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Reading, Taken,
+    Reading, Taken, always_has_points,
     chosen::{self, Chosen},
     columns::{NUMBERS_SHARE, Written, is_missing, number},
     dataset::dataset_of,
@@ -62,7 +62,7 @@ pub(crate) fn read(request: &Request) -> Result<ReadTable, DataError> {
     for more in [&request.validation, &request.test] {
         if let Some(more) = more {
             let target = chosen.as_ref().map(|chosen| chosen.target.as_str());
-            append(&mut records, more, request, target)?;
+            append(&mut records, &ends, more, request, target)?;
         }
         ends.push(records.rows.len());
     }
@@ -258,8 +258,10 @@ pub(crate) fn place_of(path: &Path, records: &Records, name: &str) -> Result<usi
         })
 }
 
+/// Puts the rows of one more file behind those that end at `ends`.
 fn append(
     records: &mut Records,
+    ends: &[usize],
     test: &Path,
     request: &Request,
     target: Option<&str>,
@@ -294,7 +296,8 @@ fn append(
         })
         .collect::<Result<_, _>>()?;
     if records.numbers.is_some() || more.numbers.is_some() {
-        let (own, others) = (numbers_of(records), numbers_of(&more));
+        let own = numbers_of(records, ends);
+        let others = numbers_of(&more, &[more.rows.len()]);
         records.numbers = Some([own, others].concat());
     }
     for mut row in more.rows {
@@ -325,9 +328,12 @@ fn common_decimal(
     if !may_have_points {
         return Ok(Decimal::Comma);
     }
+    let next = match always_has_points(path) {
+        true => "its format has points whatever is said, so write the other file with points, too",
+        false => "write both alike, or say with --decimal what both have",
+    };
     let problem = format!(
-        "its fractions are read with a point, those of {} with a comma: write both alike, or say with --decimal \
-         what both have",
+        "its fractions are read with a point, those of {} with a comma: {next}",
         other.display()
     );
     Err(malformed(path, problem))
@@ -338,9 +344,11 @@ fn has_points(rows: &[Row]) -> bool {
     rows.iter().flat_map(|row| &row.cells).any(is_pointed)
 }
 
-/// Numbers of rows of one file, from 1.
-fn numbers_of(records: &Records) -> Vec<u64> {
-    let all = || (1..=records.rows.len() as u64).collect();
+/// Numbers of rows, those of each file from 1; where the rows of each end is said.
+fn numbers_of(records: &Records, ends: &[usize]) -> Vec<u64> {
+    let starts = [0].into_iter().chain(ends.iter().copied());
+    let lengths = starts.zip(ends).map(|(start, end)| (end - start) as u64);
+    let all = || lengths.flat_map(|length| 1..=length).collect();
     records.numbers.clone().unwrap_or_else(all)
 }
 
@@ -542,15 +550,7 @@ fn classes(
         );
         return Err(nothing(request, problem));
     }
-    if classes.len() > request.limits.classes_max {
-        let limit = request.limits.classes_said();
-        let what = format!("`{name}` with {} classes", classes.len());
-        return Err(DataError::TooLarge {
-            path: request.path.clone(),
-            what,
-            limit,
-        });
-    }
+    refuse_many_classes(request, name, classes.len())?;
     if classes.len() < 2 {
         let problem = format!(
             "`{name}` is always `{}`: two classes are needed",
@@ -560,6 +560,22 @@ fn classes(
     }
     warn_of_similar(&classes, name, notices);
     Ok((Task::Classification { classes }, RawTargets::Classes(ids)))
+}
+
+/// Refuses more classes of a target than are learned.
+pub(crate) fn refuse_many_classes(
+    request: &Request,
+    name: &str,
+    classes: usize,
+) -> Result<(), DataError> {
+    match classes > request.limits.classes_max {
+        false => Ok(()),
+        true => Err(DataError::TooLarge {
+            path: request.path.clone(),
+            what: format!("`{name}` with {classes} classes"),
+            limit: request.limits.classes_said(),
+        }),
+    }
 }
 
 /// The first classes and how many rows each has.

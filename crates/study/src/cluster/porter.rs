@@ -86,7 +86,12 @@ impl Porter<'_> {
                 (false, Ask::Checkpoint { .. }) => continue,
                 (false, _) => {
                     self.unsaid.store(true, Ordering::Relaxed);
-                    return;
+                    match self.leave.load(Ordering::Relaxed) {
+                        // The others it still gives back, as far as they can be stored.
+                        true => continue,
+                        // It has lost what it has computed, and cannot go on.
+                        false => return,
+                    }
                 }
                 (true, _) => stored.note(&ask),
             };
@@ -248,6 +253,38 @@ mod tests {
         drop(finishes);
         of(&weights, &leave, &unsaid, &|_| {}).publish(waiting, &asks);
         assert!(unsaid.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn a_node_that_leaves_gives_back_what_it_can_whatever_stays_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = Digest::of(b"there");
+        let file = ObjectName::weights(&there).to_string();
+        fs::write(folder.path().join(file), b"there").unwrap();
+        let weights = NodeWeights::InPlace(folder.path().to_path_buf());
+        let (leave, unsaid) = (AtomicBool::new(true), AtomicBool::new(false));
+        let lease = |number| Lease {
+            trial: TrialId(number),
+            epoch: LeaseEpoch(1),
+        };
+        let (finishes, waiting) = channel();
+        let (asks, passed) = channel();
+        let lost = Ask::Finish {
+            lease: lease(7),
+            result: Box::new(result(7)),
+        };
+        let paused = Ask::Release {
+            lease: lease(8),
+            crash: None,
+            checkpoint: Some(there),
+        };
+        finishes.send(lost).unwrap();
+        finishes.send(paused.clone()).unwrap();
+        drop(finishes);
+        of(&weights, &leave, &unsaid, &|_| {}).publish(waiting, &asks);
+        assert!(unsaid.load(Ordering::Relaxed));
+        let passed: Vec<Ask> = passed.try_iter().collect();
+        assert_eq!(passed, [paused]);
     }
 
     #[test]

@@ -63,7 +63,8 @@ pub enum PlacedState {
         /// Why it has not yet, in the engine's own words.
         reason: String,
     },
-    /// It was started before, and the engine will not start it again for some time: a new one is faster.
+    /// It was started before, or what it was to have is gone, and the engine will not start it for some time: a new
+    /// one is faster.
     Held {
         /// Why, in the engine's own words.
         reason: String,

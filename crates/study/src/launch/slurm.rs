@@ -1,4 +1,4 @@
-//! Slurm: nodes as elements of job arrays, through `sbatch`, `squeue` and `scancel`.
+//! Slurm: nodes as elements of job arrays, through `sbatch`, `squeue`, `sinfo` and `scancel`.
 //!
 //! Jobs are found by name with `squeue`. `sacct` is never asked: it needs a database that many clusters lack,
 //! and gives the state of another job once numbers are used again. What decides is said on the command line,
@@ -38,7 +38,7 @@ const SITE_VARIABLES: [&str; 5] = [
 ];
 
 /// What commands of Slurm say, and what to do then.
-const HINTS: [(&str, &str); 9] = [
+const HINTS: [(&str, &str); 10] = [
     ("partition", "`sinfo -s` lists the partitions"),
     (
         "account",
@@ -51,6 +51,10 @@ const HINTS: [(&str, &str); 9] = [
     (
         "feature",
         "`sinfo -o '%n %f'` lists the features of nodes; choose another --constraint",
+    ),
+    (
+        "reservation",
+        "`scontrol show reservation` lists the reservations; correct SBATCH_RESERVATION, or unset it",
     ),
     (
         "node configuration is not available",
@@ -309,10 +313,12 @@ fn read_job(line: &str, text: &str) -> Result<Option<Placed>, LaunchError> {
     let state = match state {
         // A job that is put back into the queue after its machine died waits two minutes more.
         "PENDING" if is_held(&reason) => PlacedState::Held { reason },
-        "REQUEUED" | "REQUEUE_FED" | "REQUEUE_HOLD" | "SPECIAL_EXIT" => {
+        // Nobody but an administrator lets one go on whose reservation was deleted.
+        "REQUEUED" | "REQUEUE_FED" | "REQUEUE_HOLD" | "RESV_DEL_HOLD" | "SPECIAL_EXIT" => {
             PlacedState::Held { reason }
         }
-        "PENDING" => PlacedState::Waiting { reason },
+        // One that Slurm is about to queue again before all others, or to end: the next look knows.
+        "PENDING" | "EXPEDITING" => PlacedState::Waiting { reason },
         "CONFIGURING" | "RUNNING" | "RESIZING" | "SIGNALING" | "STOPPED" | "SUSPENDED" => {
             PlacedState::Running {
                 node: node.parse().ok(),
@@ -330,6 +336,29 @@ fn read_job(line: &str, text: &str) -> Result<Option<Placed>, LaunchError> {
         .parse()
         .map_err(|_| misread("a line begins with a job's number"))?;
     Ok(Some(Placed { id, state }))
+}
+
+/// Those of these machines that Slurm knows by this name. Nodes that another engine or somebody by hand has started are
+/// in the same ledger, and `sbatch` refuses to start anything where it is told of a machine that is none of its own.
+fn known(avoided: &BTreeSet<NodeName>) -> Result<BTreeSet<NodeName>, LaunchError> {
+    if avoided.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let listing = Outside::new("sinfo").args(["--noheader", "--all", "--Node", "-o", "%N"]);
+    // A filter of the user's own would hide machines, and nodes would be placed on them again.
+    let listing = listing
+        .without("SINFO_", &[])
+        .without("SLURM_", &["SLURM_CONF"]);
+    let action = "list the machines of the cluster".to_string();
+    let answer = listing.run().map_err(|cause| failed(action, cause))?;
+    Ok(named_in(&answer, avoided))
+}
+
+/// Those of these machines that stand in a list with a name in each line.
+fn named_in(list: &str, machines: &BTreeSet<NodeName>) -> BTreeSet<NodeName> {
+    let names: BTreeSet<&str> = list.lines().map(str::trim).collect();
+    let is_named = |machine: &&NodeName| names.contains(machine.as_str());
+    machines.iter().filter(is_named).cloned().collect()
 }
 
 fn is_held(reason: &str) -> bool {
@@ -350,8 +379,9 @@ impl Launcher for Slurm {
         count: NonZeroU32,
         avoided: &BTreeSet<NodeName>,
     ) -> Result<(), LaunchError> {
+        let avoided = known(avoided)?;
         for length in array_lengths(count) {
-            let submitted = self.submission(length, avoided).input(self.script()).run();
+            let submitted = self.submission(length, &avoided).input(self.script()).run();
             let action = || format!("start {length} nodes with Slurm");
             submitted.map_err(|cause| failed(action(), cause))?;
         }
@@ -451,7 +481,8 @@ mod tests {
     #[test]
     fn a_listing_is_read_into_states_oldest_first_without_what_has_ended() {
         let answer = "12_10|PENDING||Priority\n12_2|RUNNING|n1|None\n9_0|COMPLETING|n3|None\n\
-                      12_3|PENDING||BeginTime\n13_0|PENDING||launch failed requeued held\n";
+                      12_3|PENDING||BeginTime\n13_0|PENDING||launch failed requeued held\n\
+                      13_1|RESV_DEL_HOLD||ReservationDeleted\n13_2|EXPEDITING||None\n";
         let placed = read_listing("squeue", answer).unwrap();
         let shown: Vec<String> = placed
             .iter()
@@ -464,8 +495,20 @@ mod tests {
                 "12_3 Held { reason: \"BeginTime\" }",
                 "12_10 Waiting { reason: \"Priority\" }",
                 "13_0 Held { reason: \"launch failed requeued held\" }",
+                "13_1 Held { reason: \"ReservationDeleted\" }",
+                "13_2 Waiting { reason: \"None\" }",
             ]
         );
+    }
+
+    #[test]
+    fn only_machines_that_slurm_names_itself_are_left_out() {
+        let avoided = ["n2", "laptop", "n7.site.org"].into_iter();
+        let avoided: BTreeSet<NodeName> = avoided.map(|name| name.parse().unwrap()).collect();
+        let named = named_in("n1\nn2 \nn7\nn2\n", &avoided);
+        let named: Vec<&str> = named.iter().map(NodeName::as_str).collect();
+        assert_eq!(named, ["n2"]);
+        assert!(known(&BTreeSet::new()).unwrap().is_empty());
     }
 
     #[test]

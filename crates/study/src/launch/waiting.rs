@@ -38,7 +38,7 @@ pub struct Finding {
 }
 
 /// Reasons that engines give, what they mean, and what to do; the first that the reason begins with counts.
-const REASONS: [(&str, &str, &str); 31] = [
+const REASONS: [(&str, &str, &str); 33] = [
     (
         "None",
         "the scheduler has not looked at it yet",
@@ -83,6 +83,16 @@ const REASONS: [(&str, &str, &str); 31] = [
         "ReqNodeNotAvail",
         "machines that it needs are down, drained or reserved",
         "`sinfo -R` says why; wait, or start again with another --partition",
+    ),
+    (
+        "ReservationDeleted",
+        "its reservation was deleted, and Slurm holds it",
+        "correct SBATCH_RESERVATION, or unset it; then `lehr launch` replaces it",
+    ),
+    (
+        "ReservationInvalid",
+        "it asks for a reservation that is not valid",
+        "stop it, correct SBATCH_RESERVATION or unset it, and start again",
     ),
     (
         "Reservation",

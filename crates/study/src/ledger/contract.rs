@@ -201,7 +201,7 @@ pub trait Reading {
     /// How many trials are where.
     fn counts(&self) -> Result<Counts, LedgerError>;
 
-    /// How many trials have ended: asked at every event, where [`Reading::counts`] may look at every trial.
+    /// How many trials have ended: asked at every event, where [`Reading::counts`] may look at every trial once.
     fn ended_count(&self) -> Result<u64, LedgerError> {
         Ok(self.counts()?.ended())
     }

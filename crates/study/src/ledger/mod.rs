@@ -12,6 +12,7 @@ mod contract;
 mod postgres;
 mod row;
 mod sqlite;
+mod tally;
 mod track;
 
 use search::TrialId;
@@ -37,8 +38,8 @@ pub use track::{Ended, Track};
 /// How often a trial's trainer may die before the trial is given up.
 pub const CRASHES_MAX: u32 = 3;
 
-/// How many trainers of a worker of a cluster may die one after the other, before it gets no more work: the
-/// node is to blame, not the models.
+/// How many trials of a worker of a cluster may kill their trainers, one after the other, before it gets no more work:
+/// the node is to blame, not the models. Trials that had killed a trainer before are not counted.
 pub const WORKER_CRASHES_MAX: u32 = 3;
 
 /// How long a lease lasts without a beat, in seconds.
@@ -348,7 +349,8 @@ pub struct Node {
     pub has_left: bool,
     /// Whether its generator finds nothing new.
     pub is_exhausted: bool,
-    /// How many of its trainers have died, one after the other.
+    /// How many of its trials have killed their trainers, one after the other; those that had killed one before are
+    /// not counted.
     pub crashes: u32,
     /// How far its running trials are.
     pub progress: Vec<Progress>,
@@ -375,7 +377,7 @@ pub struct Unheard {
     pub ended: u64,
     /// How many trials a claim could give out, up to [`CLAIMABLE_MAX`].
     pub claimable: u64,
-    /// How many trainers of the worker have died, one after the other.
+    /// How many trials of the worker have killed their trainers, as in [`Node::crashes`].
     pub crashes: u32,
     /// The next page of the history.
     pub history: Vec<HistoryRow>,

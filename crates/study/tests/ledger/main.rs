@@ -20,6 +20,7 @@ use repeats::{
     a_claim_that_comes_after_a_later_one_gives_nothing,
     a_claim_that_is_repeated_gives_the_same_lease_again,
     a_result_of_a_trial_that_was_given_back_counts_until_another_takes_it,
+    a_trial_that_has_ended_is_counted_once_however_often_is_asked,
     a_trial_that_kills_every_trainer_is_to_blame_and_not_its_worker,
     a_worker_that_joins_again_claims_anew, what_is_written_after_the_end_of_a_term_is_refused,
 };
@@ -91,6 +92,7 @@ facts! {
     a_worker_that_joins_again_claims_anew,
     a_result_of_a_trial_that_was_given_back_counts_until_another_takes_it,
     a_trial_that_kills_every_trainer_is_to_blame_and_not_its_worker,
+    a_trial_that_has_ended_is_counted_once_however_often_is_asked,
     workers_are_numbered_as_they_come_and_known_when_they_come_again,
     trainers_that_die_one_after_the_other_are_counted_for_their_worker,
     a_trial_that_ends_well_clears_its_worker,

@@ -125,6 +125,33 @@ pub(super) fn a_trial_that_kills_every_trainer_is_to_blame_and_not_its_worker(
     assert!(worker.crashes == 1 && !worker.is_quarantined());
 }
 
+pub(super) fn a_trial_that_has_ended_is_counted_once_however_often_is_asked(bench: &mut Bench<'_>) {
+    for units in 8..12 {
+        bench.propose(units);
+    }
+    let counted = |bench: &Bench<'_>| {
+        let counts = bench.ledger.counts().unwrap();
+        (
+            counts.queued,
+            counts.running,
+            counts.finished,
+            counts.failed,
+        )
+    };
+    assert_eq!(counted(bench), (4, 0, 0, 0));
+    let leases = [bench.claim(1).unwrap(), bench.claim(1).unwrap()];
+    bench.finish(leases[0], 0.5);
+    assert_eq!(counted(bench), (2, 1, 1, 0));
+    assert_eq!(counted(bench), (2, 1, 1, 0));
+    let message = "nothing fits".to_string();
+    bench.end(leases[1], &Ending::Failed(FailReason::Refused { message }));
+    let taken = bench.claim(2).unwrap();
+    assert_eq!(counted(bench), (1, 1, 1, 1));
+    // What waits again is not what it was before.
+    bench.release(taken, &Release::Returned { checkpoint: None });
+    assert_eq!(counted(bench), (2, 0, 1, 1));
+}
+
 pub(super) fn what_is_written_after_the_end_of_a_term_is_refused(bench: &mut Bench<'_>) {
     let now = bench.now();
     let first = bench.ledger.lead("one", 20.0, now).unwrap().unwrap();

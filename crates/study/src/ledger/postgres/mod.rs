@@ -21,6 +21,7 @@ use super::{
     Parent, Proposed, Reading, Release, ReleaseOutcome, SCHEMA_VERSION, Standing, StudyName,
     StudyRecord, Term, Track, Unheard, from_json,
     row::{EndedRow, PendingRow, TrackRow, TrialRow},
+    tally::Tally,
     to_json,
 };
 use crate::{
@@ -40,6 +41,8 @@ pub struct Postgres {
     client: Mutex<Client>,
     schema: String,
     lease_secs: f64,
+    /// What was counted of it so far.
+    tally: Mutex<Tally>,
 }
 
 #[derive(Deserialize)]
@@ -125,6 +128,7 @@ impl Postgres {
             client: Mutex::new(client),
             schema,
             lease_secs,
+            tally: Mutex::default(),
         };
         Ok((ledger, admission))
     }
@@ -184,6 +188,7 @@ impl Postgres {
             client: Mutex::new(client),
             schema: study.schema(),
             lease_secs: 0.0,
+            tally: Mutex::default(),
         };
         let row: RecordRow = ledger.call("be opened", "study_record", &json!({}))?;
         if !(oldest..=SCHEMA_VERSION).contains(&row.version) {
@@ -618,14 +623,18 @@ impl Reading for Postgres {
     }
 
     fn counts(&self) -> Result<Counts, LedgerError> {
-        self.one(
-            "count the trials",
-            "jsonb_build_object('queued', count(*) filter (where state = 'queued'),
-             'running', count(*) filter (where state = 'running'),
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = tally.last.0;
+        let since = format!(
+            "jsonb_build_object('queued', (select count(*) from trial where state = 'queued'),
+             'running', (select count(*) from trial where state = 'running'),
              'finished', count(*) filter (where state = 'finished'),
              'stopped', count(*) filter (where state = 'stopped'),
-             'failed', count(*) filter (where state = 'failed')) from trial",
-        )
+             'failed', count(*) filter (where state = 'failed'),
+             'last', coalesce(max(sequence), {last})) from trial where sequence > {last}"
+        );
+        *tally = tally.continued_by(self.one("count the trials", &since)?);
+        Ok(tally.counts)
     }
 
     fn claimable(&self, _now: Instant) -> Result<u64, LedgerError> {

@@ -6,11 +6,11 @@ mod record;
 mod statement;
 mod write;
 
-use std::path::Path;
+use std::{cell::Cell, path::Path};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{LedgerError, OLDEST_VERSION, SCHEMA_VERSION, StudyRecord};
+use super::{LedgerError, OLDEST_VERSION, SCHEMA_VERSION, StudyRecord, tally::Tally};
 use crate::trial::Instant;
 
 const SCHEMA: &str = "
@@ -124,6 +124,8 @@ create index trial_best on trial (score desc, loss, id) where state = 'finished'
 #[derive(Debug)]
 pub struct Sqlite {
     connection: Connection,
+    /// What was counted of it so far.
+    tally: Cell<Tally>,
 }
 
 impl Sqlite {
@@ -133,9 +135,7 @@ impl Sqlite {
     /// If the file exists already or cannot be written.
     pub fn create(path: &Path, record: &StudyRecord, now: Instant) -> Result<Sqlite, LedgerError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-        let mut ledger = Sqlite {
-            connection: connect(path, flags)?,
-        };
+        let mut ledger = Sqlite::on(connect(path, flags)?);
         ledger.set_up(record, now)?;
         Ok(ledger)
     }
@@ -147,7 +147,7 @@ impl Sqlite {
     pub fn in_memory(record: &StudyRecord, now: Instant) -> Result<Sqlite, LedgerError> {
         let connection = Connection::open_in_memory().map_err(failed("open"))?;
         connection.set_prepared_statement_cache_capacity(statement::KEPT);
-        let mut ledger = Sqlite { connection };
+        let mut ledger = Sqlite::on(connection);
         ledger.set_up(record, now)?;
         Ok(ledger)
     }
@@ -159,7 +159,7 @@ impl Sqlite {
     /// If there is none, or it is of a version that this one cannot bring up to date.
     pub fn open(path: &Path) -> Result<Sqlite, LedgerError> {
         let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        let mut ledger = Sqlite { connection };
+        let mut ledger = Sqlite::on(connection);
         ledger.bring_up_to_date()?;
         ledger.checked(SCHEMA_VERSION)
     }
@@ -175,7 +175,14 @@ impl Sqlite {
         connection
             .pragma_update(None, "query_only", true)
             .map_err(failed("open"))?;
-        Sqlite { connection }.checked(OLDEST_VERSION)
+        Sqlite::on(connection).checked(OLDEST_VERSION)
+    }
+
+    fn on(connection: Connection) -> Sqlite {
+        Sqlite {
+            connection,
+            tally: Cell::default(),
+        }
     }
 
     fn bring_up_to_date(&mut self) -> Result<(), LedgerError> {

@@ -8,6 +8,7 @@ use super::{
         CLAIMABLE_MAX, Counts, HISTORY_PAGE, LEASE_SECS, LedgerError, Node, Reading, Standing,
         StudyRecord, from_json,
         row::{EndedRow, PendingRow, TrialRow},
+        tally::Tally,
     },
     Sqlite, failed,
     record::as_integer,
@@ -194,25 +195,34 @@ impl Reading for Sqlite {
     }
 
     fn counts(&self) -> Result<Counts, LedgerError> {
-        self.connection
+        let before = self.tally.get();
+        let since = self
+            .connection
             .ask(
-                "select count(*) filter (where state = 'queued'),
-                        count(*) filter (where state = 'running'),
+                "select (select count(*) from trial where state = 'queued'),
+                        (select count(*) from trial where state = 'running'),
                         count(*) filter (where state = 'finished'),
                         count(*) filter (where state = 'stopped'),
-                        count(*) filter (where state = 'failed') from trial",
-                [],
+                        count(*) filter (where state = 'failed'),
+                        coalesce(max(sequence), ?1) from trial where sequence > ?1",
+                [as_integer(before.last.0)],
                 |row| {
-                    Ok(Counts {
-                        queued: row.get(0)?,
-                        running: row.get(1)?,
-                        finished: row.get(2)?,
-                        stopped: row.get(3)?,
-                        failed: row.get(4)?,
+                    Ok(Tally {
+                        counts: Counts {
+                            queued: row.get(0)?,
+                            running: row.get(1)?,
+                            finished: row.get(2)?,
+                            stopped: row.get(3)?,
+                            failed: row.get(4)?,
+                        },
+                        last: Sequence(row.get(5)?),
                     })
                 },
             )
-            .map_err(failed("count the trials"))
+            .map_err(failed("count the trials"))?;
+        let tally = before.continued_by(since);
+        self.tally.set(tally);
+        Ok(tally.counts)
     }
 
     fn ended_count(&self) -> Result<u64, LedgerError> {
