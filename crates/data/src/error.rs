@@ -4,6 +4,12 @@ use std::{io, path::PathBuf};
 
 use thiserror::Error;
 
+/// An error with everything that has caused it, as one line.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
 /// Why data could not be used.
 #[derive(Debug, Error)]
 pub enum DataError {

@@ -60,19 +60,29 @@ pub fn folds_max(source: &Source, rows: &[u32], count: u8) -> u8 {
     u8::try_from(most).map_or(count, |most| count.min(most))
 }
 
+/// The same, refused if there is only one.
+fn possible_count(source: &Source, rows: &[u32], count: u8) -> Result<u8, DataError> {
+    let most = folds_max(source, rows, count);
+    if most >= 2 {
+        return Ok(most);
+    }
+    let rows = rows.len();
+    let alone = match &source.facts.sides {
+        Sides::Groups(_) => format!("all {rows} rows are of one group, which"),
+        _ => format!("{rows} row(s) in one fold"),
+    };
+    Err(refused(format!(
+        "{alone} cannot be both learned from and validate"
+    )))
+}
+
 fn row_by_row(
     source: &Source,
     rows: &[u32],
     count: u8,
     rng: &mut ChaCha8Rng,
 ) -> Result<Vec<u8>, DataError> {
-    let count = folds_max(source, rows, count);
-    if count < 2 {
-        return Err(refused(format!(
-            "{} row(s) in one fold cannot be both learned from and validate",
-            rows.len()
-        )));
-    }
+    let count = possible_count(source, rows, count)?;
     let targets = source.dataset.targets();
     let mut folds = vec![0; rows.len()];
     let place_of = |row: &u32| rows.binary_search(row).expect("rows are ascending");
@@ -108,13 +118,7 @@ fn by_groups(
     count: u8,
     rng: &mut ChaCha8Rng,
 ) -> Result<Vec<u8>, DataError> {
-    let count = folds_max(source, rows, count);
-    if count < 2 {
-        return Err(refused(format!(
-            "all {} rows are of one group, which cannot be both learned from and validate",
-            rows.len()
-        )));
-    }
+    let count = possible_count(source, rows, count)?;
     let strata = strata_of(source, rows.iter().copied());
     let shares = vec![1.0 / f64::from(count); usize::from(count)];
     let dealt = groups::deal(numbers, &strata, &shares, rng);

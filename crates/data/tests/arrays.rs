@@ -55,6 +55,14 @@ fn request(path: PathBuf, test: Option<PathBuf>) -> Request {
     }
 }
 
+fn column_names(dataset: &Dataset) -> Vec<&str> {
+    let Dataset::Table(table) = dataset else {
+        panic!("it is a table")
+    };
+    let names = table.columns.iter().map(|column| column.name.as_str());
+    names.collect()
+}
+
 #[test]
 fn test_rows_come_from_the_file_named_for_them_or_from_the_data_itself() {
     let folder = tempfile::tempdir().unwrap();
@@ -177,15 +185,7 @@ fn a_column_of_an_array_can_have_a_role() {
     let source = with("x1").unwrap();
     let weights = source.facts.weights.unwrap();
     assert_eq!((weights.len(), weights[2]), (40, 1.75));
-    let data::Dataset::Table(table) = source.dataset else {
-        panic!("it is a table")
-    };
-    let names: Vec<&str> = table
-        .columns
-        .iter()
-        .map(|column| column.name.as_str())
-        .collect();
-    assert_eq!(names, ["x0", "x2"]);
+    assert_eq!(column_names(&source.dataset), ["x0", "x2"]);
     let error = with("x7").unwrap_err().to_string();
     assert!(error.contains("no column `x7`"), "{error}");
 }
@@ -273,15 +273,7 @@ fn a_column_of_an_array_that_is_ignored_is_not_learned_from() {
         })
     };
     let source = without(&["x1"]).unwrap();
-    let Dataset::Table(table) = &source.dataset else {
-        panic!("it is a table")
-    };
-    let names: Vec<&str> = table
-        .columns
-        .iter()
-        .map(|column| column.name.as_str())
-        .collect();
-    assert_eq!(names, ["x0", "x2"]);
+    assert_eq!(column_names(&source.dataset), ["x0", "x2"]);
     check_read_again(&source, &path);
     let refused = |ignore: &[&str]| without(ignore).unwrap_err().to_string();
     for absent in ["x3", "x01", "colour"] {

@@ -69,9 +69,7 @@ impl Scene {
         })
     }
 
-    /// What becomes of a child of the first trial that has this score at its only rung.
-    fn child(&mut self, units: u32, score: f64) -> Verdict {
-        let parent = TrialId(1);
+    fn propose_child(&mut self, parent: TrialId, units: u32) {
         let origin = Origin::Variant {
             parent,
             morphs: Vec::new(),
@@ -79,11 +77,15 @@ impl Scene {
             base_models: vec![parent],
             targets: vec![parent],
         };
-        let child = Candidate {
+        self.propose(Candidate {
             origin,
             ..candidate(units, &self.worker)
-        };
-        self.propose(child);
+        });
+    }
+
+    /// What becomes of a child of the first trial that has this score at its only rung.
+    fn child(&mut self, units: u32, score: f64) -> Verdict {
+        self.propose_child(TrialId(1), units);
         let lease = self.claim().unwrap().lease;
         let stage = Stage {
             rung: Rung(1),
@@ -144,18 +146,7 @@ fn a_child_of_weights_that_are_gone_is_trained_as_a_model_without_a_parent() {
     let job = scene.claim().unwrap();
     let parent = job.lease.trial;
     scene.finish(job);
-    let origin = Origin::Variant {
-        parent,
-        morphs: Vec::new(),
-        temperature: 1.0,
-        base_models: vec![parent],
-        targets: vec![parent],
-    };
-    let child = Candidate {
-        origin,
-        ..candidate(16, &scene.worker)
-    };
-    scene.propose(child);
+    scene.propose_child(parent, 16);
     let job = scene.claim().unwrap();
     let weights = Digest::of(b"weights");
     let inherited = job.inheritance.map(|from| from.artifact);

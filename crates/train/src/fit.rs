@@ -7,7 +7,7 @@
 
 use std::{num::NonZeroU32, time::Instant};
 
-use data::{Examples, Targets};
+use data::{Examples, Targets, error::with_causes};
 use morph::Architecture;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -197,14 +197,6 @@ pub fn fit(
         training.epoch(observe)?;
     }
     training.finish()
-}
-
-/// An error with those that it comes from.
-fn described(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", described(source)),
-        None => error.to_string(),
-    }
 }
 
 fn check_rows(task: &FitTask<'_>, what: &'static str, examples: &Examples) -> Result<(), FitError> {
@@ -463,7 +455,7 @@ impl<'a> Training<'a> {
         let place = u64::from(epoch - 1);
         let portion = self.task.train.portion(self.task.seed, place);
         self.portion = portion.map_err(|error| FitError::Unreadable {
-            reason: described(&error),
+            reason: with_causes(&error),
         })?;
         Ok(())
     }

@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant as Moment},
 };
 
+use data::error::with_causes;
 use thiserror::Error;
 
 use crate::{
@@ -120,9 +121,7 @@ impl<'a> Waiting<'a> {
     }
 
     pub(super) fn say(&mut self, error: &dyn std::error::Error) {
-        let causes = std::iter::successors(error.source(), |cause| cause.source());
-        let causes = causes.map(|cause| format!(": {cause}"));
-        let reason = error.to_string() + &causes.collect::<String>();
+        let reason = with_causes(error);
         if reason != self.said {
             self.said.clone_from(&reason);
             (self.tell)(&Happening::Waiting { reason });

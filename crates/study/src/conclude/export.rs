@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use data::Sample;
+use data::{Sample, error::with_causes};
 use serde::{Deserialize, Serialize};
 use train::pytorch::script;
 
@@ -62,7 +62,7 @@ impl Exporter {
             Err(error) => {
                 self.refused.push(Refused {
                     model: model.card.origin(),
-                    reason: reason(&error),
+                    reason: with_causes(&error),
                 });
                 Ok(None)
             }
@@ -106,12 +106,6 @@ fn raw_vault(files: &PreparedFiles) -> Result<Option<(RowsOf, Sample)>, Conclude
     };
     let sample = Sample::load(&files.raw_vault).map_err(PrepareError::from)?;
     Ok(Some((rows_of, sample)))
-}
-
-/// An error with everything that has caused it, as one line.
-fn reason(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Writes `model.py` into a folder, beside the weights that it loads.
