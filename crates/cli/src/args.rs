@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Best(BestArgs),
     /// Where a trial comes from, why it was proposed, how it went; or why nothing runs.
     Explain(ExplainArgs),
+    /// How a study goes, in a browser, while it goes and afterwards.
+    Dashboard(DashboardArgs),
     /// What a model says of the rows or images in FILE.
     Predict(PredictArgs),
     /// Answer questions to a model over HTTP until told to stop.
@@ -474,6 +476,19 @@ pub(crate) struct PredictArgs {
     /// Write the rows that could not be used to this file, as CSV with their numbers and the reasons.
     #[arg(long, value_name = "FILE")]
     pub(crate) bad: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DashboardArgs {
+    /// Folder of the study.
+    pub(crate) study: PathBuf,
+    /// Where to listen; port 0 takes a free one. An address that others can reach needs a token.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8081")]
+    pub(crate) listen: SocketAddr,
+    /// Read the token, which a browser asks for as a password, from this file [default on an address that
+    /// others can reach: a new one, printed once].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

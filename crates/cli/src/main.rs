@@ -7,6 +7,10 @@
 mod answer;
 mod args;
 mod command;
+mod dashboard;
+mod http;
+#[cfg(test)]
+mod made_up;
 mod progress;
 mod report;
 mod serve;
@@ -79,6 +83,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Best(args) => command::best::run(&args),
         Command::Explain(args) => command::explain::run(&args).map(Outcome::from),
         Command::Predict(args) => command::predict::run(&args).map(Outcome::from),
+        Command::Dashboard(args) => command::dashboard::run(&args).map(Outcome::from),
         Command::Serve(args) => command::serve::run(&args).map(Outcome::from),
         Command::Export(args) => command::export::run(&args).map(Outcome::from),
         Command::Launch(command) => command::launch::run(&command),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     config::StudyConfig,
     ledger::{Counts, Ledger, LedgerError},
-    trial::{Slot, Trial, TrialState, WorkerName},
+    trial::{Run, Slot, Trial, TrialState, WorkerName},
 };
 
 /// How a study stands.
@@ -65,19 +65,19 @@ impl Status {
             best,
             spent_seconds,
             budget_used: config.budget.used(spent_seconds, counts.ended()),
-            busy: busy(&trials),
+            busy: busy(trials.iter().filter_map(Trial::run)),
             failures,
         })
     }
 }
 
-/// How busy the trainers were.
-pub fn busy(trials: &[Trial]) -> Option<Busy> {
+/// How busy the trainers were that ended these trials; absent before two have ended.
+pub fn busy<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<Busy> {
     let mut slots: BTreeMap<(&WorkerName, Slot), f64> = BTreeMap::new();
     let mut first = f64::INFINITY;
     let mut last = f64::NEG_INFINITY;
     let mut ended = 0;
-    for run in trials.iter().filter_map(Trial::run) {
+    for run in runs {
         let seconds = run.finished_at.since(run.claimed_at);
         *slots.entry((&run.worker, run.slot)).or_insert(0.0) += seconds;
         first = first.min(run.claimed_at.0);

@@ -1,7 +1,7 @@
 //! `lehr explain`: where a trial comes from, why it was proposed, what was trained, how it went.
 
 use anyhow::{Context, Result};
-use search::{Objective, TrialId, standing};
+use search::{Objective, Outcome, TrialId, standing};
 use serde_json::json;
 use study::{
     cluster::share::weights_of,
@@ -14,7 +14,8 @@ use train::Metric;
 
 use crate::{
     args::ExplainArgs,
-    command::{read_study, waiting},
+    command::{Reading, read_study, waiting},
+    report::Fact,
     show,
 };
 
@@ -43,59 +44,81 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<String> {
             "ancestors": line,
         })));
     }
+    let earlier = |ended| earlier_than(&*study.ledger, ended, trial.id);
+    let facts = facts(&study, &trial, &ancestors, earlier)?;
+    Ok(text(&facts))
+}
+
+/// All that is known of a trial, in the order in which it is shown. `earlier` says how the first so many trials ended,
+/// this one not among them.
+pub(crate) fn facts(
+    study: &Reading,
+    trial: &Trial,
+    ancestors: &[Trial],
+    earlier: impl FnOnce(u64) -> Result<Vec<Outcome>>,
+) -> Result<Vec<Fact>> {
     let metric = study
         .config
         .metric
         .context("the study does not say which metric decides")?;
     let folds = PreparedFiles::at(&study.folder.prepared()).read_folds()?;
-    let cost = trial.candidate.architecture.cost();
-    let mut text = format!("trial       {}\n", trial.id);
-    text += &format!("network     {}\n", trial.candidate.architecture);
-    text += &format!(
-        "size        {} parameters, {} MFLOP{} per example\n",
+    let candidate = &trial.candidate;
+    let cost = candidate.architecture.cost();
+    let size = format!(
+        "{} parameters, {} MFLOP{} per example",
         cost.parameters,
         show::significant(cost.flops as f64 / 1e6),
-        latency(&trial)
+        latency(trial)
     );
-    text += &format!("setting     {}\n", trial.candidate.setting);
-    text += &format!("origin      {}\n", trial.candidate.origin);
-    text += &format!("proposed by {}\n", trial.candidate.proposed_by);
-    text += &promised(&*study.ledger, &trial, &study.config.search.objectives)?;
-    text += &how_it_went(&trial, metric, folds.networks());
-    text += &removed(&study.folder, &trial);
-    for ancestor in &ancestors {
-        text += &descent(ancestor, metric);
-    }
-    Ok(text)
+    let mut facts = vec![
+        Fact::new("trial", trial.id.to_string()),
+        Fact::new("network", candidate.architecture.to_string()),
+        Fact::new("size", size),
+        Fact::new("setting", candidate.setting.to_string()),
+        Fact::new("origin", candidate.origin.to_string()),
+        Fact::new("proposed by", candidate.proposed_by.to_string()),
+    ];
+    let objectives = &study.config.search.objectives;
+    facts.extend(promised(trial, objectives, earlier)?);
+    facts.extend(how_it_went(trial, metric, folds.networks()));
+    facts.extend(removed(&study.folder, trial));
+    facts.extend(ancestors.iter().map(|ancestor| descent(ancestor, metric)));
+    Ok(facts)
+}
+
+fn text(facts: &[Fact]) -> String {
+    let line = |fact: &Fact| format!("{:<11} {}\n", fact.name, fact.value);
+    facts.iter().map(line).collect()
 }
 
 /// An ancestor, with what it reached.
-fn descent(ancestor: &Trial, metric: Metric) -> String {
+fn descent(ancestor: &Trial, metric: Metric) -> Fact {
     let value = ancestor
         .result()
         .and_then(|result| result.metrics.get(&metric));
-    format!(
-        "ancestor    {} with {metric} {}: {}\n",
+    let said = format!(
+        "{} with {metric} {}: {}",
         ancestor.id,
         value.map_or("-".to_string(), |value| show::significant(*value)),
         ancestor.candidate.origin
-    )
+    );
+    Fact::new("ancestor", said)
 }
 
 /// Whether its weights are no longer there, or why nobody knows.
-fn removed(folder: &StudyFolder, trial: &Trial) -> String {
-    let Some(result) = trial.result() else {
-        return String::new();
-    };
+fn removed(folder: &StudyFolder, trial: &Trial) -> Option<Fact> {
+    let result = trial.result()?;
     let are_there = || anyhow::Ok(weights_of(folder)?.has(&result.artifact)?);
     match are_there() {
-        Ok(true) => String::new(),
-        Ok(false) => {
-            "removed     its weights, which were not worth keeping: they would have to be \
-                      trained again\n"
-                .to_string()
-        }
-        Err(error) => format!("weights     nothing says whether they are there: {error:#}\n"),
+        Ok(true) => None,
+        Ok(false) => Some(Fact::new(
+            "removed",
+            "its weights, which were not worth keeping: they would have to be trained again",
+        )),
+        Err(error) => Some(Fact::new(
+            "weights",
+            format!("nothing says whether they are there: {error:#}"),
+        )),
     }
 }
 
@@ -106,34 +129,47 @@ fn latency(trial: &Trial) -> String {
 }
 
 /// What the surrogate expected of a trial, and what it came to, both among the trials that had ended then.
-fn promised(ledger: &dyn Ledger, trial: &Trial, objectives: &[Objective]) -> Result<String> {
+fn promised(
+    trial: &Trial,
+    objectives: &[Objective],
+    earlier: impl FnOnce(u64) -> Result<Vec<Outcome>>,
+) -> Result<Option<Fact>> {
     let Some(promise) = trial.candidate.promise else {
-        return Ok(String::new());
+        return Ok(None);
     };
     if !objectives.is_empty() {
         // Its standing was by weights that were drawn for this proposal alone.
-        return Ok(format!(
-            "promised    standing {:.2} ± {:.2} by score and other objectives, with weights of its own, \
-             among the {} trials ended before\n",
+        let said = format!(
+            "standing {:.2} ± {:.2} by score and other objectives, with weights of its own, among the {} \
+             trials ended before",
             promise.mean, promise.deviation, promise.ended
-        ));
+        );
+        return Ok(Some(Fact::new("promised", said)));
     }
-    let trials = ledger.trials()?;
-    let earlier = trials.iter().filter(|other| {
-        let known = other
-            .sequence()
-            .is_some_and(|place| place.0 <= promise.ended);
-        known && other.id != trial.id
-    });
-    let came_to = trial.outcome().map_or(String::new(), |own| {
-        let outcomes = earlier.filter_map(Trial::outcome).chain([own]);
-        let standing = standing(outcomes).pop().unwrap_or_default();
-        format!("; it came to {standing:.2}")
-    });
-    Ok(format!(
-        "promised    standing {:.2} ± {:.2} among the {} trials ended before{came_to}\n",
+    let came_to = match trial.outcome() {
+        None => String::new(),
+        Some(own) => {
+            let outcomes = earlier(promise.ended)?.into_iter().chain([own]);
+            let standing = standing(outcomes).pop().unwrap_or_default();
+            format!("; it came to {standing:.2}")
+        }
+    };
+    let said = format!(
+        "standing {:.2} ± {:.2} among the {} trials ended before{came_to}",
         promise.mean, promise.deviation, promise.ended
-    ))
+    );
+    Ok(Some(Fact::new("promised", said)))
+}
+
+/// How the first so many trials ended, but for one.
+fn earlier_than(ledger: &dyn Ledger, ended: u64, but: TrialId) -> Result<Vec<Outcome>> {
+    let trials = ledger.trials()?;
+    let is_known = |trial: &&Trial| {
+        let place = trial.sequence();
+        place.is_some_and(|place| place.0 <= ended) && trial.id != but
+    };
+    let known = trials.iter().filter(is_known);
+    Ok(known.filter_map(Trial::outcome).collect())
 }
 
 /// Parent, grandparent and so on, nearest first.
@@ -150,45 +186,49 @@ pub(crate) fn ancestors(ledger: &dyn Ledger, trial: &Trial) -> Result<Vec<Trial>
 
 /// How its training went. With cross-validation a model is trained as several networks, and the first alone has a
 /// curve.
-fn how_it_went(trial: &Trial, metric: Metric, networks: usize) -> String {
+fn how_it_went(trial: &Trial, metric: Metric, networks: usize) -> Vec<Fact> {
+    let state = |said: String| Fact::new("state", said);
     match &trial.state {
-        TrialState::Queued => "state       waiting for a slot\n".to_string(),
+        TrialState::Queued => vec![state("waiting for a slot".to_string())],
         TrialState::Running { worker, slot, .. } => {
-            format!("state       being trained by {worker}, slot {}\n", slot.0)
+            vec![state(format!("being trained by {worker}, slot {}", slot.0))]
         }
         TrialState::Failed { run, reason, .. } => {
-            format!("state       failed on {}: {reason}\n", run.worker)
+            vec![state(format!("failed on {}: {reason}", run.worker))]
         }
         TrialState::Stopped {
             run,
             stop,
             expected,
             ..
-        } => format!(
-            "state       stopped on {}, slot {}, after {} of {} epochs{}: behind others, expected to end \
-             with {metric} {}\n{}",
-            run.worker,
-            run.slot.0,
-            stop.curve.len(),
-            stop.recipe.epochs,
-            match networks {
-                1 => String::new(),
-                _ => format!(" of the first of {networks} networks"),
-            },
-            show::significant(metric.value(*expected)),
-            inherited(stop.inheritance)
-        ),
+        } => {
+            let said = format!(
+                "stopped on {}, slot {}, after {} of {} epochs{}: behind others, expected to end with \
+                 {metric} {}",
+                run.worker,
+                run.slot.0,
+                stop.curve.len(),
+                stop.recipe.epochs,
+                match networks {
+                    1 => String::new(),
+                    _ => format!(" of the first of {networks} networks"),
+                },
+                show::significant(metric.value(*expected)),
+            );
+            [state(said)]
+                .into_iter()
+                .chain(inherited(stop.inheritance))
+                .collect()
+        }
         TrialState::Finished { run, result, .. } => {
-            let lines = finished(result, trial.candidate.parent(), networks);
-            format!(
-                "state       finished on {}, slot {}\n{lines}",
-                run.worker, run.slot.0
-            )
+            let said = format!("finished on {}, slot {}", run.worker, run.slot.0);
+            let facts = finished(result, trial.candidate.parent(), networks);
+            [state(said)].into_iter().chain(facts).collect()
         }
     }
 }
 
-fn finished(result: &TrialResult, parent: Option<TrialId>, networks: usize) -> String {
+fn finished(result: &TrialResult, parent: Option<TrialId>, networks: usize) -> Vec<Fact> {
     let metrics: Vec<String> = result
         .metrics
         .iter()
@@ -196,39 +236,40 @@ fn finished(result: &TrialResult, parent: Option<TrialId>, networks: usize) -> S
         .collect();
     let (metrics, seconds) = (metrics.join(", "), show::seconds(result.seconds));
     let (epoch, epochs, planned) = (result.epoch, result.curve.len(), result.recipe.epochs);
-    let (mut text, time) = match networks {
-        1 => (
-            format!(
-                "validation  {metrics} (epoch {epoch} of {epochs} trained, {planned} planned)\n"
-            ),
-            seconds,
-        ),
-        _ => (
-            format!(
-                "validation  {metrics}\n\
-                 trained     the first of {networks} networks: {epochs} epochs, {planned} planned, weights of \
-                 epoch {epoch}\n"
-            ),
-            format!("all together {seconds}"),
-        ),
+    let (mut facts, time) = match networks {
+        1 => {
+            let trained = format!("(epoch {epoch} of {epochs} trained, {planned} planned)");
+            let validation = Fact::new("validation", format!("{metrics} {trained}"));
+            (vec![validation], seconds)
+        }
+        _ => {
+            let trained = format!(
+                "the first of {networks} networks: {epochs} epochs, {planned} planned, weights of epoch {epoch}"
+            );
+            let facts = vec![
+                Fact::new("validation", metrics),
+                Fact::new("trained", trained),
+            ];
+            (facts, format!("all together {seconds}"))
+        }
     };
-    text += &inherited(result.inheritance);
+    facts.extend(inherited(result.inheritance));
     if let (None, Some(parent)) = (result.inheritance, parent) {
-        text += &format!("inherited   nothing of trial {parent}: it began with random weights\n");
+        let said = format!("nothing of trial {parent}: it began with random weights");
+        facts.push(Fact::new("inherited", said));
     }
-    text += &format!(
-        "cost        {time}, {} of memory, weights {} in {}\n",
+    let cost = format!(
+        "{time}, {} of memory, weights {} in {}",
         Bytes(result.memory_bytes),
         Bytes(result.artifact_bytes),
         result.artifact
     );
-    text
+    facts.push(Fact::new("cost", cost));
+    facts
 }
 
-fn inherited(proof: Option<InheritanceProof>) -> String {
-    let Some(proof) = proof else {
-        return String::new();
-    };
+fn inherited(proof: Option<InheritanceProof>) -> Option<Fact> {
+    let proof = proof?;
     let difference = match proof.output_difference_max {
         Some(difference) => format!(
             "outputs differ by at most {difference:.1e} on {} real rows before training",
@@ -236,132 +277,73 @@ fn inherited(proof: Option<InheritanceProof>) -> String {
         ),
         None => "a shrinking morph changed its outputs by design".to_string(),
     };
-    format!(
-        "inherited   {:.0} % of its weights; {difference}\n",
+    let said = format!(
+        "{:.0} % of its weights; {difference}",
         proof.inherited_share * 100.0
-    )
+    );
+    Some(Fact::new("inherited", said))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use search::{Origin, Setting};
-    use study::trial::{Candidate, Digest, EarlyStop, Instant, Run, Sequence, Slot, WorkerName};
-    use train::{Ended, EpochReport, Evaluation, Recipe};
+    use search::Promise;
 
     use super::*;
-
-    /// A trial of a regression, whose scores are errors with a minus.
-    fn trial(state: TrialState) -> Trial {
-        let name = "linear".to_string();
-        Trial {
-            id: TrialId(7),
-            candidate: Candidate {
-                architecture: "in 4 | dense 1".parse().unwrap(),
-                setting: Setting::default(),
-                origin: Origin::Seed { name },
-                promise: None,
-                latency_seconds: None,
-                proposed_by: WorkerName("master".to_string()),
-            },
-            proposed_at: Instant(0.0),
-            crashes: 0,
-            state,
-        }
-    }
-
-    fn run() -> Run {
-        Run {
-            worker: WorkerName("node-1".to_string()),
-            slot: Slot(0),
-            claimed_at: Instant(0.0),
-            finished_at: Instant(40.0),
-        }
-    }
-
-    fn three_epochs() -> Vec<EpochReport> {
-        let validation = Evaluation {
-            metrics: BTreeMap::from([(Metric::Rmse, 0.5312)]),
-            loss: 0.3,
-            rows: 40,
-        };
-        let epoch = |epoch: u32| EpochReport {
-            epoch,
-            train_loss: 0.2,
-            validation: validation.clone(),
-            score: -0.5312,
-            seconds: f64::from(epoch),
-        };
-        (1..=3).map(epoch).collect()
-    }
-
-    fn finished_trial() -> Trial {
-        let result = TrialResult {
-            score: -0.5312,
-            loss: 0.3,
-            metrics: BTreeMap::from([(Metric::Rmse, 0.5312)]),
-            epoch: 2,
-            curve: three_epochs(),
-            ended: Ended::AllEpochs,
-            artifact: Digest::of(b"weights"),
-            artifact_bytes: 20,
-            inheritance: None,
-            seconds: 37.0,
-            memory_bytes: 1024,
-            recipe: Recipe::default(),
-        };
-        trial(TrialState::Finished {
-            sequence: Sequence(1),
-            run: run(),
-            result: Box::new(result),
-        })
-    }
+    use crate::made_up;
 
     #[test]
     fn an_error_is_shown_as_an_error_and_never_as_a_score_with_a_minus() {
-        let line = descent(&finished_trial(), Metric::Rmse);
+        let finished = made_up::finished(7, 0.5312, 0.3);
+        let line = text(&[descent(&finished, Metric::Rmse)]);
         assert!(
             line.starts_with("ancestor    7 with rmse 0.5312: "),
             "{line}"
         );
-        let stopped = trial(TrialState::Stopped {
-            sequence: Sequence(1),
-            run: run(),
-            stop: Box::new(EarlyStop {
-                curve: three_epochs(),
-                inheritance: None,
-                seconds: 3.0,
-                memory_bytes: 1024,
-                recipe: Recipe::default(),
-            }),
-            expected: -0.61,
-        });
-        let text = how_it_went(&stopped, Metric::Rmse, 1);
+        let stopped = made_up::stopped(8, 3, -0.61);
+        let said = text(&how_it_went(&stopped, Metric::Rmse, 1));
         let expected = "after 3 of 10 epochs: behind others, expected to end with rmse 0.6100\n";
-        assert!(text.ends_with(expected), "{text}");
-        let text = how_it_went(&stopped, Metric::Rmse, 5);
+        assert!(said.ends_with(expected), "{said}");
+        let said = text(&how_it_went(&stopped, Metric::Rmse, 5));
         assert!(
-            text.contains("3 of 10 epochs of the first of 5 networks: behind others"),
-            "{text}"
+            said.contains("3 of 10 epochs of the first of 5 networks: behind others"),
+            "{said}"
         );
     }
 
     #[test]
     fn epochs_of_a_cross_validated_trial_are_said_to_be_those_of_its_first_network() {
-        let trial = finished_trial();
-        let alone = how_it_went(&trial, Metric::Rmse, 1);
+        let trial = made_up::finished(7, 0.5312, 0.3);
+        let alone = text(&how_it_went(&trial, Metric::Rmse, 1));
         let lines = [
             "validation  rmse 0.5312 (epoch 2 of 3 trained, 10 planned)\n",
             "cost        37 s, 1.0 KiB of memory",
         ];
         assert!(lines.iter().all(|line| alone.contains(line)), "{alone}");
-        let folded = how_it_went(&trial, Metric::Rmse, 5);
+        let folded = text(&how_it_went(&trial, Metric::Rmse, 5));
         let lines = [
             "validation  rmse 0.5312\n",
             "trained     the first of 5 networks: 3 epochs, 10 planned, weights of epoch 2\n",
             "cost        all together 37 s, 1.0 KiB of memory",
         ];
         assert!(lines.iter().all(|line| folded.contains(line)), "{folded}");
+    }
+
+    #[test]
+    fn what_was_promised_stands_beside_what_it_came_to_among_those_before() {
+        let mut trial = made_up::finished(7, 0.5, 0.3);
+        trial.candidate.promise = Some(Promise {
+            ended: 2,
+            mean: 0.4,
+            deviation: 0.25,
+            improvement: 0.0,
+        });
+        let earlier = |ended: u64| {
+            assert_eq!(ended, 2);
+            Ok(vec![Outcome::Scored(-0.9), Outcome::Failed])
+        };
+        let said = promised(&trial, &[], earlier).unwrap().unwrap().value;
+        // The best of three stands at the normal quantile of 5/6.
+        let expected = "standing 0.40 ± 0.25 among the 2 trials ended before; it came to 0.97";
+        assert_eq!(said, expected);
     }
 }

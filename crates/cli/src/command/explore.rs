@@ -129,7 +129,8 @@ fn nothing_found(folder: &StudyFolder, end: &EndReason, failures: &[String]) -> 
     )
 }
 
-fn said_at_the_end(end: &EndReason) -> String {
+/// Why a study has ended, in words.
+pub(crate) fn said_at_the_end(end: &EndReason) -> String {
     match end {
         EndReason::Time => "the time is used up".to_string(),
         EndReason::Trials => "all trials are done".to_string(),

@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod best;
 pub(crate) mod clean;
 pub(crate) mod config;
+pub(crate) mod dashboard;
 pub(crate) mod doctor;
 pub(crate) mod ensemble;
 pub(crate) mod explain;
@@ -15,6 +16,7 @@ pub(crate) mod launch;
 pub(crate) mod ledger;
 pub(crate) mod predict;
 pub(crate) mod serve;
+pub(crate) mod site;
 pub(crate) mod status;
 pub(crate) mod trials;
 pub(crate) mod waiting;
@@ -40,14 +42,19 @@ pub(crate) struct Reading {
 pub(crate) fn read_study(path: &Path) -> Result<Reading> {
     let folder = StudyFolder::open(path)?;
     let ledger = open_to_read(&folder)?;
-    let record = ledger.record()?;
-    let config = serde_json::from_str(&record.config)
-        .context("the ledger's configuration is not one of this version")?;
+    let config = config_of(&*ledger)?;
     Ok(Reading {
         folder,
         ledger,
         config,
     })
+}
+
+/// What was decided about a study, as its ledger says it now.
+pub(crate) fn config_of(ledger: &dyn Ledger) -> Result<StudyConfig> {
+    let record = ledger.record()?;
+    serde_json::from_str(&record.config)
+        .context("the ledger's configuration is not one of this version")
 }
 
 /// The model at this path: a study's best, or a model's own folder.

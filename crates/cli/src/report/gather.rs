@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use data::Severity;
+use search::TrialId;
 use study::{
     conclude::{Conclusion, Retrained, Scored},
     config::StudyConfig,
@@ -14,9 +15,9 @@ use study::{
     ledger::Ledger,
     prepared::PreparedFiles,
     replace_durably,
-    trial::{Bytes, Instant, Run, Trial, TrialResult, TrialState, by_standing},
+    trial::{Bytes, FailReason, Instant, Run, Trial, TrialResult, TrialState, by_standing},
 };
-use train::Metric;
+use train::{EpochReport, Metric};
 
 use super::{model::*, render};
 use crate::{command::explain::ancestors, show};
@@ -56,17 +57,9 @@ fn gather(
         text: notice.text.clone(),
     };
     Ok(ReportModel {
-        study: folder
-            .root()
-            .file_stem()
-            .map_or("study".to_string(), |name| {
-                name.to_string_lossy().into_owned()
-            }),
+        study: name(folder),
         data: described.data,
-        metric: MetricShown {
-            name: metric.to_string(),
-            better: better(metric),
-        },
+        metric: MetricShown::of(metric),
         notices: described.notices.iter().map(notice).collect(),
         profile: PreparedFiles::at(&folder.prepared()).read_profile().ok(),
         settings: settings(config, ledger.spent_seconds()?),
@@ -81,23 +74,22 @@ fn gather(
         details: conclusion.details.clone(),
         leaderboard: leaderboard(&trials, metric),
         progress: progress(&trials, metric),
-        curve: curve(result, metric),
+        curve: curve(&result.curve, metric),
         stopped: stopped(&trials),
-        failures: failures(&trials),
-        lineage: lineage(ledger, &best, metric)?,
+        failures: failures(trials.iter().filter_map(failed)),
+        lineage: lineage(&ancestors(ledger, &best)?, &best, metric),
         trainings: conclusion.retrained.iter().map(training).collect(),
         front: conclusion.front.iter().map(front_row).collect(),
         ensemble: conclusion.ensemble.clone(),
     })
 }
 
-/// Scores are higher-is-better by definition; where the metric goes the same way, so is it.
-fn better(metric: Metric) -> Better {
-    if metric.score(1.0) > metric.score(0.0) {
-        Better::Higher
-    } else {
-        Better::Lower
-    }
+/// What a study is called: its folder's name.
+pub(crate) fn name(folder: &StudyFolder) -> String {
+    let stem = folder.root().file_stem();
+    stem.map_or("study".to_string(), |name| {
+        name.to_string_lossy().into_owned()
+    })
 }
 
 fn value_of(trial: &Trial, metric: Metric) -> Option<f64> {
@@ -228,13 +220,13 @@ fn progress(trials: &[Trial], metric: Metric) -> Vec<ProgressPoint> {
 }
 
 /// When anything was trained: pauses between two runs of the command do not count as exploring.
-struct Explored {
+pub(crate) struct Explored {
     /// First and last moment of each stretch without a pause, in order.
     stretches: Vec<(Instant, Instant)>,
 }
 
 impl Explored {
-    fn of<'a>(runs: impl Iterator<Item = &'a Run>) -> Explored {
+    pub(crate) fn of<'a>(runs: impl Iterator<Item = &'a Run>) -> Explored {
         let mut spans: Vec<(Instant, Instant)> =
             runs.map(|run| (run.claimed_at, run.finished_at)).collect();
         spans.sort_by(|a, b| a.0.0.total_cmp(&b.0.0));
@@ -249,7 +241,7 @@ impl Explored {
     }
 
     /// Seconds explored up to this moment.
-    fn seconds_at(&self, moment: Instant) -> f64 {
+    pub(crate) fn seconds_at(&self, moment: Instant) -> f64 {
         let before = |(start, end): &(Instant, Instant)| {
             let end = if moment < *end { moment } else { *end };
             end.since(*start).max(0.0)
@@ -258,8 +250,9 @@ impl Explored {
     }
 }
 
-fn curve(result: &TrialResult, metric: Metric) -> Vec<EpochPoint> {
-    let point = |report: &train::EpochReport| EpochPoint {
+/// Epochs as they are drawn.
+pub(crate) fn curve(epochs: &[EpochReport], metric: Metric) -> Vec<EpochPoint> {
+    let point = |report: &EpochReport| EpochPoint {
         epoch: report.epoch,
         train_loss: report.train_loss,
         validation_loss: report.validation.loss,
@@ -270,7 +263,7 @@ fn curve(result: &TrialResult, metric: Metric) -> Vec<EpochPoint> {
             .copied()
             .unwrap_or(f64::NAN),
     };
-    result.curve.iter().map(point).collect()
+    epochs.iter().map(point).collect()
 }
 
 fn stopped(trials: &[Trial]) -> u64 {
@@ -278,12 +271,19 @@ fn stopped(trials: &[Trial]) -> u64 {
     trials.iter().filter(is_stopped).count() as u64
 }
 
-fn failures(trials: &[Trial]) -> Vec<FailureCount> {
+fn failed(trial: &Trial) -> Option<(TrialId, &FailReason)> {
+    match &trial.state {
+        TrialState::Failed { reason, .. } => Some((trial.id, reason)),
+        _ => None,
+    }
+}
+
+/// Failed trials by their reason, with what the last of each said.
+pub(crate) fn failures<'a>(
+    failed: impl Iterator<Item = (TrialId, &'a FailReason)>,
+) -> Vec<FailureCount> {
     let mut by_kind: BTreeMap<&str, FailureCount> = BTreeMap::new();
-    for trial in trials {
-        let TrialState::Failed { reason, .. } = &trial.state else {
-            continue;
-        };
+    for (trial, reason) in failed {
         let kind = reason.kind();
         let failure = by_kind.entry(kind).or_insert_with(|| FailureCount {
             kind: kind.to_string(),
@@ -291,40 +291,27 @@ fn failures(trials: &[Trial]) -> Vec<FailureCount> {
             example: String::new(),
         });
         failure.count += 1;
-        failure.example = format!("trial {}: {reason}", trial.id);
+        failure.example = format!("trial {trial}: {reason}");
     }
     by_kind.into_values().collect()
 }
 
-fn lineage(ledger: &dyn Ledger, best: &Trial, metric: Metric) -> Result<Vec<Generation>> {
-    let mut line = ancestors(ledger, best)?;
-    line.reverse();
-    line.push(best.clone());
+/// From the first ancestor, which is the last in `ancestors`, to the trial.
+pub(crate) fn lineage(ancestors: &[Trial], trial: &Trial, metric: Metric) -> Vec<Generation> {
     let generation = |trial: &Trial| Generation {
         trial: trial.id.0,
         change: trial.candidate.origin.to_string(),
         value: value_of(trial, metric),
         parameters: trial.candidate.architecture.cost().parameters,
     };
-    Ok(line.iter().map(generation).collect())
+    let line = ancestors.iter().rev().chain([trial]);
+    line.map(generation).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use search::{Origin, Setting, TrialId};
-    use study::trial::{Candidate, EarlyStop, FailReason, Sequence, Slot, WorkerName};
-    use train::Recipe;
-
     use super::*;
-
-    fn run(claimed: f64, finished: f64) -> Run {
-        Run {
-            worker: WorkerName("node-1".to_string()),
-            slot: Slot(0),
-            claimed_at: Instant(claimed),
-            finished_at: Instant(finished),
-        }
-    }
+    use crate::made_up::{self, run};
 
     #[test]
     fn a_pause_between_two_runs_is_not_time_explored() {
@@ -338,56 +325,25 @@ mod tests {
         assert_eq!(at, [0.0, 6.0, 10.0, 10.0, 13.0]);
     }
 
-    fn trial(id: u64, state: TrialState) -> Trial {
-        let name = "linear".to_string();
-        Trial {
-            id: TrialId(id),
-            candidate: Candidate {
-                architecture: "in 4 | dense 2".parse().unwrap(),
-                setting: Setting::default(),
-                origin: Origin::Seed { name },
-                promise: None,
-                latency_seconds: None,
-                proposed_by: WorkerName("master".to_string()),
-            },
-            proposed_at: Instant(0.0),
-            crashes: 0,
-            state,
-        }
-    }
-
     #[test]
     fn a_trial_that_was_stopped_early_is_counted_and_is_no_failure() {
-        let behind = |id: u64| TrialState::Stopped {
-            sequence: Sequence(id),
-            run: run(0.0, 1.0),
-            stop: Box::new(EarlyStop {
-                curve: Vec::new(),
-                inheritance: None,
-                seconds: 1.0,
-                memory_bytes: 0,
-                recipe: Recipe::default(),
-            }),
-            expected: 0.5,
-        };
-        let late = TrialState::Failed {
-            sequence: Sequence(3),
-            run: run(0.0, 1.0),
-            reason: FailReason::OutOfTime,
-        };
-        let trials = [trial(1, behind(1)), trial(2, behind(2)), trial(3, late)];
+        let trials = [
+            made_up::stopped(1, 0, 0.5),
+            made_up::stopped(2, 0, 0.5),
+            made_up::failed(3, FailReason::OutOfTime),
+        ];
         assert_eq!(stopped(&trials), 2);
-        let failed = failures(&trials);
-        assert_eq!(failed.len(), 1);
+        let counted = failures(trials.iter().filter_map(failed));
+        assert_eq!(counted.len(), 1);
         assert_eq!(
-            (failed[0].kind.as_str(), failed[0].count),
+            (counted[0].kind.as_str(), counted[0].count),
             ("out of time", 1)
         );
     }
 
     #[test]
     fn errors_are_better_when_lower_and_accuracy_when_higher() {
-        assert_eq!(better(Metric::Rmse), Better::Lower);
-        assert_eq!(better(Metric::Accuracy), Better::Higher);
+        assert_eq!(MetricShown::of(Metric::Rmse).better, Better::Lower);
+        assert_eq!(MetricShown::of(Metric::Accuracy).better, Better::Higher);
     }
 }

@@ -29,15 +29,20 @@ mod worst;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-pub(crate) use gather::write;
+pub(crate) use curve::learning_curve;
+pub(crate) use gather::{Explored, curve, failures, lineage, name, write};
+pub(crate) use graph::architecture_graph;
+pub(crate) use model::{Fact, MetricShown, ProgressPoint, Start};
 use model::{ReportModel, Winner};
-use parts::{facts, section};
+pub(crate) use parts::{facts, score, section, thousands};
+pub(crate) use progress::progress_chart;
 pub(crate) use regret::regret_page;
+pub(crate) use sections::{failures as failure_table, lineage as lineage_list};
 
 use crate::show;
 
 /// Goes into the page as it is.
-const STYLE: &str = include_str!("style.css");
+pub(crate) const STYLE: &str = include_str!("style.css");
 
 /// The page.
 pub(crate) fn render(model: &ReportModel) -> String {
@@ -100,7 +105,7 @@ fn body(model: &ReportModel) -> Markup {
             (section(
                 "Failed trials",
                 "They stay in the pool as failures; nothing was put in their place.",
-                &sections::failures(model),
+                &sections::failures(&model.failures),
             ))
         }
         (section("The data", &model.data, &sections::notices(model)))
@@ -175,7 +180,7 @@ fn winner(model: &ReportModel) -> Markup {
             div.drawing { (graph::architecture_graph(&model.winner.architecture)) }
             div.rest {
                 h3 { "Where it comes from" }
-                (sections::lineage(model))
+                (sections::lineage(&model.lineage, &model.metric, |trial| html! { (trial) }))
                 h3 { "Its training" }
                 p.quiet { (trained(model)) }
                 (curve::learning_curve(&model.curve, &model.metric, model.winner.networks))

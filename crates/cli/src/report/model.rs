@@ -5,6 +5,7 @@ use study::{
     certificate::Certificate,
     conclude::{Absent, Details, Ensemble, Verdict},
 };
+use train::Metric;
 
 /// Everything on the page.
 pub(crate) struct ReportModel {
@@ -88,6 +89,20 @@ pub(crate) struct MetricShown {
     pub(crate) name: String,
     /// Where good is.
     pub(crate) better: Better,
+}
+
+impl MetricShown {
+    /// Scores are higher-is-better by definition; where the metric goes the same way, so is it.
+    pub(crate) fn of(metric: Metric) -> MetricShown {
+        let better = match metric.score(1.0) > metric.score(0.0) {
+            true => Better::Higher,
+            false => Better::Lower,
+        };
+        MetricShown {
+            name: metric.to_string(),
+            better,
+        }
+    }
 }
 
 /// Which end of a metric is the good one.

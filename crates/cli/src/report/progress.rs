@@ -6,7 +6,7 @@ use super::{
     axis::Scale,
     frame::{Axes, Frame, px},
     model::{Better, MetricShown, ProgressPoint, Start},
-    parts::{key, score},
+    parts::{key, score, thousands},
 };
 use crate::show;
 
@@ -19,7 +19,10 @@ const TRIALS_FEW: usize = 12;
 /// Share of the worst trials that the frame need not reach: they would flatten all others.
 const WORST_SHARE: f64 = 0.15;
 
-/// Draws every trial against the time at which it ended.
+/// So many dots at most are drawn beside the best: more could not be told apart, and would make the page large.
+const DOTS_MAX: usize = 3_000;
+
+/// Draws every trial, or every so many'th if there are very many, against the time at which it ended.
 pub(crate) fn progress_chart(points: &[ProgressPoint], metric: &MetricShown) -> Markup {
     let mut points: Vec<&ProgressPoint> = points
         .iter()
@@ -34,9 +37,11 @@ pub(crate) fn progress_chart(points: &[ProgressPoint], metric: &MetricShown) -> 
     let (low, high) = framed_range(&values, metric.better);
     let (x, y) = (frame.x(0.0, last.seconds), frame.y(low, high));
     let improvements = improvements(&points, metric.better);
-    let outside = points.iter().filter(|point| !y.holds(point.value)).count();
+    let every = points.len().div_ceil(DOTS_MAX);
+    let drawn: Vec<&&ProgressPoint> = points.iter().step_by(every).collect();
+    let outside = drawn.iter().filter(|point| !y.holds(point.value)).count();
     let inside = html! {
-        @for point in &points { (dot(point, x, y)) }
+        @for point in &drawn { (dot(point, x, y)) }
         path.best d=(staircase(&improvements, x, y)) {}
         @for point in improvements.iter().filter(|point| y.holds(point.value)) {
             circle.step cx=(px(x.at(point.seconds))) cy=(px(y.at(point.value))) r="4.5" {
@@ -55,6 +60,9 @@ pub(crate) fn progress_chart(points: &[ProgressPoint], metric: &MetricShown) -> 
     html! {
         div.scroll { (frame.draw("Score of every trial over time", &axes, &inside)) }
         (legend(outside))
+        @if every > 1 {
+            p.quiet { "One in " (every) " of " (thousands(points.len() as u64)) " trials is drawn, and all that were the best." }
+        }
     }
 }
 
@@ -204,6 +212,24 @@ mod tests {
             "30 dots and 2 steps"
         );
         assert!(drawn.contains("1 far worse"), "{drawn}");
+    }
+
+    #[test]
+    fn of_very_many_trials_a_part_is_drawn_and_every_one_that_was_the_best() {
+        let mut values = vec![0.5; 20_000];
+        for (place, value) in [(11, 0.6), (7_777, 0.7), (19_999, 0.8)] {
+            values[place] = value;
+        }
+        let metric = MetricShown::of(train::Metric::Accuracy);
+        let drawn = progress_chart(&points(&values), &metric).into_string();
+        assert!(drawn.matches("<circle").count() < DOTS_MAX + 20);
+        for best in ["trial 11:", "trial 7777:", "trial 19999:"] {
+            assert!(drawn.contains(best), "{best}");
+        }
+        assert!(
+            drawn.contains("One in 7 of 20\u{202f}000 trials"),
+            "{drawn}"
+        );
     }
 
     #[test]

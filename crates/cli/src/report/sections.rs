@@ -5,7 +5,7 @@ use study::trial::Bytes;
 
 use super::{
     forest::interval,
-    model::{Loudness, ReportModel},
+    model::{FailureCount, Generation, Loudness, MetricShown, ReportModel},
     parts::{facts, score, thousands},
 };
 use crate::show;
@@ -106,16 +106,20 @@ pub(crate) fn trainings(model: &ReportModel) -> Markup {
     }
 }
 
-/// From the first ancestor to the winner.
-pub(crate) fn lineage(model: &ReportModel) -> Markup {
+/// From the first ancestor to a trial; `named` writes the number of each.
+pub(crate) fn lineage(
+    line: &[Generation],
+    metric: &MetricShown,
+    named: impl Fn(u64) -> Markup,
+) -> Markup {
     html! {
         ol.lineage {
-            @for generation in &model.lineage {
+            @for generation in line {
                 li {
-                    "trial " (generation.trial) ": " (generation.change) br;
+                    "trial " (named(generation.trial)) ": " (generation.change) br;
                     span.quiet.number {
                         @if let Some(value) = generation.value {
-                            (model.metric.name) " " (score(value)) ", "
+                            (metric.name) " " (score(value)) ", "
                         }
                         (thousands(generation.parameters)) " parameters"
                     }
@@ -177,12 +181,12 @@ pub(crate) fn leaderboard(model: &ReportModel) -> Markup {
 }
 
 /// Failed trials, by reason.
-pub(crate) fn failures(model: &ReportModel) -> Markup {
+pub(crate) fn failures(failures: &[FailureCount]) -> Markup {
     html! {
         table {
             thead { tr { th { "reason" } th.number { "trials" } th { "the last one said" } } }
             tbody {
-                @for failure in &model.failures {
+                @for failure in failures {
                     tr {
                         td { (failure.kind) }
                         td.number { (failure.count) }

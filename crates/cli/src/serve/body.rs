@@ -13,10 +13,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    limits::{BODIES_BYTES_MAX, BODY_WAIT, REFUSED_BYTES_READ, REFUSED_READ_WAIT},
-    reply::Reply,
-};
+use super::limits::{BODIES_BYTES_MAX, BODY_WAIT, REFUSED_BYTES_READ, REFUSED_READ_WAIT};
+use crate::http::Reply;
 
 /// A whole body, and its share of the room.
 pub(super) struct Body {

@@ -26,9 +26,12 @@ use super::{
     content::{BodyKind, Form},
     limits::{BAD_ROWS_IN_HEAD, BAD_ROWS_LISTED, IMAGE_PIXELS_MAX},
     queue::Question,
-    reply::{CSV, JSON, Reply},
 };
-use crate::answer::{Called, Line, csv_header, lines};
+use crate::{
+    answer::{Called, Line, csv_header, lines},
+    http::{CSV, JSON, Reply},
+    show,
+};
 
 /// How many rows of a request in CSV could not be used, and the first of them.
 const BAD_ROWS: HeaderName = HeaderName::from_static("lehr-bad-rows");
@@ -103,7 +106,7 @@ impl Computer<'_> {
                 continue;
             }
             match self.read(&question) {
-                Err(error) => reply(question, Reply::not_understood(error)),
+                Err(error) => reply(question, not_understood(error)),
                 Ok(rows) => {
                     let held = examples.as_ref().map_or(0, values_of);
                     if held + values_of(&rows.examples) > VALUES_MAX {
@@ -228,6 +231,16 @@ struct Answer<'a> {
 struct RowError<'a> {
     row: u64,
     reason: &'a str,
+}
+
+/// Rows that could not be understood at all.
+fn not_understood(error: DataError) -> Reply {
+    let status = match error {
+        DataError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        DataError::Unfit { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    Reply::problem(status, show::chain(&error.into()))
 }
 
 fn json(status: StatusCode, one: &Understood, predictions: &Predictions) -> Reply {

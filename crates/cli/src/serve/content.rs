@@ -6,7 +6,7 @@ use hyper::{
     header::{self, HeaderName},
 };
 
-use super::reply::Reply;
+use crate::http::Reply;
 
 /// What a body can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,56 +1,38 @@
 //! `lehr serve`: a model that answers over HTTP.
 //!
-//! Two kinds of threads share the work. A few carry bytes (`connection`, `routes`, `body`): they read
-//! requests against every limit in `limits` and never compute. The others compute (`queue`, `compute`):
-//! each has a network of its own, takes the requests that wait, reads their rows and answers them
-//! together. `door` decides who may ask, `content` what is asked and answered in which form, `texts` and
-//! `openapi` describe the model, `metrics` counts.
-//!
-//! This is the only place in lehr that opens a socket, and it only listens: nothing is ever connected to.
+//! Two kinds of threads share the work. A few carry bytes (`crate::http`, `routes`, `body`): they read requests
+//! against every limit and never compute. The others compute (`queue`, `compute`): each has a network of its own,
+//! takes the requests that wait, reads their rows and answers them together. `content` says what is asked and
+//! answered in which form, `texts` and `openapi` describe the model, `metrics` counts.
 
 mod body;
 mod compute;
-mod connection;
 mod content;
-mod door;
 mod limits;
 mod metrics;
 mod openapi;
 mod queue;
-mod reply;
 mod routes;
 mod texts;
-mod token;
 
 use std::{
-    future::poll_fn,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     num::NonZeroUsize,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::Poll,
 };
 
-use anyhow::{Context, Result, bail};
-use hyper_util::server::graceful::GracefulShutdown;
+use anyhow::Result;
 use study::model::Model;
-use tokio::{
-    runtime,
-    signal::unix::{Signal, SignalKind, signal},
-    time::timeout,
-};
 
-pub(crate) use token::Token;
-
-use crate::tell;
+use crate::http::{Access, Challenge, Door, Listening, Token};
 use body::Room;
-use door::Door;
-use limits::{CARRIERS_MAX, STOP_WAIT};
+use limits::CARRIERS_MAX;
 use metrics::Metrics;
 use queue::Queue;
-use texts::{Access, Texts};
+use texts::Texts;
 
 /// What will be done.
 pub(crate) struct Setup {
@@ -85,17 +67,13 @@ impl State {
 /// # Errors
 /// If the address cannot be listened on, the model cannot be run, or a stop took too long.
 pub(crate) fn serve(setup: Setup, announce: impl FnOnce(SocketAddr)) -> Result<()> {
-    let listener = TcpListener::bind(setup.listen)
-        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-        .with_context(|| format!("could not listen on {}", setup.listen))?;
-    let address = listener.local_addr().context("could not listen")?;
-    let door = Door::new(setup.listen, setup.token);
-    let access = match door.asks_for_token() {
-        true => Access::Token,
-        false => Access::Open,
+    let listening = Listening::on(setup.listen)?;
+    let access = match &setup.token {
+        Some(_) => Access::Token,
+        None => Access::Open,
     };
     let state = Arc::new(State {
-        door,
+        door: Door::new(setup.listen, setup.token, Challenge::Bearer),
         texts: Texts::new(&setup.model, access),
         room: Room::new(setup.body_bytes_max),
         queue: Queue::default(),
@@ -103,13 +81,8 @@ pub(crate) fn serve(setup: Setup, announce: impl FnOnce(SocketAddr)) -> Result<(
         stopping: AtomicBool::new(false),
     });
     let threads = compute::start(&state, &setup.model, setup.threads.get())?;
-    let carriers = runtime::Builder::new_multi_thread()
-        .worker_threads(setup.threads.get().min(CARRIERS_MAX))
-        .thread_name("lehr-carry")
-        .enable_all()
-        .build()
-        .context("could not start threads")?;
-    let ended = carriers.block_on(carry(listener, &state, || announce(address)));
+    let carriers = setup.threads.get().min(CARRIERS_MAX);
+    let ended = listening.serve(&state, carriers, announce);
     state.queue.close();
     if ended.is_ok() {
         for thread in threads {
@@ -117,64 +90,7 @@ pub(crate) fn serve(setup: Setup, announce: impl FnOnce(SocketAddr)) -> Result<(
             let _ = thread.join();
         }
     }
-    carriers.shutdown_background();
     ended
-}
-
-/// Carries requests and answers until it is time to stop.
-async fn carry(listener: TcpListener, state: &Arc<State>, announce: impl FnOnce()) -> Result<()> {
-    let mut signals = Signals::listen()?;
-    let listener = tokio::net::TcpListener::from_std(listener).context("could not listen")?;
-    let connections = Arc::new(GracefulShutdown::new());
-    let accepting = {
-        let connections = Arc::clone(&connections);
-        let accept = connection::accept(listener, Arc::clone(state), move || connections.watcher());
-        tokio::spawn(accept)
-    };
-    announce();
-    signals.next().await;
-    state.stopping.store(true, Ordering::Relaxed);
-    tell("stopping: what is under way is finished; once more stops at once");
-    accepting.abort();
-    // It has ended when its copy of the connections is gone.
-    let _ = accepting.await;
-    let connections = Arc::into_inner(connections).expect("only the accepting task had a copy");
-    tokio::spawn(async move {
-        signals.next().await;
-        tell("stopped at once; what was under way is lost");
-        std::process::exit(1);
-    });
-    match timeout(STOP_WAIT, connections.shutdown()).await {
-        Ok(()) => Ok(()),
-        Err(_) => bail!(
-            "not all connections ended within {} s; they were cut",
-            STOP_WAIT.as_secs()
-        ),
-    }
-}
-
-/// Ctrl-C and SIGTERM.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Signals> {
-        let listen = |kind| signal(kind).context("could not listen for Ctrl-C");
-        Ok(Signals {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        poll_fn(|context| match self.interrupt.poll_recv(context) {
-            Poll::Pending => self.terminate.poll_recv(context).map(|_| ()),
-            Poll::Ready(_) => Poll::Ready(()),
-        })
-        .await;
-    }
 }
 
 #[cfg(test)]

@@ -9,11 +9,8 @@ use data::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{
-    content::BodyKind,
-    routes::Route,
-    texts::{Access, example_row},
-};
+use super::{content::BodyKind, routes::Route, texts::example_row};
+use crate::http::Access;
 
 pub(super) fn openapi(preprocessor: &Preprocessor, access: Access) -> Value {
     let mut paths = Map::new();
@@ -71,7 +68,7 @@ fn asked(route: Route, access: Access) -> Value {
             "content": Value::Object(content.collect()),
         }},
     });
-    if access == Access::Token && matches!(route, Route::Health | Route::Ready) {
+    if access == Access::Token && route.access() == Access::Open {
         operation["security"] = json!([]);
     }
     operation

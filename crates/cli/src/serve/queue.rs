@@ -14,8 +14,8 @@ use super::{
     body::Body,
     content::{BodyKind, Form},
     limits::{BATCH_BYTES_MAX, BATCH_REQUESTS_MAX, QUEUE_MAX},
-    reply::Reply,
 };
+use crate::http::Reply;
 
 /// A request that waits.
 pub(super) struct Question {

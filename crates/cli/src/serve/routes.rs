@@ -1,11 +1,10 @@
 //! What can be asked, and who answers it.
 
-use std::{convert::Infallible, sync::Arc, time::Instant};
+use std::{sync::atomic::Ordering, time::Duration};
 
-use http_body_util::Full;
 use hyper::{
-    Method, Request, Response, StatusCode,
-    body::{Bytes, Incoming},
+    Method, StatusCode,
+    body::Incoming,
     header::{self, HeaderValue},
     http::request::Parts,
 };
@@ -16,8 +15,8 @@ use super::{
     content::{BodyKind, Form},
     limits::ANSWER_WAIT,
     queue::Question,
-    reply::{HTML, JSON, PROMETHEUS, Reply, TEXT},
 };
+use crate::http::{Access, Door, HTML, JSON, PROMETHEUS, Reply, Site, TEXT};
 
 /// What can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +66,14 @@ impl Route {
         Route::ALL.into_iter().find(|route| route.path() == path)
     }
 
+    /// Whether anybody may ask.
+    pub(super) fn access(self) -> Access {
+        match self {
+            Route::Health | Route::Ready => Access::Open,
+            _ => Access::Token,
+        }
+    }
+
     fn methods(self) -> &'static [Method] {
         const ASKING: [Method; 2] = [Method::GET, Method::HEAD];
         const TELLING: [Method; 1] = [Method::POST];
@@ -77,20 +84,34 @@ impl Route {
     }
 }
 
-/// Answers one request, whatever it is.
-pub(super) async fn answer(
-    state: Arc<State>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let began = Instant::now();
-    let (head, body) = request.into_parts();
-    let route = Route::of(head.uri.path());
-    let reply = match state.door.refusal(&head, route) {
-        Some(refusal) => refusal,
-        None => reply(&state, route, &head, body).await,
-    };
-    state.metrics.request(route, reply.status, began.elapsed());
-    Ok(reply.into_response())
+impl Site for State {
+    fn door(&self) -> &Door {
+        &self.door
+    }
+
+    fn access(&self, path: &str) -> Access {
+        Route::of(path).map_or(Access::Token, Route::access)
+    }
+
+    async fn answer(&self, head: &Parts, body: Incoming) -> Reply {
+        reply(self, Route::of(head.uri.path()), head, body).await
+    }
+
+    fn answered(&self, path: &str, status: StatusCode, took: Duration) {
+        self.metrics.request(Route::of(path), status, took);
+    }
+
+    fn connected(&self) {
+        self.metrics.connected();
+    }
+
+    fn disconnected(&self) {
+        self.metrics.disconnected();
+    }
+
+    fn stopping(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
 }
 
 async fn reply(state: &State, route: Option<Route>, head: &Parts, body: Incoming) -> Reply {

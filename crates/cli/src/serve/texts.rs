@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use study::model::Model;
 
 use super::{content::BodyKind, openapi::openapi, routes::Route};
+use crate::http::Access;
 
 /// How many classes or columns a page lists.
 const LISTED: usize = 40;
@@ -31,13 +32,6 @@ impl Texts {
             taken: BodyKind::taken_by(preprocessor),
         }
     }
-}
-
-/// Whether clients must show a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
-    Open,
-    Token,
 }
 
 fn bytes(value: &Value) -> Bytes {

@@ -11,8 +11,9 @@ use crate::{
 const MACHINE_FOLDERS: [&str; 3] = ["work", "home", "root"];
 
 /// Documents whose paths must exist.
-const TRUE_DOCUMENTS: [&str; 6] = [
+const TRUE_DOCUMENTS: [&str; 7] = [
     "README.md",
+    "docs/dashboard.md",
     "docs/serve.md",
     "ARCHITECTURE.md",
     "STYLE.md",
@@ -272,20 +273,22 @@ fn the_commands_and_flags_of_the_readme_exist() {
 }
 
 #[test]
-fn the_flags_of_the_page_about_serving_exist() {
-    let serve = help_of(&["serve"]).1;
-    let page = read("docs/serve.md");
-    let flags = flags_in(&page);
-    assert!(flags.len() >= 4, "{flags:?}");
-    let unknown: Vec<&str> = flags
-        .into_iter()
-        .filter(|flag| !serve.contains(*flag))
-        .collect();
-    assert_eq!(
-        unknown,
-        Vec::<&str>::new(),
-        "flags that `lehr serve` does not have"
-    );
+fn the_flags_of_the_pages_about_serving_and_showing_exist() {
+    for (command, flags_min) in [("serve", 4), ("dashboard", 2)] {
+        let help = help_of(&[command]).1;
+        let page = read(&format!("docs/{command}.md"));
+        let flags = flags_in(&page);
+        assert!(flags.len() >= flags_min, "{flags:?}");
+        let unknown: Vec<&str> = flags
+            .into_iter()
+            .filter(|flag| !help.contains(*flag))
+            .collect();
+        assert_eq!(
+            unknown,
+            Vec::<&str>::new(),
+            "flags that `lehr {command}` does not have"
+        );
+    }
 }
 
 #[test]

@@ -21,19 +21,21 @@ const EMPTY_NAMES: [&str; 9] = [
 const ORDERED_CRATES: [&str; 3] = ["crates/morph/", "crates/search/", "crates/study/"];
 
 /// Words of the network, and the one folder that may use them.
-const NETWORK_WORDS: [&str; 8] = [
+const SOCKET_WORDS: [&str; 6] = [
     "TcpListener",
     "TcpStream",
     "UdpSocket",
     "UnixListener",
     "UnixStream",
     "UnixDatagram",
-    "hyper",
-    "tokio",
 ];
-const LISTENING_FOLDER: &str = "crates/cli/src/serve/";
+const LISTENING_FOLDER: &str = "crates/cli/src/http/";
 
-/// Words of opening a connection, which may not stand even there.
+/// Words of those who answer what comes over a socket, and where they may stand.
+const ANSWERING_WORDS: [&str; 2] = ["hyper", "tokio"];
+const ANSWERING_FOLDERS: [&str; 2] = ["crates/cli/src/serve/", "crates/cli/src/dashboard/"];
+
+/// Words of opening a connection, which may stand in none of these.
 const CONNECTING_WORDS: [&str; 3] = ["connect", "connect_timeout", "TcpSocket"];
 
 /// Crates that read no clock and start no thread.
@@ -215,18 +217,23 @@ fn clocks_and_threads(file: &TextFile) -> Vec<Violation> {
     forbidden_words(file, &PURE_CRATES, &forbidden)
 }
 
-/// Only `lehr serve` opens a socket, and nothing connects to one.
+/// Only one folder opens a socket, for `lehr serve` and `lehr dashboard`, and nothing connects to one.
 fn sockets(file: &TextFile) -> Vec<Violation> {
     if is_test(&file.path) {
         return Vec::new();
     }
     let code = Source::read(&file.text).code_without_tests();
-    let forbidden: &[&str] = match file.path.starts_with(LISTENING_FOLDER) {
-        true => &CONNECTING_WORDS,
-        false => &NETWORK_WORDS,
+    let is_in = |folder: &&str| file.path.starts_with(*folder);
+    let listens = is_in(&LISTENING_FOLDER);
+    let answers = listens || ANSWERING_FOLDERS.iter().any(is_in);
+    let is_forbidden = |word: &str| {
+        let connects = answers && CONNECTING_WORDS.contains(&word);
+        let listens_too = !listens && SOCKET_WORDS.contains(&word);
+        let answers_too = !answers && ANSWERING_WORDS.contains(&word);
+        connects || listens_too || answers_too
     };
     words(&code)
-        .filter(|(_, word)| forbidden.contains(word))
+        .filter(|(_, word)| is_forbidden(word))
         .map(|(at, word)| {
             let rule = format!("`{word}`: only {LISTENING_FOLDER} listens, and nothing connects");
             Violation::new(place(file, &code, at), rule)
@@ -413,13 +420,23 @@ fn morph_and_search_read_no_clock_and_start_no_thread() {
 }
 
 #[test]
-fn only_serve_opens_a_socket_and_nothing_connects() {
+fn only_one_folder_opens_a_socket_and_nothing_connects() {
     check(sockets);
     let listening = "use std::net::TcpListener;";
     check_caught(sockets, "crates/study/src/a.rs", listening, 1);
-    check_caught(sockets, "crates/cli/src/serve/a.rs", listening, 0);
+    check_caught(sockets, "crates/cli/src/serve/a.rs", listening, 1);
+    check_caught(sockets, "crates/cli/src/http/a.rs", listening, 0);
     let connecting = "let s = TcpStream::connect(a);";
-    check_caught(sockets, "crates/cli/src/serve/a.rs", connecting, 1);
+    check_caught(sockets, "crates/cli/src/http/a.rs", connecting, 1);
+    check_caught(
+        sockets,
+        "crates/cli/src/serve/a.rs",
+        "client.connect(a);",
+        1,
+    );
+    let answering = "use hyper::StatusCode;";
+    check_caught(sockets, "crates/cli/src/dashboard/a.rs", answering, 0);
+    check_caught(sockets, "crates/cli/src/command/a.rs", answering, 1);
     check_caught(sockets, "crates/cli/tests/a.rs", connecting, 0);
 }
 

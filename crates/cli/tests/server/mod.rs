@@ -1,4 +1,4 @@
-//! A running `lehr serve` for the tests, and just enough of a client to ask it, also wrongly.
+//! A running `lehr serve` or `lehr dashboard` for the tests, and just enough of a client to ask it, also wrongly.
 
 #![allow(dead_code)] // Each test program uses its own part of this.
 
@@ -29,9 +29,18 @@ impl Server {
     }
 
     pub(crate) fn start_on(listen: &str, model: &Path, arguments: &[&str]) -> Server {
+        Server::started("serve", listen, model, arguments)
+    }
+
+    /// Shows a study on a free port of this machine.
+    pub(crate) fn dashboard(study: &Path, arguments: &[&str]) -> Server {
+        Server::started("dashboard", "127.0.0.1:0", study, arguments)
+    }
+
+    pub(crate) fn started(command: &str, listen: &str, place: &Path, arguments: &[&str]) -> Server {
         let mut process = Command::new(env!("CARGO_BIN_EXE_lehr"))
-            .arg("serve")
-            .arg(model)
+            .arg(command)
+            .arg(place)
             .args(["--listen", listen])
             .args(arguments)
             .stdout(Stdio::piped())
@@ -94,6 +103,11 @@ impl Server {
         self.client().ask(line, heads, body)
     }
 
+    /// A page or a file, asked for as a browser does.
+    pub(crate) fn get(&self, address: &str) -> Response {
+        self.ask(&format!("GET {address}"), &[], b"")
+    }
+
     /// Sends rows as JSON.
     pub(crate) fn predict(&self, json: &str) -> Response {
         let heads = [("Content-Type", "application/json")];
@@ -150,13 +164,19 @@ impl Client {
             assert!(read > 0, "the answer broke off behind `{head}`");
         }
         let length = value_of(&head, "content-length").and_then(|value| value.parse().ok());
-        let mut body = vec![0; length.expect("the answer says how long it is")];
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let status = status.expect("an answer begins with its status");
+        let length = match status {
+            // What has not changed is not sent.
+            304 => 0,
+            _ => length.expect("the answer says how long it is"),
+        };
+        let mut body = vec![0; length];
         self.stream
             .read_exact(&mut body)
             .expect("the answer is whole");
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
         Response {
-            status: status.expect("an answer begins with its status"),
+            status,
             head,
             body: String::from_utf8(body).expect("answers are text"),
         }

@@ -6,6 +6,7 @@
 use std::{fmt::Write, fs, path::Path};
 
 use anyhow::{Context, Result, bail};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use hyper::header::HeaderValue;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -14,6 +15,26 @@ const LETTERS_MIN: usize = 16;
 
 /// Random bytes of a new token.
 const FRESH_BYTES: usize = 32;
+
+/// How a client shows the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Challenge {
+    /// Behind the word `Bearer`, as programs do.
+    Bearer,
+    /// So, or as a password: a browser asks its user for one, and then shows it by itself. Only for sites on which
+    /// nothing can be changed: a page of somebody else could make the browser ask them, too.
+    Password,
+}
+
+impl Challenge {
+    /// What a client without the token is told about it.
+    pub(super) fn header(self) -> &'static str {
+        match self {
+            Challenge::Bearer => "Bearer",
+            Challenge::Password => "Basic realm=\"lehr: any name, and the token as the password\"",
+        }
+    }
+}
 
 /// What a client has to show.
 pub(crate) struct Token(blake3::Hash);
@@ -60,15 +81,38 @@ impl Token {
     }
 
     /// Whether this `Authorization` shows the token.
-    pub(super) fn is_shown_by(&self, authorization: Option<&HeaderValue>) -> bool {
+    pub(super) fn is_shown_by(
+        &self,
+        authorization: Option<&HeaderValue>,
+        challenge: Challenge,
+    ) -> bool {
         let Some((scheme, shown)) = authorization
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.split_once(' '))
         else {
             return false;
         };
-        scheme.eq_ignore_ascii_case("bearer") && Token::of(shown.trim()).0 == self.0
+        let shown = shown.trim();
+        let is_scheme = |name: &str| scheme.eq_ignore_ascii_case(name);
+        match challenge {
+            _ if is_scheme("bearer") => self.is(shown),
+            Challenge::Password if is_scheme("basic") => {
+                password(shown).is_some_and(|password| self.is(&password))
+            }
+            _ => false,
+        }
     }
+
+    fn is(&self, shown: &str) -> bool {
+        Token::of(shown).0 == self.0
+    }
+}
+
+/// The password of `Basic` credentials (RFC 7617): what stands behind the name and a colon.
+fn password(credentials: &str) -> Option<String> {
+    let text = String::from_utf8(BASE64_STANDARD.decode(credentials).ok()?).ok()?;
+    let (_, password) = text.split_once(':')?;
+    Some(password.to_string())
 }
 
 #[cfg(test)]
@@ -79,17 +123,49 @@ mod tests {
     fn only_the_whole_token_after_bearer_is_taken() {
         let (token, text) = Token::fresh().unwrap();
         assert_eq!(text.len(), 2 * FRESH_BYTES);
-        let shown = |value: &str| token.is_shown_by(Some(&HeaderValue::from_str(value).unwrap()));
+        let shown = |value: &str| {
+            let value = HeaderValue::from_str(value).unwrap();
+            token.is_shown_by(Some(&value), Challenge::Bearer)
+        };
         assert!(shown(&format!("Bearer {text}")) && shown(&format!("bearer  {text}")));
         for wrong in [
             text.clone(),
             format!("Basic {text}"),
+            format!("Basic {}", BASE64_STANDARD.encode(format!("me:{text}"))),
             format!("Bearer {}", &text[1..]),
             "Bearer ".to_string(),
         ] {
             assert!(!shown(&wrong), "{wrong}");
         }
-        assert!(!token.is_shown_by(None));
+        assert!(!token.is_shown_by(None, Challenge::Bearer));
+    }
+
+    #[test]
+    fn a_browser_shows_the_token_as_a_password_whatever_the_name() {
+        let (token, text) = Token::fresh().unwrap();
+        let shown = |credentials: &str| {
+            let value = format!("Basic {}", BASE64_STANDARD.encode(credentials));
+            let value = HeaderValue::from_str(&value).unwrap();
+            token.is_shown_by(Some(&value), Challenge::Password)
+        };
+        assert!(shown(&format!("me:{text}")) && shown(&format!(":{text}")));
+        for wrong in [
+            text.clone(),
+            format!("{text}:"),
+            format!("me:{text}:"),
+            "me:".to_string(),
+        ] {
+            assert!(!shown(&wrong), "{wrong}");
+        }
+        let bearer = HeaderValue::from_str(&format!("Bearer {text}")).unwrap();
+        assert!(token.is_shown_by(Some(&bearer), Challenge::Password));
+        for damaged in ["Basic", "Basic !!!", "Basic /w=="] {
+            let value = HeaderValue::from_static(damaged);
+            assert!(
+                !token.is_shown_by(Some(&value), Challenge::Password),
+                "{damaged}"
+            );
+        }
     }
 
     #[test]
@@ -108,6 +184,7 @@ mod tests {
         }
         fs::write(&path, "0123456789abcdef\n").unwrap();
         let header = HeaderValue::from_static("Bearer 0123456789abcdef");
-        assert!(Token::read(&path).unwrap().is_shown_by(Some(&header)));
+        let token = Token::read(&path).unwrap();
+        assert!(token.is_shown_by(Some(&header), Challenge::Bearer));
     }
 }

@@ -2,13 +2,21 @@
 //! side stalls.
 
 use std::{
+    convert::Infallible,
     io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
-use hyper::{server::conn::http1, service::service_fn};
+use http_body_util::Full;
+use hyper::{
+    Request, Response,
+    body::{Bytes, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::Watcher,
@@ -21,15 +29,14 @@ use tokio::{
 };
 
 use super::{
-    State,
+    Site,
     limits::{ACCEPT_PAUSE, CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_WAIT, WRITE_WAIT},
-    routes,
 };
 
 /// Accepts connections for ever; `watcher` lets each of them know when it is time to end.
-pub(super) async fn accept(
+pub(super) async fn accept<S: Site>(
     listener: TcpListener,
-    state: Arc<State>,
+    site: Arc<S>,
     watcher: impl Fn() -> Watcher,
 ) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -44,20 +51,20 @@ pub(super) async fn accept(
                 continue;
             }
         };
-        let (state, watcher) = (Arc::clone(&state), watcher());
+        let (site, watcher) = (Arc::clone(&site), watcher());
         tokio::spawn(async move {
-            state.metrics.connected();
-            serve(stream, &state, watcher).await;
-            state.metrics.disconnected();
+            site.connected();
+            serve(stream, &site, watcher).await;
+            site.disconnected();
             drop(place);
         });
     }
 }
 
-async fn serve(stream: TcpStream, state: &Arc<State>, watcher: Watcher) {
+async fn serve<S: Site>(stream: TcpStream, site: &Arc<S>, watcher: Watcher) {
     // Answers are small and whole: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| routes::answer(Arc::clone(state), request));
+    let service = service_fn(|request| answer(Arc::clone(site), request));
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -67,6 +74,22 @@ async fn serve(stream: TcpStream, state: &Arc<State>, watcher: Watcher) {
     let connection = builder.serve_connection(stream, service);
     // What went wrong concerns this client alone, and it has gone or was told.
     let _ = watcher.watch(connection).await;
+}
+
+/// Answers one request, whatever it is, if it may come in.
+async fn answer<S: Site>(
+    site: Arc<S>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let began = Instant::now();
+    let (head, body) = request.into_parts();
+    let path = head.uri.path();
+    let reply = match site.door().refusal(&head, site.access(path)) {
+        Some(refusal) => refusal,
+        None => site.answer(&head, body).await,
+    };
+    site.answered(path, reply.status, began.elapsed());
+    Ok(reply.into_response())
 }
 
 /// A connection that is given up if the other side takes nothing for too long.

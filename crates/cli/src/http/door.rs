@@ -11,39 +11,47 @@ use hyper::{
     http::{request::Parts, uri::Authority},
 };
 
-use super::{reply::Reply, routes::Route, token::Token};
+use super::{
+    reply::Reply,
+    token::{Challenge, Token},
+};
+
+/// Whether a token must be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Open,
+    Token,
+}
 
 /// What a request has to show.
-pub(super) struct Door {
+pub(crate) struct Door {
     token: Option<Token>,
+    challenge: Challenge,
     is_loopback: bool,
 }
 
 impl Door {
-    pub(super) fn new(listen: SocketAddr, token: Option<Token>) -> Door {
+    /// `challenge` says how the token, if there is one, is shown.
+    pub(crate) fn new(listen: SocketAddr, token: Option<Token>, challenge: Challenge) -> Door {
         Door {
             token,
+            challenge,
             is_loopback: listen.ip().is_loopback(),
         }
     }
 
-    /// Whether a token must be shown.
-    pub(super) fn asks_for_token(&self) -> bool {
-        self.token.is_some()
-    }
-
-    /// Nothing if the request may come in, otherwise what it is told.
-    pub(super) fn refusal(&self, head: &Parts, route: Option<Route>) -> Option<Reply> {
+    /// Nothing if the request may come in, otherwise what it is told. What is open to all asks for no token.
+    pub(super) fn refusal(&self, head: &Parts, access: Access) -> Option<Reply> {
         if let Some(problem) = self.wrong_host(head) {
             return Some(Reply::problem(StatusCode::MISDIRECTED_REQUEST, problem));
         }
         let token = self.token.as_ref()?;
-        let is_open = matches!(route, Some(Route::Health | Route::Ready));
-        if is_open || token.is_shown_by(head.headers.get(header::AUTHORIZATION)) {
+        let shown = head.headers.get(header::AUTHORIZATION);
+        if access == Access::Open || token.is_shown_by(shown, self.challenge) {
             return None;
         }
         let problem = "the token is missing or wrong: send `Authorization: Bearer TOKEN`";
-        let challenge = HeaderValue::from_static("Bearer");
+        let challenge = HeaderValue::from_static(self.challenge.header());
         Some(
             Reply::problem(StatusCode::UNAUTHORIZED, problem)
                 .with(header::WWW_AUTHENTICATE, challenge),
@@ -99,14 +107,17 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
-        let route = Route::of(head.uri.path());
-        door.refusal(&head, route)
+        let access = match head.uri.path() {
+            "/healthz" => Access::Open,
+            _ => Access::Token,
+        };
+        door.refusal(&head, access)
             .map(|reply| reply.status.as_u16())
     }
 
     #[test]
     fn a_server_on_this_machine_answers_only_under_names_of_this_machine() {
-        let door = Door::new("127.0.0.1:8080".parse().unwrap(), None);
+        let door = Door::new("127.0.0.1:8080".parse().unwrap(), None, Challenge::Bearer);
         for host in [
             "localhost",
             "LOCALHOST:9",
@@ -133,19 +144,18 @@ mod tests {
     }
 
     #[test]
-    fn elsewhere_all_but_health_asks_for_the_token() {
+    fn elsewhere_all_that_is_not_open_asks_for_the_token() {
         let (token, text) = Token::fresh().unwrap();
-        let door = Door::new("0.0.0.0:80".parse().unwrap(), Some(token));
+        let everywhere = "0.0.0.0:80".parse().unwrap();
+        let door = Door::new(everywhere, Some(token), Challenge::Bearer);
         let bearer = format!("Bearer {text}");
         let shown = [("host", "models.example"), ("authorization", &bearer)];
         assert_eq!(refused(&door, &shown, "/predict"), None);
         for (path, status) in [
             ("/predict", Some(401)),
-            ("/metrics", Some(401)),
             ("/", Some(401)),
             ("/nowhere", Some(401)),
             ("/healthz", None),
-            ("/readyz", None),
         ] {
             let host = [("host", "models.example")];
             assert_eq!(refused(&door, &host, path), status, "{path}");

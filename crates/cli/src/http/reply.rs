@@ -1,6 +1,5 @@
 //! What goes back to a client: a status, a body, and a message in it if something was wrong.
 
-use data::DataError;
 use http_body_util::Full;
 use hyper::{
     Response, StatusCode,
@@ -10,25 +9,24 @@ use hyper::{
 use serde_json::json;
 
 use super::limits::RETRY_AFTER_SECS;
-use crate::show;
 
-pub(super) const JSON: &str = "application/json";
-pub(super) const CSV: &str = "text/csv; charset=utf-8";
-pub(super) const HTML: &str = "text/html; charset=utf-8";
-pub(super) const TEXT: &str = "text/plain; charset=utf-8";
-pub(super) const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(crate) const JSON: &str = "application/json";
+pub(crate) const CSV: &str = "text/csv; charset=utf-8";
+pub(crate) const HTML: &str = "text/html; charset=utf-8";
+pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
+pub(crate) const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// An answer that is ready to be sent.
 #[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) status: StatusCode,
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
     form: &'static str,
     body: Bytes,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Reply {
-    pub(super) fn new(status: StatusCode, form: &'static str, body: impl Into<Bytes>) -> Reply {
+    pub(crate) fn new(status: StatusCode, form: &'static str, body: impl Into<Bytes>) -> Reply {
         Reply {
             status,
             form,
@@ -38,34 +36,38 @@ impl Reply {
     }
 
     /// Something is wrong, and this is what.
-    pub(super) fn problem(status: StatusCode, message: impl Into<String>) -> Reply {
+    pub(crate) fn problem(status: StatusCode, message: impl Into<String>) -> Reply {
         let body = json!({ "error": message.into() }).to_string() + "\n";
         Reply::new(status, JSON, body)
     }
 
     /// There is too much to do at the moment.
-    pub(super) fn overloaded(message: impl Into<String>) -> Reply {
+    pub(crate) fn overloaded(message: impl Into<String>) -> Reply {
         Reply::problem(StatusCode::SERVICE_UNAVAILABLE, message)
             .with(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))
     }
 
-    /// Rows that could not be understood at all.
-    pub(super) fn not_understood(error: DataError) -> Reply {
-        let status = match error {
-            DataError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            DataError::Unfit { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            _ => StatusCode::BAD_REQUEST,
-        };
-        Reply::problem(status, show::chain(&error.into()))
-    }
-
-    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Reply {
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Reply {
         self.headers.push((name, value));
         self
     }
 
+    /// This answer with a tag of its content; without content, if the asker has shown that very tag.
+    pub(crate) fn unless_known(mut self, known: Option<&HeaderValue>) -> Reply {
+        if self.status != StatusCode::OK {
+            return self;
+        }
+        let tag = format!("\"{}\"", blake3::hash(&self.body).to_hex());
+        let tag = HeaderValue::from_str(&tag).expect("a digest is plain letters");
+        if known == Some(&tag) {
+            self.status = StatusCode::NOT_MODIFIED;
+            self.body = Bytes::new();
+        }
+        self.with(header::ETAG, tag)
+    }
+
     /// The connection ends with this answer.
-    pub(super) fn closing(self) -> Reply {
+    pub(crate) fn closing(self) -> Reply {
         self.with(header::CONNECTION, HeaderValue::from_static("close"))
     }
 
