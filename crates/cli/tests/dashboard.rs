@@ -10,22 +10,20 @@ mod studies;
 
 use std::{
     env, fs,
+    io::{BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::Command,
-    sync::LazyLock,
+    sync::{Arc, LazyLock, Mutex},
     thread,
-    time::{Duration, Instant},
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::Value;
-use server::{Response, Server};
+use server::Server;
 use studies::{explore, ledger, lehr, said, write_moons};
-use study::trial::{Trial, TrialState};
+use study::trial::Trial;
 use tempfile::TempDir;
-
-/// Longer than a dashboard shows what it has read.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A name that a page must not obey.
 const NAME: &str = "a<b>&c";
@@ -53,23 +51,6 @@ fn explore_to(place: &Path, trials: u64) {
 fn best(study: &Path) -> Trial {
     use study::ledger::Reading;
     Reading::best(&*ledger(study)).unwrap().unwrap()
-}
-
-/// Asks until the page says it.
-fn wait_for(server: &Server, address: &str, words: &str) -> Response {
-    let began = Instant::now();
-    loop {
-        let page = server.get(address);
-        if page.body.contains(words) {
-            return page;
-        }
-        assert!(
-            began.elapsed() < PATIENCE,
-            "`{words}` is not in {}",
-            page.body
-        );
-        thread::sleep(Duration::from_millis(300));
-    }
 }
 
 #[test]
@@ -107,14 +88,15 @@ fn trials_are_found_by_state_words_and_number_and_each_has_a_page() {
     let all = server.get("/trials");
     assert!(all.body.contains("All 6 trials."), "{}", all.body);
     let trials = ledger(&study).trials().unwrap();
-    let failed = |trial: &&Trial| matches!(trial.state, TrialState::Failed { .. });
-    let failed = trials.iter().filter(failed).count();
-    let page = server.get("/trials?state=failed&order=newest");
-    let counted = match failed {
-        0 => "None of 6 trials.".to_string(),
+    let finished = trials.iter().filter(|trial| trial.result().is_some());
+    let page = server.get("/trials?state=finished&order=newest");
+    let counted = match finished.count() {
+        6 => "All 6 trials.".to_string(),
         some => format!("{some} of 6 trials."),
     };
     assert!(page.body.contains(&counted), "{}", page.body);
+    let page = server.get("/trials?state=waiting");
+    assert!(page.body.contains("None of 6 trials."), "{}", page.body);
     let page = server.get("/trials?words=2");
     assert!(page.body.contains("href=\"/trials/2\""), "{}", page.body);
     assert!(
@@ -188,7 +170,7 @@ fn the_report_is_shown_with_its_style_and_may_run_nothing() {
 #[test]
 fn a_page_asks_nobody_else_for_anything_and_one_that_is_known_is_not_sent_again() {
     let server = Server::dashboard(&study_in(OVER.path()), &[]);
-    for address in ["/", "/trials", "/trials/1", "/nodes", "/nowhere"] {
+    for address in ["/", "/trials", "/trials/1", "/search", "/nodes", "/nowhere"] {
         let page = server.get(address);
         assert!(
             !page.body.contains("http://") && !page.body.contains("https://"),
@@ -267,8 +249,8 @@ fn a_study_that_goes_on_is_followed_and_one_that_is_gone_is_shown_as_it_was() {
     let server = Server::dashboard(&study, &[]);
     assert!(server.get("/trials").body.contains("All 3 trials."));
     explore_to(place.path(), 5);
-    wait_for(&server, "/trials", "All 5 trials.");
-    let page = wait_for(&server, "/", "<b>5</b>");
+    server.until("/trials", "All 5 trials.");
+    let page = server.until("/", "<b>5</b>");
     assert!(
         !page.body.contains("could not be read again"),
         "{}",
@@ -277,12 +259,12 @@ fn a_study_that_goes_on_is_followed_and_one_that_is_gone_is_shown_as_it_was() {
 
     let elsewhere = place.path().join("elsewhere");
     fs::rename(&study, &elsewhere).unwrap();
-    let page = wait_for(&server, "/", "its ledger could not be read again");
+    let page = server.until("/", "its ledger could not be read again");
     assert!(page.body.contains("<b>5</b>"), "{}", page.body);
 
     // Another study of the same name.
     explore_to(place.path(), 2);
-    let page = wait_for(&server, "/trials", "All 2 trials.");
+    let page = server.until("/trials", "All 2 trials.");
     assert!(
         !page.body.contains("could not be read again"),
         "{}",
@@ -291,39 +273,141 @@ fn a_study_that_goes_on_is_followed_and_one_that_is_gone_is_shown_as_it_was() {
 }
 
 #[test]
-fn a_browser_shows_the_pages_and_asks_for_them_again() {
+fn a_browser_shows_every_page_and_finds_nothing_forbidden_on_it() {
     let Some(browser) = browser() else { return };
     let server = Server::dashboard(&study_in(OVER.path()), &[]);
     for (address, words) in [
         ("/", "of the budget is used"),
         ("/trials?state=finished", "6 trials."),
+        ("/trials/1", "Trial 1"),
+        ("/search", "Hyperparameters and size"),
         ("/nodes", "that ever came"),
+        ("/report", "Made by lehr"),
     ] {
-        let (page, told) = looked_at(&browser, &server, address);
+        let (page, told) = looked_at(&browser, server.address.port(), address);
         assert!(page.contains(words), "{address}: {page}");
-        // Some seconds have passed for the page, in which it was asked for again.
-        let refreshed = page
-            .split("data-refreshed=\"")
-            .nth(1)
-            .and_then(|rest| rest.split('"').next());
         assert!(
-            refreshed.is_some_and(|times| times.parse::<u32>().unwrap() >= 1),
-            "{page}\n{told}"
-        );
-        assert!(
-            page.contains("id=\"connection\" role=\"status\" hidden"),
-            "{page}"
+            !page.contains("This is how the study stood at"),
+            "{address}: {page}"
         );
         for mistake in ["Content Security Policy", "Uncaught", "Refused to"] {
             assert!(!told.contains(mistake), "{address}: {told}");
         }
     }
-    // A trial that has ended does not change.
-    let (page, _) = looked_at(&browser, &server, "/trials/1");
-    assert!(
-        page.contains("Trial 1") && !page.contains("data-refreshed"),
-        "{page}"
+}
+
+/// What a browser shows of a page that says "All 3 trials.", if it is answered so when it asks again.
+fn shown_after(browser: &str, again: &str) -> (String, usize) {
+    let server = Server::dashboard(&study_in(OVER.path()), &[]);
+    let page = server
+        .get("/trials")
+        .body
+        .replace("All 6 trials.", "All 3 trials.");
+    let script = server.get("/live.js").body;
+    let stage = Stage::start(vec![
+        ("/trials".to_string(), answer("200 OK", "text/html", &page)),
+        (
+            "/live.js".to_string(),
+            answer("200 OK", "text/javascript", &script),
+        ),
+        (
+            "/trials".to_string(),
+            again.replace("PAGE", &server.get("/trials").body),
+        ),
+    ]);
+    let (shown, _) = looked_at(browser, stage.port, "/trials");
+    (shown, stage.asked("/trials"))
+}
+
+#[test]
+fn what_has_changed_is_replaced_while_somebody_looks() {
+    let Some(browser) = browser() else { return };
+    let (page, asked) = shown_after(&browser, &answer("200 OK", "text/html", "PAGE"));
+    assert!(page.contains("All 6 trials."), "{page}");
+    assert!(!page.contains("This is how the study stood at"), "{page}");
+    assert!(asked >= 3, "it asks on");
+}
+
+#[test]
+fn a_page_that_gets_no_answer_says_so_and_keeps_what_it_showed() {
+    let Some(browser) = browser() else { return };
+    let (page, asked) = shown_after(
+        &browser,
+        &answer("503 Service Unavailable", "text/html", "no"),
     );
+    assert!(page.contains("All 3 trials."), "{page}");
+    assert!(page.contains("This is how the study stood at"), "{page}");
+    assert!(page.contains("the dashboard answers 503"), "{page}");
+    assert!(asked >= 3, "it asks on");
+}
+
+#[test]
+fn a_page_whose_token_is_no_more_says_so_and_asks_no_more() {
+    let Some(browser) = browser() else { return };
+    let (page, asked) = shown_after(&browser, &answer("401 Unauthorized", "text/html", "no"));
+    assert!(page.contains("All 3 trials."), "{page}");
+    assert!(page.contains("asks for another token now"), "{page}");
+    assert_eq!(asked, 2);
+}
+
+/// A whole answer.
+fn answer(status: &str, form: &str, body: &str) -> String {
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {form}; charset=utf-8\r\nConnection: close\r\n\r\n{body}"
+    )
+}
+
+/// A server that plays a part: to each path it gives its answers in turn, the last one again and again.
+struct Stage {
+    port: u16,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Stage {
+    fn start(answers: Vec<(String, String)>) -> Stage {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stage = Stage {
+            port: listener.local_addr().unwrap().port(),
+            asked: Arc::default(),
+        };
+        let (asked, answers) = (Arc::clone(&stage.asked), Arc::new(answers));
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                // A browser opens connections before it knows what to ask.
+                let (asked, answers) = (Arc::clone(&asked), Arc::clone(&answers));
+                thread::spawn(move || play(stream.unwrap(), &asked, &answers));
+            }
+        });
+        stage
+    }
+
+    fn asked(&self, path: &str) -> usize {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().filter(|earlier| *earlier == path).count()
+    }
+}
+
+/// Reads one question and gives it the answer whose turn it is.
+fn play(stream: TcpStream, asked: &Mutex<Vec<String>>, answers: &[(String, String)]) {
+    let mut stream = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if stream.read_line(&mut head).unwrap_or_default() == 0 {
+            return;
+        }
+    }
+    let path = head.split(' ').nth(1).unwrap_or_default().to_string();
+    let of_path = answers.iter().filter(|(of, _)| *of == path);
+    let of_path: Vec<&String> = of_path.map(|(_, answer)| answer).collect();
+    let mut asked = asked.lock().unwrap();
+    let turn = asked.iter().filter(|earlier| **earlier == path).count();
+    let nothing = answer("404 Not Found", "text/plain", "");
+    let given = of_path.get(turn).or(of_path.last());
+    asked.push(path);
+    // A browser that has gone hears nothing.
+    let _ = stream
+        .get_mut()
+        .write_all(given.copied().unwrap_or(&nothing).as_bytes());
 }
 
 /// Chromium, if it is installed.
@@ -343,7 +427,7 @@ fn browser() -> Option<String> {
 }
 
 /// What a page is after some seconds in a browser, and what the browser said of it.
-fn looked_at(browser: &str, server: &Server, address: &str) -> (String, String) {
+fn looked_at(browser: &str, port: u16, address: &str) -> (String, String) {
     let profile = tempfile::tempdir().unwrap();
     let output = Command::new(browser)
         .args([
@@ -358,10 +442,7 @@ fn looked_at(browser: &str, server: &Server, address: &str) -> (String, String) 
             "--dump-dom",
         ])
         .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(format!(
-            "http://localhost:{}{address}",
-            server.address.port()
-        ))
+        .arg(format!("http://localhost:{port}{address}"))
         .output()
         .unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();

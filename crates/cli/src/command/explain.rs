@@ -44,13 +44,14 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<String> {
             "ancestors": line,
         })));
     }
-    let earlier = |ended| earlier_than(&*study.ledger, ended, trial.id);
-    let facts = facts(&study, &trial, &ancestors, earlier)?;
+    let earlier = |ended| earlier_than(&*study.ledger, ended);
+    let mut facts = facts(&study, &trial, &ancestors, earlier)?;
+    facts.extend(removed(&study.folder, &trial));
     Ok(text(&facts))
 }
 
-/// All that is known of a trial, in the order in which it is shown. `earlier` says how the first so many trials ended,
-/// this one not among them.
+/// All that the ledger knows of a trial, in the order in which it is shown. `earlier` says how the first so many trials
+/// ended, or as many of them as it knows.
 pub(crate) fn facts(
     study: &Reading,
     trial: &Trial,
@@ -81,7 +82,6 @@ pub(crate) fn facts(
     let objectives = &study.config.search.objectives;
     facts.extend(promised(trial, objectives, earlier)?);
     facts.extend(how_it_went(trial, metric, folds.networks()));
-    facts.extend(removed(&study.folder, trial));
     facts.extend(ancestors.iter().map(|ancestor| descent(ancestor, metric)));
     Ok(facts)
 }
@@ -146,14 +146,16 @@ fn promised(
         );
         return Ok(Some(Fact::new("promised", said)));
     }
-    let came_to = match trial.outcome() {
-        None => String::new(),
-        Some(own) => {
-            let outcomes = earlier(promise.ended)?.into_iter().chain([own]);
-            let standing = standing(outcomes).pop().unwrap_or_default();
-            format!("; it came to {standing:.2}")
+    let mut came_to = String::new();
+    if let Some(own) = trial.outcome() {
+        let mut outcomes = earlier(promise.ended)?;
+        // Among fewer it would stand elsewhere.
+        if outcomes.len() as u64 == promise.ended {
+            outcomes.push(own);
+            let standing = standing(outcomes.into_iter()).pop();
+            came_to = format!("; it came to {:.2}", standing.unwrap_or_default());
         }
-    };
+    }
     let said = format!(
         "standing {:.2} ± {:.2} among the {} trials ended before{came_to}",
         promise.mean, promise.deviation, promise.ended
@@ -161,13 +163,10 @@ fn promised(
     Ok(Some(Fact::new("promised", said)))
 }
 
-/// How the first so many trials ended, but for one.
-fn earlier_than(ledger: &dyn Ledger, ended: u64, but: TrialId) -> Result<Vec<Outcome>> {
+/// How the first so many trials ended.
+fn earlier_than(ledger: &dyn Ledger, ended: u64) -> Result<Vec<Outcome>> {
     let trials = ledger.trials()?;
-    let is_known = |trial: &&Trial| {
-        let place = trial.sequence();
-        place.is_some_and(|place| place.0 <= ended) && trial.id != but
-    };
+    let is_known = |trial: &&Trial| trial.sequence().is_some_and(|place| place.0 <= ended);
     let known = trials.iter().filter(is_known);
     Ok(known.filter_map(Trial::outcome).collect())
 }
@@ -345,5 +344,8 @@ mod tests {
         // The best of three stands at the normal quantile of 5/6.
         let expected = "standing 0.40 ± 0.25 among the 2 trials ended before; it came to 0.97";
         assert_eq!(said, expected);
+        let fewer = |_| Ok(vec![Outcome::Failed]);
+        let said = promised(&trial, &[], fewer).unwrap().unwrap().value;
+        assert!(said.ends_with("ended before"), "{said}");
     }
 }

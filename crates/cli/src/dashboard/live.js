@@ -12,12 +12,34 @@
   let answeredAt = new Date();
   let isAsking = false;
 
-  // What somebody reads or marks at this moment must not vanish under the hand.
-  const isHeld = (part) => {
-    const selection = document.getSelection();
-    return selection && !selection.isCollapsed && part.contains(selection.anchorNode);
+  const say = (text) => {
+    alarm.textContent = text;
+    alarm.hidden = false;
   };
 
+  // What somebody marks, presses or points at in this moment must not vanish under the hand.
+  const isHeld = (part) => {
+    if (part.matches(':active') || part.querySelector('svg :hover')) return true;
+    const selection = document.getSelection();
+    return selection && !selection.isCollapsed && selection.containsNode(part, true);
+  };
+
+  // What the tabulator key stops at: links, and tables that can be moved.
+  const STOPS = 'a:not([tabindex="-1"]), [tabindex="0"]';
+  const named = (stop) => stop.getAttribute('href') || stop.getAttribute('aria-label');
+
+  const swap = (part, fresh) => {
+    const focused = part.contains(document.activeElement) ? named(document.activeElement) : null;
+    const places = [...part.querySelectorAll('.scroll')].map((one) => one.scrollLeft);
+    part.replaceChildren(...fresh.childNodes);
+    [...part.querySelectorAll('.scroll')].forEach((one, at) => { one.scrollLeft = places[at] || 0; });
+    if (focused) {
+      const same = [...part.querySelectorAll(STOPS)].find((stop) => named(stop) === focused);
+      if (same) same.focus({ preventScroll: true });
+    }
+  };
+
+  // Whether all that has changed was replaced.
   const put = (text) => {
     const page = new DOMParser().parseFromString(text, 'text/html');
     let isWhole = true;
@@ -27,9 +49,7 @@
       if (isHeld(part)) {
         isWhole = false;
       } else {
-        const places = [...part.querySelectorAll('.scroll')].map((one) => one.scrollLeft);
-        part.replaceChildren(...fresh.childNodes);
-        [...part.querySelectorAll('.scroll')].forEach((one, at) => { one.scrollLeft = places[at] || 0; });
+        swap(part, fresh);
       }
     }
     document.title = page.title;
@@ -45,6 +65,13 @@
         headers: tag ? { 'If-None-Match': tag } : {},
         signal: AbortSignal.timeout(PATIENCE),
       });
+      if (answer.status === 401) {
+        // Asking on would ask the reader for the password again and again.
+        clearInterval(timer);
+        document.removeEventListener('visibilitychange', refresh);
+        say('The dashboard asks for another token now: load the page again.');
+        return;
+      }
       if (answer.status === 200) {
         tag = put(await answer.text()) ? answer.headers.get('ETag') : null;
       } else if (answer.status !== 304) {
@@ -52,15 +79,13 @@
       }
       answeredAt = new Date();
       alarm.hidden = true;
-      root.dataset.refreshed = Number(root.dataset.refreshed || 0) + 1;
     } catch (error) {
-      alarm.textContent = `This is how the study stood at ${answeredAt.toLocaleTimeString()}: ${error.message}.`;
-      alarm.hidden = false;
+      say(`This is how the study stood at ${answeredAt.toLocaleTimeString()}: ${error.message}.`);
     } finally {
       isAsking = false;
     }
   };
 
-  setInterval(refresh, EVERY);
+  const timer = setInterval(refresh, EVERY);
   document.addEventListener('visibilitychange', refresh);
 })();

@@ -1,17 +1,21 @@
 //! `lehr dashboard`: how a study goes, in a browser, while it goes.
 //!
-//! `watch` reads the ledger, and only while somebody looks; `row` is what it keeps of a trial. `overview`, `trials`,
-//! `trial` and `nodes` are the pages, `page` is what they have in common, `query` what can be asked in an address,
-//! and `live.js` puts in what has changed since.
+//! `watch` reads the ledger, and only while somebody looks; `seen` is what it has read, `row` what is kept of a trial.
+//! `overview`, `trials`, `trial`, `searched` and `nodes` are the pages, `page` is what they have in common, `charts`
+//! what they draw beside the report's own charts, `query` what can be asked in an address, and `live.js` puts in what
+//! has changed since.
 //!
 //! A dashboard only shows. Nothing on it changes a study, so that nobody who finds it can harm one.
 
+mod charts;
 mod nodes;
 mod overview;
 mod page;
 mod query;
 mod routes;
 mod row;
+mod searched;
+mod seen;
 mod trial;
 mod trials;
 mod watch;
@@ -23,12 +27,16 @@ use std::{
 };
 
 use anyhow::Result;
+use tokio::sync::Semaphore;
 
 use crate::http::{Challenge, Door, Listening, Token};
 use watch::Watch;
 
 /// Threads that carry bytes; pages are made on others.
 const CARRIERS: usize = 2;
+
+/// Pages that are made at once; who asks for more waits. The machine may have better things to do.
+const PAGES_AT_ONCE: usize = 4;
 
 /// What will be done.
 pub(crate) struct Setup {
@@ -43,6 +51,7 @@ pub(crate) struct Setup {
 struct State {
     door: Door,
     watch: Arc<Watch>,
+    makers: Arc<Semaphore>,
 }
 
 /// Shows a study until SIGINT or SIGTERM. `announce` is told the address as soon as pages can be asked for.
@@ -54,6 +63,7 @@ pub(crate) fn show(setup: Setup, announce: impl FnOnce(SocketAddr)) -> Result<()
     let state = Arc::new(State {
         door: Door::new(setup.listen, setup.token, Challenge::Password),
         watch: Arc::new(opened(&setup.study)?),
+        makers: Arc::new(Semaphore::new(PAGES_AT_ONCE)),
     });
     listening.serve(&state, CARRIERS, announce)
 }

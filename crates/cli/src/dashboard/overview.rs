@@ -1,17 +1,19 @@
 //! The first page: how good the best model is, how far the study has come, what is being trained.
 
 use maud::{Markup, html};
+use search::TrialId;
 use study::{ledger::Node, status::Busy};
-use train::Metric;
 
 use super::{
-    page::{Going, Pace, Tab, ago, framed, trial_link, trial_table},
+    charts::courses,
+    page::{Going, Tab, address_of, ago, count, framed, origin, trial_link, trial_table, wide},
     row::{Row, State, Training},
-    watch::Seen,
+    seen::Seen,
 };
 use crate::{
     report::{
-        Explored, ProgressPoint, failure_table, failures, progress_chart, score, section, thousands,
+        Explored, ProgressPoint, failure_table, failures, linked_progress_chart, score, section,
+        thousands,
     },
     show,
 };
@@ -20,27 +22,31 @@ use crate::{
 const BEST_LISTED: usize = 10;
 
 pub(super) fn page(seen: &Seen) -> String {
-    let metric = seen.metric();
     let headline = headline(seen);
     let failed = failures(
         seen.ended
             .iter()
             .filter_map(|row| Some((row.id, row.reason.as_ref()?))),
     );
+    let chart = linked_progress_chart(&points(seen), &seen.metric_shown(), |trial| {
+        address_of(TrialId(trial))
+    });
     let body = html! {
         div data-part="headline" {
             p.eyebrow { (seen.data) }
             h1 { (headline) }
+            p.quiet { (pace(seen)) }
         }
         div data-part="tiles" { (tiles(seen)) }
         div data-part="progress" {
             (section(
                 "Exploration",
                 "Each dot is a trial with a score, at the time when its training ended. Point at one to read it.",
-                &progress_chart(&points(seen), &metric),
+                &chart,
             ))
         }
-        div data-part="under-way" { (section("Under way", &waiting(seen), &under_way(seen))) }
+        div data-part="under-way" { (under_way(seen)) }
+        div data-part="trainings" { (section("Trainings", TRAININGS, &courses(seen))) }
         div data-part="best" { (section("Best trials", "", &best(seen))) }
         div data-part="failures" {
             @if !failed.is_empty() {
@@ -53,36 +59,62 @@ pub(super) fn page(seen: &Seen) -> String {
         }
         footer { "Read from the study's ledger. This page only shows; nothing on it changes the study." }
     };
-    framed(seen, Tab::Overview, Pace::Live, &headline, &body)
+    framed(seen, Tab::Overview, &headline, &body)
 }
 
+const TRAININGS: &str = "Each line is a training that has ended, from its first epoch to the last that was planned. \
+                         At the dotted lines trainings are compared, and those that are behind are stopped.";
+
 fn headline(seen: &Seen) -> String {
-    let metric = seen.metric().name;
     match seen.best().and_then(|row| Some((row.id, row.value?))) {
         Some((trial, value)) => {
             let so_far = match Going::of(seen) {
                 Going::Ended(_) => "",
-                Going::Exploring | Going::Deserted => " so far",
+                _ => " so far",
             };
-            format!("{metric} {}{so_far}, by trial {trial}", score(value))
+            format!("{} {}{so_far}, by trial {trial}", seen.metric, score(value))
         }
         None => "No trial has a score yet".to_string(),
     }
 }
 
+/// Whether it still becomes better, and how long it may go on.
+fn pace(seen: &Seen) -> String {
+    let mut said = Vec::new();
+    if let Some((best, run)) = seen.best().and_then(|row| Some((row, row.run.as_ref()?))) {
+        let since = seen.ended.iter().rev();
+        let since = since.take_while(|row| row.id != best.id).count() as u64;
+        let ago = ago(seen, run.finished_at);
+        said.push(format!(
+            "The best is {ago} old; {} ended since.",
+            count(since, "trial")
+        ));
+    }
+    let goes_on = matches!(Going::of(seen), Going::Exploring | Going::Finishing);
+    let budget = seen.config.budget;
+    if let (true, Some(seconds)) = (goes_on, budget.seconds) {
+        let left = (seconds - seen.spent_seconds).max(0.0);
+        said.push(format!("{} of exploring are left.", show::seconds(left)));
+    }
+    if let (true, Some(trials)) = (goes_on, budget.trials) {
+        let left = trials.saturating_sub(seen.counts.ended());
+        said.push(format!("{} are left.", count(left, "trial")));
+    }
+    said.join(" ")
+}
+
 fn tiles(seen: &Seen) -> Markup {
-    let metric = seen.metric().name;
     let counts = seen.counts;
     let best = seen.best().and_then(|row| row.value);
     html! {
         div.tiles {
             div.tile.main {
                 b { (best.map_or("–".to_string(), score)) }
-                span { (metric) " on the validation rows, which choose" }
+                span { (seen.metric) " on the validation rows, which choose" }
                 @if seen.has_report {
                     span { "on the vault: " a href="/report" { "in the report" } }
                 } @else {
-                    span { "the vault is opened at the end" }
+                    span { "on the vault: at the end" }
                 }
             }
             (budget(seen))
@@ -127,10 +159,12 @@ fn budget(seen: &Seen) -> Markup {
 fn trainers(seen: &Seen, busy: Option<Busy>) -> Markup {
     let alive: Vec<&Node> = seen.alive().collect();
     let slots: u64 = alive.iter().map(|node| u64::from(node.slots)).sum();
+    let works = |row: &&Row| seen.trainer_of(row).is_some_and(|node| seen.is_alive(node));
+    let at_work = seen.under_way.iter().filter(works).count() as u64;
     html! {
         div.tile {
-            b { (thousands(seen.counts.running)) " of " (thousands(slots)) }
-            span { "trainers at work, on " (thousands(alive.len() as u64)) " node(s)" }
+            b { (thousands(at_work)) " of " (thousands(slots)) }
+            span { "trainers at work, on " (count(alive.len() as u64, "node")) }
             @if let Some(busy) = busy {
                 span { (format!("{:.1} %", busy.share * 100.0)) " busy since the first trial" }
             }
@@ -145,7 +179,7 @@ fn points(seen: &Seen) -> Vec<ProgressPoint> {
         Some(ProgressPoint {
             seconds: explored.seconds_at(row.run.as_ref()?.finished_at),
             trial: row.id.0,
-            value: row.value?,
+            value: row.measured()?,
             start: row.start,
             parameters: row.parameters,
         })
@@ -153,70 +187,83 @@ fn points(seen: &Seen) -> Vec<ProgressPoint> {
     seen.ended.iter().filter_map(|row| point(row)).collect()
 }
 
-fn waiting(seen: &Seen) -> String {
-    match (seen.counts.queued, Going::of(seen)) {
-        (0, _) => String::new(),
-        (queued, Going::Exploring) => format!("{} more wait for a trainer.", thousands(queued)),
-        (queued, _) => format!("{} more were proposed and not begun.", thousands(queued)),
-    }
-}
-
-/// What is being trained, the longest first.
+/// What is being trained, and how much waits; nothing of it if the study is over.
 fn under_way(seen: &Seen) -> Markup {
     let running: Vec<(&Row, &Training)> = seen
         .under_way
         .iter()
         .filter_map(|row| Some((row, row.training.as_ref()?)))
         .collect();
-    let not_listed = seen.counts.running.saturating_sub(running.len() as u64);
-    let metric = seen.config.metric;
+    let is_over = matches!(Going::of(seen), Going::Ended(_));
+    if is_over && running.is_empty() {
+        return html! {};
+    }
+    let waiting = match seen.counts.queued {
+        0 => String::new(),
+        queued => format!("{} for a trainer.", waits(queued)),
+    };
+    let table = match running.is_empty() {
+        true => html! { p.quiet { "Nothing is being trained." } },
+        false => wide("Trainings under way", &training_table(seen, &running)),
+    };
+    section("Under way", &waiting, &table)
+}
+
+fn waits(queued: u64) -> String {
+    match queued {
+        1 => "1 more waits".to_string(),
+        many => format!("{} more wait", thousands(many)),
+    }
+}
+
+/// With cross-validation only the first network's epochs are told.
+fn training_table(seen: &Seen, running: &[(&Row, &Training)]) -> Markup {
+    let [epoch, value] = match seen.networks {
+        1 => ["epoch".to_string(), seen.metric.to_string()],
+        _ => [
+            format!("epoch (first of {} networks)", seen.networks),
+            format!("{} (first fold)", seen.metric),
+        ],
+    };
     html! {
-        @if running.is_empty() {
-            p.quiet { "Nothing is being trained." }
-        } @else {
-            div.scroll {
-                table {
-                    thead {
-                        tr {
-                            th.number { "trial" }
-                            th { "node, trainer" }
-                            th.number { "for" }
-                            th.number { "epoch" }
-                            th.number { (seen.metric().name) }
-                            th { "origin" }
-                            th { "network" }
-                        }
-                    }
-                    tbody {
-                        @for (row, training) in &running {
-                            (being_trained(seen, row, training, metric))
-                        }
-                    }
+        table.trials {
+            thead {
+                tr {
+                    th.number { "trial" }
+                    th { "node, slot" }
+                    th.number { "for" }
+                    th.number { (epoch) }
+                    th.number { (value) }
+                    th { "origin" }
+                    th.notation { "network" }
                 }
             }
-            @if not_listed > 0 { p.quiet { (thousands(not_listed)) " more are not listed." } }
+            tbody { @for (row, training) in running { (being_trained(seen, row, training)) } }
         }
     }
 }
 
-fn being_trained(seen: &Seen, row: &Row, training: &Training, metric: Option<Metric>) -> Markup {
-    let (epoch, value) = match seen.progress_of(row.id) {
+fn being_trained(seen: &Seen, row: &Row, training: &Training) -> Markup {
+    let is_silent = seen.trainer_of(row).is_none_or(|node| !seen.is_alive(node));
+    let (epoch, value) = match seen.progress_of(row) {
         None => ("–".to_string(), "–".to_string()),
-        Some(progress) => (
-            format!("{} of {}", progress.epoch, progress.epochs),
-            metric.map_or("–".to_string(), |metric| {
-                score(metric.value(progress.score))
-            }),
-        ),
+        Some(progress) => {
+            let value = score(seen.metric.value(progress.score));
+            let epoch = format!("{} of {}", progress.epoch, progress.epochs);
+            match seen.networks > 1 && progress.epoch == progress.epochs {
+                true => ("done, others train".to_string(), value),
+                false => (epoch, value),
+            }
+        }
     };
     html! {
         tr {
             td.number { (trial_link(row.id)) }
             td { (training.worker) ", " (training.slot.0) }
-            td.number { (ago(seen, training.since)) }
+            td.number { @if is_silent { "its node is silent" } @else { (ago(seen, training.since)) } }
             td.number { (epoch) }
             td.number { (value) }
-            td.origin { span { (row.origin) } }
+            td.origin { (origin(row)) }
             td.notation { code { (row.notation) } }
         }
     }
@@ -228,7 +275,7 @@ fn best(seen: &Seen) -> Markup {
         @if rows.is_empty() {
             p.quiet { "None yet." }
         } @else {
-            (trial_table(seen, &rows))
+            (trial_table(seen, "Best trials", &rows))
         }
     }
 }
@@ -245,4 +292,76 @@ fn best_of(seen: &Seen, count: usize) -> Vec<&Row> {
     rows.sort_by(|a, b| Row::by_standing(a, b));
     rows.truncate(count);
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::seen::tests::{node, running, seen},
+        *,
+    };
+    use crate::made_up;
+
+    fn says(page: &str, words: &str) {
+        assert!(page.contains(words), "`{words}` is not in {page}");
+    }
+
+    #[test]
+    fn a_study_without_a_score_says_so() {
+        let page = page(&seen(&[], Vec::new()));
+        for words in [
+            "No trial has a score yet",
+            "No training has ended.",
+            "None yet.",
+            "0 of 0",
+        ] {
+            says(&page, words);
+        }
+    }
+
+    #[test]
+    fn trainers_of_nodes_that_are_silent_are_not_at_work() {
+        let nodes = vec![node(1, 2.0, (5, 2)), node(2, 900.0, (6, 7))];
+        let page = page(&seen(&[running(5, 1), running(6, 2)], nodes));
+        says(
+            &page,
+            "<b>1 of 2</b><span>trainers at work, on 1 node</span>",
+        );
+        says(&page, "its node is silent");
+        says(&page, "2 of 50");
+    }
+
+    #[test]
+    fn a_killed_study_has_no_trainers_at_work_and_nobody_who_works_on_it() {
+        let page = page(&seen(&[running(5, 1)], vec![node(1, 900.0, (5, 2))]));
+        says(
+            &page,
+            "<b>0 of 0</b><span>trainers at work, on 0 nodes</span>",
+        );
+        says(&page, "no process works on it");
+    }
+
+    #[test]
+    fn with_cross_validation_a_first_network_that_is_done_is_not_the_whole_trial() {
+        let mut seen = seen(&[running(5, 1)], vec![node(1, 2.0, (5, 50))]);
+        says(&page(&seen), "50 of 50");
+        seen.networks = 5;
+        let page = page(&seen);
+        says(&page, "done, others train");
+        says(&page, "epoch (first of 5 networks)");
+    }
+
+    #[test]
+    fn it_says_how_old_the_best_is_and_how_many_ended_since() {
+        let trials = [
+            made_up::finished(1, 0.4, 0.3),
+            made_up::finished(2, 0.5, 0.3),
+            made_up::stopped(3, 4, -0.6),
+        ];
+        let page = page(&seen(&trials, Vec::new()));
+        says(&page, "rmse 0.4000 so far, by trial 1");
+        // It ended 40 seconds after the epoch, and it is 1,000 seconds after it now.
+        says(&page, "The best is 16 min old; 2 trials ended since.");
+        says(&page, "stopped early");
+    }
 }

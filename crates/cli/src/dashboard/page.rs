@@ -7,7 +7,7 @@ use study::{master::EndReason, trial::Instant};
 
 use super::{
     row::{Row, State},
-    watch::Seen,
+    seen::Seen,
 };
 use crate::{
     command::explore::said_at_the_end,
@@ -22,21 +22,16 @@ pub(super) enum Tab {
     Trials,
     /// One trial: no page that a tab leads to.
     Trial,
+    Search,
     Nodes,
-}
-
-/// Whether a page is asked for again while somebody looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pace {
-    Live,
-    /// Nothing on it will change any more.
-    Still,
 }
 
 /// Whether a study goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Going {
     Exploring,
+    /// The best models are being trained once more.
+    Finishing,
     /// It is over, or was stopped, and this is why.
     Ended(String),
     /// It is not over, but no process works on it.
@@ -45,28 +40,31 @@ pub(super) enum Going {
 
 impl Going {
     pub(super) fn of(seen: &Seen) -> Going {
+        let retrains = |row: &Row| row.is_retraining && row.state == State::Running;
         match &seen.standing.ending {
             Some(reason) => Going::Ended(
                 // What a later program may say is shown as it stands.
                 serde_json::from_str::<EndReason>(reason)
                     .map_or_else(|_| reason.clone(), |reason| said_at_the_end(&reason)),
             ),
-            None if seen.alive().next().is_some() => Going::Exploring,
-            None => Going::Deserted,
+            None if seen.alive().next().is_none() => Going::Deserted,
+            None if seen.under_way.iter().any(retrains) => Going::Finishing,
+            None => Going::Exploring,
         }
     }
 
     fn class(&self) -> &'static str {
         match self {
-            Going::Exploring => "exploring",
+            Going::Exploring | Going::Finishing => "exploring",
             Going::Ended(_) => "ended",
             Going::Deserted => "deserted",
         }
     }
 
-    pub(super) fn said(&self) -> String {
+    fn said(&self) -> String {
         match self {
             Going::Exploring => "exploring".to_string(),
+            Going::Finishing => "training the best once more".to_string(),
             Going::Ended(why) => why.clone(),
             Going::Deserted => {
                 "no process works on it: the same `lehr explore` goes on".to_string()
@@ -76,12 +74,11 @@ impl Going {
 }
 
 /// A page of a study. Each part is replaced alone, if it has changed.
-pub(super) fn framed(seen: &Seen, tab: Tab, pace: Pace, title: &str, body: &Markup) -> String {
+pub(super) fn framed(seen: &Seen, tab: Tab, title: &str, body: &Markup) -> String {
     let going = Going::of(seen);
-    let live = (pace == Pace::Live).then_some("yes");
     let page = html! {
         (DOCTYPE)
-        html lang="en" data-live=[live] {
+        html lang="en" data-live="yes" {
             (head(&format!("{title} – {} – lehr", seen.name)))
             body {
                 header {
@@ -89,6 +86,7 @@ pub(super) fn framed(seen: &Seen, tab: Tab, pace: Pace, title: &str, body: &Mark
                         strong { (seen.name) }
                         (link(tab, Tab::Overview, "/", "Overview"))
                         (link(tab, Tab::Trials, "/trials", "Trials"))
+                        (link(tab, Tab::Search, "/search", "Search"))
                         (link(tab, Tab::Nodes, "/nodes", "Nodes"))
                         span data-part="report" {
                             @if seen.has_report { a href="/report" { "Report" } }
@@ -99,9 +97,9 @@ pub(super) fn framed(seen: &Seen, tab: Tab, pace: Pace, title: &str, body: &Mark
                     }
                 }
                 p.alarm #connection role="status" hidden {}
-                div data-part="problem" {
+                div role="status" data-part="problem" {
                     @if let Some(problem) = &seen.problem {
-                        p.alarm role="status" { "This is how the study stood; its ledger could not be read again: " (problem) }
+                        p.alarm { "This is how the study stood; its ledger could not be read again: " (problem) }
                     }
                 }
                 main { (body) }
@@ -147,9 +145,14 @@ fn link(current: Tab, tab: Tab, address: &str, name: &str) -> Markup {
     html! { a href=(address) aria-current=[here] { (name) } }
 }
 
+/// Where a trial's page is.
+pub(super) fn address_of(id: TrialId) -> String {
+    format!("/trials/{id}")
+}
+
 /// A trial's number, which leads to its page.
 pub(super) fn trial_link(id: TrialId) -> Markup {
-    html! { a href=(format!("/trials/{id}")) { (id) } }
+    html! { a href=(address_of(id)) { (id) } }
 }
 
 /// How long ago something was.
@@ -157,45 +160,80 @@ pub(super) fn ago(seen: &Seen, then: Instant) -> String {
     show::seconds(seen.standing.at.since(then).max(0.0))
 }
 
-/// Trials that have ended or wait, a line each.
-pub(super) fn trial_table(seen: &Seen, rows: &[&Row]) -> Markup {
-    let metric = seen.metric();
+/// So many of a thing.
+pub(super) fn count(number: u64, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        many => format!("{} {thing}s", thousands(many)),
+    }
+}
+
+/// A wide table, which can be moved sideways.
+pub(super) fn wide(label: &str, table: &Markup) -> Markup {
+    html! { div.scroll tabindex="0" role="region" aria-label=(label) { (table) } }
+}
+
+/// Where a model comes from, in a table.
+pub(super) fn origin(row: &Row) -> Markup {
+    html! {
+        span {
+            @if let Some(from) = row.descent.from { "from " (trial_link(from)) ": " }
+            (row.descent.change)
+        }
+    }
+}
+
+/// Trials, a line each.
+pub(super) fn trial_table(seen: &Seen, label: &str, rows: &[&Row]) -> Markup {
     let best = seen.standing.best;
     let [parameters, epochs] = match seen.networks {
         1 => ["parameters", "epochs"],
-        _ => ["parameters of one", "epochs of the first"],
+        _ => ["parameters per network", "epochs (first network)"],
     };
-    html! {
-        div.scroll {
-            table.trials {
-                thead {
-                    tr {
-                        th.number { "trial" }
-                        th.number { (metric.name) }
-                        th { "state" }
-                        th.number { (parameters) }
-                        th.number { "trained" }
-                        th.number { (epochs) }
-                        th { "origin" }
-                        th { "network" }
-                    }
+    let table = html! {
+        table.trials {
+            thead {
+                tr {
+                    th.number { "trial" }
+                    th.number { (seen.metric) }
+                    th { "state" }
+                    th.number { (parameters) }
+                    th.number { "trained" }
+                    th.number { (epochs) }
+                    th { "origin" }
+                    th.notation { "network" }
                 }
-                tbody {
-                    @for row in rows {
-                        tr.won[Some(row.id) == best] {
-                            td.number { (trial_link(row.id)) }
-                            td.number { (row.value.map_or("–".to_string(), score)) }
-                            td { (state(row)) }
-                            td.number { (thousands(row.parameters)) }
-                            td.number { (row.seconds.map_or("–".to_string(), show::seconds)) }
-                            td.number { (epochs_of(row)) }
-                            td.origin { span { (row.origin) } }
-                            td.notation { code { (row.notation) } }
+            }
+            tbody {
+                @for row in rows {
+                    tr.won[Some(row.id) == best] {
+                        td.number {
+                            @if Some(row.id) == best { span title="the best so far" { "★ " } }
+                            (trial_link(row.id))
                         }
+                        td.number { (value(row)) }
+                        td { (state(row)) }
+                        td.number { (thousands(row.parameters)) }
+                        td.number { (row.seconds.map_or("–".to_string(), show::seconds)) }
+                        td.number { (epochs_of(row)) }
+                        td.origin { (origin(row)) }
+                        td.notation { code { (row.notation) } }
                     }
                 }
             }
         }
+    };
+    wide(label, &table)
+}
+
+/// What a trial came to; of one that was stopped, what was expected of it.
+fn value(row: &Row) -> Markup {
+    match (row.value, row.state) {
+        (None, _) => html! { "–" },
+        (Some(value), State::Stopped) => html! {
+            span.quiet title="what was expected of it when it was stopped" { "≈ " (score(value)) }
+        },
+        (Some(value), _) => html! { (score(value)) },
     }
 }
 

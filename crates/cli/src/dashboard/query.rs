@@ -7,6 +7,9 @@ use super::row::State;
 /// Trials of a page.
 pub(super) const PAGE: usize = 100;
 
+/// Every trial is looked through for every word.
+const WORDS_MAX: usize = 16;
+
 /// In which order trials are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
@@ -36,8 +39,8 @@ pub(super) struct Wish {
     /// All, if absent.
     pub(super) state: Option<State>,
     pub(super) order: Order,
-    /// All of these must stand in a trial's network or origin, or be its number.
-    pub(super) words: String,
+    /// All of these must stand in a trial's network or origin, or be its number; small letters, without spaces.
+    pub(super) words: Vec<String>,
     /// From 1.
     pub(super) page: usize,
 }
@@ -47,7 +50,7 @@ impl Default for Wish {
         Wish {
             state: None,
             order: Order::Best,
-            words: String::new(),
+            words: Vec::new(),
             page: 1,
         }
     }
@@ -67,7 +70,19 @@ impl Wish {
                 "state" if value == "all" => wish.state = None,
                 "state" => wish.state = Some(chosen(&name, value, &State::ALL, State::name)?),
                 "order" => wish.order = chosen(&name, value, &Order::ALL, Order::name)?,
-                "words" => wish.words = value.to_string(),
+                "words" => {
+                    wish.words = value
+                        .to_lowercase()
+                        .split_whitespace()
+                        .map(str::to_string)
+                        .collect();
+                    if wish.words.len() > WORDS_MAX {
+                        return Err(format!(
+                            "{} words: {WORDS_MAX} are looked for at most.",
+                            wish.words.len()
+                        ));
+                    }
+                }
                 "page" => match value.parse() {
                     Ok(page @ 1..) => wish.page = page,
                     _ => return Err(format!("`page={value}`: pages are counted from 1.")),
@@ -92,7 +107,7 @@ impl Wish {
             query.append_pair("order", self.order.name());
         }
         if !self.words.is_empty() {
-            query.append_pair("words", &self.words);
+            query.append_pair("words", &self.words.join(" "));
         }
         if self.page > 1 {
             query.append_pair("page", &self.page.to_string());
@@ -135,7 +150,7 @@ mod tests {
         let wish = Wish {
             state: Some(State::Failed),
             order: Order::Newest,
-            words: "conv 16 & <more>".to_string(),
+            words: ["conv", "16", "&", "<more>"].map(str::to_string).to_vec(),
             page: 3,
         };
         let address = wish.address();
@@ -154,7 +169,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_named_with_what_could_stand_there() {
-        let refused = |query| Wish::of(Some(query)).unwrap_err();
+        let refused = |query: &str| Wish::of(Some(query)).unwrap_err();
         assert_eq!(
             refused("state=done"),
             "`state=done`: there is finished, running, waiting, stopped, failed."
@@ -163,5 +178,10 @@ mod tests {
         assert!(refused("page=0").contains("from 1"));
         assert!(refused("page=99999999999999999999").contains("from 1"));
         assert!(refused("sort=best").starts_with("`sort` cannot be asked"));
+        assert!(refused(&format!("words={}", "e+".repeat(17))).contains("16 are looked for"));
+        assert_eq!(
+            Wish::of(Some("words=Conv++K3")).unwrap().words,
+            ["conv", "k3"]
+        );
     }
 }

@@ -6,12 +6,14 @@ use anyhow::Result;
 use hyper::{
     Method, StatusCode,
     body::Incoming,
-    header::{self, HeaderName, HeaderValue},
+    header::{self, HeaderValue},
     http::request::Parts,
 };
 use search::TrialId;
 
-use super::{State, nodes, overview, page::problem_page, query::Wish, trial, trials, watch::Watch};
+use super::{
+    State, nodes, overview, page::problem_page, query::Wish, searched, trial, trials, watch::Watch,
+};
 use crate::{
     http::{Access, Door, HTML, JSON, Reply, Site, TEXT},
     report, show,
@@ -27,9 +29,9 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The report has its style inside, and runs nothing.
-const REPORT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
-                             frame-ancestors 'none'";
+/// The report has its style inside, and runs nothing; a browser asks for a picture of its own accord.
+const REPORT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; \
+                             base-uri 'none'; frame-ancestors 'none'";
 
 /// What can be asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,6 +39,7 @@ enum Route {
     Overview,
     Trials,
     Trial(TrialId),
+    Search,
     Nodes,
     Report,
     Status,
@@ -50,6 +53,7 @@ impl Route {
         Some(match path {
             "/" => Route::Overview,
             "/trials" => Route::Trials,
+            "/search" => Route::Search,
             "/nodes" => Route::Nodes,
             "/report" => Route::Report,
             "/status.json" => Route::Status,
@@ -74,6 +78,19 @@ impl Site for State {
     }
 
     async fn answer(&self, head: &Parts, _body: Incoming) -> Reply {
+        // What is shown is how it stands now, and nobody else's business.
+        self.shown(head)
+            .await
+            .with(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+            .with(
+                header::REFERRER_POLICY,
+                HeaderValue::from_static("no-referrer"),
+            )
+    }
+}
+
+impl State {
+    async fn shown(&self, head: &Parts) -> Reply {
         if head.method != Method::GET && head.method != Method::HEAD {
             let message = "a dashboard only shows: it is asked by GET or HEAD";
             return Reply::problem(StatusCode::METHOD_NOT_ALLOWED, message)
@@ -92,17 +109,18 @@ impl Site for State {
             route => self.read(route, head).await,
         }
     }
-}
 
-impl State {
     /// A page that needs the ledger, made where nobody else waits for it. One that the asker has already is not sent
     /// again.
     async fn read(&self, route: Route, head: &Parts) -> Reply {
         let watch = Arc::clone(&self.watch);
         let query = head.uri.query().map(str::to_string);
         let known = head.headers.get(header::IF_NONE_MATCH).cloned();
+        let maker = Arc::clone(&self.makers).acquire_owned().await;
+        let maker = maker.expect("nobody closes the semaphore");
         let made = tokio::task::spawn_blocking(move || {
             let reply = answered(&watch, &route, query.as_deref());
+            drop(maker);
             reply.map(|reply| reply.unless_known(known.as_ref()))
         });
         match made.await {
@@ -138,13 +156,14 @@ fn answered(watch: &Watch, route: &Route, query: Option<&str>) -> Result<Reply> 
             Ok(wish) => html(StatusCode::OK, trials::page(&seen, &wish)),
             Err(problem) => html(StatusCode::BAD_REQUEST, problem_page(&problem)),
         },
-        Route::Trial(id) => match watch.trial(*id)? {
+        Route::Trial(id) => match watch.trial(&seen, *id)? {
             Some(detail) => html(StatusCode::OK, trial::page(&seen, &detail)),
             None => {
                 let message = format!("The study has no trial {id}.");
                 html(StatusCode::NOT_FOUND, problem_page(&message))
             }
         },
+        Route::Search => html(StatusCode::OK, searched::page(&seen)),
         Route::Nodes => html(StatusCode::OK, nodes::page(&seen)),
         Route::Status => Reply::new(StatusCode::OK, JSON, show::pretty_json(&seen.status())),
         _ => html(StatusCode::OK, overview::page(&seen)),
@@ -157,14 +176,7 @@ fn policy(text: &'static str) -> HeaderValue {
 
 /// A page as it is sent.
 fn html(status: StatusCode, page: String) -> Reply {
-    let no_referrer = (header::REFERRER_POLICY, "no-referrer");
-    let fresh = (header::CACHE_CONTROL, "no-store");
-    let heads: [(HeaderName, &str); 2] = [no_referrer, fresh];
-    let reply =
-        Reply::new(status, HTML, page).with(header::CONTENT_SECURITY_POLICY, policy(POLICY));
-    heads.into_iter().fold(reply, |reply, (name, value)| {
-        reply.with(name, HeaderValue::from_static(value))
-    })
+    Reply::new(status, HTML, page).with(header::CONTENT_SECURITY_POLICY, policy(POLICY))
 }
 
 #[cfg(test)]

@@ -1,14 +1,21 @@
-//! What a dashboard keeps of a trial: what its tables and charts show, without the ten thousand bytes of a curve.
+//! What a dashboard keeps of a trial: what its tables and charts show, without the ten thousand bytes of its record.
 
 use std::cmp::Ordering;
 
-use search::{Outcome, TrialId};
+use morph::Morph;
+use search::{Coordinate, Origin, Outcome, Setting, Space, TrialId};
 use study::trial::{
     EarlyStop, FailReason, Instant, Run, Slot, Trial, TrialResult, TrialState, WorkerName,
 };
-use train::Metric;
+use train::{EpochReport, Metric};
 
 use crate::report::Start;
+
+/// Epochs of a training that are kept; of a longer one every so many'th.
+const EPOCHS_KEPT: usize = 64;
+
+/// What was done to a model where nothing was done to its network.
+pub(super) const HYPERPARAMETERS_ONLY: &str = "hyperparameters only";
 
 /// Where a trial is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,23 +55,39 @@ pub(super) struct Training {
     pub(super) since: Instant,
 }
 
+/// Where a model comes from.
+#[derive(Clone, Debug)]
+pub(super) struct Descent {
+    /// The trial that it was made of, if it was made of one.
+    pub(super) from: Option<TrialId>,
+    /// What was done to that, or to a seed architecture.
+    pub(super) change: String,
+    /// The kinds of what was done to a trial's network, or that nothing was.
+    pub(super) kinds: Box<[&'static str]>,
+}
+
 /// A trial in one line.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) id: TrialId,
     pub(super) state: State,
-    /// The metric on the validation rows.
+    /// The metric on the validation rows; of a trial that was stopped, what was expected of it.
     pub(super) value: Option<f64>,
-    /// Score and loss, by which trials stand.
+    /// Score and loss, by which trials with a score stand.
     standing: Option<(f64, f64)>,
     pub(super) parameters: u64,
     /// How long it was trained.
     pub(super) seconds: Option<f64>,
     /// Epochs trained and planned; with cross-validation of the first network.
     pub(super) epochs: Option<(usize, u32)>,
+    /// The metric after each of these epochs, or after every so many'th.
+    pub(super) curve: Box<[f32]>,
     pub(super) start: Start,
-    pub(super) parent: Option<TrialId>,
-    pub(super) origin: String,
+    pub(super) descent: Descent,
+    /// Whether it is one of the best, trained once more.
+    pub(super) is_retraining: bool,
+    /// Where each searched hyperparameter lies between the ends of its scale.
+    pub(super) places: Box<[f32]>,
     pub(super) notation: String,
     /// Who trained it, and when, if it has ended.
     pub(super) run: Option<Run>,
@@ -77,21 +100,21 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn of(trial: &Trial, metric: Option<Metric>) -> Row {
+    pub(super) fn of(trial: &Trial, metric: Metric, space: &Space) -> Row {
         let candidate = &trial.candidate;
-        let result = trial.result();
-        let value = metric.and_then(|metric| result?.metrics.get(&metric).copied());
         let mut row = Row {
             id: trial.id,
             state: State::Waiting,
-            value,
-            standing: result.map(|result| (result.score, result.loss)),
+            value: None,
+            standing: None,
             parameters: candidate.architecture.cost().parameters,
             seconds: None,
             epochs: None,
+            curve: Box::default(),
             start: Start::Fresh,
-            parent: candidate.parent(),
-            origin: candidate.origin.to_string(),
+            descent: descent(&candidate.origin),
+            is_retraining: candidate.retrains().is_some(),
+            places: places(&candidate.setting, space),
             notation: candidate.architecture.to_string(),
             run: trial.run().cloned(),
             training: None,
@@ -106,8 +129,11 @@ impl Row {
                 claimed_at,
                 ..
             } => row.runs(worker, *slot, *claimed_at),
-            TrialState::Finished { result, .. } => row.finished(result),
-            TrialState::Stopped { stop, .. } => row.stopped(stop),
+            TrialState::Finished { result, .. } => row.finished(result, metric),
+            TrialState::Stopped { stop, expected, .. } => {
+                row.stopped(stop, metric);
+                row.value = Some(metric.value(*expected));
+            }
             TrialState::Failed { reason, .. } => {
                 row.state = State::Failed;
                 row.reason = Some(reason.clone());
@@ -125,18 +151,27 @@ impl Row {
         });
     }
 
-    fn finished(&mut self, result: &TrialResult) {
+    fn finished(&mut self, result: &TrialResult, metric: Metric) {
         self.state = State::Finished;
+        self.value = result.metrics.get(&metric).copied();
+        self.standing = Some((result.score, result.loss));
         self.seconds = Some(result.seconds);
-        self.epochs = Some((result.curve.len(), result.recipe.epochs.get()));
+        self.trained(&result.curve, result.recipe.epochs.get(), metric);
         self.start = started(result.inheritance.is_some());
     }
 
-    fn stopped(&mut self, stop: &EarlyStop) {
+    fn stopped(&mut self, stop: &EarlyStop, metric: Metric) {
         self.state = State::Stopped;
         self.seconds = Some(stop.seconds);
-        self.epochs = Some((stop.curve.len(), stop.recipe.epochs.get()));
+        self.trained(&stop.curve, stop.recipe.epochs.get(), metric);
         self.start = started(stop.inheritance.is_some());
+    }
+
+    fn trained(&mut self, epochs: &[EpochReport], planned: u32, metric: Metric) {
+        self.epochs = Some((epochs.len(), planned));
+        let every = epochs.len().div_ceil(EPOCHS_KEPT).max(1);
+        let value = |epoch: &EpochReport| metric.value(epoch.score) as f32;
+        self.curve = epochs.iter().step_by(every).map(value).collect();
     }
 
     /// Better trials first, as `study::trial::by_standing` orders them; those without a score last.
@@ -149,12 +184,21 @@ impl Row {
             .then(a.id.cmp(&b.id))
     }
 
-    /// Whether all these words stand somewhere in its line.
-    pub(super) fn has(&self, words: &str) -> bool {
-        words.split_whitespace().all(|word| {
-            let holds = |text: &str| text.to_lowercase().contains(&word.to_lowercase());
-            holds(&self.notation) || holds(&self.origin) || self.id.to_string() == word
-        })
+    /// The metric, if it was measured.
+    pub(super) fn measured(&self) -> Option<f64> {
+        self.value.filter(|_| self.state == State::Finished)
+    }
+
+    /// Whether all these words, of small letters, stand somewhere in its line.
+    pub(super) fn has(&self, words: &[String]) -> bool {
+        if words.is_empty() {
+            return true;
+        }
+        let line = format!("{} {}", self.notation, self.descent.change).to_lowercase();
+        let number = self.id.to_string();
+        words
+            .iter()
+            .all(|word| line.contains(word) || number == *word)
     }
 }
 
@@ -163,6 +207,56 @@ fn started(is_inherited: bool) -> Start {
         true => Start::Inherited,
         false => Start::Fresh,
     }
+}
+
+fn descent(origin: &Origin) -> Descent {
+    let (from, change, kinds) = match origin {
+        Origin::Seed { name } => (None, format!("seed architecture `{name}`"), Vec::new()),
+        Origin::Fresh { seed, morphs } => {
+            let change = match morphs.is_empty() {
+                true => format!("seed architecture `{seed}`, drawn hyperparameters"),
+                false => format!("drawn from `{seed}`: {}", listed(morphs)),
+            };
+            (None, change, Vec::new())
+        }
+        Origin::Variant { parent, morphs, .. } if morphs.is_empty() => {
+            let only = HYPERPARAMETERS_ONLY;
+            (Some(*parent), only.to_string(), vec![only])
+        }
+        Origin::Variant { parent, morphs, .. } => {
+            let kinds = morphs.iter().map(Morph::kind).collect();
+            (Some(*parent), listed(morphs), kinds)
+        }
+        Origin::Retrained { of, start } => (
+            Some(*of),
+            format!("once more {start}, for longer"),
+            Vec::new(),
+        ),
+    };
+    Descent {
+        from,
+        change,
+        kinds: kinds.into(),
+    }
+}
+
+fn listed(morphs: &[Morph]) -> String {
+    let all: Vec<String> = morphs.iter().map(Morph::to_string).collect();
+    all.join(", ")
+}
+
+/// From 0 to 1, hyperparameter by hyperparameter in the order of the space.
+fn places(setting: &Setting, space: &Space) -> Box<[f32]> {
+    let place = |parameter: &search::Parameter| {
+        let domain = parameter.domain();
+        let value = setting.value(parameter.name());
+        let coordinate = domain.coordinate(value.unwrap_or_else(|| parameter.default_value()));
+        match coordinate {
+            Coordinate::Unit(unit) => unit as f32,
+            Coordinate::Name(name) => name as f32 / domain.names().saturating_sub(1).max(1) as f32,
+        }
+    };
+    space.parameters().iter().map(place).collect()
 }
 
 #[cfg(test)]
@@ -185,7 +279,7 @@ mod tests {
         ];
         let mut rows: Vec<Row> = trials
             .iter()
-            .map(|trial| Row::of(trial, Some(Metric::Rmse)))
+            .map(|trial| Row::of(trial, Metric::Rmse, &Space::default()))
             .collect();
         rows.sort_by(Row::by_standing);
         trials.sort_by(by_standing);
@@ -196,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_row_says_how_its_trial_went_and_is_found_by_its_words() {
-        let row = |trial: &Trial| Row::of(trial, Some(Metric::Rmse));
+        let row = |trial: &Trial| Row::of(trial, Metric::Rmse, &Space::default());
         let finished = row(&made_up::finished(7, 0.5, 0.3));
         assert_eq!(
             (finished.state, finished.value),
@@ -206,10 +300,44 @@ mod tests {
             (finished.seconds, finished.epochs),
             (Some(37.0), Some((3, 10)))
         );
-        let stopped = row(&made_up::stopped(8, 4, 0.5));
-        assert_eq!((stopped.state, stopped.value), (State::Stopped, None));
+        let stopped = row(&made_up::stopped(8, 4, -0.4));
+        assert_eq!((stopped.state, stopped.measured()), (State::Stopped, None));
+        // What was expected of its score, in the metric's own direction.
+        assert_eq!(stopped.value, Some(0.4));
         assert_eq!(stopped.epochs, Some((4, 10)));
-        assert!(finished.has("") && finished.has("DENSE seed") && finished.has("7"));
-        assert!(!finished.has("dense conv") && !finished.has("70"));
+        let has = |words: &str| {
+            let words: Vec<String> = words.split(' ').map(str::to_string).collect();
+            finished.has(&words)
+        };
+        assert!(finished.has(&[]) && has("dense linear") && has("7"));
+        assert!(!has("dense conv") && !has("70"));
+    }
+
+    #[test]
+    fn of_a_long_training_a_part_of_the_epochs_is_kept() {
+        let row = Row::of(
+            &made_up::stopped(8, 300, -0.4),
+            Metric::Rmse,
+            &Space::default(),
+        );
+        assert_eq!((row.curve.len(), row.epochs), (60, Some((300, 10))));
+        assert!(row.curve.iter().all(|value| *value == 0.7));
+    }
+
+    #[test]
+    fn hyperparameters_lie_where_the_search_sees_them() {
+        let space: Space = serde_json::from_value(serde_json::json!({
+            "rate": { "kind": "float", "low": 0.001, "high": 0.1, "scale": "log", "default": 0.01 },
+            "way": { "kind": "category", "choices": ["a", "b", "c"] },
+        }))
+        .unwrap();
+        let setting = Setting::default()
+            .with("rate", search::Value::Float(0.01))
+            .with("way", search::Value::Category("c".to_string()));
+        let found = places(&setting, &space);
+        assert!(
+            (found[0] - 0.5).abs() < 1e-6 && found[1] == 1.0,
+            "{found:?}"
+        );
     }
 }

@@ -2,13 +2,15 @@
 //! from it.
 
 use maud::{Markup, html};
+use search::TrialId;
 use study::trial::{Trial, TrialState};
 use train::EpochReport;
 
 use super::{
-    page::{Pace, Tab, framed, trial_link, trial_table},
+    page::{Tab, framed, trial_link, trial_table, wide},
     row::Row,
-    watch::{Detail, Seen},
+    seen::Seen,
+    watch::Detail,
 };
 use crate::report::{
     self, architecture_graph, facts, learning_curve, lineage_list, score, section,
@@ -30,36 +32,20 @@ pub(super) fn page(seen: &Seen, detail: &Detail) -> String {
             (section(
                 "The network",
                 "From its input at the top: each layer with its output's shape and its parameters.",
-                &html! { div.scroll { (architecture_graph(&trial.candidate.architecture)) } },
+                &wide("The network", &architecture_graph(&trial.candidate.architecture)),
             ))
         }
         div data-part="lineage" { (section("Where it comes from", "", &lineage(seen, detail))) }
         div data-part="children" { (section("What came from it", "", &children(seen, trial))) }
     };
-    let pace = match &trial.state {
-        TrialState::Queued | TrialState::Running { .. } => Pace::Live,
-        _ => Pace::Still,
-    };
-    framed(
-        seen,
-        Tab::Trial,
-        pace,
-        &format!("Trial {}", trial.id),
-        &body,
-    )
+    framed(seen, Tab::Trial, &format!("Trial {}", trial.id), &body)
 }
 
 fn title(seen: &Seen, trial: &Trial) -> String {
-    let row = Row::of(trial, seen.config.metric);
-    match (row.value, &trial.state) {
-        (Some(value), _) => {
-            format!(
-                "Trial {}: {} {}",
-                trial.id,
-                seen.metric().name,
-                score(value)
-            )
-        }
+    let result = trial.result();
+    let measured = result.and_then(|result| result.metrics.get(&seen.metric));
+    match (measured, &trial.state) {
+        (Some(value), _) => format!("Trial {}: {} {}", trial.id, seen.metric, score(*value)),
         (None, TrialState::Failed { reason, .. }) => {
             format!("Trial {} failed: {}", trial.id, reason.kind())
         }
@@ -78,27 +64,45 @@ fn epochs(trial: &Trial) -> &[EpochReport] {
 }
 
 fn training(seen: &Seen, trial: &Trial) -> Markup {
-    let (Some(metric), false) = (seen.config.metric, epochs(trial).is_empty()) else {
-        return html! { p.quiet { "Its epochs are recorded when it has ended." } };
-    };
-    let curve = report::curve(epochs(trial), metric);
+    let epochs = epochs(trial);
+    if epochs.is_empty() {
+        return html! { p.quiet { (so_far(seen, trial)) } };
+    }
+    let curve = report::curve(epochs, seen.metric);
     let networks = seen.networks as u32;
-    html! { div.curves { (learning_curve(&curve, &seen.metric(), networks)) } }
+    html! { div.curves { (learning_curve(&curve, &seen.metric_shown(), networks)) } }
+}
+
+/// How far it was when its node was last heard of: its epochs are recorded when it has ended.
+fn so_far(seen: &Seen, trial: &Trial) -> String {
+    let mut rows = seen.under_way.iter();
+    let row = rows.find(|row| row.id == trial.id);
+    let first = match seen.networks {
+        1 => String::new(),
+        networks => format!(" of the first of {networks} networks"),
+    };
+    match row.and_then(|row| seen.progress_of(row)) {
+        None => "No epoch is known; all are recorded when it has ended.".to_string(),
+        Some(progress) => format!(
+            "{} of {} epochs{first}, {} {} after the last; all are recorded when it has ended.",
+            progress.epoch,
+            progress.epochs,
+            seen.metric,
+            score(seen.metric.value(progress.score)),
+        ),
+    }
 }
 
 fn lineage(seen: &Seen, detail: &Detail) -> Markup {
-    let Some(metric) = seen.config.metric else {
-        return html! { p.quiet { "The study does not say yet which metric decides." } };
-    };
-    let line = report::lineage(&detail.ancestors, &detail.trial, metric);
-    lineage_list(&line, &seen.metric(), |trial| {
-        trial_link(search::TrialId(trial))
+    let line = report::lineage(&detail.ancestors, &detail.trial, seen.metric);
+    lineage_list(&line, &seen.metric_shown(), |trial| {
+        trial_link(TrialId(trial))
     })
 }
 
 fn children(seen: &Seen, trial: &Trial) -> Markup {
-    let all = seen.ended.iter().map(|row| &**row).chain(&seen.under_way);
-    let mut children: Vec<&Row> = all.filter(|row| row.parent == Some(trial.id)).collect();
+    let is_child = |row: &&Row| row.descent.from == Some(trial.id);
+    let mut children: Vec<&Row> = seen.rows().filter(is_child).collect();
     children.sort_by(|a, b| Row::by_standing(a, b));
     let not_listed = children.len().saturating_sub(CHILDREN_LISTED);
     children.truncate(CHILDREN_LISTED);
@@ -106,7 +110,7 @@ fn children(seen: &Seen, trial: &Trial) -> Markup {
         @if children.is_empty() {
             p.quiet { "Nothing." }
         } @else {
-            (trial_table(seen, &children))
+            (trial_table(seen, "What came from it", &children))
             @if not_listed > 0 { p.quiet { (not_listed) " more, none of them better." } }
         }
     }

@@ -3,10 +3,10 @@
 use maud::{Markup, html};
 
 use super::{
-    page::{Pace, Tab, framed, trial_table},
+    page::{Tab, count, framed, trial_table},
     query::{Order, PAGE, Wish},
     row::{Row, State},
-    watch::Seen,
+    seen::Seen,
 };
 use crate::report::thousands;
 
@@ -27,17 +27,16 @@ pub(super) fn page(seen: &Seen, wish: &Wish) -> String {
         (form(&wish))
         div data-part="trials" {
             p.quiet { (counted(rows.len(), seen)) }
-            @if !shown.is_empty() { (trial_table(seen, &shown)) }
+            @if !shown.is_empty() { (trial_table(seen, "Trials", &shown)) }
             (turning(&wish, pages))
         }
     };
-    framed(seen, Tab::Trials, Pace::Live, "Trials", &body)
+    framed(seen, Tab::Trials, "Trials", &body)
 }
 
 /// The trials that were asked for, in no order.
 fn asked<'a>(seen: &'a Seen, wish: &'a Wish) -> impl Iterator<Item = &'a Row> {
-    let all = seen.ended.iter().map(|row| &**row).chain(&seen.under_way);
-    all.filter(|row| {
+    seen.rows().filter(|row| {
         let is_state = wish.state.is_none_or(|state| row.state == state);
         is_state && row.has(&wish.words)
     })
@@ -56,11 +55,19 @@ fn sort(rows: &mut [&Row], order: Order) {
 }
 
 fn counted(asked: usize, seen: &Seen) -> String {
-    let (asked, all) = (asked as u64, seen.counts.total());
-    match asked {
-        0 => format!("None of {} trials.", thousands(all)),
-        asked if asked == all => format!("All {} trials.", thousands(all)),
-        asked => format!("{} of {} trials.", thousands(asked), thousands(all)),
+    let all = seen.rows().count();
+    let (asked, trials) = (asked as u64, count(all as u64, "trial"));
+    let counted = match asked {
+        0 => format!("None of {trials}."),
+        asked if asked == all as u64 => format!("All {trials}."),
+        asked => format!("{} of {trials}.", thousands(asked)),
+    };
+    match seen.not_known() {
+        0 => counted,
+        more => format!(
+            "{counted} {} more that wait or run are not listed.",
+            thousands(more)
+        ),
     }
 }
 
@@ -86,8 +93,8 @@ fn form(wish: &Wish) -> Markup {
                 }
             }
             label {
-                "Words "
-                input type="search" name="words" value=(wish.words) placeholder="conv skip 17"
+                "Search "
+                input type="search" name="words" value=(wish.words.join(" ")) placeholder="conv skip 17"
                     title="In the network's line or the origin, or a trial's number";
             }
             button { "Show" }
@@ -99,7 +106,7 @@ fn turning(wish: &Wish, pages: usize) -> Markup {
     html! {
         @if pages > 1 {
             nav.turning aria-label="Pages of trials" {
-                @if wish.page > 1 { a href=(wish.on_page(wish.page - 1).address()) rel="prev" { "Before" } }
+                @if wish.page > 1 { a href=(wish.on_page(wish.page - 1).address()) rel="prev" { "Previous" } }
                 span { "page " (wish.page) " of " (pages) }
                 @if wish.page < pages { a href=(wish.on_page(wish.page + 1).address()) rel="next" { "Next" } }
             }

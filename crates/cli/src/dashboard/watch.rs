@@ -1,91 +1,77 @@
 //! What the ledger says, read while somebody looks.
 //!
 //! A trial that has ended stays as it ended, so it is read once; what is under way is read at every look. However many
-//! look, and however large the study, reading takes at most a tenth of the time.
+//! look, and however large the study, reading it takes at most a tenth of the time, or a look every [`REST_MAX`]; who
+//! comes while somebody reads is shown what was read before. Single trials are read through a connection of their own.
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
-use search::{Outcome, TrialId};
+use search::TrialId;
 use study::{
-    config::StudyConfig,
     explore::now,
-    ledger::{Counts, LedgerError, Node, Standing},
-    message::Progress,
+    folder::StudyFolder,
+    ledger::LedgerError,
     prepared::PreparedFiles,
-    status::{Status, busy},
     trial::{Sequence, Trial},
 };
+use train::Metric;
 
-use super::row::{Row, State};
+use super::{row::Row, seen::Seen};
 use crate::{
     command::{Reading, config_of, explain, read_study},
-    report::{Fact, MetricShown, name},
+    report::{Fact, name},
     show,
 };
 
-/// What was read is shown for so long before it is read again, or for [`READING_SHARE`] times as long as reading took.
+/// What was read is shown for so long before it is read again, or for [`PAUSE`] times as long as reading took, but not
+/// for longer than [`REST_MAX`].
 const FRESH: Duration = Duration::from_secs(1);
-const READING_SHARE: u32 = 10;
+const PAUSE: u32 = 9;
+const REST_MAX: Duration = Duration::from_secs(10);
 
-/// Trials under way that are listed; a study of a large cluster may have thousands.
-const UNDER_WAY_MAX: usize = 256;
+/// Trials under way that are read; a larger cluster has more.
+const UNDER_WAY_MAX: u32 = 2_000;
 
 /// A study that is looked at.
 pub(super) struct Watch {
     place: PathBuf,
-    sight: Mutex<Sight>,
+    newest: Mutex<Newest>,
+    /// Whoever holds it reads.
+    followed: Mutex<Option<Study>>,
+    /// For the pages of single trials, which wait for nobody who reads all.
+    asked: Mutex<Option<Opened>>,
 }
 
-/// What was seen, and until when that is shown.
+/// What was seen last, and until when that is shown.
 #[derive(Default)]
-struct Sight {
-    study: Option<Study>,
-    newest: Option<Arc<Seen>>,
+struct Newest {
+    seen: Option<Arc<Seen>>,
     due: Option<Instant>,
 }
 
-/// A study whose ledger is open.
-struct Study {
+/// An open ledger.
+struct Opened {
     reading: Reading,
     /// Which file it is, as the system knows it.
     file: Option<(u64, u64)>,
+}
+
+/// A study, as far as it has been read.
+struct Study {
+    opened: Opened,
     name: String,
     data: String,
     networks: usize,
+    metric: Metric,
     ended: Vec<Arc<Row>>,
     last: Sequence,
-}
-
-/// How a study stood at one moment.
-#[derive(Clone)]
-pub(super) struct Seen {
-    pub(super) name: String,
-    /// What is learned from, in one line.
-    pub(super) data: String,
-    /// With cross-validation a model is so many networks.
-    pub(super) networks: usize,
-    pub(super) config: StudyConfig,
-    pub(super) standing: Standing,
-    /// Seconds of exploring, as far as the master has counted them.
-    pub(super) spent_seconds: f64,
-    pub(super) counts: Counts,
-    pub(super) nodes: Vec<Node>,
-    pub(super) lease_secs: f64,
-    /// In the order in which they ended.
-    pub(super) ended: Vec<Arc<Row>>,
-    /// The oldest of them first; not all, if there are very many.
-    pub(super) under_way: Vec<Row>,
-    pub(super) has_report: bool,
-    /// Why this is not how it stands now, if the ledger could not be read again.
-    pub(super) problem: Option<String>,
 }
 
 /// A trial, and what is told of it alone.
@@ -100,7 +86,9 @@ impl Watch {
     pub(super) fn over(study: &Path) -> Watch {
         Watch {
             place: study.to_path_buf(),
-            sight: Mutex::default(),
+            newest: Mutex::default(),
+            followed: Mutex::default(),
+            asked: Mutex::default(),
         }
     }
 
@@ -110,48 +98,43 @@ impl Watch {
     /// # Errors
     /// If it could never be read.
     pub(super) fn look(&self) -> Result<Arc<Seen>> {
-        let mut sight = self.lock();
-        let is_due = sight.due.is_none_or(|due| Instant::now() >= due);
-        if let (false, Some(newest)) = (is_due, &sight.newest) {
-            return Ok(Arc::clone(newest));
+        let last = match held(&self.newest).standing() {
+            (Some(seen), true) => return Ok(seen),
+            (last, _) => last,
+        };
+        let mut followed = match (self.followed.try_lock(), last) {
+            (Ok(followed), _) => followed,
+            (Err(TryLockError::Poisoned(error)), _) => error.into_inner(),
+            (Err(TryLockError::WouldBlock), Some(seen)) => return Ok(seen),
+            (Err(TryLockError::WouldBlock), None) => held(&self.followed),
+        };
+        // Somebody may have read while this one waited.
+        if let (Some(seen), true) = held(&self.newest).standing() {
+            return Ok(seen);
         }
         let began = Instant::now();
-        let read = sight.read(&self.place);
-        sight.due = Some(Instant::now() + FRESH.max(began.elapsed() * READING_SHARE));
-        let seen = match (read, &sight.newest) {
-            (Ok(seen), _) => seen,
-            (Err(error), None) => return Err(error),
-            (Err(error), Some(newest)) => Seen {
-                problem: Some(show::chain(&error)),
-                ..Seen::clone(newest)
-            },
-        };
-        let seen = Arc::new(seen);
-        sight.newest = Some(Arc::clone(&seen));
-        Ok(seen)
+        let read = follow(&mut followed, &self.place);
+        held(&self.newest).take(read, began.elapsed())
     }
 
     /// One trial; nothing if there is none of this number.
     ///
     /// # Errors
     /// If the ledger cannot be read.
-    pub(super) fn trial(&self, id: TrialId) -> Result<Option<Detail>> {
-        let mut sight = self.lock();
-        let study = sight.opened(&self.place)?;
-        let ledger = &*study.reading.ledger;
-        let trial = match ledger.trial(id) {
-            Ok(trial) => trial,
-            Err(LedgerError::NoSuchTrial { .. }) => return Ok(None),
-            Err(error) => return Err(error.into()),
+    pub(super) fn trial(&self, seen: &Seen, id: TrialId) -> Result<Option<Detail>> {
+        let mut asked = held(&self.asked);
+        if asked.as_ref().is_some_and(Opened::is_replaced) {
+            *asked = None;
+        }
+        let opened = match &mut *asked {
+            Some(opened) => opened,
+            none => none.insert(Opened::at(&self.place)?),
         };
-        let ancestors = explain::ancestors(ledger, &trial)?;
-        let earlier = |ended: u64| Ok(study.outcomes(ended, id));
-        let facts = explain::facts(&study.reading, &trial, &ancestors, earlier)?;
-        Ok(Some(Detail {
-            trial,
-            ancestors,
-            facts,
-        }))
+        let told = detail(&opened.reading, seen, id);
+        if told.is_err() {
+            *asked = None;
+        }
+        told
     }
 
     /// The report, if there is one.
@@ -159,121 +142,53 @@ impl Watch {
     /// # Errors
     /// If there is one that cannot be read.
     pub(super) fn report(&self) -> Result<Option<String>> {
-        let path = self.lock().opened(&self.place)?.reading.folder.report();
+        let path = StudyFolder::open(&self.place)?.report();
         match fs::read_to_string(&path) {
             Ok(page) => Ok(Some(page)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("could not read {}", path.display())),
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Sight> {
-        // Whoever panicked has left what was seen before, which is whole.
-        self.sight.lock().unwrap_or_else(|error| error.into_inner())
+/// A lock that is held, whatever became of those who held it before: they leave nothing half done.
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Newest {
+    /// What was seen last, and whether that is shown for a while yet.
+    fn standing(&self) -> (Option<Arc<Seen>>, bool) {
+        let is_fresh = self.due.is_some_and(|due| Instant::now() < due);
+        (self.seen.clone(), is_fresh)
+    }
+
+    /// Keeps what was read, or why it could not be.
+    fn take(&mut self, read: Result<Seen>, took: Duration) -> Result<Arc<Seen>> {
+        let (seen, rest) = match (read, &self.seen) {
+            // The first time, everything was read that has ever ended.
+            (Ok(seen), None) => (seen, FRESH),
+            (Ok(seen), Some(_)) => (seen, (took * PAUSE).clamp(FRESH, REST_MAX)),
+            (Err(error), None) => return Err(error),
+            (Err(error), Some(last)) => (last.outlived(show::chain(&error)), FRESH),
+        };
+        self.due = Some(Instant::now() + rest);
+        let seen = Arc::new(seen);
+        self.seen = Some(Arc::clone(&seen));
+        Ok(seen)
     }
 }
 
-impl Sight {
-    fn opened(&mut self, place: &Path) -> Result<&mut Study> {
-        if self.study.is_none() {
-            self.study = Some(Study::open(place)?);
-        }
-        self.study.as_mut().context("the study was just opened")
-    }
-
-    fn read(&mut self, place: &Path) -> Result<Seen> {
-        if self.study.as_ref().is_some_and(Study::is_replaced) {
-            self.study = None;
-        }
-        let read = self.opened(place)?.read();
-        if read.is_err() {
-            // The connection may be what is broken; the next look opens another.
-            self.study = None;
-        }
-        read
-    }
-}
-
-impl Study {
-    fn open(place: &Path) -> Result<Study> {
+impl Opened {
+    fn at(place: &Path) -> Result<Opened> {
         let reading = read_study(place)?;
-        let prepared = PreparedFiles::at(&reading.folder.prepared());
-        Ok(Study {
-            file: file_of(&reading),
-            name: name(&reading.folder),
-            data: prepared.read_described()?.data,
-            networks: prepared.read_folds()?.networks(),
-            reading,
-            ended: Vec::new(),
-            last: Sequence(0),
-        })
+        let file = file_of(&reading);
+        Ok(Opened { reading, file })
     }
 
     /// Whether the study was removed, or removed and begun again: what is open still shows the old one.
     fn is_replaced(&self) -> bool {
         file_of(&self.reading) != self.file
-    }
-
-    fn read(&mut self) -> Result<Seen> {
-        // The budget of a study that is gone on with may be another.
-        self.reading.config = config_of(&*self.reading.ledger)?;
-        self.read_ended()?;
-        let ledger = &*self.reading.ledger;
-        Ok(Seen {
-            name: self.name.clone(),
-            data: self.data.clone(),
-            networks: self.networks,
-            config: self.reading.config.clone(),
-            standing: ledger.standing(now())?,
-            spent_seconds: ledger.spent_seconds()?,
-            counts: ledger.counts()?,
-            nodes: ledger.nodes()?,
-            lease_secs: ledger.lease_secs(),
-            ended: self.ended.clone(),
-            under_way: self.under_way()?,
-            has_report: self.reading.folder.report().is_file(),
-            problem: None,
-        })
-    }
-
-    /// Reads what has ended since it was read last.
-    fn read_ended(&mut self) -> Result<()> {
-        let ledger = &*self.reading.ledger;
-        if ledger.ended_count()? < self.ended.len() as u64 {
-            // An older copy was put in the ledger's place.
-            self.ended.clear();
-            self.last = Sequence(0);
-        }
-        loop {
-            let page = ledger.ended(self.last)?;
-            let Some(last) = page.last().and_then(Trial::sequence) else {
-                return Ok(());
-            };
-            self.last = last;
-            let metric = self.reading.config.metric;
-            let rows = page.iter().map(|trial| Arc::new(Row::of(trial, metric)));
-            self.ended.extend(rows);
-        }
-    }
-
-    fn under_way(&self) -> Result<Vec<Row>> {
-        let ledger = &*self.reading.ledger;
-        let mut rows = Vec::new();
-        for (id, _) in ledger.pending(TrialId(0))?.iter().take(UNDER_WAY_MAX) {
-            let row = Row::of(&ledger.trial(*id)?, self.reading.config.metric);
-            // It may have ended in between.
-            if matches!(row.state, State::Waiting | State::Running) {
-                rows.push(row);
-            }
-        }
-        Ok(rows)
-    }
-
-    /// How the first so many trials ended, but for one.
-    fn outcomes(&self, ended: u64, but: TrialId) -> Vec<Outcome> {
-        let first = self.ended.iter().take(ended as usize);
-        let others = first.filter(|row| row.id != but);
-        others.filter_map(|row| row.outcome).collect()
     }
 }
 
@@ -284,55 +199,104 @@ fn file_of(reading: &Reading) -> Option<(u64, u64)> {
     found.map(|file| (file.dev(), file.ino()))
 }
 
-impl Seen {
-    /// The metric that decides.
-    pub(super) fn metric(&self) -> MetricShown {
-        match self.config.metric {
-            Some(metric) => MetricShown::of(metric),
-            None => MetricShown::of(train::Metric::Accuracy),
+/// Reads on, or from the beginning if this is no longer the study that was read.
+fn follow(followed: &mut Option<Study>, place: &Path) -> Result<Seen> {
+    let read = match followed.take() {
+        None => None,
+        Some(mut study) => study.is_current()?.then(|| {
+            let seen = study.read();
+            (study, seen)
+        }),
+    };
+    let (study, seen) = match read {
+        Some(read) => read,
+        None => {
+            let mut study = Study::open(place)?;
+            let seen = study.read();
+            (study, seen)
         }
+    };
+    // If it cannot be read, the connection may be what is broken: the next look opens another.
+    let seen = seen?;
+    *followed = Some(study);
+    Ok(seen)
+}
+
+/// A trial as the ledger has it now, with what was seen of those that ended before it.
+fn detail(reading: &Reading, seen: &Seen, id: TrialId) -> Result<Option<Detail>> {
+    let ledger = &*reading.ledger;
+    let trial = match ledger.trial(id) {
+        Ok(trial) => trial,
+        Err(LedgerError::NoSuchTrial { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let ancestors = explain::ancestors(ledger, &trial)?;
+    let earlier = |ended| Ok(seen.outcomes(ended));
+    let facts = explain::facts(reading, &trial, &ancestors, earlier)?;
+    Ok(Some(Detail {
+        trial,
+        ancestors,
+        facts,
+    }))
+}
+
+impl Study {
+    fn open(place: &Path) -> Result<Study> {
+        let opened = Opened::at(place)?;
+        let Reading { folder, config, .. } = &opened.reading;
+        let prepared = PreparedFiles::at(&folder.prepared());
+        let metric = config.metric;
+        Ok(Study {
+            name: name(folder),
+            data: prepared.read_described()?.data,
+            networks: prepared.read_folds()?.networks(),
+            metric: metric.context("the study does not say which metric decides")?,
+            opened,
+            ended: Vec::new(),
+            last: Sequence(0),
+        })
     }
 
-    /// The best trial so far.
-    pub(super) fn best(&self) -> Option<&Row> {
-        let best = self.standing.best?;
-        let mut rows = self.ended.iter().rev();
-        rows.find(|row| row.id == best).map(|row| &**row)
+    /// Whether it is still there, and has all that was read of it: an older copy may have been put in its place.
+    fn is_current(&self) -> Result<bool> {
+        let ended = self.opened.reading.ledger.ended_count()?;
+        Ok(!self.opened.is_replaced() && ended >= self.ended.len() as u64)
     }
 
-    pub(super) fn budget_used(&self) -> f64 {
-        let budget = self.config.budget;
-        budget.used(self.spent_seconds, self.counts.ended())
-    }
-
-    /// Nodes that have been heard of lately.
-    pub(super) fn alive(&self) -> impl Iterator<Item = &Node> {
-        let is_alive = |node: &&Node| node.is_alive(self.lease_secs, self.standing.at);
-        self.nodes.iter().filter(is_alive)
-    }
-
-    /// How far a trial was when its node was last heard of.
-    pub(super) fn progress_of(&self, trial: TrialId) -> Option<&Progress> {
-        let mut all = self.nodes.iter().flat_map(|node| &node.progress);
-        all.rfind(|progress| progress.trial == trial)
-    }
-
-    /// The same as `lehr status --json` says.
-    pub(super) fn status(&self) -> Status {
-        let mut status = Status {
-            counts: self.counts,
-            best: self.best().and_then(|row| Some((row.id, row.value?))),
-            spent_seconds: self.spent_seconds,
-            budget_used: self.budget_used(),
-            busy: busy(self.ended.iter().filter_map(|row| row.run.as_ref())),
-            failures: BTreeMap::new(),
-        };
-        for reason in self.ended.iter().filter_map(|row| row.reason.as_ref()) {
-            *status
-                .failures
-                .entry(reason.kind().to_string())
-                .or_insert(0) += 1;
+    fn read(&mut self) -> Result<Seen> {
+        let ledger = &*self.opened.reading.ledger;
+        // The budget of a study that is gone on with may be another.
+        let config = config_of(ledger)?;
+        // Before the trials: the best of which it speaks must be among them.
+        let standing = ledger.standing(now())?;
+        let space = &config.search.space;
+        loop {
+            let page = ledger.ended(self.last)?;
+            let Some(last) = page.last().and_then(Trial::sequence) else {
+                break;
+            };
+            let rows = page.iter();
+            let rows = rows.map(|trial| Arc::new(Row::of(trial, self.metric, space)));
+            self.ended.extend(rows);
+            self.last = last;
         }
-        status
+        let under_way = ledger.under_way(UNDER_WAY_MAX)?;
+        let row = |trial: &Trial| Row::of(trial, self.metric, space);
+        Ok(Seen {
+            name: self.name.clone(),
+            data: self.data.clone(),
+            networks: self.networks,
+            metric: self.metric,
+            standing,
+            spent_seconds: ledger.spent_seconds()?,
+            counts: ledger.counts()?,
+            nodes: ledger.nodes()?,
+            lease_secs: ledger.lease_secs(),
+            ended: self.ended.clone(),
+            under_way: under_way.iter().map(row).collect(),
+            has_report: self.opened.reading.folder.report().is_file(),
+            problem: None,
+            config,
+        })
     }
 }

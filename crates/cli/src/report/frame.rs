@@ -18,12 +18,25 @@ const BOTTOM: f64 = 46.0;
 pub(crate) struct Frame {
     width: f64,
     height: f64,
+    role: &'static str,
 }
 
 impl Frame {
     /// A drawing of this size.
     pub(crate) fn new(width: f64, height: f64) -> Frame {
-        Frame { width, height }
+        Frame {
+            width,
+            height,
+            role: "img",
+        }
+    }
+
+    /// The same for an inside with links, which those who hear the page must find.
+    pub(crate) fn with_links(self) -> Frame {
+        Frame {
+            role: "group",
+            ..self
+        }
     }
 
     /// The x axis for values in this range.
@@ -43,7 +56,7 @@ impl Frame {
         let (under, title) = (bottom + 19.0, self.height - 8.0);
         let view = format!("0 0 {} {}", self.width, self.height);
         html! {
-            svg viewBox=(view) role="img" aria-label=(label) {
+            svg viewBox=(view) role=(self.role) aria-label=(label) {
                 @for Tick { place, label } in axes.y {
                     line.grid x1=(left) x2=(right) y1=(px(*place)) y2=(px(*place)) {}
                     text.tick x=(left - 8.0) y=(px(place + 4.0)) text-anchor="end" { (label) }

@@ -29,13 +29,15 @@ mod worst;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+pub(crate) use axis::Tick;
 pub(crate) use curve::learning_curve;
+pub(crate) use frame::{Axes, Frame, px};
 pub(crate) use gather::{Explored, curve, failures, lineage, name, write};
 pub(crate) use graph::architecture_graph;
 pub(crate) use model::{Fact, MetricShown, ProgressPoint, Start};
 use model::{ReportModel, Winner};
-pub(crate) use parts::{facts, score, section, thousands};
-pub(crate) use progress::progress_chart;
+pub(crate) use parts::{facts, key, score, section, thousands};
+pub(crate) use progress::{framed_range, linked_progress_chart};
 pub(crate) use regret::regret_page;
 pub(crate) use sections::{failures as failure_table, lineage as lineage_list};
 

@@ -24,6 +24,48 @@ const DOTS_MAX: usize = 3_000;
 
 /// Draws every trial, or every so many'th if there are very many, against the time at which it ended.
 pub(crate) fn progress_chart(points: &[ProgressPoint], metric: &MetricShown) -> Markup {
+    let frame = Frame::new(WIDTH, HEIGHT);
+    chart(points, metric, frame, |_, drawn| drawn)
+}
+
+/// The same, with what is drawn of a trial leading to `address`. Only those that were the best are stops of the
+/// tabulator key: thousands would be in everybody's way.
+pub(crate) fn linked_progress_chart(
+    points: &[ProgressPoint],
+    metric: &MetricShown,
+    address: impl Fn(u64) -> String,
+) -> Markup {
+    let frame = Frame::new(WIDTH, HEIGHT).with_links();
+    chart(points, metric, frame, |point, drawn| {
+        let stop = match point {
+            Mark::Best(_) => None,
+            Mark::Trial(_) => Some("-1"),
+        };
+        html! { a href=(address(point.trial())) tabindex=[stop] { (drawn) } }
+    })
+}
+
+/// What a mark of the chart stands for.
+enum Mark<'a> {
+    Trial(&'a ProgressPoint),
+    /// One that was better than all before it.
+    Best(&'a ProgressPoint),
+}
+
+impl Mark<'_> {
+    fn trial(&self) -> u64 {
+        match self {
+            Mark::Trial(point) | Mark::Best(point) => point.trial,
+        }
+    }
+}
+
+fn chart(
+    points: &[ProgressPoint],
+    metric: &MetricShown,
+    frame: Frame,
+    around: impl Fn(&Mark<'_>, Markup) -> Markup,
+) -> Markup {
     let mut points: Vec<&ProgressPoint> = points
         .iter()
         .filter(|point| point.value.is_finite())
@@ -32,7 +74,6 @@ pub(crate) fn progress_chart(points: &[ProgressPoint], metric: &MetricShown) -> 
     let Some(last) = points.last() else {
         return html! { p.quiet { "No trial has a score." } };
     };
-    let frame = Frame::new(WIDTH, HEIGHT);
     let values: Vec<f64> = points.iter().map(|point| point.value).collect();
     let (low, high) = framed_range(&values, metric.better);
     let (x, y) = (frame.x(0.0, last.seconds), frame.y(low, high));
@@ -41,12 +82,10 @@ pub(crate) fn progress_chart(points: &[ProgressPoint], metric: &MetricShown) -> 
     let drawn: Vec<&&ProgressPoint> = points.iter().step_by(every).collect();
     let outside = drawn.iter().filter(|point| !y.holds(point.value)).count();
     let inside = html! {
-        @for point in &drawn { (dot(point, x, y)) }
+        @for point in &drawn { (around(&Mark::Trial(point), dot(point, x, y))) }
         path.best d=(staircase(&improvements, x, y)) {}
         @for point in improvements.iter().filter(|point| y.holds(point.value)) {
-            circle.step cx=(px(x.at(point.seconds))) cy=(px(y.at(point.value))) r="4.5" {
-                title { (said(point)) ", the best so far" }
-            }
+            (around(&Mark::Best(point), step(point, x, y)))
         }
     };
     let title = format!("{} on the validation rows", metric.name);
@@ -67,7 +106,7 @@ pub(crate) fn progress_chart(points: &[ProgressPoint], metric: &MetricShown) -> 
 }
 
 /// The range of values that the frame shows: from the best to all but the worst.
-pub(super) fn framed_range(values: &[f64], better: Better) -> (f64, f64) {
+pub(crate) fn framed_range(values: &[f64], better: Better) -> (f64, f64) {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let (first, last) = (sorted[0], sorted[sorted.len() - 1]);
@@ -107,6 +146,14 @@ fn staircase(improvements: &[&ProgressPoint], x: Scale, y: Scale) -> String {
         }
     }
     path + &format!("H{}", px(x.end()))
+}
+
+fn step(point: &ProgressPoint, x: Scale, y: Scale) -> Markup {
+    html! {
+        circle.step cx=(px(x.at(point.seconds))) cy=(px(y.at(point.value))) r="4.5" {
+            title { (said(point)) ", the best so far" }
+        }
+    }
 }
 
 fn dot(point: &ProgressPoint, x: Scale, y: Scale) -> Markup {

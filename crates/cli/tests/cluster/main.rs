@@ -9,6 +9,8 @@ mod engines;
 mod relay;
 #[path = "../../../study/tests/servers/s3.rs"]
 mod s3;
+#[path = "../server/mod.rs"]
+mod server;
 #[path = "../../../study/tests/servers/mod.rs"]
 mod servers;
 mod site;
@@ -20,6 +22,7 @@ use std::{
 use relay::Relay;
 use rustix::process::{Pid, Signal, kill_process};
 use s3::{BUCKET, S3Server};
+use server::Server;
 use site::{Held, LEASE_SECS, PATIENCE, Site, files_below};
 use study::{
     cluster::{invitation::LedgerPlace, share::weights_of},
@@ -152,6 +155,39 @@ fn check(site: &Site, budget: u64) {
         !records.contains(&password),
         "Slurm's records hold a password"
     );
+}
+
+#[test]
+fn a_dashboard_follows_a_study_on_a_cluster_through_the_death_of_its_database() {
+    const BUDGET: u64 = 8;
+    let Some(site) = Site::without_slurm() else {
+        return;
+    };
+    let mut master = Held(site.master(BUDGET, &[]));
+    site.until_made();
+    site.until_ended(1);
+    let dashboard = Server::dashboard(&site.path("study"), &[]);
+    dashboard.until("/nodes", "1 at work, of 1 that ever came.");
+
+    site.database.kill();
+    let page = dashboard.until("/", "its ledger could not be read again");
+    assert!(page.body.contains("trials have ended"), "{}", page.body);
+    site.database.resume();
+    site.until_over(&mut master.0);
+    let page = dashboard.until("/", &format!("<b>{BUDGET}</b>"));
+    assert!(
+        !page.body.contains("could not be read again"),
+        "{}",
+        page.body
+    );
+    for address in ["/", "/nodes", "/trials", "/trials/1", "/status.json"] {
+        let page = dashboard.get(address);
+        assert_eq!(page.status, 200, "{address}: {}", page.body);
+        assert!(
+            !page.body.contains(&site.password()),
+            "{address} shows the password"
+        );
+    }
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -106,6 +107,23 @@ impl Server {
     /// A page or a file, asked for as a browser does.
     pub(crate) fn get(&self, address: &str) -> Response {
         self.ask(&format!("GET {address}"), &[], b"")
+    }
+
+    /// A page, asked for until it says this.
+    pub(crate) fn until(&self, address: &str, words: &str) -> Response {
+        let began = Instant::now();
+        loop {
+            let page = self.get(address);
+            if page.body.contains(words) {
+                return page;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "`{words}` is not in {}",
+                page.body
+            );
+            thread::sleep(Duration::from_millis(300));
+        }
     }
 
     /// Sends rows as JSON.

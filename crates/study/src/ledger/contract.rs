@@ -192,6 +192,9 @@ pub trait Reading {
     /// The best finished trials that are not another one trained once more, best first.
     fn best_originals(&self, count: u32) -> Result<Vec<Trial>, LedgerError>;
 
+    /// Trials that wait or run, by number, so many at most.
+    fn under_way(&self, count: u32) -> Result<Vec<Trial>, LedgerError>;
+
     /// The next page of the history behind `after`; empty when there is nothing new.
     fn history(&self, after: Sequence) -> Result<Vec<HistoryRow>, LedgerError>;
 
@@ -202,9 +205,7 @@ pub trait Reading {
     fn counts(&self) -> Result<Counts, LedgerError>;
 
     /// How many trials have ended: asked at every event, where [`Reading::counts`] may look at every trial once.
-    fn ended_count(&self) -> Result<u64, LedgerError> {
-        Ok(self.counts()?.ended())
-    }
+    fn ended_count(&self) -> Result<u64, LedgerError>;
 
     /// How many trials a claim could give out: waiting, or with a lease that ran out. Not counted beyond
     /// [`CLAIMABLE_MAX`](super::CLAIMABLE_MAX).

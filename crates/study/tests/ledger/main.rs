@@ -23,6 +23,7 @@ use repeats::{
     a_trial_that_has_ended_is_counted_once_however_often_is_asked,
     a_trial_that_kills_every_trainer_is_to_blame_and_not_its_worker,
     a_worker_that_joins_again_claims_anew, what_is_written_after_the_end_of_a_term_is_refused,
+    what_waits_or_runs_is_listed_by_number_and_what_has_ended_is_counted,
 };
 use search::{Origin, Outcome, TrialId};
 use servers::PostgresServer;
@@ -86,6 +87,7 @@ facts! {
     time_counts_while_somebody_explores,
     a_study_that_ends_says_so_to_everybody,
     one_leads_until_it_is_not_heard_of,
+    what_waits_or_runs_is_listed_by_number_and_what_has_ended_is_counted,
     what_is_written_after_the_end_of_a_term_is_refused,
     a_claim_that_is_repeated_gives_the_same_lease_again,
     a_claim_that_comes_after_a_later_one_gives_nothing,

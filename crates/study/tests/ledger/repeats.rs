@@ -1,8 +1,9 @@
 //! What a ledger makes of requests that are repeated, come late, or come from a master that is none any more.
 
+use search::TrialId;
 use study::{
     ledger::{ClaimKey, Ending, FinishOutcome, LedgerError, Release},
-    trial::{FailReason, Instant, Slot},
+    trial::{FailReason, Instant, Slot, Trial, TrialState},
 };
 
 use crate::bench::{Bench, node, recorded};
@@ -150,6 +151,25 @@ pub(super) fn a_trial_that_has_ended_is_counted_once_however_often_is_asked(benc
     // What waits again is not what it was before.
     bench.release(taken, &Release::Returned { checkpoint: None });
     assert_eq!(counted(bench), (2, 0, 1, 1));
+}
+
+pub(super) fn what_waits_or_runs_is_listed_by_number_and_what_has_ended_is_counted(
+    bench: &mut Bench<'_>,
+) {
+    let ids: Vec<TrialId> = (8..12).map(|units| bench.propose(units)).collect();
+    let listed = |bench: &Bench<'_>, count: u32| -> Vec<(TrialId, bool)> {
+        let trials = bench.ledger.under_way(count).unwrap();
+        let runs = |trial: &Trial| matches!(trial.state, TrialState::Running { .. });
+        trials.iter().map(|trial| (trial.id, runs(trial))).collect()
+    };
+    let leases = [bench.claim(1).unwrap(), bench.claim(1).unwrap()];
+    assert_eq!(bench.ledger.ended_count().unwrap(), 0);
+    bench.finish(leases[0], 0.5);
+    assert_eq!(bench.ledger.ended_count().unwrap(), 1);
+    let all = [(ids[1], true), (ids[2], false), (ids[3], false)];
+    assert_eq!(listed(bench, 100), all);
+    assert_eq!(listed(bench, 2), all[..2]);
+    assert!(listed(bench, 0).is_empty());
 }
 
 pub(super) fn what_is_written_after_the_end_of_a_term_is_refused(bench: &mut Bench<'_>) {

@@ -349,6 +349,10 @@ impl Reading for Metered {
         self.at(Operation::Other, |ledger, _| ledger.best_originals(count))
     }
 
+    fn under_way(&self, count: u32) -> Result<Vec<Trial>, LedgerError> {
+        self.at(Operation::Other, |ledger, _| ledger.under_way(count))
+    }
+
     fn history(&self, after: Sequence) -> Result<Vec<HistoryRow>, LedgerError> {
         self.at(Operation::News, |ledger, _| ledger.history(after))
     }
@@ -362,6 +366,10 @@ impl Reading for Metered {
         let rows = shared.proposed;
         shared.pay(Operation::Counts, rows);
         shared.sqlite.counts()
+    }
+
+    fn ended_count(&self) -> Result<u64, LedgerError> {
+        self.at(Operation::Other, |ledger, _| ledger.ended_count())
     }
 
     fn claimable(&self, _: Instant) -> Result<u64, LedgerError> {

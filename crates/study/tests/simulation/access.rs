@@ -317,6 +317,10 @@ impl Reading for Access {
         self.read(|ledger, _| ledger.best_originals(count))
     }
 
+    fn under_way(&self, count: u32) -> Result<Vec<Trial>, LedgerError> {
+        self.read(|ledger, _| ledger.under_way(count))
+    }
+
     fn history(&self, after: Sequence) -> Result<Vec<HistoryRow>, LedgerError> {
         self.read(|ledger, _| ledger.history(after))
     }
@@ -327,6 +331,10 @@ impl Reading for Access {
 
     fn counts(&self) -> Result<Counts, LedgerError> {
         self.read(|ledger, _| ledger.counts())
+    }
+
+    fn ended_count(&self) -> Result<u64, LedgerError> {
+        self.read(|ledger, _| ledger.ended_count())
     }
 
     fn claimable(&self, _: Instant) -> Result<u64, LedgerError> {

@@ -159,6 +159,11 @@ impl Reading for Sqlite {
         self.read_trials(which, [count])
     }
 
+    fn under_way(&self, count: u32) -> Result<Vec<Trial>, LedgerError> {
+        let which = "where state in ('queued', 'running') order by id limit ?1";
+        self.read_trials(which, [count])
+    }
+
     fn history(&self, after: Sequence) -> Result<Vec<HistoryRow>, LedgerError> {
         let rows = self.read_rows(
             "read the history",
