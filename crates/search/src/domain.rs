@@ -288,6 +288,17 @@ impl Domain {
         }
     }
 
+    /// Where a value lies between the ends of its scale, from 0 to 1; names lie in the order in which they were given.
+    pub fn share(&self, value: &Value) -> f64 {
+        match self.coordinate(value) {
+            Coordinate::Unit(unit) => unit,
+            Coordinate::Name(name) => {
+                let last = self.count().saturating_sub(1).max(1);
+                name as f64 / last as f64
+            }
+        }
+    }
+
     /// The value there; the inverse of [`Domain::coordinate`] up to rounding.
     pub fn at(&self, coordinate: Coordinate) -> Value {
         match (self, coordinate) {

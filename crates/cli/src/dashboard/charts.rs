@@ -9,24 +9,27 @@ use super::{
     seen::Seen,
 };
 use crate::{
-    report::{Axes, Frame, Tick, framed_range, key, px, score, thousands},
+    report::{Axes, Frame, Scale, Tick, framed_range, key, px, score, thousands},
     show,
 };
 
 /// Trainings that are drawn: the newest.
-const COURSES_MAX: usize = 60;
+const CURVES_MAX: usize = 60;
 
 /// Dots of one chart at most.
 const DOTS_MAX: usize = 600;
+
+/// Sizes that are written below an axis.
+const SIZES_MAX: usize = 5;
 
 const SMALL: (f64, f64) = (420.0, 220.0);
 const LARGE: (f64, f64) = (1000.0, 300.0);
 
 /// The newest trainings beside each other: the metric over the share of the planned epochs.
-pub(super) fn courses(seen: &Seen) -> Markup {
+pub(super) fn learning_curves(seen: &Seen) -> Markup {
     let has_curve = |row: &&Row| !row.curve.is_empty();
     let rows = seen.ended.iter().rev().map(|row| &**row);
-    let rows: Vec<&Row> = rows.filter(has_curve).take(COURSES_MAX).collect();
+    let rows: Vec<&Row> = rows.filter(has_curve).take(CURVES_MAX).collect();
     let best = seen.best().filter(has_curve);
     let values = rows
         .iter()
@@ -44,18 +47,18 @@ pub(super) fn courses(seen: &Seen) -> Markup {
     let (low, high) = framed_range(&values, seen.metric_shown().better);
     let (x, y) = (frame.x(0.0, 100.0), frame.y(low, high));
     let line = |row: &Row| {
-        let points = course(row)
+        let points = learning_curve(row)
             .map(|(share, value)| format!("{} {}", px(x.at(share * 100.0)), px(y.at(value))));
         let points: Vec<String> = points.collect();
         format!("M{}", points.join("L"))
     };
     let inside = html! {
-        @for share in looks(seen) {
-            line.look x1=(px(x.at(share * 100.0))) x2=(px(x.at(share * 100.0))) y1=(px(y.end())) y2=(px(y.start())) {}
+        @for share in rungs(seen) {
+            line.rung x1=(px(x.at(share * 100.0))) x2=(px(x.at(share * 100.0))) y1=(px(y.end())) y2=(px(y.start())) {}
         }
         @for row in rows.iter().rev() {
             a href=(address_of(row.id)) tabindex="-1" {
-                path.course.(row.state.name()) d=(line(row)) { title { (ended(row)) } }
+                path.curve.(row.state.name()) d=(line(row)) { title { (ended(row)) } }
             }
         }
         @if let Some(row) = best {
@@ -81,18 +84,24 @@ pub(super) fn courses(seen: &Seen) -> Markup {
     };
     html! {
         div.scroll { (frame.draw("The newest trainings beside each other", &axes, &inside)) }
+        (legend(seen, rows.len()))
+    }
+}
+
+fn legend(seen: &Seen, drawn: usize) -> Markup {
+    html! {
         p.legend {
             (key(&html! { path.best d="M0 5H20" {} }, "the best so far"))
-            (key(&html! { path.course.finished d="M0 5H20" {} }, "trained to the end"))
-            (key(&html! { path.course.stopped d="M0 5H20" {} }, "stopped early"))
+            (key(&html! { path.curve.finished d="M0 5H20" {} }, "trained to the end"))
+            (key(&html! { path.curve.stopped d="M0 5H20" {} }, "stopped early"))
             (key(&html! { circle.inherited cx="10" cy="5" r="4" {} }, "being trained"))
-            @if seen.ended.len() > rows.len() { span { "the newest " (rows.len()) } }
+            @if seen.ended.len() > drawn { span { "the newest " (drawn) } }
         }
     }
 }
 
 /// The share of the planned epochs and the metric, at each epoch that is kept.
-fn course(row: &Row) -> impl Iterator<Item = (f64, f64)> {
+fn learning_curve(row: &Row) -> impl Iterator<Item = (f64, f64)> {
     let (trained, planned) = row.epochs.unwrap_or((0, 1));
     let every = trained.div_ceil(row.curve.len().max(1)).max(1);
     let share = move |place: usize| (place * every + 1) as f64 / f64::from(planned.max(1));
@@ -102,8 +111,9 @@ fn course(row: &Row) -> impl Iterator<Item = (f64, f64)> {
         .map(move |(place, value)| (share(place), value))
 }
 
-/// Where trainings are compared, as shares of the planned epochs; those of the best, as lengths differ a little.
-fn looks(seen: &Seen) -> Vec<f64> {
+/// Where trainings are compared, as shares of the planned epochs of the best: the shares are nearly the same for all
+/// lengths.
+fn rungs(seen: &Seen) -> Vec<f64> {
     let planned = seen
         .best()
         .and_then(|row| row.epochs)
@@ -150,12 +160,11 @@ pub(super) fn by_hyperparameter(seen: &Seen, place: usize) -> Markup {
         let beside = (row.id.0 % 9) as f64 - 4.0;
         f64::from(row.places.get(place).copied().unwrap_or_default()) + beside * spread
     };
-    let default = domain.coordinate(parameter.default_value());
     let marks = marks(domain);
     let title = format!(
         "{} (at first {})",
         parameter.name(),
-        shown(&domain.at(default))
+        shown(parameter.default_value())
     );
     by_property(seen, across, &marks, &title)
 }
@@ -170,20 +179,20 @@ pub(super) fn by_size(seen: &Seen) -> Markup {
     });
     let width = (high - low).max(1e-9);
     let across = |row: &Row| (magnitude(row.parameters) - low) / width;
-    let size = |share: f64| 10_f64.powf(low + share * width).round() as u64;
-    let marks = [0.0, 0.5, 1.0].map(|share| (share, thousands(size(share))));
+    let label = |parameters: f64| thousands(parameters.round() as u64);
+    let round = Scale::new(low, low + width, 0.0, 1.0).decade_ticks(label);
+    let every = round.len().div_ceil(SIZES_MAX).max(1);
+    let round = round.into_iter().step_by(every);
+    let mut marks: Vec<(f64, String)> = round.map(|tick| (tick.place, tick.label)).collect();
+    if marks.is_empty() {
+        marks.push((0.0, label(10_f64.powf(low))));
+    }
     by_property(seen, across, &marks, "parameters")
 }
 
 /// The values that are written below the axis, and where: all names, or five numbers, or as many as there are.
 fn marks(domain: &Domain) -> Vec<(f64, String)> {
-    let mark = |value: &Value| {
-        let place = match domain.coordinate(value) {
-            Coordinate::Unit(unit) => unit,
-            Coordinate::Name(name) => name as f64 / domain.names().saturating_sub(1).max(1) as f64,
-        };
-        (place, shown(value))
-    };
+    let mark = |value: &Value| (domain.share(value), shown(value));
     match domain.names() {
         0 => [0.0, 0.25, 0.5, 0.75, 1.0]
             .map(|share| mark(&domain.at(Coordinate::Unit(share))))
@@ -301,14 +310,14 @@ mod tests {
 
     #[test]
     fn trainings_are_drawn_as_far_as_they_went_and_the_running_ones_where_they_are() {
-        let drawn = courses(&seen(&trials(), vec![node(1, 2.0, (4, 25))])).into_string();
+        let drawn = learning_curves(&seen(&trials(), vec![node(1, 2.0, (4, 25))])).into_string();
         assert_eq!(
-            drawn.matches("path class=\"course finished\"").count(),
+            drawn.matches("path class=\"curve finished\"").count(),
             2 + 1,
             "and its key"
         );
         assert_eq!(
-            drawn.matches("path class=\"course stopped\"").count(),
+            drawn.matches("path class=\"curve stopped\"").count(),
             1 + 1,
             "and its key"
         );
@@ -316,7 +325,11 @@ mod tests {
             drawn.contains("trial 4 is being trained: 0.5000"),
             "{drawn}"
         );
-        let shares = |row: &Row| course(row).map(|(share, _)| share).collect::<Vec<f64>>();
+        let shares = |row: &Row| {
+            learning_curve(row)
+                .map(|(share, _)| share)
+                .collect::<Vec<f64>>()
+        };
         let seen = seen(&trials(), Vec::new());
         assert_eq!(shares(&seen.ended[2]), [0.1, 0.2, 0.3, 0.4]);
     }

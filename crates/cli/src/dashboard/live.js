@@ -26,7 +26,10 @@
 
   // What the tabulator key stops at: links, and tables that can be moved.
   const STOPS = 'a:not([tabindex="-1"]), [tabindex="0"]';
-  const named = (stop) => stop.getAttribute('href') || stop.getAttribute('aria-label');
+  // Many rows lead to one trial: the first link of a row says which row it is.
+  const named = (stop) => [stop.closest('tr')?.querySelector('a'), stop]
+    .map((one) => one?.getAttribute('href') ?? one?.getAttribute('aria-label') ?? '')
+    .join(' ');
 
   const swap = (part, fresh) => {
     const focused = part.contains(document.activeElement) ? named(document.activeElement) : null;
@@ -42,6 +45,7 @@
   // Whether all that has changed was replaced.
   const put = (text) => {
     const page = new DOMParser().parseFromString(text, 'text/html');
+    if (!page.querySelector('[data-part]')) throw new Error('something else answers at this address');
     let isWhole = true;
     for (const fresh of page.querySelectorAll('[data-part]')) {
       const part = document.querySelector(`[data-part="${fresh.dataset.part}"]`);

@@ -95,9 +95,10 @@ fn trained_by<'a>(seen: &'a Seen, node: &'a Node) -> impl Iterator<Item = &'a Ro
 
 fn state(seen: &Seen, node: &Node) -> &'static str {
     match () {
+        () if node.has_left && node.is_quarantined() => "gets no more work: its trainers died",
         () if node.has_left => "has left",
-        () if node.is_quarantined() => "gets no more work: its trainers die",
         () if !seen.is_alive(node) => "silent",
+        () if node.is_quarantined() => "its trainers die",
         () if node.is_exhausted => "finds nothing new to propose",
         () => "at work",
     }

@@ -5,7 +5,7 @@ use search::TrialId;
 use study::{ledger::Node, status::Busy};
 
 use super::{
-    charts::courses,
+    charts::learning_curves,
     page::{Going, Tab, address_of, ago, count, framed, origin, trial_link, trial_table, wide},
     row::{Row, State, Training},
     seen::Seen,
@@ -20,6 +20,9 @@ use crate::{
 
 /// Of the best trials, so many are listed; the page of trials has all.
 const BEST_LISTED: usize = 10;
+
+/// Of very many trainings, those that were proposed first are listed.
+const UNDER_WAY_LISTED: usize = 200;
 
 pub(super) fn page(seen: &Seen) -> String {
     let headline = headline(seen);
@@ -46,7 +49,7 @@ pub(super) fn page(seen: &Seen) -> String {
             ))
         }
         div data-part="under-way" { (under_way(seen)) }
-        div data-part="trainings" { (section("Trainings", TRAININGS, &courses(seen))) }
+        div data-part="trainings" { (section("Trainings", TRAININGS, &learning_curves(seen))) }
         div data-part="best" { (section("Best trials", "", &best(seen))) }
         div data-part="failures" {
             @if !failed.is_empty() {
@@ -80,6 +83,9 @@ fn headline(seen: &Seen) -> String {
 
 /// Whether it still becomes better, and how long it may go on.
 fn pace(seen: &Seen) -> String {
+    if matches!(Going::of(seen), Going::Ended(_)) {
+        return String::new();
+    }
     let mut said = Vec::new();
     if let Some((best, run)) = seen.best().and_then(|row| Some((row, row.run.as_ref()?))) {
         let since = seen.ended.iter().rev();
@@ -90,15 +96,14 @@ fn pace(seen: &Seen) -> String {
             count(since, "trial")
         ));
     }
-    let goes_on = matches!(Going::of(seen), Going::Exploring | Going::Finishing);
     let budget = seen.config.budget;
-    if let (true, Some(seconds)) = (goes_on, budget.seconds) {
+    if let Some(seconds) = budget.seconds {
         let left = (seconds - seen.spent_seconds).max(0.0);
-        said.push(format!("{} of exploring are left.", show::seconds(left)));
+        said.push(format!("{} of exploring to go.", show::seconds(left)));
     }
-    if let (true, Some(trials)) = (goes_on, budget.trials) {
+    if let Some(trials) = budget.trials {
         let left = trials.saturating_sub(seen.counts.ended());
-        said.push(format!("{} are left.", count(left, "trial")));
+        said.push(format!("{} to go.", count(left, "trial")));
     }
     said.join(" ")
 }
@@ -106,13 +111,16 @@ fn pace(seen: &Seen) -> String {
 fn tiles(seen: &Seen) -> Markup {
     let counts = seen.counts;
     let best = seen.best().and_then(|row| row.value);
+    let is_over = matches!(Going::of(seen), Going::Ended(_));
     html! {
         div.tiles {
             div.tile.main {
                 b { (best.map_or("–".to_string(), score)) }
                 span { (seen.metric) " on the validation rows, which choose" }
-                @if seen.has_report {
+                @if seen.has_report && is_over {
                     span { "on the vault: " a href="/report" { "in the report" } }
+                } @else if seen.has_report {
+                    span { "on the vault: at the end; the " a href="/report" { "report" } " is of an earlier moment" }
                 } @else {
                     span { "on the vault: at the end" }
                 }
@@ -163,7 +171,7 @@ fn trainers(seen: &Seen, busy: Option<Busy>) -> Markup {
     let at_work = seen.under_way.iter().filter(works).count() as u64;
     html! {
         div.tile {
-            b { (thousands(at_work)) " of " (thousands(slots)) }
+            b { @if seen.not_known() > 0 { "at least " } (thousands(at_work)) " of " (thousands(slots)) }
             span { "trainers at work, on " (count(alive.len() as u64, "node")) }
             @if let Some(busy) = busy {
                 span { (format!("{:.1} %", busy.share * 100.0)) " busy since the first trial" }
@@ -202,11 +210,17 @@ fn under_way(seen: &Seen) -> Markup {
         0 => String::new(),
         queued => format!("{} for a trainer.", waits(queued)),
     };
-    let table = match running.is_empty() {
-        true => html! { p.quiet { "Nothing is being trained." } },
-        false => wide("Trainings under way", &training_table(seen, &running)),
+    let listed = &running[..running.len().min(UNDER_WAY_LISTED)];
+    let more = (running.len() - listed.len()) as u64 + seen.not_known();
+    let trainings = html! {
+        @if listed.is_empty() {
+            p.quiet { "Nothing is being trained." }
+        } @else {
+            (wide("Trainings under way", &training_table(seen, listed)))
+        }
+        @if more > 0 { p.quiet { (thousands(more)) " more that run or wait are not listed." } }
     };
-    section("Under way", &waiting, &table)
+    section("Under way", &waiting, &trainings)
 }
 
 fn waits(queued: u64) -> String {
@@ -338,7 +352,7 @@ mod tests {
             &page,
             "<b>0 of 0</b><span>trainers at work, on 0 nodes</span>",
         );
-        says(&page, "no process works on it");
+        says(&page, "no node is heard of");
     }
 
     #[test]
@@ -362,6 +376,29 @@ mod tests {
         says(&page, "rmse 0.4000 so far, by trial 1");
         // It ended 40 seconds after the epoch, and it is 1,000 seconds after it now.
         says(&page, "The best is 16 min old; 2 trials ended since.");
-        says(&page, "stopped early");
+        says(&page, "1 stopped early, 0 failed");
+    }
+
+    #[test]
+    fn when_the_best_are_trained_once_more_it_says_so() {
+        let mut again = running(5, 1);
+        again.candidate.origin = search::Origin::Retrained {
+            of: TrialId(1),
+            start: search::Restart::Scratch,
+        };
+        let trials = [made_up::finished(1, 0.4, 0.3), again];
+        let page = page(&seen(&trials, vec![node(1, 2.0, (5, 2))]));
+        says(&page, "training the best once more");
+    }
+
+    #[test]
+    fn what_is_not_listed_is_counted() {
+        let trials: Vec<_> = (1..=300).map(|id| running(id, 1)).collect();
+        let mut seen = seen(&trials, vec![node(1, 2.0, (5, 2))]);
+        says(&page(&seen), "100 more that run or wait are not listed.");
+        seen.counts.running += 7;
+        let page = page(&seen);
+        says(&page, "107 more that run or wait are not listed.");
+        says(&page, "at least 300 of 2");
     }
 }

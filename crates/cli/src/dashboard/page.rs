@@ -34,7 +34,7 @@ pub(super) enum Going {
     Finishing,
     /// It is over, or was stopped, and this is why.
     Ended(String),
-    /// It is not over, but no process works on it.
+    /// It is not over, but no node is heard of: none has come yet, or all are gone.
     Deserted,
 }
 
@@ -67,7 +67,8 @@ impl Going {
             Going::Finishing => "training the best once more".to_string(),
             Going::Ended(why) => why.clone(),
             Going::Deserted => {
-                "no process works on it: the same `lehr explore` goes on".to_string()
+                "no node is heard of; if `lehr explore` has ended, the same command goes on"
+                    .to_string()
             }
         }
     }
@@ -83,7 +84,7 @@ pub(super) fn framed(seen: &Seen, tab: Tab, title: &str, body: &Markup) -> Strin
             body {
                 header {
                     nav aria-label="Pages of the study" {
-                        strong { (seen.name) }
+                        strong data-part="study" { (seen.name) }
                         (link(tab, Tab::Overview, "/", "Overview"))
                         (link(tab, Tab::Trials, "/trials", "Trials"))
                         (link(tab, Tab::Search, "/search", "Search"))

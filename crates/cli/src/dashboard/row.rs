@@ -1,9 +1,9 @@
-//! What a dashboard keeps of a trial: what its tables and charts show, without the ten thousand bytes of its record.
+//! What a dashboard keeps of a trial: what its tables and charts show, without the thousands of bytes of its record.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeSet};
 
 use morph::Morph;
-use search::{Coordinate, Origin, Outcome, Setting, Space, TrialId};
+use search::{Origin, Outcome, Parameter, Setting, Space, TrialId};
 use study::trial::{
     EarlyStop, FailReason, Instant, Run, Slot, Trial, TrialResult, TrialState, WorkerName,
 };
@@ -224,8 +224,9 @@ fn descent(origin: &Origin) -> Descent {
             (Some(*parent), only.to_string(), vec![only])
         }
         Origin::Variant { parent, morphs, .. } => {
-            let kinds = morphs.iter().map(Morph::kind).collect();
-            (Some(*parent), listed(morphs), kinds)
+            // Two morphs of one kind are one kind of change.
+            let kinds: BTreeSet<&'static str> = morphs.iter().map(Morph::kind).collect();
+            (Some(*parent), listed(morphs), kinds.into_iter().collect())
         }
         Origin::Retrained { of, start } => (
             Some(*of),
@@ -247,14 +248,10 @@ fn listed(morphs: &[Morph]) -> String {
 
 /// From 0 to 1, hyperparameter by hyperparameter in the order of the space.
 fn places(setting: &Setting, space: &Space) -> Box<[f32]> {
-    let place = |parameter: &search::Parameter| {
-        let domain = parameter.domain();
+    let place = |parameter: &Parameter| {
         let value = setting.value(parameter.name());
-        let coordinate = domain.coordinate(value.unwrap_or_else(|| parameter.default_value()));
-        match coordinate {
-            Coordinate::Unit(unit) => unit as f32,
-            Coordinate::Name(name) => name as f32 / domain.names().saturating_sub(1).max(1) as f32,
-        }
+        let value = value.unwrap_or_else(|| parameter.default_value());
+        parameter.domain().share(value) as f32
     };
     space.parameters().iter().map(place).collect()
 }
@@ -339,5 +336,23 @@ mod tests {
             (found[0] - 0.5).abs() < 1e-6 && found[1] == 1.0,
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn two_morphs_of_one_kind_are_one_kind_of_change() {
+        let prune = |layer: usize| Morph::Prune {
+            layer: morph::LayerId::at(layer),
+            remove: 1,
+        };
+        let origin = Origin::Variant {
+            parent: TrialId(1),
+            morphs: vec![prune(1), prune(2)],
+            temperature: 0.5,
+            base_models: Vec::new(),
+            targets: Vec::new(),
+        };
+        let descent = descent(&origin);
+        assert_eq!(*descent.kinds, ["prune"]);
+        assert_eq!(descent.from, Some(TrialId(1)));
     }
 }

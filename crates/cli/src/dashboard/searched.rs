@@ -11,7 +11,7 @@ use super::{
     row::{Row, State},
     seen::Seen,
 };
-use crate::report::{MetricShown, section, thousands};
+use crate::report::{MetricShown, score, section, thousands};
 
 pub(super) fn page(seen: &Seen) -> String {
     let body = html! {
@@ -25,11 +25,12 @@ pub(super) fn page(seen: &Seen) -> String {
 }
 
 const WHERE: &str = "Each dot is a trial, the ring the best; grey ones were stopped early and lie where they were \
-                     expected to end. Dots lie where the search went: a crowded place is not by itself a good one.";
+                     expected to end. Dots lie where the search went: a crowded place is not by itself a good one. \
+                     Of very many trials every so many'th is drawn, and none that is far worse.";
 
 const WHICH: &str = "What was done to a trial to make another, and how often the other was better. One that was made \
-                     by two changes counts for both; children are trained for less long than what they come from, and \
-                     begin with its weights.";
+                     by two kinds of change counts for both. A child usually begins with its parent's weights and is \
+                     trained for half as long as a fresh model.";
 
 fn hyperparameters(seen: &Seen) -> Markup {
     let parameters = seen.config.search.space.parameters().iter().enumerate();
@@ -96,6 +97,11 @@ impl Tally {
     }
 }
 
+fn signed(value: f64) -> String {
+    let sign = if value < 0.0 { "−" } else { "+" };
+    format!("{sign}{}", score(value.abs()))
+}
+
 fn changes(seen: &Seen) -> Markup {
     let mut tallies: Vec<(&str, Tally)> = tallies(seen).into_iter().collect();
     tallies.sort_by_key(|(_, tally)| std::cmp::Reverse(tally.tried));
@@ -125,7 +131,7 @@ fn changes(seen: &Seen) -> Markup {
                         td.number { (thousands(tally.stopped)) }
                         td.number { (thousands(tally.failed)) }
                         td.number { (thousands(tally.better)) }
-                        td.number { (tally.median().map_or("–".to_string(), |value| format!("{value:+.4}"))) }
+                        td.number { (tally.median().map_or("–".to_string(), signed)) }
                     }
                 }
             }

@@ -131,7 +131,7 @@ impl Seen {
 pub(super) mod tests {
     use study::trial::{FailReason, Instant, LeaseEpoch, Slot, Trial, TrialState, WorkerName};
 
-    use super::*;
+    use super::{super::row::State, *};
     use crate::{made_up, settings};
 
     /// The moment at which everything below is seen.
@@ -149,13 +149,15 @@ pub(super) mod tests {
         let (ended, under_way): (Vec<&Trial>, Vec<&Trial>) =
             trials.iter().partition(|trial| trial.sequence().is_some());
         let runs = |trial: &&&Trial| matches!(trial.state, TrialState::Running { .. });
-        let scored = |trial: &&&Trial| trial.result().is_some();
         let running = under_way.iter().filter(runs).count() as u64;
-        let finished = ended.iter().filter(scored).count() as u64;
+        let count = |state: State| {
+            let is_so = |trial: &&&Trial| row(trial).state == state;
+            ended.iter().filter(is_so).count() as u64
+        };
         let mut best: Vec<&Trial> = ended
             .iter()
             .copied()
-            .filter(|trial| scored(&&&**trial))
+            .filter(|trial| trial.result().is_some())
             .collect();
         best.sort_by(|a, b| study::trial::by_standing(a, b));
         Seen {
@@ -175,9 +177,9 @@ pub(super) mod tests {
             counts: Counts {
                 queued: under_way.len() as u64 - running,
                 running,
-                finished,
-                stopped: 0,
-                failed: ended.len() as u64 - finished,
+                finished: count(State::Finished),
+                stopped: count(State::Stopped),
+                failed: count(State::Failed),
             },
             nodes,
             lease_secs: 60.0,

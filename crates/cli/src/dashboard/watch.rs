@@ -2,7 +2,8 @@
 //!
 //! A trial that has ended stays as it ended, so it is read once; what is under way is read at every look. However many
 //! look, and however large the study, reading it takes at most a tenth of the time, or a look every [`REST_MAX`]; who
-//! comes while somebody reads is shown what was read before. Single trials are read through a connection of their own.
+//! comes while somebody reads is shown what was read before. Single trials, and what they come from, are read each time
+//! that they are asked for, through a connection of their own.
 
 use std::{
     fs, io,
@@ -12,14 +13,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use search::TrialId;
 use study::{
     explore::now,
     folder::StudyFolder,
-    ledger::LedgerError,
+    ledger::{LedgerError, Node},
     prepared::PreparedFiles,
-    trial::{Sequence, Trial},
+    trial::{Instant as Moment, Sequence, Trial},
 };
 use train::Metric;
 
@@ -72,6 +73,16 @@ struct Study {
     metric: Metric,
     ended: Vec<Arc<Row>>,
     last: Sequence,
+    lag: Lag,
+}
+
+/// How far the clock of whoever writes the ledger is behind this machine's. A study on one machine counts the time in
+/// which the machine was awake; after an hour of sleep all that it writes is an hour behind.
+#[derive(Default)]
+struct Lag {
+    /// The newest sign of life of any node.
+    heard: Option<f64>,
+    seconds: f64,
 }
 
 /// A trial, and what is told of it alone.
@@ -122,6 +133,10 @@ impl Watch {
     /// # Errors
     /// If the ledger cannot be read.
     pub(super) fn trial(&self, seen: &Seen, id: TrialId) -> Result<Option<Detail>> {
+        // Whoever waits for a ledger that is away keeps others from their pages.
+        if let Some(problem) = &seen.problem {
+            bail!("the ledger could not be read again: {problem}");
+        }
         let mut asked = held(&self.asked);
         if asked.as_ref().is_some_and(Opened::is_replaced) {
             *asked = None;
@@ -165,12 +180,13 @@ impl Newest {
 
     /// Keeps what was read, or why it could not be.
     fn take(&mut self, read: Result<Seen>, took: Duration) -> Result<Arc<Seen>> {
+        let usual = (took * PAUSE).clamp(FRESH, REST_MAX);
         let (seen, rest) = match (read, &self.seen) {
             // The first time, everything was read that has ever ended.
             (Ok(seen), None) => (seen, FRESH),
-            (Ok(seen), Some(_)) => (seen, (took * PAUSE).clamp(FRESH, REST_MAX)),
+            (Ok(seen), Some(_)) => (seen, usual),
             (Err(error), None) => return Err(error),
-            (Err(error), Some(last)) => (last.outlived(show::chain(&error)), FRESH),
+            (Err(error), Some(last)) => (last.outlived(show::chain(&error)), usual),
         };
         self.due = Some(Instant::now() + rest);
         let seen = Arc::new(seen);
@@ -189,6 +205,25 @@ impl Opened {
     /// Whether the study was removed, or removed and begun again: what is open still shows the old one.
     fn is_replaced(&self) -> bool {
         file_of(&self.reading) != self.file
+    }
+}
+
+impl Lag {
+    /// What it is by that clock now. Signs of life that still come, yet look older than a lease, betray it.
+    fn now(&mut self, nodes: &[Node], lease_secs: f64, now: Moment) -> Moment {
+        let signs = nodes.iter().map(|node| node.seen_at.0);
+        let newest = signs.max_by(f64::total_cmp);
+        if let (Some(heard), Some(newest)) = (self.heard, newest) {
+            let late = now.0 - newest;
+            let comes = newest > heard;
+            if comes {
+                self.seconds = if late >= lease_secs { late } else { 0.0 };
+            } else if late - self.seconds >= lease_secs {
+                self.seconds = 0.0;
+            }
+        }
+        self.heard = newest;
+        Moment(now.0 - self.seconds)
     }
 }
 
@@ -254,6 +289,7 @@ impl Study {
             opened,
             ended: Vec::new(),
             last: Sequence(0),
+            lag: Lag::default(),
         })
     }
 
@@ -267,8 +303,10 @@ impl Study {
         let ledger = &*self.opened.reading.ledger;
         // The budget of a study that is gone on with may be another.
         let config = config_of(ledger)?;
+        let nodes = ledger.nodes()?;
+        let at = self.lag.now(&nodes, ledger.lease_secs(), now());
         // Before the trials: the best of which it speaks must be among them.
-        let standing = ledger.standing(now())?;
+        let standing = ledger.standing(at)?;
         let space = &config.search.space;
         loop {
             let page = ledger.ended(self.last)?;
@@ -290,7 +328,7 @@ impl Study {
             standing,
             spent_seconds: ledger.spent_seconds()?,
             counts: ledger.counts()?,
-            nodes: ledger.nodes()?,
+            nodes,
             lease_secs: ledger.lease_secs(),
             ended: self.ended.clone(),
             under_way: under_way.iter().map(row).collect(),
@@ -298,5 +336,53 @@ impl Study {
             problem: None,
             config,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::seen::tests::node, *};
+
+    /// What a dashboard takes for now, by how long ago a node was heard of by this machine's clock at each look.
+    fn lags(looks: &[(f64, f64)]) -> Vec<f64> {
+        let mut lag = Lag::default();
+        let at = |(now, seen_at): &(f64, f64)| {
+            let mut node = node(1, 0.0, (1, 1));
+            node.seen_at = Moment(*seen_at);
+            now - lag.now(&[node], 60.0, Moment(*now)).0
+        };
+        looks.iter().map(at).collect()
+    }
+
+    #[test]
+    fn a_study_whose_clock_slept_with_the_machine_is_still_alive() {
+        // The machine sleeps for an hour behind the second look.
+        let looks = [
+            (100.0, 95.0),
+            (110.0, 108.0),
+            (3720.0, 118.0),
+            (3730.0, 128.0),
+            (3740.0, 128.0),
+        ];
+        assert_eq!(lags(&looks), [0.0, 0.0, 3602.0, 3602.0, 3602.0]);
+    }
+
+    #[test]
+    fn a_study_that_is_killed_is_not_alive_for_long() {
+        let looks = [
+            (100.0, 95.0),
+            (110.0, 108.0),
+            (200.0, 108.0),
+            (3000.0, 108.0),
+        ];
+        assert_eq!(lags(&looks), [0.0; 4]);
+        // Nor one that slept before.
+        let looks = [
+            (100.0, 95.0),
+            (3720.0, 118.0),
+            (3740.0, 118.0),
+            (3900.0, 118.0),
+        ];
+        assert_eq!(lags(&looks), [0.0, 3602.0, 3602.0, 0.0]);
     }
 }

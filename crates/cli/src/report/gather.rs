@@ -221,8 +221,14 @@ fn progress(trials: &[Trial], metric: Metric) -> Vec<ProgressPoint> {
 
 /// When anything was trained: pauses between two runs of the command do not count as exploring.
 pub(crate) struct Explored {
-    /// First and last moment of each stretch without a pause, in order.
-    stretches: Vec<(Instant, Instant)>,
+    stretches: Vec<Stretch>,
+}
+
+/// A time without a pause, and the seconds explored before it.
+struct Stretch {
+    start: Instant,
+    end: Instant,
+    before: f64,
 }
 
 impl Explored {
@@ -230,11 +236,16 @@ impl Explored {
         let mut spans: Vec<(Instant, Instant)> =
             runs.map(|run| (run.claimed_at, run.finished_at)).collect();
         spans.sort_by(|a, b| a.0.0.total_cmp(&b.0.0));
-        let mut stretches: Vec<(Instant, Instant)> = Vec::new();
+        let mut stretches: Vec<Stretch> = Vec::new();
         for (start, end) in spans {
             match stretches.last_mut() {
-                Some(last) if start <= last.1 => last.1 = if end > last.1 { end } else { last.1 },
-                _ => stretches.push((start, end)),
+                Some(last) if start <= last.end => {
+                    last.end = if end > last.end { end } else { last.end };
+                }
+                last => {
+                    let before = last.map_or(0.0, |last| last.before + last.seconds_to(last.end));
+                    stretches.push(Stretch { start, end, before });
+                }
             }
         }
         Explored { stretches }
@@ -242,11 +253,19 @@ impl Explored {
 
     /// Seconds explored up to this moment.
     pub(crate) fn seconds_at(&self, moment: Instant) -> f64 {
-        let before = |(start, end): &(Instant, Instant)| {
-            let end = if moment < *end { moment } else { *end };
-            end.since(*start).max(0.0)
-        };
-        self.stretches.iter().map(before).sum()
+        let begun = self
+            .stretches
+            .partition_point(|stretch| stretch.start <= moment);
+        let last = begun.checked_sub(1).map(|place| &self.stretches[place]);
+        last.map_or(0.0, |last| last.before + last.seconds_to(moment))
+    }
+}
+
+impl Stretch {
+    /// Seconds of it up to this moment.
+    fn seconds_to(&self, moment: Instant) -> f64 {
+        let end = if moment < self.end { moment } else { self.end };
+        end.since(self.start).max(0.0)
     }
 }
 
@@ -321,8 +340,9 @@ mod tests {
             run(5000.0, 5003.0),
         ];
         let explored = Explored::of(runs.iter());
-        let at = [1000.0, 1006.0, 1010.0, 3000.0, 5003.0].map(|t| explored.seconds_at(Instant(t)));
-        assert_eq!(at, [0.0, 6.0, 10.0, 10.0, 13.0]);
+        let at = [999.0, 1000.0, 1006.0, 1010.0, 3000.0, 5003.0, 6000.0]
+            .map(|moment| explored.seconds_at(Instant(moment)));
+        assert_eq!(at, [0.0, 0.0, 6.0, 10.0, 10.0, 13.0, 13.0]);
     }
 
     #[test]

@@ -240,3 +240,18 @@ proptest! {
         drawn_within(&domain, seed)?;
     }
 }
+
+#[test]
+fn the_share_of_a_value_is_where_it_lies_between_the_ends() {
+    let shares = [32, 64, 256].map(|rows_of_a_step| rows().share(&Value::Integer(rows_of_a_step)));
+    assert_eq!(shares, [0.0, 1.0 / 3.0, 1.0]);
+    assert!((rate().share(&Value::Float(3e-3)) - 0.5).abs() < 1e-12);
+    let choices = ["a", "b", "c"].map(str::to_string).to_vec();
+    let names = Domain::Category { choices };
+    let shares = ["a", "b", "c"].map(|name| names.share(&Value::Category(name.to_string())));
+    assert_eq!(shares, [0.0, 0.5, 1.0]);
+    let alone = Domain::Category {
+        choices: vec!["a".to_string()],
+    };
+    assert_eq!(alone.share(&Value::Category("a".to_string())), 0.0);
+}
