@@ -47,6 +47,7 @@ SETS = {
     "kin8nm-2000": ("kin8nm", 2000, 5000, "r2"),
     "california-2000": ("california", 2000, 8000, "r2"),
     "adult-8000": ("adult", 8000, 8000, "auc"),
+    "adult-24000": ("adult", 24000, 8000, "balanced_accuracy"),
     "adult-rare-8000": ("adult-rare", 8000, 10000, "auc"),
     "higgs-5000": ("higgs", 5000, 2000, "accuracy"),
     "mnist1d-3000": ("mnist1d", 3000, 1000, "accuracy"),
