@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     config::StudyConfig,
     ledger::{Counts, Ledger, LedgerError},
-    trial::{Run, Slot, Trial, TrialState, WorkerName},
+    trial::{FailReason, Run, Slot, Trial, TrialState, WorkerName},
 };
 
 /// How a study stands.
@@ -54,21 +54,28 @@ impl Status {
             let value = trial.result()?.metrics.get(&config.metric?).copied()?;
             Some((trial.id, value))
         });
-        let mut failures = BTreeMap::new();
-        for trial in &trials {
-            if let TrialState::Failed { reason, .. } = &trial.state {
-                *failures.entry(reason.kind().to_string()).or_insert(0) += 1;
-            }
-        }
+        let reasons = trials.iter().filter_map(|trial| match &trial.state {
+            TrialState::Failed { reason, .. } => Some(reason),
+            _ => None,
+        });
         Ok(Status {
             counts,
             best,
             spent_seconds,
             budget_used: config.budget.used(spent_seconds, counts.ended()),
             busy: busy(trials.iter().filter_map(Trial::run)),
-            failures,
+            failures: by_kind(reasons),
         })
     }
+}
+
+/// How often each kind of failure came.
+pub fn by_kind<'a>(reasons: impl Iterator<Item = &'a FailReason>) -> BTreeMap<String, u64> {
+    let mut kinds = BTreeMap::new();
+    for reason in reasons {
+        *kinds.entry(reason.kind().to_string()).or_insert(0) += 1;
+    }
+    kinds
 }
 
 /// How busy the trainers were that ended these trials; absent before two have ended.

@@ -9,7 +9,7 @@ use super::{
     seen::Seen,
 };
 use crate::{
-    report::{Axes, Frame, Scale, Tick, framed_range, key, px, score, thousands},
+    report::{Axes, Frame, Scale, Tick, extent, framed_range, key, px, score, thousands},
     show,
 };
 
@@ -174,9 +174,7 @@ pub(super) fn by_size(seen: &Seen) -> Markup {
     let magnitude = |parameters: u64| (parameters.max(1) as f64).log10();
     let valued = valued(seen);
     let sizes = valued.iter().map(|(row, _)| magnitude(row.parameters));
-    let (low, high) = sizes.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), size| {
-        (low.min(size), high.max(size))
-    });
+    let (low, high) = extent(sizes);
     let width = (high - low).max(1e-9);
     let across = |row: &Row| (magnitude(row.parameters) - low) / width;
     let label = |parameters: f64| thousands(parameters.round() as u64);

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 use search::TrialId;
-use study::{ledger::Node, status::Busy};
+use study::ledger::Node;
 
 use super::{
     charts::learning_curves,
@@ -134,7 +134,7 @@ fn tiles(seen: &Seen) -> Markup {
                     (thousands(counts.failed)) " failed"
                 }
             }
-            (trainers(seen, seen.status().busy))
+            (trainers(seen))
         }
     }
 }
@@ -164,7 +164,7 @@ fn budget(seen: &Seen) -> Markup {
     }
 }
 
-fn trainers(seen: &Seen, busy: Option<Busy>) -> Markup {
+fn trainers(seen: &Seen) -> Markup {
     let alive: Vec<&Node> = seen.alive().collect();
     let slots: u64 = alive.iter().map(|node| u64::from(node.slots)).sum();
     let works = |row: &&Row| seen.trainer_of(row).is_some_and(|node| seen.is_alive(node));
@@ -173,7 +173,7 @@ fn trainers(seen: &Seen, busy: Option<Busy>) -> Markup {
         div.tile {
             b { @if seen.not_known() > 0 { "at least " } (thousands(at_work)) " of " (thousands(slots)) }
             span { "trainers at work, on " (count(alive.len() as u64, "node")) }
-            @if let Some(busy) = busy {
+            @if let Some(busy) = seen.busy() {
                 span { (format!("{:.1} %", busy.share * 100.0)) " busy since the first trial" }
             }
         }

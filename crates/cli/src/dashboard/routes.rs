@@ -142,8 +142,10 @@ impl State {
 fn answered(watch: &Watch, route: &Route, query: Option<&str>) -> Result<Reply> {
     if let Route::Report = route {
         return Ok(match watch.report()? {
-            Some(page) => Reply::new(StatusCode::OK, HTML, page)
-                .with(header::CONTENT_SECURITY_POLICY, policy(REPORT_POLICY)),
+            Some(page) => Reply::new(StatusCode::OK, HTML, page).with(
+                header::CONTENT_SECURITY_POLICY,
+                HeaderValue::from_static(REPORT_POLICY),
+            ),
             None => {
                 let message = "There is no report yet: it is written when the study ends, and by `lehr best`.";
                 html(StatusCode::NOT_FOUND, problem_page(message))
@@ -170,13 +172,12 @@ fn answered(watch: &Watch, route: &Route, query: Option<&str>) -> Result<Reply> 
     })
 }
 
-fn policy(text: &'static str) -> HeaderValue {
-    HeaderValue::from_static(text)
-}
-
 /// A page as it is sent.
 fn html(status: StatusCode, page: String) -> Reply {
-    Reply::new(status, HTML, page).with(header::CONTENT_SECURITY_POLICY, policy(POLICY))
+    Reply::new(status, HTML, page).with(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(POLICY),
+    )
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use study::{
     config::StudyConfig,
     ledger::{Counts, Node, Standing},
     message::Progress,
-    status::{Status, busy},
+    status::{Busy, Status, busy, by_kind},
 };
 use train::Metric;
 
@@ -105,19 +105,21 @@ impl Seen {
         first.filter_map(|row| row.outcome).collect()
     }
 
+    /// How busy the trainers were so far.
+    pub(super) fn busy(&self) -> Option<Busy> {
+        busy(self.ended.iter().filter_map(|row| row.run.as_ref()))
+    }
+
     /// The same as `lehr status --json` says.
     pub(super) fn status(&self) -> Status {
-        let mut failures = BTreeMap::new();
-        for reason in self.ended.iter().filter_map(|row| row.reason.as_ref()) {
-            *failures.entry(reason.kind().to_string()).or_insert(0) += 1;
-        }
+        let reasons = self.ended.iter().filter_map(|row| row.reason.as_ref());
         Status {
             counts: self.counts,
             best: self.best().and_then(|row| Some((row.id, row.value?))),
             spent_seconds: self.spent_seconds,
             budget_used: self.budget_used(),
-            busy: busy(self.ended.iter().filter_map(|row| row.run.as_ref())),
-            failures,
+            busy: self.busy(),
+            failures: by_kind(reasons),
         }
     }
 

@@ -101,6 +101,13 @@ impl Scale {
     }
 }
 
+/// The least and the greatest of these values; of none, the wrong way round.
+pub(crate) fn extent(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+        (low.min(value), high.max(value))
+    })
+}
+
 /// A value that is written at an axis.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tick {

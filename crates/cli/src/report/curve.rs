@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{
-    axis::{Scale, Tick},
+    axis::{Scale, Tick, extent},
     frame::{Axes, Frame, px},
     model::{EpochPoint, MetricShown},
     parts::{key, score},
@@ -62,18 +62,12 @@ pub(crate) fn learning_curve(curve: &[EpochPoint], metric: &MetricShown, network
 
 fn line_chart(label: &str, y_title: &str, lines: &[Line]) -> Markup {
     let all = || lines.iter().flat_map(|line| line.values.iter().copied());
-    let extent = |value: fn((f64, f64)) -> f64| {
-        let values = all().map(value);
-        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-            (low.min(value), high.max(value))
-        })
-    };
     if all().next().is_none() {
         return html! { p.quiet { "No finite value of " (y_title) " was recorded." } };
     }
     let frame = Frame::new(WIDTH, HEIGHT);
-    let (first, last) = extent(|(epoch, _)| epoch);
-    let (low, high) = extent(|(_, value)| value);
+    let (first, last) = extent(all().map(|(epoch, _)| epoch));
+    let (low, high) = extent(all().map(|(_, value)| value));
     let (x, y) = (frame.x(first, last), frame.y(low, high));
     let inside = html! { @for line in lines { (drawn(line, x, y)) } };
     let (x_ticks, y_ticks) = (epoch_ticks(x), y.ticks(5));

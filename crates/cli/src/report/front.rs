@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::{
+    axis::extent,
     frame::{Axes, Frame, px},
     model::{FrontRow, MetricShown, ProgressPoint},
     parts::{key, score, thousands},
@@ -29,9 +30,7 @@ fn chart(rows: &[FrontRow], trials: &[ProgressPoint], metric: &MetricShown) -> M
     let frame = Frame::new(WIDTH, HEIGHT);
     let magnitude = |parameters: u64| (parameters.max(1) as f64).log10();
     let sizes = trials.iter().map(|point| magnitude(point.parameters));
-    let (low, high) = sizes.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), size| {
-        (low.min(size), high.max(size))
-    });
+    let (low, high) = extent(sizes);
     if low > high {
         return html! { p.quiet { "No trial has a score." } };
     }

@@ -29,7 +29,7 @@ mod worst;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-pub(crate) use axis::{Scale, Tick};
+pub(crate) use axis::{Scale, Tick, extent};
 pub(crate) use curve::learning_curve;
 pub(crate) use frame::{Axes, Frame, px};
 pub(crate) use gather::{Explored, curve, failures, lineage, name, write};

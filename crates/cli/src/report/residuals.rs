@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use study::conclude::residuals::Residuals;
 
 use super::{
-    axis::Scale,
+    axis::{Scale, extent},
     frame::{Axes, Frame, px},
     model::Fact,
     parts::{facts, key, score},
@@ -58,8 +58,7 @@ fn drawing(residuals: &Residuals) -> Markup {
             .iter()
             .flat_map(|(truth, said)| [*truth, *said])
     };
-    let low = both().fold(f64::INFINITY, f64::min);
-    let high = both().fold(f64::NEG_INFINITY, f64::max);
+    let (low, high) = extent(both());
     if low > high {
         return html! { p.quiet { "There is no row to draw." } };
     }
